@@ -1,0 +1,44 @@
+# make train     train on synthetic scenes, or on yours: IMAGES=folder MASKS=folder CLASSES=table EPOCHS=n
+# make predict   map an image: IMAGE=img.tif
+# make test      run the tests
+# make bench     run the benchmarks
+# make clean     remove what was generated: .venv, runs
+
+PYTHON ?= python3
+BIN := .venv/bin
+BASE ?=
+ARGS ?=
+
+# Small settings for the synthetic scenes alone: five minutes on two cores. Your own data get train.py's defaults.
+ifeq ($(strip $(IMAGES)),)
+DEMO = --base 16 --batch 4 --lr 2e-3 --patience 100
+EPOCHS ?= 30
+endif
+
+.PHONY: train predict test bench clean
+
+train: .venv/ready
+	$(BIN)/python train.py $(if $(IMAGES),--images $(IMAGES) --masks $(MASKS)) $(if $(CLASSES),--classes $(CLASSES)) \
+	    $(if $(EPOCHS),--epochs $(EPOCHS)) $(DEMO) $(ARGS)
+
+predict: .venv/ready
+	$(BIN)/python predict.py $(IMAGE) $(ARGS)
+
+test: .venv/ready-tests
+	$(BIN)/python -m pytest -q $(ARGS)
+
+bench: .venv/ready-tests
+	set -e; for file in tests/bench/bench_*.py; do $(BIN)/python $$file; done
+
+# Remade when the pins change; pip itself is quiet unless something goes wrong.
+.venv/ready: requirements.txt
+	@test -x $(BIN)/python || { echo "making .venv (once; torch is large)"; $(PYTHON) -m venv .venv; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv/ready-tests: .venv/ready tests/requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	@touch $@
+
+clean:
+	rm -rf .venv runs

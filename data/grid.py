@@ -1,0 +1,112 @@
+"""Where a raster lies on the ground: its CRS, its affine transform and its size.
+
+A pixel position is a pair of *continuous* coordinates (row, col): (0, 0) is the upper-left CORNER of the
+first pixel and (0.5, 0.5) its centre. The affine transform (a, b, c, d, e, f) takes it to the map,
+
+    x = a * col + b * row + c
+    y = d * col + e * row + f
+
+in the order of coefficients that the `affine` package and rasterio use. A north-up raster has b = d = 0,
+a > 0 and e < 0; south-up, mirrored and rotated rasters are only other coefficients, never special cases.
+
+x is easting or longitude and y northing or latitude, whatever axis order the CRS itself declares.
+
+Read tests/test_grid.py beside this file.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from pyproj import CRS
+
+Transform = tuple[float, float, float, float, float, float]
+IDENTITY: Transform = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+
+
+class Window(NamedTuple):
+    """A rectangle of whole pixels: its first row and column, and its size."""
+
+    row: int
+    col: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The pixels of a raster on the map; `crs` is None where the file names none, or one we cannot parse.
+
+    `transform` may be any sequence that begins with the six coefficients, such as an `affine.Affine`.
+    Raises ValueError for a size below one pixel or a transform that cannot be inverted.
+    """
+
+    crs: CRS | None
+    transform: Transform
+    height: int
+    width: int
+
+    def __post_init__(self) -> None:
+        transform = tuple(float(value) for value in tuple(self.transform)[:6])
+        if len(transform) != 6 or not all(math.isfinite(value) for value in transform):
+            raise ValueError(f"a transform has six finite coefficients, not {self.transform}")
+        a, b, _, d, e, _ = transform
+        if a * e - b * d == 0:
+            raise ValueError(f"transform {transform} cannot be inverted: its pixels have no area")
+        if self.height < 1 or self.width < 1:
+            raise ValueError(f"a grid has at least one pixel, not {self.height} x {self.width}")
+        object.__setattr__(self, "transform", transform)
+        object.__setattr__(self, "height", int(self.height))
+        object.__setattr__(self, "width", int(self.width))
+
+    def xy(self, row, col):
+        """Map coordinates (x, y) of continuous pixel coordinates; scalars or arrays."""
+        a, b, c, d, e, f = self.transform
+        return a * col + b * row + c, d * col + e * row + f
+
+    def rowcol(self, x, y):
+        """Continuous pixel coordinates (row, col) of map coordinates: the inverse of `xy`.
+
+        The pixel that holds the point is (floor(row), floor(col)).
+        """
+        a, b, c, d, e, f = self.transform
+        determinant = a * e - b * d
+        x, y = x - c, y - f
+        return (a * y - d * x) / determinant, (e * x - b * y) / determinant
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """(left, bottom, right, top): the smallest upright rectangle that holds the four corners."""
+        corners = [self.xy(row, col) for row in (0, self.height) for col in (0, self.width)]
+        xs, ys = zip(*corners)
+        return min(xs), min(ys), max(xs), max(ys)
+
+    @property
+    def resolution(self) -> tuple[float, float]:
+        """(width, height) of a pixel in units of the CRS: the lengths of its two sides, never negative."""
+        a, b, _, d, e, _ = self.transform
+        return math.hypot(a, d), math.hypot(b, e)
+
+    def window(self, window: Window) -> Grid:
+        """The grid of a window: the same pixels with another origin and size. It may reach outside."""
+        a, b, _, d, e, _ = self.transform
+        c, f = self.xy(window.row, window.col)
+        return Grid(self.crs, (a, b, c, d, e, f), window.height, window.width)
+
+    def matches(self, other: Grid, tolerance: float = 1e-6) -> bool:
+        """Whether both are the same pixels: same size and CRS, and every corner within `tolerance` pixels."""
+        if (self.height, self.width) != (other.height, other.width):
+            return False
+        if self.crs is None or other.crs is None:
+            if self.crs is not other.crs:
+                return False
+        elif not self.crs.equals(other.crs, ignore_axis_order=True):
+            return False
+        for row in (0, self.height):
+            for col in (0, self.width):
+                other_row, other_col = other.rowcol(*self.xy(row, col))
+                if max(abs(other_row - row), abs(other_col - col)) > tolerance:
+                    return False
+        return True

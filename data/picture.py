@@ -1,0 +1,64 @@
+"""Pictures for people: bands as RGB, labels in their colours, one beside the other.
+
+Reflectances fill a small part of their range, so each of the three bands is stretched from its 2nd
+to its 98th percentile. A preview is thinned while the scene streams by; the map itself never is.
+
+Read beside it: tests/test_picture.py.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from data import bands
+from data.classes import ClassTable
+from data.scaling import valid_pixels
+
+SIDE = 1024  # of a preview, at most
+GAP = 8
+NO_DATA = (0, 0, 0)
+
+
+def rgb(image: np.ndarray, names: Sequence[str], nodata: float | None = None) -> np.ndarray:
+    """Bands (C, H, W) to a picture (H, W, 3) uint8; no-data is black. 8-bit RGB stays as it is."""
+    valid = valid_pixels(image, nodata)
+    shown = image[bands.rgb(names)]
+    if image.dtype == np.uint8 and len(names) <= 4:
+        return np.where(valid, shown, 0).astype(np.uint8).transpose(1, 2, 0)
+    picture = np.zeros(shown.shape, np.uint8)
+    for plane, band in zip(picture, shown.astype(np.float32)):
+        if valid.any():
+            low, high = np.percentile(band[valid], (2, 98))
+            stretched = np.clip((band[valid] - low) / ((high - low) or 1), 0, 1)
+            plane[valid] = (stretched * 255).round().astype(np.uint8)
+    return picture.transpose(1, 2, 0)
+
+
+def colored(labels: np.ndarray, table: ClassTable) -> np.ndarray:
+    """Labels (H, W) to (H, W, 3) uint8 in the table's colours; IGNORE is black."""
+    palette = np.full((256, 3), NO_DATA, np.uint8)
+    palette[: len(table.colors)] = table.colors
+    return palette[labels]
+
+
+def beside(*pictures: np.ndarray) -> np.ndarray:
+    """Pictures of one height, side by side with a white gap."""
+    gap = np.full((pictures[0].shape[0], GAP, 3), 255, np.uint8)
+    return np.concatenate([part for picture in pictures for part in (picture, gap)][:-1], axis=1)
+
+
+class Thinned:
+    """Every n-th pixel of a raster that passes by in strips, so that neither side exceeds SIDE."""
+
+    def __init__(self, height: int, width: int):
+        self.step = -(-max(height, width) // SIDE)
+        self.row, self.rows = 0, []
+
+    def add(self, strip: np.ndarray) -> None:
+        """(..., h, W): the next rows, from the top."""
+        self.rows.append(strip[..., -self.row % self.step :: self.step, :: self.step].copy())
+        self.row += strip.shape[-2]
+
+    def array(self) -> np.ndarray:
+        """(..., thinned rows, thinned columns)."""
+        return np.concatenate(self.rows, axis=-2)

@@ -1,0 +1,111 @@
+"""From the options of a training to its batches: the rooms of this package, in the order data passes through them.
+
+    files -> pairs -> scenes on one grid -> windows -> useful ones -> split -> scaling -> samples
+
+What is decided on the way is said in a few lines, because training on the wrong half of the data
+looks just like training. Read beside it: tests/test_pipeline.py.
+"""
+
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from data import InputError, bands, dataset, sample, scenes
+from data.augment import Augment
+from data.classes import ClassTable
+from data.dataset import Windows
+
+
+def load_scenes(
+    args: Namespace, table: ClassTable, align: scenes.Align, say: Callable, progress: Callable
+) -> list[scenes.Scene]:
+    """The scenes that the options name, prepared; the synthetic ones where none is named."""
+    if args.images is None:
+        images, masks = sample.write(Path("runs/sample"))
+        say(f"no images named: {len(images)} synthetic scenes, in runs/sample")
+    else:
+        images, masks = scenes.find(args.images, "images"), scenes.find(args.masks, "masks")
+    prepared = []
+    for image, mask in scenes.pair(images, masks):
+        progress(f"preparing scene {len(prepared) + 1} of {len(images)}: {image.name}")
+        prepared.append(scenes.prepare(image, mask, table, args.cache, align, args.align, args.nodata))
+        if len(prepared[-1].image) != len(prepared[0].image):
+            raise InputError(
+                f"{image}: {len(prepared[-1].image)} bands, but {prepared[0].image_path} has "
+                f"{len(prepared[0].image)}; all images of a run have the same bands"
+            )
+    return prepared
+
+
+class Data(NamedTuple):
+    """What a run trains on."""
+
+    training: Windows
+    validation: Windows
+    counts: np.ndarray  # (training windows, K) labelled pixels of each class
+    checkpoint: dict  # the part of a checkpoint that tells predict.py how to make the network's input
+
+
+def load(args: Namespace, table: ClassTable, align: scenes.Align, say: Callable, progress: Callable) -> Data:
+    """Scenes to windows, split and scaled.
+
+    `args` are train.py's options on data; `align(mask, grid)` puts a mask on an image's grid; `say`
+    takes lines about what was found and left out, `progress` lines of passing interest. Raises
+    InputError and OSError for what is wrong with the files.
+    """
+    prepared = load_scenes(args, table, align, say, progress)
+    names = bands.names(prepared[0].descriptions, args.bands, prepared[0].image_path)
+    indices = bands.available(names) if args.indices is None else args.indices
+    if set(indices) - set(bands.available(names)):
+        raise InputError(f"--indices {' '.join(indices)}: needs bands that are not among {', '.join(names)}")
+    unknown = [name for name in args.skip_only if name not in table.names]
+    if unknown:
+        raise InputError(f"--skip-only {unknown[0]}: no such class; there are {', '.join(table.names)}")
+
+    largest = max(max(scene.grid.height, scene.grid.width) for scene in prepared)
+    size = args.size or (largest if largest <= 512 else 256)
+    items = dataset.all_windows(prepared, size)
+    counts = dataset.class_counts(prepared, items, len(table.names))
+    keep, unlabelled, skipped = dataset.useful(counts, [table.names.index(name) for name in args.skip_only])
+    items, counts = [item for item, kept in zip(items, keep) if kept], counts[keep]
+    if not items:
+        raise InputError("no window has a label to learn; check that masks and images show the same ground")
+    say(
+        f"{len(prepared)} scenes, {len(items)} windows of {size} x {size}; left out: {unlabelled} without label"
+        + (f", {skipped} of {', '.join(args.skip_only)} alone" if args.skip_only else "")
+    )
+    if args.overfit:
+        validation = np.argsort(-(counts > 0).sum(1), kind="stable")[: args.overfit].tolist()
+        training = validation * max(1, 10 * args.batch // len(validation))  # some steps to an epoch
+        say(f"overfitting: the {len(validation)} windows of most classes for training and validation, unaugmented")
+    else:
+        training, validation, straddling = dataset.split(prepared, items, args.validation, args.seed)
+        say(f"{len(training)} for training, {len(validation)} for validation, {straddling} between them left out")
+    total = counts[training].sum(0)
+    say("training labels: " + ", ".join(f"{name} {n / total.sum():.2%}" for name, n in zip(table.names, total)))
+    say(f"bands: {', '.join(names)}" + (f"; indices: {', '.join(indices)}" if indices else ""))
+
+    scaling, scalings = dataset.fit_scalings(
+        prepared, [items[n] for n in sorted(set(training))], names, indices, args.scaling
+    )
+    augment = Augment(args.flip, args.turn, args.crop, args.crop_min, args.jitter, args.strength)
+
+    def windows(numbers: list[int], augment: Augment | None) -> Windows:
+        return Windows(prepared, [items[n] for n in numbers], names, indices, scalings, size, augment)
+
+    return Data(
+        windows(training, None if args.overfit else augment),
+        windows(validation, None),
+        counts[training],
+        {
+            "classes": table.records,
+            "class_table": table.name,
+            "bands": names,
+            "indices": list(indices),
+            "scaling": scaling.state(),
+            "size": size,
+        },
+    )

@@ -1,0 +1,31 @@
+"""Small georeferenced scenes for the tests of the scripts: two classes that a network can tell in seconds."""
+
+from pathlib import Path
+
+import numpy as np
+from pyproj import CRS
+
+from data import geotiff
+from data.grid import Grid
+
+BANDS = ["Green", "Red", "NIR", "SWIR1"]
+TABLE = "code,name,color,ignore\n0,nothing,#000000,true\n10,land,#C8B478,\n20,water,#0064C8,\n"
+
+
+def write(
+    folder: Path, count: int = 4, size: int = 48, seed: int = 0, crs: int | None = 32631
+) -> tuple[Path, Path, Path]:
+    """(folder of images, folder of masks, class table): lakes, dark in every band, in bright land."""
+    random = np.random.default_rng(seed)
+    images, masks, table = folder / "images", folder / "masks", folder / "table.csv"
+    images.mkdir(parents=True), masks.mkdir()
+    table.write_text(TABLE)
+    rows, cols = np.mgrid[:size, :size]
+    for number in range(count):
+        row, col, radius = random.uniform(0.3, 0.7, 2).tolist() + [random.uniform(0.15, 0.3)]
+        lake = np.hypot(rows / size - row, cols / size - col) < radius
+        image = np.where(lake, 400, 2000) + random.normal(0, 150, (len(BANDS), size, size))
+        grid = Grid(crs and CRS.from_epsg(crs), (10, 0, 4e5 + 1e4 * number, 0, -10, 5e6), size, size)
+        geotiff.write(images / f"s_{number}.tif", image.clip(1).astype(np.uint16), grid, nodata=0, descriptions=BANDS)
+        geotiff.write(masks / f"m_{number}.tif", np.where(lake, 20, 10).astype(np.uint8), grid)
+    return images, masks, table

@@ -1,0 +1,301 @@
+"""The metrics: a 2 x 3 map counted on fingers, a published matrix, then properties and naive loops."""
+
+import doctest
+import math
+import random
+
+import pytest
+import torch
+
+from unet import metrics
+from unet.metrics import ConfusionMatrix, macro, share_error, shares, spearman, weighted
+
+# Truth and prediction of six pixels, the last of which is ignored; class 3 neither occurs nor is predicted.
+#   truth       0 0 1      prediction  0 1 1
+#               1 2 ignored            0 1 2
+TARGET = torch.tensor([[0, 0, 1], [1, 2, 255]])
+PREDICTION = torch.tensor([[0, 1, 1], [0, 1, 2]])
+NAN = math.nan
+
+
+def counted():
+    confusion = ConfusionMatrix(4)
+    confusion.update(PREDICTION, TARGET)
+    return confusion
+
+
+def random_labels(seed, classes=5, pixels=400):
+    """Labels with some ignored, and predictions that are right more often than not."""
+    generator = torch.Generator().manual_seed(seed)
+    target = torch.randint(0, classes, (pixels,), generator=generator)
+    other = torch.randint(0, classes, (pixels,), generator=generator)
+    prediction = target.where(torch.rand(pixels, generator=generator) < 0.6, other)
+    return prediction, target.masked_fill(torch.rand(pixels, generator=generator) < 0.2, 255)
+
+
+def assert_values(found, expected):
+    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), equal_nan=True)
+
+
+# Counted on fingers.
+
+
+def test_rows_are_truth_and_columns_prediction():
+    assert counted().matrix.tolist() == [[1, 1, 0, 0], [1, 1, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0]]
+    assert counted().matrix.dtype == torch.int64
+
+
+def test_iou_is_the_diagonal_over_the_union():
+    assert_values(counted().iou(), [1 / 3, 1 / 4, 0, NAN])
+
+
+def test_dice_is_twice_the_diagonal_over_row_plus_column():
+    assert_values(counted().dice(), [2 / 4, 2 / 5, 0, NAN])
+
+
+def test_precision_is_over_columns_and_nan_for_a_class_never_predicted():
+    assert_values(counted().precision(), [1 / 2, 1 / 3, NAN, NAN])
+
+
+def test_recall_is_over_rows_and_nan_for_a_class_that_does_not_occur():
+    assert_values(counted().recall(), [1 / 2, 1 / 2, 0, NAN])
+    assert_values(counted().class_accuracy(), [1 / 2, 1 / 2, 0, NAN])
+
+
+def test_accuracy_is_right_pixels_over_all_pixels():
+    assert counted().accuracy() == pytest.approx(2 / 5)
+
+
+def test_foreground_accuracy_leaves_out_the_pixels_of_the_background():
+    assert counted().foreground_accuracy() == pytest.approx(1 / 3)
+    assert counted().foreground_accuracy(background=2) == pytest.approx(2 / 4)
+
+
+def test_means_leave_out_classes_without_a_value():
+    confusion = counted()
+    assert confusion.support().tolist() == [2, 2, 1, 0]
+    assert confusion.macro_dice() == pytest.approx((1 / 2 + 2 / 5 + 0) / 3)
+    assert confusion.weighted_dice() == pytest.approx((2 * 1 / 2 + 2 * 2 / 5 + 1 * 0) / 5)
+    assert confusion.mean_iou() == pytest.approx((1 / 3 + 1 / 4 + 0) / 3)
+    assert macro(torch.tensor([1.0, NAN, 3.0])) == 2.0
+    assert weighted(torch.tensor([1.0, NAN, 3.0]), torch.tensor([1.0, 9.0, 3.0])) == 2.5
+
+
+def test_the_published_matrix_gives_the_published_figures():
+    matrix = [[2926629, 10144, 229225], [4171, 131252, 25538], [183183, 23916, 785942]]
+    confusion = ConfusionMatrix(3, matrix)
+    assert [round(value, 3) for value in confusion.dice().tolist()] == [0.932, 0.805, 0.773]
+    assert [round(value, 3) for value in confusion.precision().tolist()] == [0.940, 0.794, 0.755]
+    assert round(confusion.accuracy(), 3) == 0.890
+    assert round(confusion.macro_dice(), 3) == 0.837
+    assert round(confusion.weighted_dice(), 3) == 0.891
+
+
+def test_an_empty_matrix_has_only_nan():
+    confusion = ConfusionMatrix(3)
+    for values in (confusion.iou(), confusion.dice(), confusion.precision(), confusion.recall()):
+        assert values.isnan().all()
+    scalars = [
+        confusion.accuracy(),
+        confusion.foreground_accuracy(),
+        confusion.macro_dice(),
+        confusion.mean_iou(),
+    ]
+    assert all(math.isnan(value) for value in [*scalars, confusion.weighted_dice()])
+
+
+def test_the_examples_in_the_docstrings_are_true():
+    found = doctest.testmod(metrics)
+    assert found.attempted > 0 and found.failed == 0
+
+
+# Properties.
+
+
+def test_one_update_five_updates_and_a_sum_of_matrices_are_the_same():
+    prediction, target = random_labels(0)
+    whole, parts = ConfusionMatrix(5), [ConfusionMatrix(5) for _ in range(5)]
+    whole.update(prediction, target)
+    stepwise = ConfusionMatrix(5)
+    for part, p, t in zip(parts, prediction.chunk(5), target.chunk(5), strict=True):
+        part.update(p, t)
+        stepwise.update(p, t)
+    summed = parts[0] + parts[1] + parts[2] + parts[3] + parts[4]
+    assert whole.matrix.equal(stepwise.matrix) and whole.matrix.equal(summed.matrix)
+    assert parts[0].matrix.sum() < whole.matrix.sum()  # a sum is a new matrix
+
+
+def test_what_is_predicted_where_the_target_is_ignored_does_not_count():
+    prediction, target = random_labels(1)
+    changed = prediction.masked_fill(target == 255, 255)
+    one, other = ConfusionMatrix(5), ConfusionMatrix(5)
+    one.update(prediction, target)
+    other.update(changed, target)
+    assert one.matrix.equal(other.matrix) and one.matrix.sum() == (target != 255).sum()
+
+
+def test_dice_is_2_iou_over_1_plus_iou_and_the_harmonic_mean_of_precision_and_recall():
+    confusion = ConfusionMatrix(5)
+    confusion.update(*random_labels(2))
+    iou, precision, recall = confusion.iou(), confusion.precision(), confusion.recall()
+    torch.testing.assert_close(confusion.dice(), 2 * iou / (1 + iou))
+    torch.testing.assert_close(confusion.dice(), 2 * precision * recall / (precision + recall))
+
+
+def test_counts_beyond_the_whole_numbers_of_float32_stay_exact():
+    confusion = ConfusionMatrix(2, [[2**40, 0], [0, 1]])
+    confusion.update(torch.tensor([0]), torch.tensor([0]))
+    assert confusion.matrix[0, 0].item() == 2**40 + 1
+
+
+def test_labels_may_be_bytes_and_of_any_shape():
+    prediction, target = random_labels(3)
+    one, other = ConfusionMatrix(5), ConfusionMatrix(5)
+    one.update(prediction, target)
+    other.update(prediction.byte().view(4, 10, 10), target.byte().view(4, 10, 10).numpy())
+    assert one.matrix.equal(other.matrix)
+
+
+@pytest.mark.parametrize(
+    "prediction, target, message",
+    [
+        ([0, 255], [0, 1], "prediction has label 255 outside 0..2 in 1 pixels"),
+        ([0, 1], [3, 1], "target has label 3 outside 0..2"),
+        ([0, -1], [0, 1], "prediction has label -1"),
+        ([0, 1], [0, 1, 1], "differ in shape"),
+    ],
+)
+def test_wrong_labels_and_unequal_shapes_are_errors_and_count_nothing(prediction, target, message):
+    confusion = ConfusionMatrix(3)
+    with pytest.raises(ValueError, match=message):
+        confusion.update(torch.tensor(prediction), torch.tensor(target))
+    assert confusion.matrix.sum() == 0
+
+
+def test_logits_in_place_of_labels_are_an_error():
+    with pytest.raises(TypeError, match="argmax"):
+        ConfusionMatrix(2).update(torch.tensor([0.2, 0.8]), torch.tensor([0, 1]))
+
+
+@pytest.mark.parametrize("matrix", [[[1, 2]], [[1, 2], [3, -1]], [[1.0, 2.0], [3.0, 4.0]]])
+def test_a_matrix_of_another_shape_sign_or_type_is_an_error(matrix):
+    with pytest.raises(ValueError, match="whole numbers"):
+        ConfusionMatrix(2, matrix)
+
+
+def test_matrices_of_different_classes_do_not_add():
+    with pytest.raises(ValueError, match="2 and 3"):
+        ConfusionMatrix(2) + ConfusionMatrix(3)
+
+
+# Naive loops.
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_figure_equals_a_loop_over_the_pixels(seed):
+    prediction, target = random_labels(seed)
+    pairs = [(t, p) for t, p in zip(target.tolist(), prediction.tolist(), strict=True) if t != 255]
+    confusion = ConfusionMatrix(5)
+    confusion.update(prediction, target)
+    for k in range(5):
+        both = sum(t == k and p == k for t, p in pairs)
+        true, predicted = sum(t == k for t, _ in pairs), sum(p == k for _, p in pairs)
+        either = sum(t == k or p == k for t, p in pairs)
+        assert confusion.iou()[k].item() == pytest.approx(both / either)
+        assert confusion.dice()[k].item() == pytest.approx(2 * both / (true + predicted))
+        assert confusion.precision()[k].item() == pytest.approx(both / predicted)
+        assert confusion.recall()[k].item() == pytest.approx(both / true)
+    assert confusion.accuracy() == pytest.approx(sum(t == p for t, p in pairs) / len(pairs))
+    foreground = [t == p for t, p in pairs if t != 0]
+    assert confusion.foreground_accuracy() == pytest.approx(sum(foreground) / len(foreground))
+
+
+# Shares of images.
+
+
+def test_shares_are_of_the_labelled_pixels():
+    assert_values(shares(TARGET, 4), [2 / 5, 2 / 5, 1 / 5, 0])
+    assert shares(torch.full((3,), 255), 2).isnan().all()
+    with pytest.raises(ValueError, match="label 7"):
+        shares(torch.tensor([0, 7]), 2)
+
+
+def test_share_error_by_hand():
+    # errors 0.1, 0.3, 0.2: mean 0.2, standard deviation 0.1, and t(0.975, 2) = 4.302653
+    mean, low, high = share_error([0.5, 0.2, 0.9], [0.6, 0.5, 0.7])
+    half = 4.302653 * 0.1 / math.sqrt(3)
+    assert mean == pytest.approx(0.2)
+    assert low == 0 and half > 0.2  # an absolute error is not negative
+    assert high == pytest.approx(0.2 + half)
+
+
+def test_share_error_leaves_out_images_without_a_share_and_needs_two_for_an_interval():
+    assert share_error([0.5, NAN, 0.1, 0.2], [0.6, 0.3, 0.4, NAN]) == share_error([0.5, 0.1], [0.6, 0.4])
+    one = share_error([0.5], [0.7])
+    assert one.mean == pytest.approx(0.2) and math.isnan(one.low) and math.isnan(one.high)
+    assert math.isnan(share_error([], []).mean)
+
+
+def test_share_error_interval_holds_the_true_mean_in_95_of_100_draws():
+    generator = torch.Generator().manual_seed(0)
+    truth, true_mean = torch.full((6,), 0.5), 0.2
+    covered = 0
+    for _ in range(1000):
+        error = true_mean + 0.05 * torch.randn(6, generator=generator, dtype=torch.float64)
+        _, low, high = share_error(truth, truth + error)
+        covered += low <= true_mean <= high
+    assert 930 <= covered <= 970  # two thirds of a per cent is one standard deviation
+
+
+@pytest.mark.parametrize(
+    "freedom, t",
+    [
+        (1, 12.7062),
+        (2, 4.3027),
+        (3, 3.1824),
+        (4, 2.7764),
+        (9, 2.2622),
+        (30, 2.0423),
+        (120, 1.9799),
+        (5000, 1.9604),
+    ],
+)
+def test_student_quantile_equals_the_printed_table(freedom, t):
+    assert metrics._student_quantile(freedom) == pytest.approx(t, abs=6e-5)
+
+
+def test_spearman_by_hand():
+    assert spearman([1, 2, 3, 4], [10, 20, 30, 1000]) == pytest.approx(1)
+    assert spearman([1, 2, 3, 4], [8, 6, 1, 0]) == pytest.approx(-1)
+    # ranks 1 2 3 4 5 against 2 1 4 3 5: 1 - 6 * (1 + 1 + 1 + 1) / (5 * 24)
+    assert spearman([1, 2, 3, 4, 5], [20, 10, 40, 30, 50]) == pytest.approx(1 - 6 * 4 / 120)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_spearman_equals_a_naive_loop_over_ranks_with_ties(seed):
+    source = random.Random(seed)
+    a = [source.randint(0, 6) for _ in range(30)]
+    b = [x + source.randint(-3, 3) for x in a]
+
+    def ranks(values):  # those below come first, and equals share the places that follow
+        return [
+            sum(other < value for other in values) + (sum(other == value for other in values) + 1) / 2
+            for value in values
+        ]
+
+    ranks_a, ranks_b, mean = ranks(a), ranks(b), (len(a) + 1) / 2
+    covariance = sum((x - mean) * (y - mean) for x, y in zip(ranks_a, ranks_b, strict=True))
+    spread = [sum((x - mean) ** 2 for x in r) for r in (ranks_a, ranks_b)]
+    assert spearman(a, b) == pytest.approx(covariance / math.sqrt(spread[0] * spread[1]))
+
+
+def test_spearman_is_nan_when_one_is_constant_and_leaves_out_images_without_a_share():
+    assert math.isnan(spearman([1, 2, 3], [5, 5, 5]))
+    assert math.isnan(spearman([1], [2]))
+    assert math.isnan(spearman([], []))
+    assert spearman([1, NAN, 2, 3], [1, 0, 3, 2]) == pytest.approx(spearman([1, 2, 3], [1, 3, 2]))
+
+
+def test_rows_of_different_length_are_an_error():
+    with pytest.raises(ValueError, match="equally long"):
+        spearman([1, 2], [1, 2, 3])

@@ -1,0 +1,242 @@
+"""The prediction script: predict.py."""
+
+import csv
+import runpy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pytest
+import small
+import torch
+from pyproj import CRS
+
+import predict
+import train
+import unet
+from data import geotiff
+from data.classes import ClassTable
+from data.grid import Grid
+from unet import checkpoint
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> Path:
+    """A folder with in/ (small scenes) and runs/lakes/best.pt, a network that knows them."""
+    folder = tmp_path_factory.mktemp("lakes")
+    images, masks, table = small.write(folder / "in")
+    options = ["--images", images, "--masks", masks, "--classes", table, "--overfit", 4, "--base", 8, "--epochs", 4]
+    options += ["--lr", 0.01, "--batch", 2, "--cache", folder / "cache", "--run", folder / "runs/lakes"]
+    train.main([str(option) for option in options])
+    return folder
+
+
+@pytest.fixture
+def here(trained, tmp_path, monkeypatch) -> Path:
+    """An own copy of the folder, as the current one."""
+    shutil.copytree(trained, tmp_path / "here")
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path / "here"
+
+
+def mapped(path) -> np.ndarray:
+    with geotiff.Raster(path) as raster:
+        return raster.read()[0]
+
+
+def test_an_image_becomes_a_map_on_its_own_grid_that_rasterio_reads(here, capsys):
+    rasterio = pytest.importorskip("rasterio")
+    predict.main(["in/images/s_0.tif"])
+    with rasterio.open("in/images/s_0.tif") as image, rasterio.open("in/images/s_0_landcover.tif") as result:
+        assert (result.crs, result.transform, result.shape) == (image.crs, image.transform, image.shape)
+        assert result.nodata == 0 and result.dtypes == ("uint8",)
+        assert result.colormap(1)[10][:3] == (0xC8, 0xB4, 0x78) and result.colormap(1)[20][:3] == (0, 0x64, 0xC8)
+        codes = result.read(1)
+    assert set(np.unique(codes)) == {10, 20}
+    assert (codes == mapped("in/masks/m_0.tif")).mean() > 0.97
+    lake = (codes == 20).sum()
+    out = capsys.readouterr().out
+    assert "in/images/s_0_landcover.tif" in out
+    # 48 x 48 pixels of 10 m, in UTM at 4e5 m east: true areas differ by twice the scale error, 0.08 % or less
+    words = next(line for line in out.splitlines() if "water" in line).split()
+    assert (
+        words[1] == "20"
+        and words[2] == f"{lake / 48**2:.2%}"
+        and float(words[3]) == pytest.approx(lake * 1e-4, rel=2e-3)
+    )
+    assert not Path("in/images/areas.csv").exists()
+
+
+def test_the_preview_shows_image_and_map_side_by_side(here):
+    predict.main(["in/images/s_0.tif"])
+    picture = imagecodecs.png_decode(Path("in/images/s_0_landcover.png").read_bytes())
+    assert picture.shape == (48, 48 + 8 + 48, 3)
+    colors = {10: (0xC8, 0xB4, 0x78), 20: (0, 0x64, 0xC8)}
+    codes = mapped("in/images/s_0_landcover.tif")
+    assert tuple(picture[5, 56 + 7]) == colors[codes[5, 7]]
+
+
+def test_several_images_give_a_row_each(here, capsys):
+    predict.main(["in/images", "--output", "maps", "--truth", "in/masks"])
+    assert sorted(p.name for p in Path("maps").glob("*.tif")) == [f"s_{n}_landcover.tif" for n in range(4)]
+    with open("maps/areas.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["image"] for row in rows] == [f"in/images/s_{n}.tif" for n in range(4)]
+    for row in rows:
+        assert float(row["share land"]) + float(row["share water"]) == pytest.approx(1, abs=2e-6)
+        assert float(row["km2 land"]) + float(row["km2 water"]) == pytest.approx(48 * 48 * 1e-4, rel=2e-3)
+    out = capsys.readouterr().out
+    assert out.count("against the truth") == 5 and "all 4 images" in out
+
+
+def test_a_second_call_does_not_map_the_maps(here):
+    for _ in range(2):
+        predict.main(["in/images"])
+    assert not list(Path("in/images").glob("*_landcover_landcover.tif"))
+
+
+def test_figures_against_the_truth_are_those_of_the_written_map(here, capsys):
+    predict.main(["in/images/s_1.tif", "--truth", "in/masks/m_1.tif"])
+    truth, codes = mapped("in/masks/m_1.tif"), mapped("in/images/s_1_landcover.tif")
+    both = ((truth == 20) & (codes == 20)).sum()
+    dice = 2 * both / ((truth == 20).sum() + (codes == 20).sum())
+    line = [line for line in capsys.readouterr().out.splitlines() if line.strip().startswith("water")][-1]
+    assert float(line.split()[2]) == pytest.approx(dice, abs=5e-4)
+
+
+def test_no_data_stays_no_data(here):
+    with geotiff.Raster("in/images/s_0.tif") as raster:
+        pixels, grid = raster.read().astype(np.float32), raster.grid
+    pixels[:, :5], pixels[1, 20, 20] = 0, np.nan
+    geotiff.write("in/holes.tif", pixels, grid, nodata=0, descriptions=small.BANDS)
+    predict.main(["in/holes.tif"])
+    codes = mapped("in/holes_landcover.tif")
+    assert (codes[:5] == 0).all() and codes[20, 20] == 0 and (codes[5:] == 0).sum() == 1
+    geotiff.write("in/empty.tif", np.full_like(pixels, np.nan), grid, descriptions=small.BANDS)
+    predict.main(["in/empty.tif"])
+    assert (mapped("in/empty_landcover.tif") == 0).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 100), (7, 3), (48, 49), (131, 97)])
+def test_any_size_is_mapped_in_full(here, shape):
+    grid = Grid(CRS.from_epsg(4326), (1e-4, 0, 3.0, 0, -1e-4, 45.0), *shape)
+    geotiff.write("odd.tif", np.full((4, *shape), 2000, np.uint16), grid, descriptions=small.BANDS)
+    predict.main(["odd.tif"])
+    with geotiff.Raster("odd_landcover.tif") as result:
+        assert result.grid.matches(grid)
+        assert set(np.unique(result.read())) <= {10, 20}
+
+
+def test_windows_do_not_show_in_the_map(here):
+    """The network sees 48 pixels at a time; blended, the map is that of the whole image but for a few pixels."""
+    random = np.random.default_rng(3)
+    noise = np.kron(random.integers(400, 2000, (20, 20)), np.ones((10, 10)))
+    grid = Grid(None, (1, 0, 0, 0, 1, 0), 200, 200)
+    geotiff.write("scene.tif", np.stack([noise] * 4).astype(np.uint16), grid, descriptions=small.BANDS)
+    predict.main(["scene.tif", "--output", "a"])
+    loaded = checkpoint.load("runs/lakes/best.pt")
+    checkpoint.save("whole.pt", {**loaded, "size": 200})
+    predict.main(["scene.tif", "--output", "b", "--checkpoint", "whole.pt"])
+    assert (mapped("a/scene_landcover.tif") == mapped("b/scene_landcover.tif")).mean() > 0.97
+
+
+def test_bands_are_matched_by_name(here):
+    predict.main(["in/images/s_0.tif", "--output", "a"])
+    with geotiff.Raster("in/images/s_0.tif") as raster:
+        pixels, grid = raster.read(), raster.grid
+    pixels[0] *= 2  # so that the bands differ
+    geotiff.write("in/plain.tif", pixels, grid, nodata=0, descriptions=small.BANDS)
+    geotiff.write("in/turned.tif", pixels[::-1], grid, nodata=0, descriptions=small.BANDS[::-1])
+    predict.main(["in/plain.tif", "in/turned.tif", "--output", "b"])
+    assert (mapped("b/plain_landcover.tif") == mapped("b/turned_landcover.tif")).all()
+
+
+def test_a_crs_that_nobody_can_parse_survives(here):
+    tifffile = pytest.importorskip("tifffile")
+    with geotiff.Raster("in/images/s_0.tif") as raster:
+        pixels = raster.read()
+    keys = (1, 1, 0, 3, 1024, 0, 1, 1, 1025, 0, 1, 1, 3072, 0, 1, 32767)  # user-defined, and not a word more
+    tags = [(33550, 12, 3, (10.0, 10.0, 0.0), True), (33922, 12, 6, (0.0, 0.0, 0.0, 7.0, 8.0, 0.0), True),
+            (34735, 3, len(keys), keys, True)]  # fmt: skip
+    tifffile.imwrite(
+        "strange.tif", pixels, photometric="minisblack", planarconfig="separate", extratags=tags, metadata=None
+    )
+    predict.main(["strange.tif"])
+    with tifffile.TiffFile("strange_landcover.tif") as result:
+        found = result.pages[0].tags
+        assert tuple(found[34735].value) == keys and tuple(found[33922].value) == (0, 0, 0, 7, 8, 0)
+
+
+def test_a_picture_without_georeference_is_mapped_and_its_areas_are_pixels(here, capsys):
+    torch.manual_seed(0)
+    table = ClassTable.load("deepglobe")
+    model = unet.build("unet", 3, len(table.names), base=2)
+    state = {
+        "model": {"name": "unet", "in_channels": 3, "num_classes": len(table.names), "options": {"base": 2}},
+        "weights": model.state_dict(), "classes": table.records, "class_table": table.name,
+        "bands": ["1", "2", "3"], "indices": [], "size": 32,
+        "scaling": {"method": "minmax", "offset": [0.0] * 3, "scale": [255.0] * 3},
+    }  # fmt: skip
+    checkpoint.save("rgb.pt", state)
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 50, 3), dtype=np.uint8)
+    Path("photo.png").write_bytes(imagecodecs.png_encode(pixels))
+    predict.main(["photo.png", "--checkpoint", "rgb.pt"])
+    with geotiff.Raster("photo_landcover.tif") as result:
+        assert result.grid.crs is None and (result.grid.height, result.grid.width) == (40, 50)
+        assert result.colormap[0] == (0, 255, 255)
+    out = capsys.readouterr().out
+    assert "pixels" in out and "km2" not in out
+
+
+def script(options, monkeypatch, capsys) -> tuple[int, str]:
+    """(status, what it wrote to stderr) of `python predict.py ...`."""
+    monkeypatch.setattr(sys, "argv", ["predict.py", *options])
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as left:
+        runpy.run_path(str(ROOT / "predict.py"), run_name="__main__")
+    return left.value.code, capsys.readouterr().err
+
+
+def test_bad_input_is_one_line_and_status_2_and_leaves_the_earlier_map(here, monkeypatch, capsys):
+    predict.main(["in/images/s_0.tif"])
+    before = Path("in/images/s_0_landcover.tif").read_bytes()
+    with geotiff.Raster("in/images/s_0.tif") as raster:
+        geotiff.write("three.tif", raster.read(bands=[1, 2, 3]), raster.grid, descriptions=small.BANDS[:3])
+    whole = Path("in/images/s_0.tif").read_bytes()
+    Path("in/images/s_0.tif").write_bytes(whole[: len(whole) // 2])
+    Path("text.tif").write_text("not a raster")
+    Path("broken.pt").write_bytes(b"PK nothing")
+    for options, message in [
+        (["three.tif"], "three.tif: 3 bands (Green, Red, NIR), but the checkpoint was trained on 4"),
+        (["in/images/s_0.tif"], "s_0.tif: "),
+        (["missing.tif"], "missing.tif: no such file"),
+        (["text.tif"], "text.tif: "),
+        (["in/images/s_1.tif", "--checkpoint", "broken.pt"], "broken.pt: "),
+        (["in/images/s_1.tif", "--overlap", "48"], "--overlap 48"),
+        (["in/images/s_1.tif", "--output", "text.tif"], "text.tif"),
+        (["in/images/s_1.tif", "--truth", "in/masks/m_0.tif"], "m_0.tif"),
+    ]:
+        status, said = script(options, monkeypatch, capsys)
+        assert status == 2 and len(said.splitlines()) == 1, said
+        assert said.startswith("predict.py: error: ") and message in said
+    assert Path("in/images/s_0_landcover.tif").read_bytes() == before
+    assert not list(here.rglob("*.tmp"))
+
+
+def test_without_a_run_it_says_what_to_do(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    status, said = script(["x.tif"], monkeypatch, capsys)
+    assert status == 2 and "no checkpoint; train one with train.py" in said
+
+
+def test_the_script_runs_as_a_program(here):
+    """From another folder, as a user calls it: nothing depends on the tests' own paths."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "predict.py"), "in/images/s_0.tif"], capture_output=True, text=True, cwd=here
+    )
+    assert done.returncode == 0 and "s_0_landcover.tif" in done.stdout and done.stderr == ""

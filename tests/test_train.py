@@ -1,0 +1,126 @@
+"""The training script: train.py."""
+
+import csv
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import small
+import torch
+
+import train
+from data import geotiff
+from unet import checkpoint
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(tmp_path: Path, *more, **scenes) -> Path:
+    """Train three epochs of a tiny network on small scenes; returns the run's folder."""
+    folder = tmp_path / "in"
+    images, masks, table = (folder / "images", folder / "masks", folder / "table.csv")
+    if not folder.exists():
+        small.write(folder, **scenes)
+    options = ["--images", images, "--masks", masks, "--classes", table, "--cache", tmp_path / "cache"]
+    options += ["--run", tmp_path / "run", "--base", 4, "--epochs", 3, "--batch", 2, "--lr", 0.01, *more]
+    return train.main([str(option) for option in options])
+
+
+def log(folder: Path) -> list[dict[str, str]]:
+    with open(folder / "log.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def without_times(rows):
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+
+
+def test_a_run_leaves_checkpoints_log_and_report(tmp_path, capsys):
+    folder = run(tmp_path)
+    assert sorted(p.name for p in folder.iterdir()) == ["best.pt", "last.pt", "log.csv", "report.html", "train.log"]
+    rows = log(folder)
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    best = checkpoint.load(folder / "best.pt")
+    assert best["best"] == max(float(row["macro_dice"]) for row in rows)
+    assert best["bands"] == small.BANDS and best["indices"] == ["NDVI", "MNDWI"] and best["size"] == 48
+    assert best["settings"]["lr"] == 0.01
+    last = checkpoint.load(folder / "last.pt")
+    assert last["epoch"] == 3 and last["metrics"]["confusion"].sum() == 48 * 48
+    assert float(rows[-1]["accuracy"]) == pytest.approx(
+        (last["metrics"]["confusion"].diag().sum() / last["metrics"]["confusion"].sum()).item()
+    )
+    printed = capsys.readouterr().out
+    assert f"report      {folder / 'report.html'}" in printed and "predict.py" in printed
+    assert (folder / "train.log").read_text() == printed
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path):
+    first = without_times(log(run(tmp_path, "--run", tmp_path / "a", "--crop", 0.5, "--jitter", 0.5)))
+    again = without_times(log(run(tmp_path, "--run", tmp_path / "b", "--crop", 0.5, "--jitter", 0.5)))
+    workers = without_times(log(run(tmp_path, "--run", tmp_path / "c", "--crop", 0.5, "--jitter", 0.5, "--workers", 2)))
+    other = without_times(log(run(tmp_path, "--run", tmp_path / "d", "--crop", 0.5, "--jitter", 0.5, "--seed", 1)))
+    assert first == again == workers
+    assert first != other
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "focal", "dice", "dice_focal"])
+def test_each_loss_learns_the_lakes(tmp_path, loss):
+    folder = run(tmp_path, "--overfit", 4, "--loss", loss, "--epochs", 4, "--base", 8)
+    assert float(log(folder)[-1]["macro_dice"]) > 0.95
+
+
+@pytest.mark.parametrize("options", [
+    ["--optimizer", "adam", "--schedule", "plateau", "--class-weights", "inverse"],
+    ["--schedule", "constant", "--class-weights", "1,4", "--oversample", "0.5", "--scaling", "standard"],
+    ["--scaling", "image", "--precision", "bfloat16", "--indices", "--head-dropout", "0.2", "--size", "32"],
+])  # fmt: skip
+def test_options_go_together(tmp_path, options):
+    rows = log(run(tmp_path, *options, "--epochs", 1))
+    assert np.isfinite(float(rows[0]["train_loss"])) and 0 <= float(rows[0]["macro_dice"]) <= 1
+
+
+def test_it_stops_when_nothing_gets_better(tmp_path, capsys):
+    run(tmp_path, "--epochs", 30, "--patience", 2, "--lr", 1e-9, "--schedule", "constant")
+    assert "no better macro Dice in 2 epochs: stopped" in capsys.readouterr().out
+    assert len(log(tmp_path / "run")) < 30
+
+
+def test_images_without_crs_and_with_no_data_train(tmp_path):
+    small.write(tmp_path / "in", crs=None)
+    path = tmp_path / "in/images/s_1.tif"
+    with geotiff.Raster(path) as raster:
+        pixels, grid = raster.read().astype(np.float32), raster.grid
+    pixels[:, :10], pixels[0, 20] = 0, np.nan
+    geotiff.write(path, pixels, grid, nodata=0, descriptions=small.BANDS)
+    rows = log(run(tmp_path))
+    assert all(np.isfinite(float(row["train_loss"])) for row in rows)
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    (["--images", "nowhere", "--masks", "nowhere"], "nowhere: no such file or folder"),
+    (["--images", "in/images", "--masks", "in/masks", "--classes", "none.csv"], "none.csv: no such class table"),
+    (["--images", "in/images", "--masks", "in/masks", "--classes", "esm"], "m_0.tif: code 10 ("),
+    (["--images", "in/images", "--masks", "in/masks", "--classes", "in/table.csv", "--batch", "10000000"],
+     "--batch 10000000: a step on 10000000 windows of 48 x 48 needs about"),
+    (["--images", "in/images", "--masks", "in/masks", "--classes", "in/table.csv", "--class-weights", "1,x"],
+     "--class-weights 1,x: write none, inverse"),
+    (["--images", "in/images", "--masks", "in/masks", "--classes", "in/table.csv", "--lr", "1e30", "--epochs", "9"],
+     "the loss became"),
+    (["--images", "in/images"], "give both --images and --masks"),
+])  # fmt: skip
+def test_bad_input_is_one_line_and_status_2(tmp_path, options, message, monkeypatch, capsys):
+    small.write(tmp_path / "in", count=3)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["train.py", *options, "--base", "2"])
+    with pytest.raises(SystemExit) as left:
+        runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
+    assert left.value.code == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("train.py: error: ") and message in last
+
+
+def test_checkpoints_hold_no_code(tmp_path):
+    loaded = torch.load(run(tmp_path, "--epochs", 1) / "last.pt", weights_only=True)
+    assert loaded["epoch"] == 1 and "exp_avg" in loaded["optimizer"]["state"][0]

@@ -1,0 +1,113 @@
+"""Where the network runs, in which precision, and whether a training step will fit there.
+
+Training keeps what the backward pass will need: each layer's input, and more. On the `meta` device
+a network runs on shapes alone, so that a forward pass costs nothing, and autograd tells through
+`saved_tensors_hooks` which tensors it would keep. Added to them: weights, gradients and two
+moments of Adam, and room for the largest layer's gradients on their way back.
+
+Read beside it: tests/test_device.py.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import nn
+
+LIBRARIES = 1 << 28  # what the convolution libraries take for themselves
+
+
+class DeviceError(ValueError):
+    """The machine cannot do what is asked of it: one line, what is wrong and what to do."""
+
+
+def pick_device(name: str) -> torch.device:
+    """The device by name; `auto` takes a GPU if there is one. Raises DeviceError where it is not to be had."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:  # torch raises either, by the kind of device
+        raise DeviceError(f"--device {name} is not to be had here ({str(error).splitlines()[0]})") from None
+    return torch.device(name)
+
+
+def pick_precision(name: str, device: torch.device) -> torch.dtype:
+    """Type of the activations; `auto` is bfloat16 on a GPU that has it, float16 on another, float32 elsewhere."""
+    if name == "auto":
+        name = "float32" if device.type != "cuda" else "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+    return getattr(torch, name)
+
+
+def autocast(device: torch.device, precision: torch.dtype) -> torch.autocast:
+    """Mixed precision where `precision` is a half type, else nothing."""
+    return torch.autocast(device.type, precision, enabled=precision != torch.float32)
+
+
+def training_bytes(build: Callable[[], nn.Module], shape: tuple[int, int, int, int], itemsize: int = 4) -> int:
+    """Bytes that one training step on a batch of `shape` (N, C, H, W) needs at its peak, to about a tenth.
+
+    `build` makes the network; `itemsize` is that of the activations, 2 under autocast.
+    """
+    with torch.device("meta"):
+        model, batch = build().train(), torch.empty(shape)
+    kept = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage._cdata] = storage  # held, so that no second storage takes its place
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        output = model(batch)
+    weights = sum(p.numel() * p.element_size() for p in model.parameters())
+    weight_storages = {p.untyped_storage()._cdata for p in model.parameters()}
+    sizes = [storage.nbytes() for key, storage in kept.items() if key not in weight_storages]
+    activations = sum(sizes) * itemsize // 4
+    passing = 3 * max(sizes, default=0) * itemsize // 4
+    loss = 4 * output.numel() * 4  # logits in float32, log-softmax, and their gradients
+    return LIBRARIES + 4 * weights + activations + passing + loss
+
+
+def free_bytes(device: torch.device) -> int | None:
+    """Bytes that a process may still take on the device, or None where the system does not tell."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    limits = []
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                limits.append(int(line.split()[1]) * 1024)
+        group = Path("/sys/fs/cgroup")  # a container may have less than the machine
+        limits.append(int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
+    except (OSError, ValueError):  # not Linux, or no limit is set
+        pass
+    if not limits and hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    return min(limits, default=None)
+
+
+def check_memory(
+    build: Callable[[], nn.Module],
+    batch: int,
+    channels: int,
+    size: int,
+    device: torch.device,
+    precision: torch.dtype,
+) -> None:
+    """Raise DeviceError for a training batch that will not fit, before the system refuses in its own way.
+
+    `batch` windows of `channels` x `size` x `size`, activations in `precision`.
+    """
+    if batch * (size // 16) ** 2 < 2:
+        raise DeviceError(f"--batch {batch} --size {size}: too few pixels for batch normalisation; raise one of them")
+    needed = training_bytes(build, (batch, channels, size, size), precision.itemsize)
+    free = free_bytes(device)
+    if free is not None and needed > free:
+        fits = int(free / (needed / batch))
+        raise DeviceError(
+            f"--batch {batch}: a step on {batch} windows of {size} x {size} needs about {needed / 1e9:.1f} GB, and "
+            f"{free / 1e9:.1f} GB are free on {device}; try "
+            + (f"--batch {fits}" if fits else "a smaller --size or --base")
+        )

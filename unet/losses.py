@@ -1,0 +1,136 @@
+"""Losses: how wrong the logits are, as one number to descend.
+
+All take logits (N, K, H, W), of any float type, and target (N, H, W), labels 0..K-1 or `ignore_index`, and
+return a scalar, float32 (float64 for float64 logits). With p the softmax of the logits over the K classes, y
+the label of a pixel and w the class weights (1 where none are given):
+
+    cross-entropy   sum of w_y (-log p_y) / sum of w_y
+    focal           sum of w_y (1 - p_y)^gamma (-log p_y) / sum of w_y
+    Dice            1 - 2 sum of p_k t_k / (sum of p_k + sum of t_k) for each class k, where t_k is 1 if y = k
+                    and 0 otherwise; then the mean over the classes, weighted by w
+    Dice + focal    their sum
+
+Sums run over all pixels of the batch that have a label. A batch without any gives 0 and a gradient of zeros.
+What stands under an ignored pixel, NaN included, changes neither value nor gradient.
+
+A label outside 0..K-1 other than `ignore_index` is a programmer's error, for the class table has checked the
+mask before. On the CPU it ends in an index error, on a GPU in a device-side assertion.
+
+The test beside this file is tests/test_losses.py.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def cross_entropy(
+    logits: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    ignore_index: int = 255,
+) -> Tensor:
+    """Mean of -log p of the true class: 0 if every pixel is surely right, log K if nothing is known.
+
+    With `weight` (K,) the weighted mean, the same number as torch.nn.functional.cross_entropy gives.
+    """
+    return focal(logits, target, weight, ignore_index, gamma=0.0)
+
+
+def focal(
+    logits: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    ignore_index: int = 255,
+    gamma: float = 2.0,
+) -> Tensor:
+    """Cross-entropy in which a pixel counts less the surer it is: 0.01 times at p = 0.9 and gamma = 2.
+
+    `weight` (K,) is the paper's alpha. gamma = 0 is cross-entropy. Lin, Goyal, Girshick, He, Dollar: Focal
+    Loss for Dense Object Detection, 2017 (https://arxiv.org/abs/1708.02002), with softmax for the sigmoid.
+    """
+    logits, target, valid = _labelled(logits, target, ignore_index)
+    log_p = logits.log_softmax(dim=1).gather(1, target.unsqueeze(1)).squeeze(1)  # (N, H, W)
+    pixel_weight = valid if weight is None else valid * weight.to(logits)[target]  # (N, H, W)
+    loss = -log_p
+    if gamma != 0:
+        # 1 - p by expm1 keeps its digits where p is near 1; the bound, where powers below 1 are vertical.
+        loss = loss * (-log_p.expm1()).clamp_min(torch.finfo(log_p.dtype).eps) ** gamma
+    return _ratio((pixel_weight * loss).sum(), pixel_weight.sum())
+
+
+def dice(logits: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = 255) -> Tensor:
+    """One minus the soft Dice coefficient of each class over the whole batch, then the mean over classes.
+
+    `weight` (K,) weights this mean. Milletari, Navab, Ahmadi: V-Net, 2016 (https://arxiv.org/abs/1606.04797),
+    with plain sums in the denominator where the paper squares.
+
+    A class without a pixel in the batch has no Dice coefficient: the formula gives 0 whatever is predicted,
+    and no slope. Its loss is instead the share of the batch that it wrongly takes, sum of p_k / number of
+    pixels: 0 for nothing, 1 for everything, and one slope throughout. (Leaving the class out would let wrong
+    pixels go free. The usual smoothing constant e, with a loss of 1 - e / (sum of p_k + e), has a slope of
+    1 / e at no wrong pixel and hardly any at many.)
+    """
+    logits, target, valid = _labelled(logits, target, ignore_index)
+    p = logits.softmax(dim=1) * valid.unsqueeze(1)  # (N, K, H, W)
+    true = torch.zeros_like(p).scatter(1, target.unsqueeze(1), valid.unsqueeze(1))  # (N, K, H, W), one-hot
+    overlap = (p * true).sum(dim=(0, 2, 3))  # (K,)
+    predicted, occurring = p.sum(dim=(0, 2, 3)), true.sum(dim=(0, 2, 3))  # (K,), (K,)
+    # Where the class occurs its denominator is at least 1: the bounds only keep the unused branch finite.
+    present = 1 - 2 * overlap / (predicted + occurring).clamp_min(1)
+    absent = predicted / valid.sum().clamp_min(1)
+    loss = torch.where(occurring > 0, present, absent)  # (K,)
+    weight = torch.ones_like(loss) if weight is None else weight.to(loss)
+    return _ratio((weight * loss).sum(), weight.sum())
+
+
+def dice_focal(
+    logits: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    ignore_index: int = 255,
+    gamma: float = 2.0,
+) -> Tensor:
+    """Dice plus focal: each class as a whole, and each pixel by itself."""
+    return dice(logits, target, weight, ignore_index) + focal(logits, target, weight, ignore_index, gamma)
+
+
+LOSSES = {"cross_entropy": cross_entropy, "focal": focal, "dice": dice, "dice_focal": dice_focal}
+
+
+def class_weights(counts: Sequence[int] | Tensor, method: str, cap: float = 100.0) -> Tensor | None:
+    """Weights (K,) float32 for the losses, from the number of training pixels of each class.
+
+    Method "none" gives None, and "inverse" the inverse of the number of pixels, scaled to a mean of 1 over
+    the classes that occur. No class weighs more than `cap` times the commonest one, for else a few pixels,
+    perhaps mislabelled, would steer the network. A class without pixels weighs 0: there is nothing to learn
+    it from. Raises ValueError for another method, and for counts that are negative or all 0.
+    """
+    if method == "none":
+        return None
+    if method != "inverse":
+        raise ValueError(f"no class weights are called {method!r}; there are: none, inverse")
+    counts = torch.as_tensor(counts, dtype=torch.float64).cpu()
+    if counts.ndim != 1 or (counts < 0).any() or counts.sum() == 0:
+        raise ValueError(f"need the number of pixels of each class, not all 0: {counts.tolist()}")
+    weight = torch.where(counts > 0, 1 / counts.clamp_min(counts.max() / cap), 0.0)
+    return (weight / weight[counts > 0].mean()).float()
+
+
+def _labelled(logits: Tensor, target: Tensor, ignore_index: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Takes out the ignored pixels, once for all losses.
+
+    Returns logits (N, K, H, W) in float32 at least, 0 where ignored; labels (N, H, W) int64, 0 where ignored;
+    and valid (N, H, W), 1.0 where there is a label and 0.0 where ignored. Half precision would not do: sums
+    over more than 65,504 pixels overflow.
+    """
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    valid = target != ignore_index
+    logits = torch.where(valid.unsqueeze(1), logits, 0.0)
+    return logits, torch.where(valid, target, 0).long(), valid.to(logits.dtype)
+
+
+def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
+    """numerator / denominator; 0 with a gradient of 0 where both are 0, no pixel having any weight."""
+    return numerator / denominator.clamp_min(torch.finfo(denominator.dtype).tiny)
