@@ -48,37 +48,35 @@ from data import InputError, geotiff
 from data.console import one_line_errors
 from data.grid import IDENTITY, Grid, Window
 
-CELL = 1024  # pixels on a side of a block that has its own control points
-FINEST = 16  # quads on a side, at most
-EDGE = 1e-6  # a centre this close before a pixel's edge (in pixels) lies on it, and belongs to the pixel behind it
-OUTSIDE = -(2**30)  # row and column of a point that has no place in the other grid
-CHUNK = 256, CELL  # rows and columns of the source worked on at a time: what a core's cache holds
-TILE = 256, 512  # rows and columns of the target that are one task
+CELL = 2048  # pixels on a side of a cell, which has quads of its own
+FINEST = 32  # quads on a side of a cell, at most
+PIECE = 2**18  # pixels of the source that are worked on at a time
+TILE = 256, 256  # rows and columns of the target that are one task
 MOST_PIXELS, MOST_VOTES = (
     2**23,
     2**21,
 )  # a tile with a larger window of the source, or more counters, is halved
+EDGE = 1e-6  # a centre this close before an edge of a pixel (in pixels) lies on it, in the pixel behind
 CACHE_BYTES = 2**27  # decoded source blocks that are kept
+EVERYWHERE = Window(-(2**40), -(2**40), 2**41, 2**41)
 
 
 # --- where the pixels of one grid lie in the other --------------------------------------------------------------------
 
 
 class Coordinates:
-    """In which pixel of the grid `there` the centre of a pixel of the grid `here` lies.
+    """In which pixel of the grid `there` the centre of each pixel of the grid `here` lies.
 
-    `transform` and `inverse` take (x, y) from the CRS of `here` to that of `there` and back; None: they are the same.
+    `transform` and `inverse` take x, y from the CRS of `here` to that of `there` and back; None: one CRS.
     """
 
-    def __init__(
-        self, here: Grid, there: Grid, threshold: float, transform: Callable | None, inverse: Callable | None
-    ):
+    def __init__(self, here: Grid, there: Grid, threshold: float, transform=None, inverse=None) -> None:
         self.here, self.there, self.threshold = here, there, threshold
         self.transform, self.inverse = transform, inverse
-        self.control = functools.lru_cache(maxsize=4096)(self._control)
+        self.quads = functools.lru_cache(maxsize=4096)(self._quads)
 
     def exact(self, row: np.ndarray, col: np.ndarray) -> np.ndarray:
-        """(2, ...) continuous row and column in `there`; NaN where there is none."""
+        """(2, ...) continuous row and column in `there`; NaN where there is no way, or no way back."""
         x, y = self.here.xy(row, col)
         if self.transform:
             x, y = self.transform(x, y)
@@ -88,62 +86,105 @@ class Coordinates:
             x[lost] = y[lost] = np.nan
         return np.stack(self.there.rowcol(x, y))
 
-    def _control(self, i: int, j: int) -> tuple[np.ndarray, np.ndarray]:
-        """Corners (2, n + 1, n + 1) of the quads of block (i, j), and (n, n): which of them are too wrong to use."""
+    def _quads(self, i: int, j: int) -> tuple[np.ndarray, np.ndarray]:
+        """The n x n quads of cell (i, j): their corners (2, n + 1, n + 1), and (n, n) which are too wrong to use."""
         height, width = min(CELL, self.here.height - i * CELL), min(CELL, self.here.width - j * CELL)
-        quads = 1
+        n = 1
         while True:
-            at = np.arange(4 * quads + 1) / 4
-            rows, cols = i * CELL + at * (height / quads), j * CELL + at * (width / quads)
+            at = (
+                np.arange(4 * n + 1) / 4
+            )  # the corners, and three points between any two to measure the error at
+            rows, cols = i * CELL + at * (height / n), j * CELL + at * (width / n)
             fine = self.exact(*np.meshgrid(rows, cols, indexing="ij"))
             corners = fine[:, ::4, ::4]
-            if not self.transform:
-                return corners, np.zeros((1, 1), bool)
-            hat = np.maximum(0, 1 - abs(at[:, None] - np.arange(quads + 1)))
+            if not self.transform or (self.threshold and np.isnan(fine).all()):
+                return corners, np.zeros((n, n), bool)
+            hat = np.maximum(0, 1 - abs(at[:, None] - np.arange(n + 1)))
             error = np.hypot(*(fine - hat @ np.nan_to_num(corners) @ hat.T))
             error = np.lib.stride_tricks.sliding_window_view(error, (5, 5))[::4, ::4].max((-1, -2))
-            step = np.hypot(*np.diff(corners, axis=2)) * (quads / width)  # pixels of `there` to one of `here`
+            step = np.hypot(*np.diff(corners, axis=2)) * (n / width)  # pixels of `there` to one of `here`
             bad = ~(error < self.threshold * min(1, np.nanmin(step, initial=1)))
-            if not bad.any() or quads == FINEST or not self.threshold or np.isnan(fine).all():
+            if not bad.any() or n == FINEST or not self.threshold:
                 return corners, bad
-            quads *= 2
+            n *= 2
 
-    def pixels(self, window: Window, pad: int = 0) -> torch.Tensor:
-        """(2, h, w) int32 row and column in `there`, for a window of one block, widened by `pad` pixels."""
+    def patch(self, window: Window, pad: int = 0) -> Patch:
+        """Where a window that lies in one cell, widened by `pad` pixels, lies in `there`."""
         i, j = window.row // CELL, window.col // CELL
-        corners, bad = self.control(i, j)
-        shape = (2, window.height + 2 * pad, window.width + 2 * pad)
-        if self.threshold and np.isnan(corners).all():
-            return torch.full(shape, OUTSIDE, dtype=torch.int32)
-        quads = len(bad)
-        rows, cols = (
-            np.arange(shape[1]) + window.row - pad + 0.5,
-            np.arange(shape[2]) + window.col - pad + 0.5,
-        )
-        down = (rows - i * CELL) * (quads / min(CELL, self.here.height - i * CELL))
-        across = (cols - j * CELL) * (quads / min(CELL, self.here.width - j * CELL))
-        above, left = (np.clip(at.astype(int), 0, quads - 1) for at in (down, across))
+        corners, bad = self.quads(i, j)
+        n = len(bad)
+        rows = np.arange(window.row - pad, window.row + window.height + pad) + 0.5
+        cols = np.arange(window.col - pad, window.col + window.width + pad) + 0.5
+        down = (rows - i * CELL) * (n / min(CELL, self.here.height - i * CELL))
+        across = (cols - j * CELL) * (n / min(CELL, self.here.width - j * CELL))
+        above, left = (np.clip(at.astype(int), 0, n - 1) for at in (down, across))
         lines = corners[:, above] + (down - above)[:, None] * (corners[:, above + 1] - corners[:, above])
-        slopes, share = torch.from_numpy(np.diff(lines, axis=2)), torch.from_numpy(across - left)
-        lines = torch.from_numpy(lines + EDGE)
-        out = torch.empty(shape, dtype=torch.float64)
-        for quad in range(left[0], left[-1] + 1):
-            part = slice(*np.searchsorted(left, (quad, quad + 1)))
-            torch.mul(slopes[:, :, quad, None], share[part], out=out[:, :, part]).add_(
-                lines[:, :, quad, None]
-            )
-        if bad.any():
-            r, c = np.nonzero(bad[above[:, None], left])
-            out.numpy()[:, r, c] = np.nan_to_num(self.exact(rows[r], cols[c]) + EDGE, nan=OUTSIDE)
-        return out.floor_().clamp_(OUTSIDE, -OUTSIDE).int()
+        redo = np.argwhere(bad[above[:, None], left]) if bad.any() else np.zeros((0, 2), int)
+        return Patch(lines, left, across - left, redo, self.exact(rows[redo[:, 0]], cols[redo[:, 1]]))
+
+
+class Patch:
+    """The coordinates of a window: row r of quad q is lines[:, r, q] + share * (lines[:, r, q + 1] - lines[:, r, q]).
+
+    `left` (w) is the quad of each column, `share` (w) where in it the column lies; `redo` (k, 2) are the pixels that
+    have coordinates of their own, `known` (2, k).
+    """
+
+    def __init__(self, lines, left, share, redo, known) -> None:
+        self.lines, self.left, self.share, self.redo, self.known = lines, left, share, redo, known
+        self.slopes = np.diff(lines, axis=2)
+        first = np.flatnonzero(np.diff(left, prepend=-1))
+        self.quads = [(left[a], a, b) for a, b in zip(first, [*first[1:], len(left)])]
+        ends = np.array([end for _, a, b in self.quads for end in (a, b - 1)])  # where a row has its extremes
+        self.extremes = lines[:, :, left[ends]] + self.slopes[:, :, left[ends]] * share[ends]
+
+    def span(self, start: int = 0, stop: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest and highest (row, col) of the rows start .. stop; NaN if none of their pixels has a place."""
+        extremes = self.extremes[:, start:stop].reshape(2, -1)
+        if len(self.redo):
+            among = slice(*np.searchsorted(self.redo[:, 0], (start, stop or len(self.lines[0]))))
+            extremes = np.hstack([extremes, self.known[:, among]])
+        return np.fmin.reduce(extremes, 1), np.fmax.reduce(extremes, 1)
+
+    def locate(self, start: int, stop: int, limits: Window) -> tuple[Window, torch.Tensor] | None:
+        """The part of `limits` that the centres of the rows start .. stop meet, and (2, h, w) int32: where in it.
+
+        Rows and columns count from 1 in that part; 0, and one more than its size, stand for outside.
+        """
+        low, high = self.span(start, stop)
+        part = _clip(low, high, limits)
+        if part is None:
+            return None
+        origin = np.array([part.row - 1, part.col - 1]) - EDGE
+        lines = torch.from_numpy(self.lines[:, start:stop] - origin[:, None, None])[..., None]
+        slopes, share = torch.from_numpy(self.slopes[:, start:stop])[..., None], torch.from_numpy(self.share)
+        out = torch.empty(2, stop - start, len(share), dtype=torch.float64)
+        for quad, a, b in self.quads:
+            torch.mul(slopes[:, :, quad], share[a:b], out=out[:, :, a:b]).add_(lines[:, :, quad])
+        if len(self.redo):
+            among = slice(*np.searchsorted(self.redo[:, 0], (start, stop)))
+            r, c = self.redo[among].T
+            out.numpy()[:, r - start, c] = np.nan_to_num(self.known[:, among] - origin[:, None], nan=0)
+        if len(self.redo) or part != _clip(low, high, EVERYWHERE):
+            out[0].clamp_(0, part.height + 1)
+            out[1].clamp_(0, part.width + 1)
+        return part, out.int()
+
+
+def _clip(low: np.ndarray, high: np.ndarray, limits: Window) -> Window | None:
+    """The pixels of `limits` from one continuous (row, col) to another, if any."""
+    if not (low <= high).all():
+        return None  # NaN
+    top, left = np.maximum(np.floor(low), limits[:2]).astype(int).tolist()
+    ends = limits.row + limits.height, limits.col + limits.width
+    bottom, right = np.minimum(np.floor(high + 2 * EDGE) + 1, ends).astype(int).tolist()
+    return Window(top, left, bottom - top, right - left) if top < bottom and left < right else None
 
 
 def _coordinates(source: Grid, target: Grid, threshold: float) -> tuple[Coordinates, Coordinates]:
     """From the target's pixels to the source's, and from the source's to the target's."""
     if source.crs is target.crs or source.crs.equals(target.crs, ignore_axis_order=True):
-        return Coordinates(target, source, threshold, None, None), Coordinates(
-            source, target, threshold, None, None
-        )
+        return Coordinates(target, source, threshold), Coordinates(source, target, threshold)
     forward = Transformer.from_crs(source.crs, target.crs, always_xy=True).transform
     back = functools.partial(forward, direction="INVERSE")
     return Coordinates(target, source, threshold, back, forward), Coordinates(
@@ -158,14 +199,6 @@ def _parts(window: Window, size: tuple[int, int]) -> Iterator[Window]:
         for col in range(window.col // size[1] * size[1], end_col, size[1]):
             top, left = max(row, window.row), max(col, window.col)
             yield Window(top, left, min(row + size[0], end_row) - top, min(col + size[1], end_col) - left)
-
-
-def _span(pixels: torch.Tensor, start: int, stop: int, margin: int = 0) -> tuple[int, int]:
-    """First row (or column) that is met and the one behind the last, widened by `margin`, within start .. stop."""
-    first, last = pixels.aminmax()
-    if first == OUTSIDE:
-        first = torch.where(pixels == OUTSIDE, -OUTSIDE, pixels).min()
-    return max(int(first) - margin, start), min(int(last) + 1 + margin, stop)
 
 
 # --- the two methods, for one tile of the target -----------------------------------------------------------------------
@@ -207,12 +240,13 @@ class Job:
     """What every tile needs to know."""
 
     read: Callable[[Window], np.ndarray]
-    backward: Coordinates
+    extent: Window  # of the source
+    backward: Coordinates  # from the target's pixels to the source's
     forward: Coordinates
+    dtype: np.dtype
     fill: int
     classes: Classes
     weights: dict[int, float] | None
-    dtype: np.dtype
 
 
 def _halved(method: Callable, job: Job, tile: Window) -> np.ndarray | None:
@@ -239,62 +273,61 @@ def _halved(method: Callable, job: Job, tile: Window) -> np.ndarray | None:
 
 def _nearest(job: Job, tile: Window) -> np.ndarray | None:
     """(h, w): the source pixel under each centre; None if there is none under any."""
-    rows, cols = job.backward.pixels(tile)
-    top, bottom = _span(rows, 0, job.backward.there.height)
-    left, right = _span(cols, 0, job.backward.there.width)
-    if top >= bottom or left >= right:
+    found = job.backward.patch(tile).locate(0, tile.height, job.extent)
+    if found is None:
         return None
-    if (bottom - top) * (right - left) > MOST_PIXELS and tile.height * tile.width > 1:
+    part, (rows, cols) = found
+    if part.height * part.width > MOST_PIXELS and tile.height * tile.width > 1:
         return _halved(_nearest, job, tile)
-    inside = ((rows >= top) & (rows < bottom) & (cols >= left) & (cols < right)).numpy()
-    rows, cols = rows.clamp_(top, bottom - 1).sub_(top), cols.clamp_(left, right - 1).sub_(left)
-    values = job.read(Window(top, left, bottom - top, right - left))[rows.numpy(), cols.numpy()]
-    return np.where(inside, values, job.dtype.type(job.fill))
+    rimmed = np.full((part.height + 2, part.width + 2), job.fill, job.dtype)
+    rimmed[1:-1, 1:-1] = job.read(part)
+    return rimmed.take(rows.mul_(part.width + 2).add_(cols).numpy())
+
+
+def _pieces(window: Window) -> Iterator[tuple[Window, Window]]:
+    """Cuts a window of the source into its cells' parts, and these into pieces that fit into a core's cache."""
+    for part in _parts(window, (CELL, CELL)):
+        rows = max(1, PIECE // part.width)
+        for row in range(part.row, part.row + part.height, rows):
+            yield part, part._replace(row=row, height=min(rows, part.row + part.height - row))
 
 
 def _mode(job: Job, tile: Window) -> np.ndarray | None:
     """(h, w): the class with most votes; None if the source is nowhere near."""
-    rows, cols = job.backward.pixels(tile, pad=1)
-    # The neighbours' centres bound the tile's own area; two pixels more are for the errors of both coordinates.
-    top, bottom = _span(rows, 0, job.backward.there.height, margin=2)
-    left, right = _span(cols, 0, job.backward.there.width, margin=2)
-    if top >= bottom or left >= right:
+    low, high = job.backward.patch(tile, pad=1).span()
+    # The centres around the tile bound its area; two pixels more are for the errors of both coordinates.
+    window = _clip(low - 2, high + 2, job.extent)
+    if window is None:
         return None
     area = tile.height * tile.width
-    if (bottom - top) * (right - left) > MOST_PIXELS and area > 1:
+    if window.height * window.width > MOST_PIXELS and area > 1:
         return _halved(_mode, job, tile)
-    votes = torch.zeros(0, tile.height, tile.width, dtype=torch.int64)
-    for part in _parts(Window(top, left, bottom - top, right - left), CHUNK):
-        rows, cols = job.forward.pixels(part)
-        top, bottom = _span(rows, tile.row, tile.row + tile.height)
-        left, right = _span(cols, tile.col, tile.col + tile.width)
-        if top >= bottom or left >= right:
+    votes = torch.zeros(len(job.classes.values), tile.height, tile.width, dtype=torch.int64)
+    for part, piece in _pieces(window):
+        if piece.row == part.row:
+            patch = job.forward.patch(part)
+        found = patch.locate(piece.row - part.row, piece.row - part.row + piece.height, tile)
+        if found is None:
             continue
-        # Votes for other tiles fall on a rim around this rectangle of the tile, which is cut off again.
-        height, width = bottom - top + 2, right - left + 2
-        index = rows.clamp_(top - 1, bottom).sub_(top - 1).mul_(width)
-        index.add_(cols.clamp_(left - 1, right).sub_(left - 1))
-        index.add_(job.classes.numbers(job.read(part)), alpha=height * width)
+        part, (index, cols) = found
+        height, width = part.height + 2, part.width + 2  # pixels of other tiles vote on the rim
+        index.mul_(width).add_(cols).add_(job.classes.numbers(job.read(piece)), alpha=height * width)
         known = len(job.classes.values)
         if known * area > MOST_VOTES and area > 1:
             return _halved(_mode, job, tile)
-        counts = torch.bincount(index.view(-1), minlength=known * height * width).view(known, height, width)
         if known > len(votes):
             votes = torch.cat([votes, votes.new_zeros(known - len(votes), tile.height, tile.width)])
-        inside = slice(top - tile.row, bottom - tile.row), slice(left - tile.col, right - tile.col)
-        votes[(slice(None), *inside)] += counts[:, 1:-1, 1:-1]
+        counts = torch.bincount(index.view(-1), minlength=known * height * width).view(known, height, width)
+        row, col = part.row - tile.row, part.col - tile.col
+        votes[:, row : row + part.height, col : col + part.width] += counts[:, 1:-1, 1:-1]
     order = sorted(range(1, len(votes)), key=job.classes.values.__getitem__)
     if not order:
         return _nearest(job, tile)
     values = [job.classes.values[number] for number in order]
     votes = votes[order]
     if job.weights:
-        votes = (
-            votes
-            * torch.tensor([job.weights.get(value, 1.0) for value in values], dtype=torch.float64)[
-                :, None, None
-            ]
-        )
+        weights = torch.tensor([job.weights.get(value, 1.0) for value in values], dtype=torch.float64)
+        votes = votes * weights[:, None, None]
     most, winner = votes.max(dim=0)
     out = np.array(values, job.dtype)[winner.numpy()]
     if most.min() == 0:
@@ -311,24 +344,21 @@ METHODS = {"nearest": _nearest, "mode": _mode}
 
 def _inverse_frequencies(job: Job, pool: ThreadPoolExecutor) -> dict[int, float]:
     """1 / (number of pixels) of each class, in the rectangle of the source that holds the target."""
-    target, source = job.backward.here, job.backward.there
-    blocks = [(i, j) for i in range(-(-target.height // CELL)) for j in range(-(-target.width // CELL))]
-    places = np.hstack([job.backward.control(*block)[0].reshape(2, -1) for block in blocks])
-    top, left = np.clip(
-        np.nanmin(places, axis=1, initial=np.inf) - 2, 0, (source.height, source.width)
-    ).astype(int)
-    bottom, right = np.clip(
-        np.nanmax(places, axis=1, initial=0) + 2, 0, (source.height, source.width)
-    ).astype(int)
+    target = job.backward.here
+    tiles = _parts(Window(0, 0, target.height, target.width), (CELL, CELL))
+    low, high = zip(*(job.backward.patch(tile, pad=1).span() for tile in tiles))
+    window = _clip(np.fmin.reduce(low) - 2, np.fmax.reduce(high) + 2, job.extent)
+    if window is None:
+        return {}
 
-    def count(row: int) -> Counter:
+    def count(part: Window) -> Counter:
         total = Counter()
-        for part in _parts(Window(row, left, min(CELL, bottom - row), right - left), CHUNK):
-            numbers = job.classes.numbers(job.read(part)).view(-1)
+        for _, piece in _pieces(part):
+            numbers = job.classes.numbers(job.read(piece)).view(-1)
             total.update(dict(enumerate(torch.bincount(numbers).tolist())))
         return total
 
-    total = sum(pool.map(count, range(top, bottom, CELL)), Counter())
+    total = sum(pool.map(count, _parts(window, (CELL, window.width))), Counter())
     return {job.classes.values[number]: 1 / pixels for number, pixels in total.items() if number}
 
 
@@ -371,14 +401,9 @@ def strips(
 
     fill = np.iinfo(dtype).max if nodata is None else nodata
     weights = vote_weights if isinstance(vote_weights, dict) else None
-    job = Job(
-        read,
-        *_coordinates(source_grid, target_grid, error_threshold),
-        fill,
-        Classes(dtype, nodata),
-        weights,
-        dtype,
-    )
+    extent = Window(0, 0, source_grid.height, source_grid.width)
+    backward, forward = _coordinates(source_grid, target_grid, error_threshold)
+    job = Job(read, extent, backward, forward, dtype, fill, Classes(dtype, nodata), weights)
     # One torch thread to each of ours. The setting belongs to the thread, but torch also keeps it for new threads, so
     # that the caller's own is set again at the end.
     threads = threads or torch.get_num_threads()

@@ -19,9 +19,9 @@ import argparse
 import csv
 import math
 import shlex
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -54,29 +54,13 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--masks", nargs="+", metavar="PATH", help="mask files or folders, matched to the images by name")
     add("--classes", default="esm", help="class table: esm, catalonia, deepglobe or a CSV file")
     add("--bands", nargs="+", metavar="NAME", help="names of the images' bands, where the files do not tell")
-    add(
-        "--indices",
-        nargs="*",
-        choices=list(bands.INDICES),
-        help="spectral indices to add; none given: all possible",
-    )
+    add("--indices", nargs="*", choices=list(bands.INDICES), help="indices to add; none: all possible")
     add("--nodata", type=float, help="value of pixels without data, where the files do not tell")
     add("--scaling", choices=METHODS, default="minmax", help="range over the training set, or of each image")
-    add(
-        "--align",
-        choices=("nearest", "mode"),
-        default="nearest",
-        help="how a mask is put on its image's grid",
-    )
+    add("--align", choices=("nearest", "mode"), default="nearest", help="how a mask gets on its image's grid")
     add("--size", type=int, help="side of the windows; none: the images' own up to 512, else 256")
     add("--skip-only", nargs="+", default=[], metavar="CLASS", help="leave out windows of these classes alone")
-    add(
-        "--oversample",
-        type=float,
-        default=0,
-        metavar="T",
-        help="draw windows of classes in under T of all more often",
-    )
+    add("--oversample", type=float, default=0, metavar="T", help="draw windows of classes in under T of all more")
     add("--validation", type=float, default=0.2, metavar="SHARE", help="share of the windows held out")
     add("--cache", type=Path, default=Path("runs/cache"), help="folder for prepared scenes")
     add("--overfit", type=int, default=0, metavar="N", help="train and validate on the same N windows")
@@ -91,11 +75,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--epochs", type=int, default=100, help="at most")
     add("--batch", type=int, default=6, help="windows a step")
     add("--loss", choices=list(losses.LOSSES), default="cross_entropy", help="what is minimised")
-    add(
-        "--class-weights",
-        default="none",
-        help="none, inverse (to the number of pixels), or numbers like 1,4,2",
-    )
+    add("--class-weights", default="none", help="none, inverse (to the number of pixels), or numbers like 1,4,2")
     add("--optimizer", choices=("adamw", "adam"), default="adamw", help="optimizer")
     add("--lr", type=float, default=5e-4, help="learning rate")
     add("--weight-decay", type=float, default=1e-4, help="weight decay")
@@ -104,35 +84,15 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--seed", type=int, default=0, help="of the split, the weights, the order, dropout and augmentation")
 
     add = parser.add_argument_group("augmentation").add_argument
-    for name, help in (
-        ("flip", "a flip"),
-        ("turn", "quarter turns"),
-        ("crop", "a crop"),
-        ("jitter", "colour jitter"),
-    ):
-        add(
-            f"--{name}",
-            type=float,
-            default=getattr(Augment, name),
-            metavar="P",
-            help=f"probability of {help}",
-        )
-    add(
-        "--crop-min",
-        type=float,
-        default=Augment.crop_min,
-        help="shortest side of a crop, share of the window",
-    )
+    steps = {"flip": "a flip", "turn": "quarter turns", "crop": "a crop", "jitter": "colour jitter"}
+    for name, what in steps.items():
+        add(f"--{name}", type=float, default=getattr(Augment, name), metavar="P", help=f"probability of {what}")
+    add("--crop-min", type=float, default=Augment.crop_min, help="shortest side, share of the window")
     add("--strength", type=float, default=Augment.strength, help="of colour jitter, in gain")
 
     add = parser.add_argument_group("machine").add_argument
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
-    add(
-        "--precision",
-        choices=("auto", "float32", "bfloat16", "float16"),
-        default="auto",
-        help="auto: mixed on a GPU",
-    )
+    add("--precision", choices=("auto", "float32", "bfloat16", "float16"), default="auto", help="auto: mixed on a GPU")
     add("--workers", type=int, help="processes that make samples; none: 4 for a GPU, else 0")
     add("--run", type=Path, help="folder for the results; none: runs/<date-time>")
     args = parser.parse_args(arguments)
@@ -188,6 +148,13 @@ def train_epoch(model, loader, loss_function, optimizer, scaler, device, precisi
     return total / count
 
 
+def show_progress(epoch: int, epochs: int, began: float, share: float, loss: float) -> None:
+    """Where the training is: `share` of `epoch`, and the time that is left by what has passed since `began`."""
+    done = epoch - 1 + share
+    left = (time.monotonic() - began) / done * (epochs - done)
+    progress(f"epoch {epoch}/{epochs} {share:4.0%}  loss {loss:.4f}  time left {duration(left)}")
+
+
 @torch.no_grad()
 def evaluate(model, loader, loss_function, device, precision, num_classes: int):
     """(mean loss, one confusion matrix over all windows, predictions (n, S, S) uint8)."""
@@ -208,15 +175,18 @@ def main(arguments: list[str] | None = None) -> Path:
     """Train as the options say; returns the folder of the run."""
     args = parse(arguments)
     run = args.run or Path("runs") / time.strftime("%Y%m%d-%H%M%S")
-    run.mkdir(parents=True, exist_ok=True)
-    with open(run / "train.log", "a", encoding="utf-8") as log:
+    if (run / "last.pt").exists():
+        raise InputError(f"{run}: holds a run already; name another folder by --run")
+    said = []
 
-        def say(text: str) -> None:
-            progress("")
-            for stream in (sys.stdout, log):
-                print(text, file=stream, flush=True)
+    def say(text: str) -> None:
+        progress("")
+        print(text, flush=True)
+        said.append(text)
+        if run.is_dir():  # it is made when all that can be checked has been checked
+            (run / "train.log").write_text("\n".join(said) + "\n", encoding="utf-8")
 
-        train(args, run, say)
+    train(args, run, say)
     return run
 
 
@@ -270,6 +240,7 @@ def train(args: argparse.Namespace, run: Path, say: Callable) -> None:
     }[args.schedule]()
     scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
     parameters = sum(p.numel() for p in model.parameters())
+    run.mkdir(parents=True, exist_ok=True)
     say(f"{args.model} of {parameters:,} parameters on {device} in {str(precision)[6:]}; results in {run}")
 
     history, best, best_epoch = [], -math.inf, 0
@@ -277,13 +248,8 @@ def train(args: argparse.Namespace, run: Path, say: Callable) -> None:
     for epoch in range(1, args.epochs + 1):
         started = time.monotonic()
         sampler.epoch = epoch
-
-        def tell(share: float, loss: float) -> None:
-            done = epoch - 1 + share
-            left = (time.monotonic() - loop_began) / done * (args.epochs - done)
-            progress(f"epoch {epoch}/{args.epochs} {share:4.0%}  loss {loss:.4f}  time left {duration(left)}")
-
         lr = optimizer.param_groups[0]["lr"]
+        tell = partial(show_progress, epoch, args.epochs, loop_began)
         train_loss = train_epoch(model, training_loader, loss_function, optimizer, scaler, device, precision, tell)
         val_loss, confusion, predictions = evaluate(
             model, validation_loader, loss_function, device, precision, len(table.names)
@@ -358,7 +324,7 @@ def train(args: argparse.Namespace, run: Path, say: Callable) -> None:
         "classes": [(name, "#%02X%02X%02X" % color) for name, color in zip(table.names, table.colors)],
         "matrix": best_confusion.matrix.cpu(),
         "shares": report_shares(data.validation, best_predictions, table),
-        "samples": list(report_samples(data.validation, best_predictions)),
+        "samples": picture.samples(data.validation, best_predictions, SAMPLES),
         "settings": state["settings"],
     }
     with replacing(run / "report.html") as temporary:
@@ -379,18 +345,6 @@ def write_log(path: Path, history: list[dict]) -> None:
         writer = csv.DictWriter(file, history[0].keys())
         writer.writeheader()
         writer.writerows(history)
-
-
-def report_samples(windows: Windows, predictions: np.ndarray) -> Iterable[dict]:
-    """The validation windows that the report shows, evenly spread."""
-    for number in sorted({round(n) for n in np.linspace(0, len(windows) - 1, SAMPLES)}):
-        scene, window = windows.scene_of(number), windows.items[number][1]
-        yield {
-            "title": f"{scene.image_path.name}, row {window.row}, column {window.col}",
-            "rgb": picture.rgb(scene.read(window), windows.names, scene.nodata),
-            "truth": np.array(scene.read_labels(window)),
-            "prediction": predictions[number, : window.height, : window.width],
-        }
 
 
 def report_shares(windows: Windows, predictions: np.ndarray, table: ClassTable) -> dict:

@@ -133,20 +133,21 @@ class ClassTable:
 
     @cached_property
     def nodata(self) -> int:
-        """The code of no-data in a map: the table's ignored code, else the first of 0, 255, 254, ... in no row.
+        """The code of no-data in a map: an ignored code that fits a byte, else the first of 0, 255, 254, ... in no row.
 
         In no row, because a code that is merged into a class (ESM's 0 into "other") would be read back as that class.
         """
-        rows = [] if self.coded_by_color else self.rows
-        ignored = [code for code, _, _, ignore in rows if ignore]
-        unused = set(range(1 << 16)) - {row[0] for row in rows} - set(self.codes)
-        return next(code for code in (*ignored, 0, *range(255, 0, -1), *range(1 << 16)) if code in {*ignored, *unused})
+        rows = {} if self.coded_by_color else {code: ignore for code, _, _, ignore in self.rows}
+        ignored = [code for code, ignore in rows.items() if ignore and 0 <= code < 256]
+        unused = (code for code in (0, *range(255, 0, -1), *range(256, 1 << 16)) if code not in {*rows, *self.codes})
+        return ignored[0] if ignored else next(unused)
 
     @cached_property
     def dtype(self) -> np.dtype:
         """The smallest integer type that holds every code of a map."""
         low, high = min(*self.codes, self.nodata), max(*self.codes, self.nodata)
-        return np.promote_types(np.min_scalar_type(low), np.min_scalar_type(high))
+        types = [np.iinfo(kind) for kind in (np.uint8, np.uint16, np.int16, np.uint32, np.int32, np.int64)]
+        return next(kind.dtype for kind in types if kind.min <= low and high <= kind.max)
 
     @cached_property
     def colormap(self) -> dict[int, tuple[int, int, int]] | None:

@@ -4,13 +4,14 @@ A TIFF keeps its pixels in blocks, either strips of full rows or square tiles, e
 found through a table of offsets. So a window costs only the blocks that it touches:
 
     block (r, c) holds the rows r * block_height ... and the columns c * block_width ...
-    its index is r * blocks_across + c, plus band * blocks_in_a_band where each band lies by itself
+    its number is r * blocks_across + c, plus band * blocks_in_a_band where each band lies by itself
 
 tifffile reads the header and decodes a block (compression, predictor, byte order); which blocks, and how they
 become a window, is here. geokeys.py has the tags of the georeference, gdaltags.py those of palette, no-data
 value and band names, pngjpeg.py the pictures that are read as rasters without georeference.
 
-Specifications: TIFF 6.0 (1992) with Adobe's supplements, OGC 19-008r4. Read tests/test_geotiff.py beside it.
+Specifications: TIFF 6.0 (1992) with Adobe's supplements, OGC 19-008r4. Read tests/test_geotiff.py beside
+this file, and tests/test_geotiff_write.py beside its lower half.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import logging
 import os
 import struct
 from collections.abc import Iterable, Iterator, Sequence
+from operator import index
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,7 @@ from data.grid import IDENTITY, Grid, Window
 PIXEL_TAGS = (256, 257, 258, 259, 262, 273, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325, 339)
 TILE = 256
 STRIP_BYTES = 2**18
+BIGTIFF_BYTES = 2**32 - 2**26  # offsets have 32 bits; headers and incompressible tiles need some room
 
 # tifffile logs what it finds odd in a header; what matters of it is an InputError here.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
@@ -61,7 +64,9 @@ class Raster:
         except FileNotFoundError:
             raise FileNotFoundError(f"{path}: no such file; check its name and folder") from None
         try:
-            if self._file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+            magic = self._file.read(4)
+            self._file.seek(0)
+            if magic in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
                 self._open_tiff()
             else:
                 self._open_picture()
@@ -84,7 +89,7 @@ class Raster:
         Raises ValueError for a window that is not inside the raster or a band that it does not have, and
         InputError where the file is cut short or damaged.
         """
-        row, col, height, width = window or (0, 0, self.grid.height, self.grid.width)
+        row, col, height, width = map(index, window or (0, 0, self.grid.height, self.grid.width))
         bottom, right = row + height, col + width
         inside = 0 <= row < bottom <= self.grid.height and 0 <= col < right <= self.grid.width
         if not inside:
@@ -92,7 +97,7 @@ class Raster:
             raise ValueError(f"{self.path}: {window} is not inside the raster of {size} pixels")
         if bands is not None and not all(1 <= band <= self.count for band in bands):
             raise ValueError(f"{self.path}: bands {list(bands)} are not all among 1 to {self.count}")
-        chosen = list(range(self.count)) if bands is None else [band - 1 for band in bands]
+        chosen = list(range(self.count)) if bands is None else [index(band) - 1 for band in bands]
         if self._page is None:
             return self._picture[chosen, row:bottom, col:right]
 
@@ -108,18 +113,18 @@ class Raster:
                     left - c * block_width : end[1] - c * block_width,
                 ]
                 target = out[:, top - row : end[0] - row, left - col : end[1] - col]
-                index = r * self._across + c
+                number = r * self._across + c
                 if self._blocks_in_band:
                     for plane, band in zip(target, chosen):
-                        plane[...] = self._block(index + band * self._blocks_in_band)[source][..., 0]
+                        plane[...] = self._block(number + band * self._blocks_in_band)[source][..., 0]
                 else:
-                    pixels = self._block(index)[source].transpose(2, 0, 1)
+                    pixels = self._block(number)[source].transpose(2, 0, 1)
                     target[...] = pixels if bands is None else pixels[chosen]
         return out
 
-    def _block(self, index: int) -> np.ndarray:
+    def _block(self, number: int) -> np.ndarray:
         """One decoded block (height, width, bands that lie together); the last strip may be shorter."""
-        offset, size = self._page.dataoffsets[index], self._page.databytecounts[index]
+        offset, size = self._page.dataoffsets[number], self._page.databytecounts[number]
         if offset == 0 or size == 0:  # a sparse file leaves out the blocks that nobody wrote
             bands = 1 if self._blocks_in_band else self.count
             return np.full((*self.block_shape, bands), self.nodata or 0, self.dtype)
@@ -128,29 +133,30 @@ class Raster:
         if len(data) != size:
             raise InputError(f"{self.path}: the file is cut short; copy or download it again")
         try:
-            block = self._page.decode(data, index, jpegtables=self._page.jpegtables)[0]
+            block = self._page.decode(data, number, jpegtables=self._page.jpegtables)[0]
         except (ValueError, RuntimeError, struct.error) as error:
             raise InputError(
-                f"{self.path}: block {index} is damaged ({error}); copy or download the file again"
+                f"{self.path}: block {number} is damaged ({error}); copy or download the file again"
             ) from error
         return block[0].astype(self.dtype, copy=False)
 
     def _open_tiff(self) -> None:
         try:
-            with tifffile.TiffFile(self.path) as tif:
-                page = tif.pages.first
-                tags = _tags(tif, page)
+            tif = tifffile.TiffFile(self._file)
+            page = tif.pages.first
+            tags = _tags(tif, page)
+            height, width, self.count = map(index, (page.imagelength, page.imagewidth, page.samplesperpixel))
+            block = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, width)
+            rows, cols = map(index, block)
         except OSError:
             raise
         except Exception as error:  # a damaged header can fail tifffile in any way
             raise InputError(f"{self.path}: not a readable TIFF ({error}); is the file cut short?") from error
-        height, width, self.count = page.imagelength, page.imagewidth, page.samplesperpixel
         if page.dtype is None or page.dtype.kind not in "buif" or isinstance(page.bitspersample, tuple):
             kind = page.dtype or f"{page.bitspersample}-bit"
             raise InputError(f"{self.path}: {kind} pixels are not supported; convert to integers or floats")
         self.dtype = np.dtype(np.uint8) if page.dtype.kind == "b" else page.dtype
         separate = self.count > 1 and page.planarconfig == 2
-        rows, cols = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, width)
         if min(height, width, rows, cols) < 1 or page.imagedepth != 1:
             raise InputError(f"{self.path}: not a flat image ({page.shape}); write one image to a GeoTIFF")
         blocks = -(-height // rows) * -(-width // cols) * (self.count if separate else 1)
@@ -171,15 +177,14 @@ class Raster:
         try:
             crs, transform, self.geo_tags = geokeys.decode(geo_tags)
             self.grid = Grid(crs, transform, height, width)
+            self.nodata = gdaltags.nodata(tags.get(gdaltags.NODATA), self.dtype)
+            self.colormap = gdaltags.colormap(tags.get(gdaltags.COLORMAP)) if self.count == 1 else None
+            self.descriptions = gdaltags.descriptions(tags.get(gdaltags.METADATA), self.count)
         except (TypeError, ValueError) as error:
-            raise InputError(f"{self.path}: its georeference is damaged ({error}); set it anew") from error
-        self.nodata = gdaltags.nodata(tags.get(gdaltags.NODATA), self.dtype)
-        self.colormap = gdaltags.colormap(tags.get(gdaltags.COLORMAP)) if self.count == 1 else None
-        self.descriptions = gdaltags.descriptions(tags.get(gdaltags.METADATA), self.count)
+            raise InputError(f"{self.path}: its tags are damaged ({error}); write it anew") from error
 
     def _open_picture(self) -> None:
         """A PNG, JPEG or JPEG 2000 file is one block: decoded here and kept."""
-        self._file.seek(0)
         try:
             pixels, self.colormap = pngjpeg.decode(self._file.read())
         except pngjpeg.UnknownFormat:
@@ -322,7 +327,8 @@ def write_blocks(
         raise ValueError(f"a colormap needs one band of uint8 or uint16, not {count} of {dtype}")
     palette = gdaltags.palette(colormap, dtype) if colormap else None
     padded = -(-grid.height // TILE) * -(-grid.width // TILE) * TILE**2 * count * dtype.itemsize
-    with replacing(path) as temporary, tifffile.TiffWriter(temporary, bigtiff=padded > 2**32 - 2**26) as tif:
+    bigtiff = padded > BIGTIFF_BYTES
+    with replacing(path) as temporary, tifffile.TiffWriter(temporary, bigtiff=bigtiff) as tif:
         tif.write(
             _tiles(strips, grid, count, dtype),
             shape=(grid.height, grid.width) if count == 1 else (grid.height, grid.width, count),

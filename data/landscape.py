@@ -1,14 +1,15 @@
-"""The ground of the synthetic scenes: small towns among fields, woods and rivers, as functions of the position.
+"""The ground of the synthetic scenes: towns among fields, woods and rivers, as functions of the position.
 
-A landscape is a few random numbers (`draw_landscape`) and the rules here: towns are blocks between streets, blocks
-are lots with a building, country is strips cut into plots. `ground` says what lies at any position and `codes` which
-class the mask shows there. Nothing is a picture, so image and mask can each ask on a grid of their own, and agree.
+A landscape is a few random numbers (`draw_landscape`) and the rules here: towns are blocks between streets,
+blocks are lots with a building on most, the country is strips of land cut into plots. `ground` says what lies
+at any position, `codes` which class the mask shows there. Nothing is a picture: image and mask ask on grids
+of their own, and agree.
 
-Tiled roofs have the colour of bare soil, car parks that of marl, sheds that of gravel pits and of flats, gardens
-that of thin crops, and orchards stand in rows as houses do: no pixel tells by itself what it is, its surroundings
-do. The label belongs to the block: its streets, gardens and car parks have the label of its buildings.
+Tiled roofs have the colour of bare soil, car parks that of marl, sheds that of gravel pits and of flats,
+gardens that of thin crops, and orchards stand in rows as houses do: no pixel tells by itself what it is, its
+surroundings do. The label belongs to the block: its streets, gardens and car parks count with its buildings.
 
-Random numbers and noise as functions of the position: Perlin 1985, An Image Synthesizer.
+Random numbers and noise that are functions of the position: Perlin 1985, An Image Synthesizer.
 Read beside it: tests/test_landscape.py.
 """
 
@@ -41,17 +42,18 @@ SPECTRA = {  # reflectance, per cent
 (WATER, SOIL, LOESS, MARL, STRAW, GRAVEL, TILES, CONCRETE, SLATE, METAL, ASPHALT,
  GRASS, CROP, RAPE, BROADLEAF, CONIFER) = range(len(SPECTRA))  # fmt: skip
 
-# What fills a block between four streets: code in the mask; width and depth of a lot in map metres; the building's
-# share of both; how many lots are built on; what lies around, the share of it that is green; roofs to draw from.
+# What fills a block between four streets: its code in the mask; width and depth of a lot in map metres; the
+# building's share of both; how many lots are built on; what lies around the building and how much of that is
+# green; the roofs to draw from.
 BLOCKS = {
-    "open":    (1,    1,  1, 0.00, 0.00, 0.00, SOIL,     0.00, (TILES, TILES, TILES, TILES, TILES, TILES)),
-    "houses":  (255, 27, 42, 0.60, 0.42, 0.85, SOIL,     0.75, (TILES, TILES, TILES, TILES, SLATE, CONCRETE)),
-    "flats":   (255, 75, 52, 0.74, 0.36, 0.90, ASPHALT,  0.60, (CONCRETE, CONCRETE, SLATE, SLATE, TILES, METAL)),
-    "centre":  (255, 24, 26, 0.82, 0.72, 0.95, CONCRETE, 0.25, (TILES, TILES, TILES, TILES, SLATE, CONCRETE)),
-    "sheds":   (250, 90, 84, 0.74, 0.66, 0.85, ASPHALT,  0.15, (METAL, CONCRETE, CONCRETE, SLATE, TILES, GRAVEL)),
-    "school":  (250, 75, 60, 0.68, 0.56, 0.85, ASPHALT,  0.40, (METAL, CONCRETE, CONCRETE, SLATE, TILES, GRAVEL)),
-    "gardens": (1,   20, 24, 0.30, 0.30, 0.70, SOIL,     0.80, (TILES, TILES, SLATE, CONCRETE, STRAW, STRAW)),
-    "park":    (1,    1,  1, 0.00, 0.00, 0.00, SOIL,     0.95, (TILES, TILES, TILES, TILES, TILES, TILES)),
+    "open":    (1,    1,  1, 0.00, 0.00, 0.00, SOIL,     0.00, (TILES, TILES, TILES, TILES, TILES)),
+    "houses":  (255, 27, 42, 0.60, 0.42, 0.85, SOIL,     0.75, (TILES, TILES, TILES, SLATE, CONCRETE)),
+    "flats":   (255, 75, 52, 0.74, 0.36, 0.90, ASPHALT,  0.60, (CONCRETE, CONCRETE, SLATE, TILES, METAL)),
+    "centre":  (255, 24, 26, 0.82, 0.72, 0.95, CONCRETE, 0.25, (TILES, TILES, TILES, SLATE, CONCRETE)),
+    "sheds":   (250, 90, 84, 0.74, 0.66, 0.85, ASPHALT,  0.15, (METAL, CONCRETE, SLATE, TILES, GRAVEL)),
+    "school":  (250, 75, 60, 0.68, 0.56, 0.85, ASPHALT,  0.40, (METAL, CONCRETE, SLATE, TILES, GRAVEL)),
+    "gardens": (1,   20, 24, 0.30, 0.30, 0.70, SOIL,     0.80, (TILES, SLATE, CONCRETE, STRAW, STRAW)),
+    "park":    (1,    1,  1, 0.00, 0.00, 0.00, SOIL,     0.95, (TILES, TILES, TILES, TILES, TILES)),
 }  # fmt: skip
 OPEN, HOUSES, FLATS, CENTRE, SHEDS, SCHOOL, GARDENS, PARK = range(len(BLOCKS))
 CODE, LOT_WIDTH, LOT_DEPTH, WIDE, DEEP, BUILT, YARD, GREEN, ROOFS = map(np.array, zip(*BLOCKS.values()))
@@ -94,7 +96,7 @@ class Ground(NamedTuple):
     light: np.ndarray  # brightness, about 1
 
     def paint(self, where: np.ndarray, *layers) -> None:
-        """Replace what lies where `where` (N,) is true: layers as above, numbers or arrays, None to keep one."""
+        """Replace what lies where `where` (N,) is true: layers as above, numbers or arrays, None to keep."""
         for layer, value in zip(self, layers):
             if value is not None:
                 np.copyto(layer, value, where=where, casting="unsafe")
@@ -110,8 +112,8 @@ def draw_landscape(seed: int, index: int) -> Landscape:
         settlements.append(Settlement(x, y, radius, angle, rng.uniform(130, 180), 100, 0.05))
         size, aside = rng.uniform(220, 340), turn + np.pi + rng.uniform(-1.3, 1.3)
         reach = radius + 0.6 * size  # the industrial estate begins where the town ends
-        centre = x + reach * np.cos(aside), y + reach * np.sin(aside)
-        settlements.append(Settlement(*centre, size, angle + rng.normal(0, 0.3), rng.uniform(185, 230), 175, 0.95))
+        centre, turned = (x + reach * np.cos(aside), y + reach * np.sin(aside)), angle + rng.normal(0, 0.3)
+        settlements.append(Settlement(*centre, size, turned, rng.uniform(185, 230), 175, 0.95))
         for away in turn + rng.uniform(-1, 1) + np.array([0, 2.2]):
             roads.append((x, y, 2600 * np.cos(away), 2600 * np.sin(away)))
         roads.append((x, y, 0.0, 0.0))
@@ -178,7 +180,7 @@ def blocks(landscape: Landscape, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarr
 
 
 def codes(landscape: Landscape, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The mask's code at positions (N,), map metres from the scene's centre: 0 outside, else 1, 250 or 255."""
+    """The mask's code at positions (N,): 0 in the rim and outside, else 1, 250 or 255; uint8."""
     inside = np.maximum(abs(x), abs(y)) < HALF - RIM
     return np.where(inside, CODE[blocks(landscape, x, y)[0]], 0).astype(np.uint8)
 
@@ -221,7 +223,7 @@ def paint_woods(layers: Ground, seed: int, threshold: float, x: np.ndarray, y: n
 
 
 def paint_blocks(layers: Ground, landscape: Landscape, x: np.ndarray, y: np.ndarray) -> None:
-    """A street around each block, lots within, on most lots a building and its shadow, else yard or garden."""
+    """A street around each block, lots within, on most a building and its shadow, else yard or garden."""
     seed = landscape.seed + 9000
     kind, u, v, width, depth, number = blocks(landscape, x, y)
     street = np.minimum(np.minimum(u, width - u), np.minimum(v, depth - v)) < 6
@@ -245,7 +247,7 @@ def paint_blocks(layers: Ground, landscape: Landscape, x: np.ndarray, y: np.ndar
     light, town = (1 + 0.12 * grain + 0.1 * tufts) * np.where(shadow, 0.55, 1), kind != OPEN
     layers.paint(town, YARD[kind], plants, green, light)
     layers.paint(town & street, ASPHALT, None, 0.12 + 0.1 * tufts)
-    layers.paint(town & roofed, ROOFS[kind, (6 * roof).astype(int)], None, 0, 0.75 + 0.5 * shade)
+    layers.paint(town & roofed, ROOFS[kind, (5 * roof).astype(int)], None, 0, 0.75 + 0.5 * shade)
 
 
 def ground(landscape: Landscape, x: np.ndarray, y: np.ndarray) -> Ground:

@@ -12,6 +12,7 @@ import numpy as np
 
 from data import bands
 from data.classes import ClassTable
+from data.dataset import Windows
 from data.scaling import valid_pixels
 
 SIDE = 1024  # of a preview, at most
@@ -26,10 +27,11 @@ def rgb(image: np.ndarray, names: Sequence[str], nodata: float | None = None) ->
     if image.dtype == np.uint8 and len(names) <= 4:
         return np.where(valid, shown, 0).astype(np.uint8).transpose(1, 2, 0)
     picture = np.zeros(shown.shape, np.uint8)
-    for plane, band in zip(picture, shown.astype(np.float32)):
+    for plane, band in zip(picture, shown):
         if valid.any():
-            low, high = np.percentile(band[valid], (2, 98))
-            stretched = np.clip((band[valid] - low) / ((high - low) or 1), 0, 1)
+            values = band[valid].astype(np.float32)
+            low, high = np.percentile(values, (2, 98))
+            stretched = np.clip((values - low) / ((high - low) or 1), 0, 1)
             plane[valid] = (stretched * 255).round().astype(np.uint8)
     return picture.transpose(1, 2, 0)
 
@@ -62,3 +64,22 @@ class Thinned:
     def array(self) -> np.ndarray:
         """(..., thinned rows, thinned columns)."""
         return np.concatenate(self.rows, axis=-2)
+
+
+def samples(windows: Windows, predictions: np.ndarray, count: int) -> list[dict]:
+    """`count` windows, evenly spread, as title, rgb, truth and prediction: what unet.report shows side by side.
+
+    predictions: (n, S, S) uint8 labels of all the windows.
+    """
+    chosen = []
+    for number in sorted({round(n) for n in np.linspace(0, len(windows) - 1, count)}):
+        scene, window = windows.scene_of(number), windows.items[number][1]
+        chosen.append(
+            {
+                "title": f"{scene.image_path.name}, row {window.row}, column {window.col}",
+                "rgb": rgb(scene.read(window), windows.names, scene.nodata),
+                "truth": np.array(scene.read_labels(window)),
+                "prediction": predictions[number, : window.height, : window.width],
+            }
+        )
+    return chosen

@@ -32,11 +32,6 @@ def load_scenes(
     for image, mask in scenes.pair(images, masks):
         progress(f"preparing scene {len(prepared) + 1} of {len(images)}: {image.name}")
         prepared.append(scenes.prepare(image, mask, table, args.cache, align, args.align, args.nodata))
-        if len(prepared[-1].image) != len(prepared[0].image):
-            raise InputError(
-                f"{image}: {len(prepared[-1].image)} bands, but {prepared[0].image_path} has "
-                f"{len(prepared[0].image)}; all images of a run have the same bands"
-            )
     return prepared
 
 
@@ -57,7 +52,13 @@ def load(args: Namespace, table: ClassTable, align: scenes.Align, say: Callable,
     InputError and OSError for what is wrong with the files.
     """
     prepared = load_scenes(args, table, align, say, progress)
-    names = bands.names(prepared[0].descriptions, args.bands, prepared[0].image_path)
+    names, *others = (bands.names(scene.descriptions, args.bands, scene.image_path) for scene in prepared)
+    for scene, found in zip(prepared[1:], others):
+        if found != names:
+            raise InputError(
+                f"{scene.image_path}: {len(found)} bands ({', '.join(found)}), but {prepared[0].image_path} has "
+                f"{len(names)} ({', '.join(names)}); all images of a run have the same bands in the same order"
+            )
     indices = bands.available(names) if args.indices is None else args.indices
     if set(indices) - set(bands.available(names)):
         raise InputError(f"--indices {' '.join(indices)}: needs bands that are not among {', '.join(names)}")

@@ -61,7 +61,7 @@ def _decode_png(data: bytes) -> tuple[np.ndarray, dict | None]:
         elif kind == b"PLTE":
             colors = np.frombuffer(body, np.uint8).reshape(-1, 3).tolist()
             palette = {code: tuple(color) for code, color in enumerate(colors)}
-        elif kind != b"tRNS":  # with it libpng would add an alpha band
+        elif kind in (b"IHDR", b"IDAT", b"IEND"):  # with the tRNS chunk libpng would add an alpha band
             chunks.append(data[at : at + 12 + size])
         at += 12 + size
     pixels = imagecodecs.png_decode(data[:8] + b"".join(chunks))

@@ -1,15 +1,15 @@
 """The embedded default data: synthetic Sentinel-2-like scenes of small towns, with masks like ESM's.
 
-Each scene is a landscape (data/landscape.py) seen twice: the image asks it what lies at the pixels of an EPSG:3857
-grid, the mask asks at those of an EPSG:3035 grid, through pyproj. So the two agree on the ground without having been
-resampled, as an image and a map from two agencies should.
+A scene is a landscape (data/landscape.py) seen twice: the image asks it what lies at the pixels of a grid in
+EPSG:3857, the mask asks at those of a grid in EPSG:3035, through pyproj. So the two agree on the ground
+without ever having been resampled, as an image and a map from two agencies should.
 
 From the ground to a pixel, as in a real sensor (`image_of`):
 
     surface = light * ((1 - cover) * spectrum[base] + cover * spectrum[leaf])
 
-averaged over the pixel, under clouds, through haze, blurred by band (Sentinel-2 has bands of 10, 20 and 60 m), with
-noise. How much the surroundings of a pixel tell beyond its own spectrum, tests/bench/bench_linear.py measures.
+averaged over the pixel, under clouds, through haze, blurred by band (Sentinel-2's have 10, 20 or 60 m), with
+noise. How little a pixel's own spectrum tells about its class, tests/bench/bench_linear.py measures.
 
     python -m data.sample runs/sample --count 24 --seed 0
 
@@ -49,7 +49,7 @@ class Sample(NamedTuple):
 
 
 def image_of(landscape: Landscape, rng: np.random.Generator) -> np.ndarray:
-    """What the sensor makes of it: (11, SIZE, SIZE) uint16, reflectance x 10,000, 0 where there is no data."""
+    """What the sensor makes of it: (11, SIZE, SIZE) uint16, reflectance x 10,000, 0 for no data."""
     margin, fine = 10, 2  # pixels seen beyond the edge, for the blur; positions asked along a pixel's side
     side = SIZE + 2 * margin
     ticks = (((np.arange(side * fine) + 0.5) / fine - margin) * PIXEL - HALF).astype(np.float32)
@@ -58,7 +58,7 @@ def image_of(landscape: Landscape, rng: np.random.Generator) -> np.ndarray:
     tint = rng.uniform(0.9, 1.1, (len(SPECTRA), 1))  # no two landscapes have quite the same soils and roofs
     spectra = (np.array(list(SPECTRA.values())) / 100 * tint).astype(np.float32)
     gain, haze, vapour = rng.uniform(0.88, 1.08), rng.uniform(0, 0.03), rng.uniform(0, 0.3)
-    threshold = rng.choice([0.7, 0.85, 2.0, 2.0, 2.0])  # of the clouds; with 2 the sky is clear
+    threshold = rng.choice([0.65, 0.8, 2.0, 2.0, 2.0])  # of the clouds; with 2 the sky is clear
 
     x, y = (a.reshape(side * fine, -1)[::fine, ::fine] for a in (x, y))
     humid = vapour * (1 + noise(landscape.seed + 4, x, y, 250))
@@ -102,10 +102,10 @@ def make_scene(seed: int, index: int) -> Sample:
 
 
 def write(folder: str | Path, count: int = 24, seed: int = 0) -> tuple[list[Path], list[Path]]:
-    """Write scenes 0..count-1 into folder/images and folder/masks, unless the folder holds just these already.
+    """Write scenes 0..count-1 into folder/images and folder/masks, unless it holds just these already.
 
-    Returns the paths of the images and of their masks. Raises InputError for a count or seed out of range, and
-    for a folder with images or masks from elsewhere.
+    Returns the paths of the images and of their masks. Raises InputError for a count or seed out of range,
+    and for a folder with images or masks from elsewhere.
     """
     if count < 1 or seed < 0:
         raise InputError(f"{count} scenes of seed {seed}: at least one scene, and a seed of 0 or more")

@@ -56,6 +56,18 @@ class Scene:
         """(h, w) uint8 labels."""
         return self.labels[window.row : window.row + window.height, window.col : window.col + window.width]
 
+    @staticmethod
+    def open(folder: Path, image_path: Path, mask_path: Path, grid: Grid, descriptions, nodata) -> "Scene":
+        """The scene whose image.npy and labels.npy lie in `folder`."""
+        image = np.load(folder / "image.npy", mmap_mode="r").transpose(2, 0, 1)
+        labels = np.load(folder / "labels.npy", mmap_mode="r")
+        return Scene(image_path.stem, image_path, mask_path, grid, image, labels, descriptions, nodata)
+
+    def __reduce__(self):
+        """Pickled by the files' names: a worker process maps them again instead of getting a copy."""
+        folder = Path(self.image.filename).parent
+        return Scene.open, (folder, self.image_path, self.mask_path, self.grid, self.descriptions, self.nodata)
+
 
 class Mask:
     """A mask raster seen as labels: `grid`, and `read(window) -> (h, w)` uint8, whatever its codes or colours.
@@ -77,13 +89,16 @@ class Mask:
     def read(self, window: Window) -> np.ndarray:
         """Labels (h, w) uint8 of a window."""
         codes = self.raster.read(window)
-        if self.table.coded_by_color and self.raster.colormap and codes.shape[0] == 1:
-            palette = np.zeros((256, 3), np.uint8)
-            for code, color in self.raster.colormap.items():
-                palette[code] = color[:3]
-            codes = palette[codes[0]].transpose(2, 0, 1)
         try:
-            return self.table.encode(codes, self.raster.nodata, self.unknown)
+            if not (self.table.coded_by_color and self.raster.colormap):
+                return self.table.encode(codes, self.raster.nodata, self.unknown)
+            palette = np.zeros((3, 256), np.uint8)
+            for code, color in self.raster.colormap.items():
+                palette[:, code] = color[:3]
+            known = codes[0] != self.raster.nodata
+            labels = np.full(known.shape, IGNORE, np.uint8)
+            labels[known] = self.table.encode(palette[:, codes[0][known]][:, None], None, self.unknown)[0]
+            return labels
         except InputError as error:
             raise InputError(f"{self.path}: {error}") from None
 
@@ -93,8 +108,15 @@ class Mask:
             yield self.read(Window(row, 0, min(ROWS, self.grid.height - row), self.grid.width))
 
     def check(self) -> None:
-        """Raise InputError if a code was met that the class table does not know."""
-        self.table.complain(self.unknown, self.path)
+        """Raise InputError if a code was met that the class table does not know.
+
+        Counted anew over the whole mask, because `read` may have met a pixel twice, or not at all.
+        """
+        if self.unknown:
+            self.unknown.clear()
+            for _ in self.strips():
+                pass
+            self.table.complain(self.unknown, self.path)
 
 
 Align = Callable[[Mask, Grid], Iterator[np.ndarray]]
@@ -204,16 +226,8 @@ def prepare(
     with Raster(image_path) as raster:
         if not folder.is_dir():
             _make(raster, mask_path, table, folder, align, nodata)
-        return Scene(
-            image_path.stem,
-            image_path,
-            mask_path,
-            raster.grid,
-            np.load(folder / "image.npy", mmap_mode="r").transpose(2, 0, 1),
-            np.load(folder / "labels.npy", mmap_mode="r"),
-            raster.descriptions,
-            raster.nodata if nodata is None else nodata,
-        )
+        nodata = raster.nodata if nodata is None else nodata
+        return Scene.open(folder, image_path, mask_path, raster.grid, raster.descriptions, nodata)
 
 
 def _make(raster: Raster, mask_path: Path, table: ClassTable, folder: Path, align: Align, nodata: float | None) -> None:

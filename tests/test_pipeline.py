@@ -73,7 +73,10 @@ def test_images_of_a_run_have_the_same_bands(tmp_path):
     args = options(tmp_path)
     grid = Grid(None, (1, 0, 0, 0, 1, 0), 48, 48)
     geotiff.write(tmp_path / "in/images/s_2.tif", np.ones((3, 48, 48), np.uint16), grid)
-    with pytest.raises(InputError, match=r"s_2\.tif: 3 bands, but .*s_0\.tif has 4"):
+    with pytest.raises(InputError, match=r"s_2\.tif: 3 bands \(1, 2, 3\), but .*s_0\.tif has 4 \(Green, Red"):
+        load(args)
+    geotiff.write(tmp_path / "in/images/s_2.tif", np.ones((4, 48, 48), np.uint16), grid, descriptions=small.BANDS[::-1])
+    with pytest.raises(InputError, match=r"s_2\.tif: 4 bands \(SWIR1, NIR, Red, Green\).* in the same order"):
         load(args)
 
 

@@ -1,5 +1,6 @@
 """Images and masks made to share a grid: data/scenes.py."""
 
+import pickle
 from pathlib import Path
 
 import imagecodecs
@@ -186,6 +187,41 @@ def test_a_map_made_by_a_table_of_colours_is_read_back_through_its_palette(tmp_p
     with scenes.Mask(path, table) as mask:
         assert mask.read(Window(0, 0, 2, 3)).tolist() == labels.tolist()
         mask.check()
+
+
+def test_no_data_of_a_palette_map_is_no_class_even_if_a_class_is_black(tmp_path):
+    (tmp_path / "t.csv").write_text("code,name,color\n#000000,tar,#000000\n#FFFFFF,snow,#FFFFFF\n")
+    table = ClassTable.load(tmp_path / "t.csv")
+    geotiff.write(tmp_path / "m.tif", np.array([[0, 1, 255]], np.uint8), grid(height=1, width=3), 255, table.colormap)
+    with scenes.Mask(tmp_path / "m.tif", table) as mask:
+        assert mask.read(Window(0, 0, 1, 3)).tolist() == [[0, 1, IGNORE]]
+        mask.check()
+
+
+@pytest.mark.parametrize("method", ["nearest", "mode"])
+def test_unknown_codes_are_counted_once_however_the_mask_is_aligned(tmp_path, method):
+    codes = np.ones((60, 60), np.uint8)
+    codes[20:30, 20:30] = 7
+    paths = image_and_mask(
+        tmp_path, np.ones((1, 30, 30), np.uint8), codes, grid(height=30, width=30, pixel=20), grid(height=60, width=60)
+    )
+
+    def align(mask, target):
+        return reproject.strips(mask.read, mask.grid, target, method, IGNORE, np.uint8)
+
+    with pytest.raises(InputError, match=r"code 7 \(100 pixels\)"):
+        scenes.prepare(*paths, ESM, tmp_path / "cache", align, method)
+
+
+def test_a_scene_is_pickled_by_name(tmp_path):
+    image = np.random.default_rng(0).integers(1, 9, (3, 200, 200)).astype(np.uint8)
+    square = grid(height=200, width=200)
+    paths = image_and_mask(tmp_path, image, np.ones((200, 200), np.uint8), square)
+    scene = scenes.prepare(*paths, ESM, tmp_path / "cache", never, "nearest")
+    packed = pickle.dumps(scene)
+    again = pickle.loads(packed)
+    assert len(packed) < 5000
+    assert (again.image == image).all() and (again.labels == scene.labels).all() and again.grid == scene.grid
 
 
 # --- the cache ------------------------------------------------------------------------------------

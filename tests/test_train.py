@@ -11,7 +11,7 @@ import small
 import torch
 
 import train
-from data import geotiff
+from data import InputError, geotiff
 from unet import checkpoint
 
 ROOT = Path(__file__).parents[1]
@@ -119,6 +119,15 @@ def test_bad_input_is_one_line_and_status_2(tmp_path, options, message, monkeypa
     assert left.value.code == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("train.py: error: ") and message in last
+    if "--lr" not in options:
+        assert not Path("runs").exists() or [p.name for p in Path("runs").iterdir()] == ["cache"]
+
+
+def test_an_earlier_run_is_not_overwritten(tmp_path):
+    before = (run(tmp_path, "--epochs", 1) / "best.pt").read_bytes()
+    with pytest.raises(InputError, match="holds a run already; name another folder by --run"):
+        run(tmp_path)
+    assert (tmp_path / "run/best.pt").read_bytes() == before
 
 
 def test_checkpoints_hold_no_code(tmp_path):
