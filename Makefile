@@ -11,8 +11,8 @@ ARGS ?=
 
 # Small settings for the synthetic scenes alone: five minutes on two cores. Your own data get train.py's defaults.
 ifeq ($(strip $(IMAGES)),)
-DEMO = --base 16 --batch 4 --lr 2e-3 --patience 100
-EPOCHS ?= 30
+DEMO = --base 16 --size 150 --batch 4 --lr 2e-3 --patience 99
+EPOCHS ?= 36
 endif
 
 .PHONY: train predict test bench clean

@@ -68,8 +68,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument_group("network").add_argument
     add("--model", choices=list(unet.MODELS), default="unet", help="network")
     add("--base", type=int, default=32, help="channels of the first level; 64 in the paper")
-    add("--dropout", type=float, default=0.1, help="of channels, in each block")
-    add("--head-dropout", type=float, default=0.0, help="before the last convolution")
+    add("--dropout", type=float, default=0.0, help="of channels, in each block")
+    add("--head-dropout", type=float, default=0.1, help="before the last convolution")
 
     add = parser.add_argument_group("training").add_argument
     add("--epochs", type=int, default=100, help="at most")
