@@ -33,11 +33,11 @@ bench: .venv/ready-tests
 # Remade when the pins change; pip itself is quiet unless something goes wrong.
 .venv/ready: requirements.txt
 	@test -x $(BIN)/python || { echo "making .venv (once; torch is large)"; $(PYTHON) -m venv .venv; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -r requirements.txt
 	@touch $@
 
 .venv/ready-tests: .venv/ready tests/requirements.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -r tests/requirements.txt
 	@touch $@
 
 clean:

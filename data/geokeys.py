@@ -175,9 +175,7 @@ def _crs(keys: dict) -> CRS | None:
     model = PROJECTED if Key.ProjectedCSTypeGeoKey in keys else GEOGRAPHIC
     projected = keys.get(Key.GTModelTypeGeoKey, model) != GEOGRAPHIC
     for attempt in (
-        lambda: CRS.from_epsg(
-            _code(keys, Key.ProjectedCSTypeGeoKey if projected else Key.GeographicTypeGeoKey)
-        ),
+        lambda: CRS.from_epsg(_code(keys, Key.ProjectedCSTypeGeoKey if projected else Key.GeographicTypeGeoKey)),
         # GDAL's keys for the pseudo-Mercator of web maps say true Mercator, and only its WKT says the truth.
         lambda: CRS.from_wkt(_wkt(keys)),
         lambda: _user_defined(keys, projected),

@@ -209,8 +209,7 @@ def _tags(tif: tifffile.TiffFile, page: tifffile.TiffPage) -> dict:
     (count,) = struct.unpack(header.tagnoformat, handle.read(header.tagnosize))
     entries = handle.read(count * header.tagsize)
     listed = {
-        struct.unpack_from(f"{header.byteorder}H", entries, at)[0]
-        for at in range(0, len(entries), header.tagsize)
+        struct.unpack_from(f"{header.byteorder}H", entries, at)[0] for at in range(0, len(entries), header.tagsize)
     }
     wanted = (*geokeys.TAGS, *gdaltags.TAGS)
     lost = [code for code in (*PIXEL_TAGS, *wanted) if code in listed and code not in page.tags]

@@ -78,9 +78,7 @@ def test_a_written_nodata_is_read_back_by_rasterio_and_by_us(tmp_path, dtype, no
         assert np.array_equal(dataset.nodata, expected, equal_nan=True)
 
 
-@pytest.mark.parametrize(
-    ("dtype", "nodata"), [("uint8", -1), ("uint8", 256), ("int16", np.nan), ("int8", 0.5)]
-)
+@pytest.mark.parametrize(("dtype", "nodata"), [("uint8", -1), ("uint8", 256), ("int16", np.nan), ("int8", 0.5)])
 def test_a_nodata_that_no_pixel_can_have_is_not_written(tmp_path, dtype, nodata):
     with pytest.raises(ValueError, match="is not a value of"):
         geotiff.write(tmp_path / "nodata.tif", np.zeros((4, 5), dtype), GRID, nodata=nodata)
@@ -159,9 +157,7 @@ def test_band_names_of_rasterio_are_read_among_its_other_metadata(tmp_path):
         assert (raster.read() == 3).all()  # scale and offset are left to those who know what they mean
 
 
-@pytest.mark.parametrize(
-    "xml", [None, "", "<GDALMetadata", "<x><Item role='description' sample='y'>z</Item></x>"]
-)
+@pytest.mark.parametrize("xml", [None, "", "<GDALMetadata", "<x><Item role='description' sample='y'>z</Item></x>"])
 def test_metadata_that_cannot_be_read_gives_no_names(xml):
     assert gdaltags.descriptions(xml, 2) == (None, None)
 

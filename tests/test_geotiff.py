@@ -76,9 +76,7 @@ def test_every_file_of_rasterio_is_read(tmp_path, dtype, compression):
                 }
                 path = tmp_path / f"{name}-{interleave}-{predictor}.tif"
                 options |= {"predictor": predictor} if predictor > 1 else {}
-                write_with_rasterio(
-                    path, array, compress=compression, interleave=interleave, **layout, **options
-                )
+                write_with_rasterio(path, array, compress=compression, interleave=interleave, **layout, **options)
                 with geotiff.Raster(path) as raster:
                     assert raster.dtype == array.dtype and raster.count == 3
                     assert np.array_equal(raster.read(), array)

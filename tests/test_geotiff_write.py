@@ -88,9 +88,7 @@ def test_strips_may_reuse_their_memory_while_threads_compress(tmp_path, monkeypa
 
     geotiff.write_blocks(path, strips(), grid, 1, "uint8")
     with geotiff.Raster(path) as raster:
-        assert np.array_equal(
-            raster.read()[0], np.repeat(np.arange(32, dtype=np.uint8), 64)[:, None] + np.zeros(512)
-        )
+        assert np.array_equal(raster.read()[0], np.repeat(np.arange(32, dtype=np.uint8), 64)[:, None] + np.zeros(512))
 
 
 @pytest.mark.parametrize(

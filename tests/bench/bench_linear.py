@@ -1,16 +1,15 @@
 """How far a pixel's own spectrum goes: a linear classifier of single pixels on the synthetic scenes.
 
-    python tests/bench/bench_linear.py [--train 24] [--test 12]
+    python tests/bench/bench_linear.py
 
-Multinomial logistic regression on the network's input (11 bands and 4 indices, standardised), fitted by
-L-BFGS on every third pixel, with the classes weighted by 1, by 1 / sqrt(frequency) and by 1 / frequency. The
-best of the three is what a network that looks at the surroundings has to beat.
+Multinomial logistic regression on the network's input (11 bands and 4 indices, scaled), fitted by L-BFGS on
+every third pixel of the windows that `make train` trains on and scored on those that it validates on, with the
+classes weighted by 1, by 1 / sqrt(frequency) and by 1 / frequency. The best of the three is what a network that
+looks at the surroundings has to beat.
 """
 
-import argparse
 import sys
 import time
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -19,25 +18,34 @@ import torch.nn.functional as F
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from data import bands, sample  # noqa: E402
+import reproject  # noqa: E402
+import train  # noqa: E402
+from data import pipeline  # noqa: E402
 from data.classes import IGNORE, ClassTable  # noqa: E402
-from reproject import reproject  # noqa: E402
+from data.dataset import Windows  # noqa: E402
 from unet.metrics import ConfusionMatrix  # noqa: E402
 
 ESM = ClassTable.load("esm")
 
 
-def pixels(indices: Iterable[int], seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    """Input (N, 15) and label (N,) of every labelled pixel of these scenes, made as train.py makes them."""
+def load(*options: str) -> pipeline.Data:
+    """Training and validation windows, as train.py makes them of its options."""
+    args = train.parse(["--size", "150", "--flip", "0", "--turn", "0", *options])
+
+    def align(mask, grid):
+        return reproject.strips(mask.read, mask.grid, grid, args.align, IGNORE, np.uint8)
+
+    return pipeline.load(args, ESM, align, lambda text: None, lambda text: None)
+
+
+def pixels(windows: Windows) -> tuple[torch.Tensor, torch.Tensor]:
+    """Input (N, 15) and label (N,) of every labelled pixel."""
     inputs, labels = [], []
-    for index in indices:
-        scene = sample.make_scene(seed, index)
-        mask = reproject(scene.mask, scene.mask_grid, scene.image_grid, "nearest", nodata=0)
-        label = np.where((scene.image == 0).all(0), IGNORE, ESM.encode(mask)).ravel()
-        stacked = bands.stack(scene.image, sample.BANDS, list(bands.INDICES))
-        inputs.append(stacked.reshape(len(stacked), -1).T[label != IGNORE])
-        labels.append(label[label != IGNORE])
-    return torch.from_numpy(np.concatenate(inputs)), torch.from_numpy(np.concatenate(labels)).long()
+    for number in range(len(windows)):
+        image, target, _ = windows[number]
+        inputs.append(image[:, target != IGNORE].T)
+        labels.append(target[target != IGNORE].long())
+    return torch.cat(inputs), torch.cat(labels)
 
 
 def fit(x: torch.Tensor, y: torch.Tensor, power: float) -> torch.nn.Module:
@@ -57,9 +65,9 @@ def fit(x: torch.Tensor, y: torch.Tensor, power: float) -> torch.nn.Module:
     return net
 
 
-def linear_dice(train: Iterable[int], test: Iterable[int], powers=(0.0, 0.5, 1.0)) -> dict[float, np.ndarray]:
-    """Dice of each class on the test scenes, for each weighting of the classes."""
-    (x, y), (x_test, y_test) = pixels(train), pixels(test)
+def linear_dice(data: pipeline.Data, powers=(0.0, 0.5, 1.0)) -> dict[float, np.ndarray]:
+    """Dice of each class on the validation windows, for each weighting of the classes."""
+    (x, y), (x_test, y_test) = pixels(data.training), pixels(data.validation)
     mean, std = x.mean(0), x.std(0)
     x, y, x_test = ((x - mean) / std)[::3], y[::3], (x_test - mean) / std
     scores = {}
@@ -72,13 +80,11 @@ def linear_dice(train: Iterable[int], test: Iterable[int], powers=(0.0, 0.5, 1.0
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Macro Dice of a linear classifier of single pixels.")
-    parser.add_argument("--train", type=int, default=24, help="scenes to fit (default: %(default)s)")
-    parser.add_argument("--test", type=int, default=12, help="further scenes to score (default: %(default)s)")
-    args = parser.parse_args()
+    """Print the table."""
     start = time.perf_counter()
-    scores = linear_dice(range(args.train), range(args.train, args.train + args.test))
-    print(f"linear classifier of single pixels: Dice on {args.test} scenes, fitted on {args.train} others")
+    data = load()
+    scores = linear_dice(data)
+    print(f"linear classifier of single pixels: Dice on {len(data.validation)} windows, fitted on {len(data.training)}")
     print(f"{'class weights':24}" + "".join(f"{name:>18}" for name in ESM.names) + f"{'macro':>9}")
     for power, dice in scores.items():
         weights = {0.0: "none", 0.5: "1 / sqrt(frequency)", 1.0: "1 / frequency"}[power]
