@@ -113,12 +113,18 @@ def split(
     """(training, validation, left out): numbers of the windows on each side, and how many would have straddled it.
 
     Blocks of 4 x 4 windows (2 x 2 or single ones where that makes fewer than 20 blocks) are drawn by
-    `seed` until they hold `fraction` of the windows. Raises InputError where a side stays empty.
+    `seed` until they hold `fraction` of the windows; a scene of no more windows than a block stays whole.
+    Raises InputError where a side stays empty.
     """
     planes, outlines = footprints(scenes, items)
     low, high = outlines.min(1), outlines.max(1)
+    scene = np.array([number for number, _ in items])
     for per_block in (4, 2, 1):
-        block = np.floor(((low + high) / 2 - low[0]) / per_block).astype(np.int64)
+        centre = (low + high) / 2
+        for number in np.unique(scene):
+            if (scene == number).sum() <= per_block**2:
+                centre[scene == number] = centre[scene == number].mean(0)
+        block = np.floor((centre - low[0]) / per_block).astype(np.int64)
         _, block = np.unique(np.column_stack([planes, block]), axis=0, return_inverse=True)
         if block.max() >= 19:
             break

@@ -77,6 +77,14 @@ def test_one_of_four_images_is_held_out():
     assert sorted(training + validation) == [0, 1, 2, 3]
 
 
+def test_a_small_scene_stays_whole_wherever_it_lies_on_the_ground():
+    scenes = [scene(40, 40, transform=(10, 0, 4e5 + 2700.0 * n, 0, -10, 4.6e6)) for n in range(30)]  # 2 x 2 windows
+    items = all_windows(scenes, 20)
+    training, validation, left_out = split(scenes, items, 0.2, 0)
+    assert {items[i][0] for i in training}.isdisjoint(items[i][0] for i in validation) and left_out == 0
+    assert len(validation) % 4 == 0
+
+
 def test_dates_of_one_place_stay_together():
     places = [(10, 0, 4e5 + 1e5 * n, 0, -10, 4.6e6) for n in range(5)]
     scenes = [scene(transform=places[n % 5], mask=f"{n}") for n in range(15)]  # three dates of five places
