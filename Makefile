@@ -12,7 +12,7 @@ ARGS ?=
 # Small settings for the synthetic scenes alone: five minutes on two cores. Your own data get train.py's defaults.
 ifeq ($(strip $(IMAGES)),)
 DEMO = --base 16 --size 150 --batch 4 --lr 2e-3 --patience 99
-EPOCHS ?= 36
+EPOCHS ?= 30
 endif
 
 .PHONY: train predict test bench clean
