@@ -6,11 +6,12 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-BASE ?=
 ARGS ?=
+# A path that is there is one word, spaces and all; several, or a pattern, are the shell's to tell apart.
+quoted = $(if $(shell test -e "$(1)" && echo one),"$(1)",$(1))
 
 # Small settings for the synthetic scenes alone: five minutes on two cores. Your own data get train.py's defaults.
-ifeq ($(strip $(IMAGES)),)
+ifeq ($(strip $(IMAGES)$(MASKS)),)
 DEMO = --base 16 --size 150 --batch 4 --lr 2e-3 --patience 99
 EPOCHS ?= 30
 endif
@@ -18,11 +19,12 @@ endif
 .PHONY: train predict test bench clean
 
 train: .venv/ready
-	$(BIN)/python train.py $(if $(IMAGES),--images $(IMAGES) --masks $(MASKS)) $(if $(CLASSES),--classes $(CLASSES)) \
+	$(BIN)/python train.py $(if $(IMAGES),--images $(call quoted,$(IMAGES))) \
+	    $(if $(MASKS),--masks $(call quoted,$(MASKS))) $(if $(CLASSES),--classes $(call quoted,$(CLASSES))) \
 	    $(if $(EPOCHS),--epochs $(EPOCHS)) $(DEMO) $(ARGS)
 
 predict: .venv/ready
-	$(BIN)/python predict.py $(IMAGE) $(ARGS)
+	$(BIN)/python predict.py $(call quoted,$(IMAGE)) $(ARGS)
 
 test: .venv/ready-tests
 	$(BIN)/python -m pytest -q $(ARGS)
@@ -32,7 +34,7 @@ bench: .venv/ready-tests
 
 # Remade when the pins change; pip itself is quiet unless something goes wrong.
 .venv/ready: requirements.txt
-	@test -x $(BIN)/python || { echo "making .venv (once; torch is large)"; $(PYTHON) -m venv .venv; }
+	@test -x $(BIN)/pip || { echo "making .venv (once; torch is large)"; $(PYTHON) -m venv .venv; }
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -r requirements.txt
 	@touch $@
 

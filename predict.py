@@ -29,34 +29,27 @@ import reproject
 from data import InputError, bands, geotiff, picture, scenes, tiling
 from data.areas import pixel_areas
 from data.classes import IGNORE, ClassTable
-from data.console import one_line_errors, progress
+from data.console import Parser, one_line_errors, progress, within
 from data.grid import Grid, Window
 from data.scaling import Scaling, network_input, sample_pixels, spread_windows, valid_pixels
 from unet import checkpoint, metrics, report
 from unet.device import DeviceError, autocast, pick_device, pick_precision
 
-SUFFIX = "_landcover"
-
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The options."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = Parser(description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     add = parser.add_argument
     add("images", nargs="+", type=Path, help="GeoTIFFs (or PNG, JPEG) to map, or folders of them")
     add("--checkpoint", type=Path, help="none: best.pt of the newest run in runs/")
     add("--output", type=Path, metavar="FOLDER", help="where maps go; none: beside each image")
     add("--truth", nargs="+", type=Path, metavar="MASK", help="masks to compare with, matched to the images by name")
-    add("--overlap", type=int, help="pixels that neighbouring windows share; none: a quarter of the window")
-    add("--batch", type=int, default=4, help="windows at a time")
-    add("--nodata", type=float, help="value of pixels without data, where the files do not tell")
+    add("--overlap", type=within(int, 0), help="pixels that neighbouring windows share; none: a quarter of the window")
+    add("--batch", type=within(int, 1, 2**24), default=4, help="windows at a time")
+    add("--nodata", type=float, help="value of pixels without data; none: as in training, else the files' own")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     add("--precision", choices=("auto", "float32", "bfloat16", "float16"), default="auto", help="auto: mixed on a GPU")
-    args = parser.parse_args(arguments)
-    if args.batch < 1:
-        parser.error("--batch must be at least 1")
-    return args
+    return parser.parse_args(arguments)
 
 
 def newest_checkpoint() -> Path:
@@ -76,9 +69,10 @@ class Mapper:
         self.device = pick_device(device)
         self.precision = pick_precision(precision, self.device)
         self.model = checkpoint.build_model(loaded).to(self.device)
-        self.table = ClassTable.from_records(loaded["class_table"], loaded["classes"], path)
+        self.table = ClassTable.from_records(loaded.get("class_table", "class table"), loaded["classes"], path)
         self.names, self.indices = loaded["bands"], loaded["indices"]
         self.scaling, self.size = Scaling.from_state(loaded["scaling"]), loaded["size"]
+        self.nodata = loaded.get("nodata")
 
     @torch.no_grad()
     def probabilities(self, inputs: list[np.ndarray]) -> np.ndarray:
@@ -137,7 +131,8 @@ def map_image(mapper: Mapper, path: Path, target: Path, args: argparse.Namespace
     table = mapper.table
     overlap = mapper.size // 4 if args.overlap is None else args.overlap
     with geotiff.Raster(path) as raster:
-        grid, nodata = raster.grid, raster.nodata if args.nodata is None else args.nodata
+        grid, declared = raster.grid, (args.nodata, mapper.nodata, raster.nodata)
+        nodata = next((value for value in declared if value is not None), None)
         small_image, small_map = (picture.Thinned(grid.height, grid.width) for _ in range(2))
         pixels, km2 = np.zeros(256, np.int64), np.zeros(256)
 
@@ -196,7 +191,8 @@ def print_areas(table: ClassTable, found: Areas) -> None:
     print(f"  {'class':{width}}  {'code':>5}  {'share':>7}  {unit:>12}")
     for k, name in enumerate(table.names):
         area = f"{found.pixels[k]:12,}" if found.km2 is None else f"{found.km2[k]:12.4f}"
-        print(f"  {name:{width}}  {table.codes[k]:5}  {found.shares[k]:7.2%}  {area}")
+        share = f"{found.shares[k]:.2%}" if found.pixels.any() else "-"
+        print(f"  {name:{width}}  {table.codes[k]:5}  {share:>7}  {area}")
     if found.no_data:
         print(f"  {'no data':{width}}  {table.nodata:5}  {'':7}  {found.no_data:12,} pixels")
 
@@ -236,15 +232,11 @@ def main(arguments: list[str] | None = None) -> None:
     """Map every image that the options name."""
     args = parse(arguments)
     mapper = Mapper(args.checkpoint or newest_checkpoint(), args.device, args.precision)
-    if not 0 <= (args.overlap or 0) < mapper.size:
-        raise InputError(
-            f"--overlap {args.overlap}: must be at least 0 and less than the window's {mapper.size} pixels"
-        )
-    images = [
-        path for path in scenes.find(args.images, "images") if path in args.images or not path.stem.endswith(SUFFIX)
-    ]
+    if (args.overlap or 0) >= mapper.size:
+        raise InputError(f"--overlap {args.overlap}: must be less than the window's {mapper.size} pixels")
+    images = scenes.find(args.images, "images")
     truths = dict(scenes.pair(images, scenes.find(args.truth, "masks"), spare_masks=True)) if args.truth else {}
-    targets = {image: (args.output or image.parent) / f"{image.stem}{SUFFIX}.tif" for image in images}
+    targets = {image: (args.output or image.parent) / f"{image.stem}{scenes.MAP}.tif" for image in images}
     twice = [target for target, count in Counter(targets.values()).items() if count > 1]
     if twice:
         raise InputError(f"{twice[0]}: would be the map of several images of one name; map them in separate calls")
@@ -273,5 +265,5 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    with one_line_errors("predict.py", checkpoint.CheckpointError, DeviceError):
+    with one_line_errors("predict.py", checkpoint.CheckpointError, DeviceError, torch.OutOfMemoryError):
         main()

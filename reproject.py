@@ -35,21 +35,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from pyproj import CRS
-from pyproj.exceptions import CRSError
 
 from data import InputError
 from data.console import duration, one_line_errors, progress
-from data.coordinates import CELL, EDGE, Coordinates, between, clip
+from data.coordinates import CELL, EDGE, Coordinates, between, clip, target_grid_for
 from data.geotiff import Raster, write_blocks
 from data.grid import IDENTITY, Grid, Window
 
 TILE = 256  # rows and columns of the target that are one task
-PIECE = 2**18  # pixels of the source that are worked on at a time
-MOST_PIXELS, MOST_VOTES = (
-    2**23,
-    2**22,
-)  # a tile with a larger window of the source, or more counters, is halved
+PIECE = 2**19  # pixels of the source that are worked on at a time
+MOST_PIXELS, MOST_VOTES = 2**23, 2**22  # a tile with a larger window of the source, or more counters, is halved
 NEAR = 32  # classes whose codes follow no-data this closely need no look-up
 CACHE_BYTES = 2**27  # of decoded source blocks
 
@@ -87,18 +82,13 @@ class Job:
 
 
 def _halved(method: Callable, job: Job, tile: Window) -> np.ndarray:
-    row, col, height, width = tile
-    if height >= width:
-        halves = (
-            Window(row, col, height // 2, width),
-            Window(row + height // 2, col, height - height // 2, width),
-        )
+    if tile.height >= tile.width:
+        half = tile.height // 2
+        first, second = tile._replace(height=half), tile._replace(row=tile.row + half, height=tile.height - half)
     else:
-        halves = (
-            Window(row, col, height, width // 2),
-            Window(row, col + width // 2, height, width - width // 2),
-        )
-    return np.concatenate([method(job, half) for half in halves], axis=0 if height >= width else 1)
+        half = tile.width // 2
+        first, second = tile._replace(width=half), tile._replace(col=tile.col + half, width=tile.width - half)
+    return np.concatenate([method(job, first), method(job, second)], axis=0 if tile.height >= tile.width else 1)
 
 
 def _nearest(job: Job, tile: Window) -> np.ndarray:
@@ -106,13 +96,13 @@ def _nearest(job: Job, tile: Window) -> np.ndarray:
     located = job.backward.patch(tile).locate(job.extent)
     if located is None:
         return np.full((tile.height, tile.width), job.fill, job.dtype)
-    part, (rows, cols) = located
+    part, index = located
     if part.height * part.width > MOST_PIXELS and tile.height * tile.width > 1:
         return _halved(_nearest, job, tile)
     job.found = True
     rimmed = np.full((part.height + 2, part.width + 2), job.fill, job.dtype)
     rimmed[1:-1, 1:-1] = job.read(part)
-    return rimmed.take(rows.mul_(part.width + 2).add_(cols).numpy())
+    return rimmed.take(index.numpy())
 
 
 def _number(block: np.ndarray, nodata: int | None) -> tuple[np.ndarray, np.ndarray]:
@@ -131,6 +121,35 @@ def _number(block: np.ndarray, nodata: int | None) -> tuple[np.ndarray, np.ndarr
     return values, (np.cumsum(seen, dtype=np.int32) - 1).take(codes)
 
 
+def _votes(job: Job, tile: Window, window: Window) -> dict[int, np.ndarray] | None:
+    """(h, w) int64 for each value: how many pixels of a window of the source have it and their centre in each pixel of
+    a tile of the target. None: too many values for so large a tile.
+    """
+    plane, votes = {}, torch.zeros(0, tile.height, tile.width, dtype=torch.int64)
+    for piece in _pieces(window):
+        located = job.forward.patch(piece).locate(tile)
+        if located is None:
+            continue
+        part, index = located
+        values, numbers = _number(job.read(piece), job.nodata)
+        planes = [plane.setdefault(value, len(plane)) for value in values.tolist()]
+        if len(plane) > len(votes):
+            if len(plane) * tile.height * tile.width > MOST_VOTES and tile.height * tile.width > 1:
+                return None
+            votes = torch.cat([votes, votes.new_zeros(len(plane) - len(votes), tile.height, tile.width)])
+        height, width = part.height + 2, part.width + 2  # with the rim, on which the votes for other tiles fall
+        index.add_(torch.from_numpy(numbers), alpha=height * width)
+        counts = torch.bincount(index.view(-1), minlength=len(values) * height * width)
+        counts = counts.view(len(values), height, width)[:, 1:-1, 1:-1]
+        row, col = part.row - tile.row, part.col - tile.col
+        box = votes[:, row : row + part.height, col : col + part.width]
+        if planes == list(range(len(planes))):  # as a rule, and faster
+            box[: len(planes)] += counts
+        else:
+            box.index_add_(0, torch.tensor(planes), counts)
+    return {value: votes[number].numpy() for value, number in plane.items() if value != job.nodata}
+
+
 def _mode(job: Job, tile: Window) -> np.ndarray:
     """(h, w): the class with most votes in each pixel of a tile of the target."""
     low, high = job.backward.patch(tile, pad=1).span()
@@ -138,35 +157,23 @@ def _mode(job: Job, tile: Window) -> np.ndarray:
     window = clip(low - 2, high + 2, job.extent)
     if window is None:
         return np.full((tile.height, tile.width), job.fill, job.dtype)
-    divisible = tile.height * tile.width > 1
-    if window.height * window.width > MOST_PIXELS and divisible:
+    too_large = window.height * window.width > MOST_PIXELS and tile.height * tile.width > 1
+    votes = None if too_large else _votes(job, tile, window)
+    if votes is None:
         return _halved(_mode, job, tile)
-    votes: dict[int, np.ndarray] = {}
-    for piece in _pieces(window):
-        located = job.forward.patch(piece).locate(tile)
-        if located is None:
-            continue
-        part, (index, cols) = located
-        height, width = part.height + 2, part.width + 2  # with the rim, on which votes for other tiles fall
-        values, numbers = _number(job.read(piece), job.nodata)
-        index.mul_(width).add_(cols).add_(torch.from_numpy(numbers), alpha=height * width)
-        counts = torch.bincount(index.view(-1), minlength=len(values) * height * width)
-        row, col = part.row - tile.row, part.col - tile.col
-        for value, count in zip(values.tolist(), counts.view(-1, height, width)[:, 1:-1, 1:-1].numpy()):
-            if value == job.nodata or not count.any():
-                continue
-            if value not in votes:
-                votes[value] = np.zeros((tile.height, tile.width), np.int64)
-            votes[value][row : row + part.height, col : col + part.width] += count
-        if len(votes) * tile.height * tile.width > MOST_VOTES and divisible:
-            return _halved(_mode, job, tile)
-    job.found |= bool(votes)
-    most, out = np.zeros((tile.height, tile.width)), np.empty((tile.height, tile.width), job.dtype)
+    out = np.empty((tile.height, tile.width), job.dtype)
+    most = np.zeros(out.shape, float if job.weights else np.int64)
     for value in sorted(votes):  # upwards, so that on a tie the lower class stays
-        count = votes[value] * job.weights.get(value, 1.0)
-        np.putmask(out, count > most, value)
+        count = votes[value] * job.weights[value] if value in job.weights else votes[value]
+        out[count > most] = value
         np.maximum(most, count, out=most)
-    return out if most.all() else np.where(most > 0, out, _nearest(job, tile))
+    rows, cols = np.nonzero(most == 0)
+    job.found |= len(rows) < out.size
+    if len(rows):
+        top, left, bottom, right = (int(end) for end in (rows.min(), cols.min(), rows.max() + 1, cols.max() + 1))
+        nearest = _nearest(job, Window(tile.row + top, tile.col + left, bottom - top, right - left))
+        out[rows, cols] = nearest[rows - top, cols - left]
+    return out
 
 
 METHODS = {"nearest": _nearest, "mode": _mode}
@@ -174,9 +181,8 @@ METHODS = {"nearest": _nearest, "mode": _mode}
 
 def _inverse_frequencies(job: Job, target: Grid, pool: ThreadPoolExecutor) -> dict[int, float]:
     """1 / (number of pixels) of each class in the rectangle of the source that holds the target."""
-    spans = [
-        job.backward.patch(cell, pad=1).span() for cell in _parts(Window(0, 0, target.height, target.width), CELL, CELL)
-    ]
+    cells = _parts(Window(0, 0, target.height, target.width), CELL, CELL)
+    spans = [job.backward.patch(cell, pad=1).span() for cell in cells]
     low, high = np.array(spans).swapaxes(0, 1)
     window = clip(np.fmin.reduce(low) - 2, np.fmax.reduce(high) + 2, job.extent)
 
@@ -230,19 +236,22 @@ def strips(
     fill = np.iinfo(dtype).max if nodata is None else int(nodata)
     backward, forward = between(source_grid, target_grid, error_threshold)
     job = Job(read, extent, backward, forward, dtype, None if nodata is None else fill, fill, weights)
-    threads = threads or torch.get_num_threads()
+    inverse = vote_weights == "inverse" and method == "mode"
+    return _strips(METHODS[method], job, target_grid, inverse, threads or torch.get_num_threads(), rows)
+
+
+def _strips(method: Callable, job: Job, target: Grid, inverse: bool, threads: int, rows: int) -> Iterator[np.ndarray]:
     # Each of our threads is one of torch's. Torch keeps the number for threads to come: the last line restores it.
     pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
     try:
-        if vote_weights == "inverse" and method == "mode":
-            job.weights = _inverse_frequencies(job, target_grid, pool)
-        waiting, started = deque(range(0, target_grid.height, rows)), deque()
+        if inverse:
+            job.weights = _inverse_frequencies(job, target, pool)
+        waiting, started = deque(range(0, target.height, rows)), deque()
         while waiting or started:
             while waiting and (len(started) < 2 or sum(map(len, started)) < 4 * threads):
                 row = waiting.popleft()
-                strip = Window(row, 0, min(rows, target_grid.height - row), target_grid.width)
-                tiles = _parts(strip, rows, TILE)
-                started.append([pool.submit(METHODS[method], job, tile) for tile in tiles])
+                strip = Window(row, 0, min(rows, target.height - row), target.width)
+                started.append([pool.submit(method, job, tile) for tile in _parts(strip, rows, TILE)])
             strip = np.concatenate([tile.result() for tile in started.popleft()], axis=1)
             if not (waiting or started or job.found):
                 raise InputError("the target lies wholly outside the source; check the CRS and extent of both")
@@ -278,39 +287,6 @@ def reproject(
     return np.concatenate(list(strips(read, source_grid, target_grid, *options)))
 
 
-def target_grid_for(source_grid: Grid, crs, resolution: float | None = None) -> Grid:
-    """The north-up grid in `crs` (whatever pyproj understands) that holds all of the source.
-
-    With a `resolution`, in units of `crs`, its edges are multiples of it, as with gdalwarp -tap, so that maps of
-    one resolution share their pixels. Without, it has as many pixels along its diagonal as the source, as
-    gdalwarp, and begins where the source does. Raises InputError.
-    """
-    if resolution is not None and not 0 < resolution < np.inf:
-        raise InputError(f"a resolution of {resolution} makes no pixels; give one above 0, in units of the CRS")
-    if source_grid.crs is None:
-        raise InputError("the source has no CRS; assign it first")
-    try:
-        crs = CRS.from_user_input(crs)
-    except CRSError:
-        raise InputError(f"{crs!r} is not a CRS; give a code such as EPSG:3857") from None
-    size = source_grid.height, source_grid.width
-    points = np.meshgrid(*(np.linspace(0, pixels, 65) for pixels in size), indexing="ij")
-    # On a grid whose row and col are y and x.
-    y, x = between(source_grid, Grid(crs, IDENTITY, 1, 1), 0)[1].exact(*points)
-    if not np.isfinite(x).any():
-        raise InputError(f"no point of the source has a place in {crs.name}; choose another CRS")
-    left, right, bottom, top = np.nanmin(x), np.nanmax(x), np.nanmin(y), np.nanmax(y)
-    if resolution is None:
-        diagonal = np.hypot(x[-1, -1] - x[0, 0], y[-1, -1] - y[0, 0])
-        whole = np.isfinite(diagonal)
-        resolution = (diagonal if whole else np.hypot(right - left, top - bottom)) / np.hypot(*size)
-    else:
-        left, bottom = (np.floor(edge / resolution + EDGE) * resolution for edge in (left, bottom))
-        right, top = (np.ceil(edge / resolution - EDGE) * resolution for edge in (right, top))
-    height, width = (max(1, round(extent / resolution)) for extent in (top - bottom, right - left))
-    return Grid(crs, (resolution, 0, left, 0, -resolution, top), height, width)
-
-
 def _block_reader(raster: Raster) -> Callable[[Window], np.ndarray]:
     """`read` for a file: whole blocks, or several small ones at a time; those used last are kept decoded."""
     size = raster.grid.height, raster.grid.width
@@ -332,6 +308,16 @@ def _block_reader(raster: Raster) -> Callable[[Window], np.ndarray]:
     return read
 
 
+def _rows(raster: Raster, target: Grid) -> int:
+    """How many rows of the target to make at a time: fewer where a block is as wide as the file, and many are met."""
+    rows, middle = TILE, Window(target.height // 2, target.width // 2, 1, 1)
+    low, high = between(raster.grid, target, 1)[0].patch(middle, pad=1).span()
+    per_row = (high[0] - low[0]) / 2 * raster.grid.width * raster.dtype.itemsize
+    while raster.block_shape[1] >= raster.grid.width and rows > 1 and rows * per_row > CACHE_BYTES / 2:
+        rows //= 2
+    return rows
+
+
 def _covers(source: Grid, target: Grid) -> bool:
     """Whether the centre of every pixel along the target's rim lies in the source."""
     rows, cols = np.arange(target.height) + 0.5, np.arange(target.width) + 0.5
@@ -339,18 +325,6 @@ def _covers(source: Grid, target: Grid) -> bool:
     rim_cols = np.concatenate([0 * rows + cols[0], 0 * rows + cols[-1], cols, cols])
     row, col = between(source, target, 0)[0].exact(rim_rows, rim_cols) + EDGE
     return bool(np.all((row >= 0) & (row < source.height) & (col >= 0) & (col < source.width)))
-
-
-def _without(value: int, read: Callable[[Window], np.ndarray]) -> Callable[[Window], np.ndarray]:
-    """`read`, which raises InputError for a block that contains `value`."""
-
-    def checked(window: Window) -> np.ndarray:
-        block = read(window)
-        if (block == value).any():
-            raise InputError(f"declares no no-data, and {value} is in use; choose a code with --nodata")
-        return block
-
-    return checked
 
 
 def reproject_file(
@@ -378,24 +352,31 @@ def reproject_file(
         for path, grid in ((source_path, raster.grid), ("the target", target_grid)):
             if grid.crs is None:
                 raise InputError(f"{path}: CRS is missing; assign it, for example with gdal_edit.py -a_srs")
+        decoded, largest, start = _block_reader(raster), np.iinfo(raster.dtype).max, time.monotonic()
         nodata = raster.nodata if nodata is None else nodata
-        read, largest = _block_reader(raster), np.iinfo(raster.dtype).max
-        if nodata is None and not _covers(raster.grid, target_grid):
-            read, nodata = _without(largest, read), largest
-        start, options = time.monotonic(), (method, nodata, raster.dtype, vote_weights, error_threshold)
+        undeclared = nodata is None and not _covers(raster.grid, target_grid)
+        nodata = largest if undeclared else nodata
 
-        def with_progress() -> Iterator[np.ndarray]:
+        def read(window: Window) -> np.ndarray:
+            block = decoded(window)
+            if undeclared and (block == largest).any():
+                raise InputError(f"declares no no-data, and {largest} is a class; choose a code with --nodata")
+            return block
+
+        def with_progress(made: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
             done = 0
-            for strip in strips(read, raster.grid, target_grid, *options):
+            for strip in made:
                 yield strip[None]
                 done += len(strip)
                 left = (time.monotonic() - start) * (target_grid.height - done) / done
                 progress(f"{done:,} of {target_grid.height:,} rows, {duration(left)} left")
             progress("")
 
+        options = method, nodata, raster.dtype, vote_weights, error_threshold
         tags = nodata, raster.colormap, raster.descriptions, geo_tags
         try:
-            write_blocks(output_path, with_progress(), target_grid, 1, raster.dtype, *tags)
+            made = strips(read, raster.grid, target_grid, *options, rows=_rows(raster, target_grid))
+            write_blocks(output_path, with_progress(made), target_grid, 1, raster.dtype, *tags)
         except InputError as error:
             raise InputError(f"{source_path}: {error}") from error
 

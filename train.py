@@ -33,55 +33,56 @@ import unet
 from data import InputError, bands, picture, pipeline, scenes
 from data.augment import Augment
 from data.classes import IGNORE, ClassTable
-from data.console import duration, one_line_errors, progress, python_command
+from data.console import Parser, duration, from_here, one_line_errors, progress, python_command, within
 from data.dataset import EpochSampler, Windows, repeat_factors
 from data.geotiff import replacing
 from data.grid import Grid
 from data.scaling import METHODS
 from unet import checkpoint, losses, metrics, report
-from unet.device import DeviceError, autocast, check_memory, pick_device, pick_precision
+from unet.device import DeviceError, autocast, check_memory, check_normalisation, pick_device, pick_precision
 
 SAMPLES = 6  # validation windows shown in the report
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The options. Every one that shapes the result is kept in the checkpoint."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = Parser(description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    # No machine has more than the upper limits, and nothing overflows below them.
+    some, any_number, chance = within(int, 1, 2**24), within(int, 0, 2**31), within(float, 0, below=1)
     add = parser.add_argument_group("data").add_argument
     add("--images", nargs="+", metavar="PATH", help="image files or folders; none: synthetic scenes")
     add("--masks", nargs="+", metavar="PATH", help="mask files or folders, matched to the images by name")
     add("--classes", default="esm", help="class table: esm, catalonia, deepglobe or a CSV file")
-    add("--bands", nargs="+", metavar="NAME", help="names of the images' bands, where the files do not tell")
+    add("--bands", nargs="+", metavar="NAME", help="names of the images' bands, instead of the files' own")
     add("--indices", nargs="*", choices=list(bands.INDICES), help="indices to add; none: all possible")
-    add("--nodata", type=float, help="value of pixels without data, where the files do not tell")
+    add("--nodata", type=float, help="value of pixels without data, instead of the files' own")
     add("--scaling", choices=METHODS, default="minmax", help="range over the training set, or of each image")
     add("--align", choices=("nearest", "mode"), default="nearest", help="how a mask gets on its image's grid")
-    add("--size", type=int, help="side of the windows; none: the images' own up to 512, else 256")
+    add("--size", type=some, help="side of the windows; none: the images' own up to 512, else 256")
     add("--skip-only", nargs="+", default=[], metavar="CLASS", help="leave out windows of these classes alone")
-    add("--oversample", type=float, default=0, metavar="T", help="draw windows of classes in under T of all more")
-    add("--validation", type=float, default=0.2, metavar="SHARE", help="share of the windows held out")
+    add("--oversample", type=chance, default=0, metavar="T", help="draw windows of classes in under T of all more")
+    held_out = within(float, above=0, below=1)
+    add("--validation", type=held_out, default=0.2, metavar="SHARE", help="share of the windows held out")
     add("--cache", type=Path, default=Path("runs/cache"), help="folder for prepared scenes")
-    add("--overfit", type=int, default=0, metavar="N", help="train and validate on the same N windows")
+    add("--overfit", type=any_number, default=0, metavar="N", help="train and validate on the same N windows")
 
     add = parser.add_argument_group("network").add_argument
     add("--model", choices=list(unet.MODELS), default="unet", help="network")
-    add("--base", type=int, default=32, help="channels of the first level; 64 in the paper")
-    add("--dropout", type=float, default=0.0, help="of channels, in each block")
-    add("--head-dropout", type=float, default=0.1, help="before the last convolution")
+    add("--base", type=some, default=32, help="channels of the first level; 64 in the paper")
+    add("--dropout", type=chance, default=0.0, help="of channels, in each block")
+    add("--head-dropout", type=chance, default=0.1, help="before the last convolution")
 
     add = parser.add_argument_group("training").add_argument
-    add("--epochs", type=int, default=100, help="at most")
-    add("--batch", type=int, default=6, help="windows a step")
+    add("--epochs", type=some, default=100, help="at most")
+    add("--batch", type=some, default=6, help="windows a step")
     add("--loss", choices=list(losses.LOSSES), default="cross_entropy", help="what is minimised")
     add("--class-weights", default="none", help="none, inverse (to the number of pixels), or numbers like 1,4,2")
     add("--optimizer", choices=("adamw", "adam"), default="adamw", help="optimizer")
-    add("--lr", type=float, default=5e-4, help="learning rate")
-    add("--weight-decay", type=float, default=1e-4, help="weight decay")
+    add("--lr", type=within(float, above=0), default=5e-4, help="learning rate")
+    add("--weight-decay", type=within(float, 0), default=1e-4, help="weight decay")
     add("--schedule", choices=("cosine", "plateau", "constant"), default="cosine", help="of the learning rate")
-    add("--patience", type=int, default=15, help="stop after so many epochs without a better macro Dice")
-    add("--seed", type=int, default=0, help="of the split, the weights, the order, dropout and augmentation")
+    add("--patience", type=some, default=15, help="stop after so many epochs without a better macro Dice")
+    add("--seed", type=any_number, default=0, help="of the split, the weights, the order, dropout and augmentation")
 
     add = parser.add_argument_group("augmentation").add_argument
     steps = {"flip": "a flip", "turn": "quarter turns", "crop": "a crop", "jitter": "colour jitter"}
@@ -93,18 +94,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument_group("machine").add_argument
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     add("--precision", choices=("auto", "float32", "bfloat16", "float16"), default="auto", help="auto: mixed on a GPU")
-    add("--workers", type=int, help="processes that make samples; none: 4 for a GPU, else 0")
+    add("--workers", type=any_number, help="processes that make samples; none: 4 for a GPU, else 0")
     add("--run", type=Path, help="folder for the results; none: runs/<date-time>")
     args = parser.parse_args(arguments)
     if bool(args.images) != bool(args.masks):
         parser.error("give both --images and --masks, or neither")
-    for name in ("epochs", "batch", "base", "size"):
-        if getattr(args, name) is not None and getattr(args, name) < 1:
-            parser.error(f"--{name} must be at least 1")
-    if args.overfit < 0 or not 0 <= args.oversample:
-        parser.error("--overfit and --oversample must not be negative")
-    if not 0 < args.validation < 1:
-        parser.error("--validation must lie between 0 and 1")
     return args
 
 
@@ -184,7 +178,8 @@ def main(arguments: list[str] | None = None) -> Path:
         print(text, flush=True)
         said.append(text)
         if run.is_dir():  # it is made when all that can be checked has been checked
-            (run / "train.log").write_text("\n".join(said) + "\n", encoding="utf-8")
+            with replacing(run / "train.log") as temporary:
+                temporary.write_text("\n".join(said) + "\n", encoding="utf-8")
 
     train(args, run, say)
     return run
@@ -199,9 +194,9 @@ def train(args: argparse.Namespace, run: Path, say: Callable) -> None:
     def align(mask: scenes.Mask, grid: Grid) -> Iterator[np.ndarray]:
         return reproject.strips(mask.read, mask.grid, grid, args.align, IGNORE, np.uint8)
 
-    data = pipeline.load(args, table, align, say, progress)
     device = pick_device(args.device)
     precision = pick_precision(args.precision, device)
+    data = pipeline.load(args, table, align, say, progress)
 
     factors = repeat_factors(data.counts, args.oversample) if args.oversample else None
     sampler = EpochSampler(len(data.training), args.seed, factors)
@@ -222,6 +217,7 @@ def train(args: argparse.Namespace, run: Path, say: Callable) -> None:
     def build() -> torch.nn.Module:
         return unet.build(args.model, network["in_channels"], network["num_classes"], **network["options"])
 
+    check_normalisation(len(data.training), args.batch, data.training.size)
     check_memory(build, args.batch, network["in_channels"], data.training.size, device, precision)
     model = build().to(device)
     weight = class_weights(args.class_weights, data.counts.sum(0), table)
@@ -240,7 +236,7 @@ def train(args: argparse.Namespace, run: Path, say: Callable) -> None:
     }[args.schedule]()
     scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
     parameters = sum(p.numel() for p in model.parameters())
-    run.mkdir(parents=True, exist_ok=True)
+    run.mkdir(parents=True, exist_ok=args.run is not None)
     say(f"{args.model} of {parameters:,} parameters on {device} in {str(precision)[6:]}; results in {run}")
 
     history, best, best_epoch = [], -math.inf, 0
@@ -267,8 +263,6 @@ def train(args: argparse.Namespace, run: Path, say: Callable) -> None:
             **{f"iou_{name}": value for name, value in zip(table.names, confusion.iou().tolist())},
             "seconds": time.monotonic() - started,
         }
-        if math.isnan(row["macro_dice"]):
-            raise InputError("the validation windows have no labelled pixel; try another --seed or more --validation")
         history.append(row)
         write_log(run / "log.csv", history)
         scheduler.step(*([row["macro_dice"]] if args.schedule == "plateau" else []))
@@ -306,7 +300,8 @@ def train(args: argparse.Namespace, run: Path, say: Callable) -> None:
 
     first = data.validation.scene_of(0).image_path
     elsewhere = ["--checkpoint", str(run / "best.pt")] if run.parent != Path("runs") else []
-    command = shlex.join([python_command(), "predict.py", str(first), *elsewhere])
+    script = from_here(Path(__file__).with_name("predict.py"))
+    command = shlex.join([python_command(), script, str(first), *elsewhere])
     page = {
         "title": f"{args.model}, {len(data.training.scenes)} scenes, {len(table.names)} classes",
         "summary": [
@@ -347,8 +342,13 @@ def write_log(path: Path, history: list[dict]) -> None:
         writer.writerows(history)
 
 
-def report_shares(windows: Windows, predictions: np.ndarray, table: ClassTable) -> dict:
-    """True and predicted share of all classes but the first, window by window, over labelled pixels."""
+def report_shares(windows: Windows, predictions: np.ndarray, table: ClassTable) -> dict | None:
+    """True and predicted share of all classes but the first, window by window, over labelled pixels.
+
+    None where there is nothing to compare: a single class, or a single window.
+    """
+    if len(table.names) == 1 or len(windows) == 1:
+        return None
     pairs = []
     for number, (_, window) in enumerate(windows.items):
         truth = windows.scene_of(number).read_labels(window)
@@ -364,5 +364,5 @@ def report_shares(windows: Windows, predictions: np.ndarray, table: ClassTable) 
 
 
 if __name__ == "__main__":
-    with one_line_errors("train.py", DeviceError):
+    with one_line_errors("train.py", DeviceError, torch.OutOfMemoryError):
         main()

@@ -1,10 +1,13 @@
-"""What the scripts say on a terminal: errors in one line, progress in one line, durations, commands to copy.
+"""How the scripts talk with people: options, errors in one line, progress in one line, durations, commands to copy.
 
 Read beside it: tests/test_console.py.
 """
 
+import argparse
+import math
+import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,9 +34,39 @@ def one_line_errors(script: str, *others: type[Exception]) -> Iterator[None]:
         sys.exit(130)
 
 
+class Parser(argparse.ArgumentParser):
+    """argparse whose errors are InputErrors: one line, where it would print all the options first."""
+
+    def error(self, message: str) -> None:
+        """What argparse calls for every mistake in the options."""
+        raise InputError(f"{message}; --help lists the options")
+
+
+def within(
+    kind: type, least: float = -math.inf, most: float = math.inf, above: float = -math.inf, below: float = math.inf
+) -> Callable[[str], float]:
+    """A `type` for argparse: a finite int or float in the limits; `least` and `most` are among the values.
+
+    >>> within(float, above=0, below=1)("0.2")
+    0.2
+    """
+    limits = {"at least": least, "at most": most, "above": above, "below": below}
+
+    def parse(text: str) -> float:
+        value = kind(text)
+        if not (least <= value <= most and above < value < below):  # False for NaN, and for infinity
+            said = " and ".join(f"{name} {limit:,}" for name, limit in limits.items() if math.isfinite(limit))
+            raise argparse.ArgumentTypeError(f"{text} must be a number {said}")
+        return value
+
+    parse.__name__ = kind.__name__  # argparse says "invalid float value"
+    return parse
+
+
 def progress(text: str) -> None:
-    """A line that the next one overwrites; only on a terminal."""
+    """A line that the next one overwrites; only on a terminal, and cut at its edge, beyond which it would stay."""
     if sys.stderr.isatty():
+        text = text[: shutil.get_terminal_size().columns - 1]
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
 
@@ -43,7 +76,12 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}" if minutes >= 60 else f"{minutes}:{seconds:02}"
 
 
-def python_command() -> str:
-    """How to call this Python from here: .venv/bin/python rather than a long path."""
-    path = Path(sys.executable)
+def from_here(path: str | Path) -> str:
+    """A path as one types it in the current folder: .venv/bin/python rather than a long one."""
+    path = Path(path)
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def python_command() -> str:
+    """How to call this Python from here."""
+    return from_here(sys.executable)

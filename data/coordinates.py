@@ -25,13 +25,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from pyproj import Transformer
+from pyproj import CRS, Transformer
+from pyproj.exceptions import CRSError
 
-from data.grid import Grid, Window
+from data import InputError
+from data.grid import IDENTITY, Grid, Window
 
 CELL = 2048
+GOAL = 1 / 64  # of the threshold: the largest error aimed at, so that few pixels change for the mean one
 FINEST = 32  # quads on a side of a cell, at most
 EDGE = 1e-6  # a centre this close before a pixel's edge (in pixels) lies on it, and so in the pixel behind it
+
+SLIVER = 1e-3  # a grid that holds another may miss this part of a pixel, rather than have a row more for it
 
 
 class Coordinates:
@@ -56,82 +61,92 @@ class Coordinates:
             x[lost] = y[lost] = np.nan
         return np.stack(self.there.rowcol(x, y))
 
-    def _quads(self, cell: Window) -> tuple[np.ndarray, np.ndarray]:
-        """The corners (2, n + 1, n + 1) of a cell's n x n quads, and (n, n) which quads are too wrong to use."""
-        n = 1
+    def _quads(self, cell: Window) -> tuple[np.ndarray, np.ndarray, np.ndarray, torch.dtype]:
+        """A cell's n x n quads: an origin (2,), their corners (2, n + 1, n + 1) from there, (n, n) which are too wrong
+        to use, and the type to compute in.
+        """
+        n = 2
         while True:
-            at = np.arange(4 * n + 1) / 4  # the corners are whole numbers
+            at = np.arange(2 * n + 1) / 2  # the corners, and the middles between them to measure the error
             rows, cols = cell.row + at * (cell.height / n), cell.col + at * (cell.width / n)
             fine = self.exact(*np.meshgrid(rows, cols, indexing="ij"))
-            corners = fine[:, ::4, ::4]
+            origin = np.nan_to_num(np.floor(np.fmin.reduce(fine, axis=(1, 2))))[:, None, None]
+            corners = fine[:, ::2, ::2] - origin
             if not self.transform or (self.threshold and np.isnan(fine).all()):
-                return corners, np.zeros((n, n), bool)
+                return origin, corners, np.zeros((n, n), bool), torch.float64
             hat = np.maximum(0, 1 - abs(at[:, None] - np.arange(n + 1)))  # bilinear interpolation as a matrix
-            error = np.hypot(*(fine - hat @ np.nan_to_num(corners) @ hat.T))
-            error = np.lib.stride_tricks.sliding_window_view(error, (5, 5))[::4, ::4].max((-1, -2))
+            error = np.hypot(*(fine - origin - hat @ np.nan_to_num(corners) @ hat.T))
+            error = np.lib.stride_tricks.sliding_window_view(error, (3, 3))[::2, ::2].max((-1, -2))
             step = np.hypot(*np.diff(corners, axis=2)) * (n / cell.width)  # pixels of `there` to one of `here`
-            bad = ~(error < self.threshold * min(1, np.nanmin(step, initial=1)))
-            if not bad.any() or n == FINEST or not self.threshold:
-                return corners, bad
+            error /= min(1, np.nanmin(step, initial=1))
+            if (error < self.threshold * GOAL).all() or n == FINEST or not self.threshold:
+                # Single precision is twice as fast, and an error of 0.001 pixels is lost in the threshold.
+                single = self.threshold and np.nanmax(corners, initial=0) < 2**13
+                return origin, corners, ~(error < self.threshold), torch.float32 if single else torch.float64
             n *= 2
 
     def patch(self, window: Window, pad: int = 0) -> Patch:
         """The coordinates of a window that lies in one cell, widened on each side by `pad` pixels."""
         row, col = window.row // CELL * CELL, window.col // CELL * CELL
         cell = Window(row, col, min(CELL, self.here.height - row), min(CELL, self.here.width - col))
-        corners, bad = self.quads(cell)
+        origin, corners, bad, dtype = self.quads(cell)
         n = len(bad)
         rows = np.arange(window.row - pad, window.row + window.height + pad) + 0.5
         cols = np.arange(window.col - pad, window.col + window.width + pad) + 0.5
         down, across = (rows - row) * (n / cell.height), (cols - col) * (n / cell.width)
         above, left = (np.clip(at.astype(int), 0, n - 1) for at in (down, across))
         lines = corners[:, above] + (down - above)[:, None] * (corners[:, above + 1] - corners[:, above])
-        starts = np.flatnonzero(np.diff(left, prepend=-1)).tolist()
-        quads = [(int(left[start]), slice(start, end)) for start, end in zip(starts, [*starts[1:], len(cols)])]
+        ends = np.searchsorted(left, np.arange(n + 1)).tolist()
+        quads = [(quad, slice(*ends[quad : quad + 2])) for quad in range(left[0], left[-1] + 1)]
         pixels = np.nonzero(bad[above[:, None], left]) if bad.any() else None
-        known = self.exact(rows[pixels[0]], cols[pixels[1]]) if pixels else np.zeros((2, 0))
-        return Patch(lines, np.diff(lines, axis=2), across - left, quads, pixels, known)
+        known = self.exact(rows[pixels[0]], cols[pixels[1]]) - origin[..., 0] if pixels else np.zeros((2, 0))
+        return Patch(origin.reshape(2), lines, across - left, quads, pixels, known, dtype)
 
 
 @dataclass
 class Patch:
-    """Row r has the coordinates lines[:, r, q] + share * slopes[:, r, q] in the columns of quad q."""
+    """Coordinates of a window: in row r and quad q, lines[:, r, q] + share * (lines[:, r, q + 1] - lines[:, r, q])."""
 
+    origin: np.ndarray  # (2,) to be added to all of them
     lines: np.ndarray  # (2, h, n + 1)
-    slopes: np.ndarray  # (2, h, n)
     share: np.ndarray  # (w,) how far into its quad a column is, 0 to 1
     quads: list[tuple[int, slice]]  # q, and its columns
-    pixels: tuple[np.ndarray, np.ndarray] | None  # rows and columns of those
+    pixels: tuple[np.ndarray, np.ndarray] | None  # rows and columns of the pixels
     known: np.ndarray  # (2, k) that have coordinates of their own, or NaN
+    dtype: torch.dtype
 
     def span(self) -> tuple[np.ndarray, np.ndarray]:
         """Lowest and highest (row, col) that is met; NaN if none is."""
         ends = [(quad, self.share[end]) for quad, cols in self.quads for end in (cols.start, cols.stop - 1)]
-        extremes = [self.lines[:, :, quad] + share * self.slopes[:, :, quad] for quad, share in ends]
-        extremes = np.concatenate([*extremes, self.known], axis=1)
+        extremes = [self.lines[:, :, q] + share * (self.lines[:, :, q + 1] - self.lines[:, :, q]) for q, share in ends]
+        extremes = np.concatenate([*extremes, self.known], axis=1) + self.origin[:, None]
         return np.fmin.reduce(extremes, axis=1), np.fmax.reduce(extremes, axis=1)
 
     def locate(self, limits: Window) -> tuple[Window, torch.Tensor] | None:
-        """The part of `limits` that is met (None: nothing), and (2, h, w) int32 where in it each pixel lies.
+        """The part of `limits` that is met (None: nothing), and (h, w) int32 where in it each pixel lies.
 
-        Rows and columns count from 1 in that part; 0, and one more than its size, are a rim for what is outside.
+        Where is the index into the part with a rim of one pixel around it, which stands for what is outside.
         """
+        slack = 2e-3 if self.dtype == torch.float32 else 2 * EDGE
         low, high = self.span()
-        part = clip(low, high, limits)
+        part = clip(low - slack, high + slack, limits)
         if part is None:
             return None
-        origin = np.array([part.row - 1, part.col - 1]) - EDGE
-        lines, slopes = torch.from_numpy(self.lines - origin[:, None, None]), torch.from_numpy(self.slopes)
-        share = torch.from_numpy(self.share)
-        out = torch.empty(2, lines.shape[1], len(share), dtype=torch.float64)
+        lines = torch.from_numpy(self.lines + EDGE).to(self.dtype)
+        slopes, share = lines[:, :, 1:] - lines[:, :, :-1], torch.from_numpy(self.share).to(self.dtype)
+        out = torch.empty(*lines.shape[:2], len(share), dtype=self.dtype)
         for quad, cols in self.quads:
             torch.mul(slopes[:, :, quad, None], share[cols], out=out[:, :, cols]).add_(lines[:, :, quad, None])
         if self.pixels:
-            out.numpy()[:, self.pixels[0], self.pixels[1]] = np.nan_to_num(self.known - origin[:, None], nan=0)
-        for axis, (first, size) in enumerate([(part.row, part.height), (part.col, part.width)]):
-            if self.pixels or low[axis] < first or high[axis] >= first + size - 2 * EDGE:
-                out[axis].clamp_(0, size + 1)
-        return part, out.int()
+            out.numpy()[:, self.pixels[0], self.pixels[1]] = np.nan_to_num(self.known + EDGE, nan=-(2.0**30))
+            out.floor_()  # what follows truncates, and only these can be below 0
+        first = (np.array(part[:2]) - self.origin).astype(int) - 1
+        last = first + part[2:] + 1
+        for axis in (0, 1):
+            if self.pixels or low[axis] - slack < part[axis] or high[axis] + slack >= part[axis] + part[2 + axis]:
+                out[axis].clamp_(first[axis], last[axis])
+        row, col = out.int()
+        return part, row.mul_(part.width + 2).add_(col).sub_(int(first[0] * (part.width + 2) + first[1]))
 
 
 def clip(low: np.ndarray, high: np.ndarray, limits: Window) -> Window | None:
@@ -140,7 +155,7 @@ def clip(low: np.ndarray, high: np.ndarray, limits: Window) -> Window | None:
         return None  # NaN
     ends = limits.row + limits.height, limits.col + limits.width
     row, col = np.maximum(np.floor(low), limits[:2]).astype(int).tolist()
-    bottom, right = np.minimum(np.floor(high + 2 * EDGE) + 1, ends).astype(int).tolist()
+    bottom, right = np.minimum(np.floor(high) + 1, ends).astype(int).tolist()
     return Window(row, col, bottom - row, right - col) if row < bottom and col < right else None
 
 
@@ -152,3 +167,36 @@ def between(source: Grid, target: Grid, threshold: float) -> tuple[Coordinates, 
     inverse = functools.partial(transform, direction="INVERSE")
     backward = Coordinates(target, source, threshold, inverse, transform)
     return backward, Coordinates(source, target, threshold, transform, inverse)
+
+
+def target_grid_for(source_grid: Grid, crs, resolution: float | None = None) -> Grid:
+    """The north-up grid in `crs` (whatever pyproj understands) that holds all of the source.
+
+    With a `resolution`, in units of `crs`, its edges are multiples of it, as with gdalwarp -tap, so that maps of
+    one resolution share their pixels. Without, it has as many pixels along its diagonal as the source, as
+    gdalwarp, and begins where the source does. Raises InputError.
+    """
+    if resolution is not None and not 0 < resolution < np.inf:
+        raise InputError(f"a resolution of {resolution} makes no pixels; give one above 0, in units of the CRS")
+    if source_grid.crs is None:
+        raise InputError("the source has no CRS; assign it first")
+    try:
+        crs = CRS.from_user_input(crs)
+    except CRSError:
+        raise InputError(f"{crs!r} is not a CRS; give a code such as EPSG:3857") from None
+    size = source_grid.height, source_grid.width
+    points = np.meshgrid(*(np.linspace(0, pixels, 65) for pixels in size), indexing="ij")
+    # On a grid whose row and col are y and x.
+    y, x = between(source_grid, Grid(crs, IDENTITY, 1, 1), 0)[1].exact(*points)
+    if not np.isfinite(x).any():
+        raise InputError(f"no point of the source has a place in {crs.name}; choose another CRS")
+    left, right, bottom, top = np.nanmin(x), np.nanmax(x), np.nanmin(y), np.nanmax(y)
+    if resolution is None:
+        diagonal = np.hypot(x[-1, -1] - x[0, 0], y[-1, -1] - y[0, 0])
+        whole = np.isfinite(diagonal)
+        resolution = (diagonal if whole else np.hypot(right - left, top - bottom)) / np.hypot(*size)
+    else:
+        left, bottom = (np.floor(edge / resolution + SLIVER) * resolution for edge in (left, bottom))
+        right, top = (np.ceil(edge / resolution - SLIVER) * resolution for edge in (right, top))
+    height, width = (max(1, round(extent / resolution)) for extent in (top - bottom, right - left))
+    return Grid(crs, (resolution, 0, left, 0, -resolution, top), height, width)

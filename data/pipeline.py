@@ -51,6 +51,10 @@ def load(args: Namespace, table: ClassTable, align: scenes.Align, say: Callable,
     takes lines about what was found and left out, `progress` lines of passing interest. Raises
     InputError and OSError for what is wrong with the files.
     """
+    augment = Augment(args.flip, args.turn, args.crop, args.crop_min, args.jitter, args.strength)
+    unknown = [name for name in args.skip_only if name not in table.names]
+    if unknown:
+        raise InputError(f"--skip-only {unknown[0]}: no such class; there are {', '.join(table.names)}")
     prepared = load_scenes(args, table, align, say, progress)
     names, *others = (bands.names(scene.descriptions, args.bands, scene.image_path) for scene in prepared)
     for scene, found in zip(prepared[1:], others):
@@ -62,9 +66,6 @@ def load(args: Namespace, table: ClassTable, align: scenes.Align, say: Callable,
     indices = bands.available(names) if args.indices is None else args.indices
     if set(indices) - set(bands.available(names)):
         raise InputError(f"--indices {' '.join(indices)}: needs bands that are not among {', '.join(names)}")
-    unknown = [name for name in args.skip_only if name not in table.names]
-    if unknown:
-        raise InputError(f"--skip-only {unknown[0]}: no such class; there are {', '.join(table.names)}")
 
     largest = max(max(scene.grid.height, scene.grid.width) for scene in prepared)
     size = args.size or (largest if largest <= 512 else 256)
@@ -92,7 +93,6 @@ def load(args: Namespace, table: ClassTable, align: scenes.Align, say: Callable,
     scaling, scalings = dataset.fit_scalings(
         prepared, [items[n] for n in sorted(set(training))], names, indices, args.scaling
     )
-    augment = Augment(args.flip, args.turn, args.crop, args.crop_min, args.jitter, args.strength)
 
     def windows(numbers: list[int], augment: Augment | None) -> Windows:
         return Windows(prepared, [items[n] for n in numbers], names, indices, scalings, size, augment)
@@ -108,5 +108,6 @@ def load(args: Namespace, table: ClassTable, align: scenes.Align, say: Callable,
             "indices": list(indices),
             "scaling": scaling.state(),
             "size": size,
+            "nodata": args.nodata,
         },
     )

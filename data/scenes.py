@@ -31,20 +31,36 @@ from data.grid import Grid, Window
 from data.scaling import valid_pixels
 
 SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2")
+MAP = "_landcover"  # ends the name of a map that predict.py leaves beside its image
 ROWS = 256  # rows read at a time while a scene is prepared
 LAYOUT = 1  # of the cache; raise it when the arrays change their meaning
 
 
 @dataclass(frozen=True)
+class Mapped:
+    """The array in a .npy file, its axes in the order `axes`: `mapped[window]` gives a memory-mapped part of it.
+
+    Mapped anew each time, for a map that is kept costs an open file, and of those a process may have about a
+    thousand: too few for 700 images. To another process goes the name alone.
+    """
+
+    path: Path
+    axes: tuple[int, ...]
+
+    def __getitem__(self, where) -> np.ndarray:
+        return np.load(self.path, mmap_mode="r").transpose(self.axes)[where]
+
+
+@dataclass(frozen=True)
 class Scene:
-    """One image with its labels; `image` (bands, H, W) and `labels` (H, W) are memory-mapped."""
+    """One image with its labels; `image` (bands, H, W) and `labels` (H, W) are arrays, or `Mapped`."""
 
     name: str
     image_path: Path
     mask_path: Path
     grid: Grid
-    image: np.ndarray
-    labels: np.ndarray
+    image: np.ndarray | Mapped
+    labels: np.ndarray | Mapped
     descriptions: tuple[str | None, ...]
     nodata: float | None
 
@@ -55,18 +71,6 @@ class Scene:
     def read_labels(self, window: Window) -> np.ndarray:
         """(h, w) uint8 labels."""
         return self.labels[window.row : window.row + window.height, window.col : window.col + window.width]
-
-    @staticmethod
-    def open(folder: Path, image_path: Path, mask_path: Path, grid: Grid, descriptions, nodata) -> "Scene":
-        """The scene whose image.npy and labels.npy lie in `folder`."""
-        image = np.load(folder / "image.npy", mmap_mode="r").transpose(2, 0, 1)
-        labels = np.load(folder / "labels.npy", mmap_mode="r")
-        return Scene(image_path.stem, image_path, mask_path, grid, image, labels, descriptions, nodata)
-
-    def __reduce__(self):
-        """Pickled by the files' names: a worker process maps them again instead of getting a copy."""
-        folder = Path(self.image.filename).parent
-        return Scene.open, (folder, self.image_path, self.mask_path, self.grid, self.descriptions, self.nodata)
 
 
 class Mask:
@@ -148,12 +152,15 @@ def labels_on(mask: Mask, grid: Grid, align: Align) -> Iterator[np.ndarray]:
 def find(paths: list[str | Path], what: str) -> list[Path]:
     """The files named, and those in the folders named (not deeper), sorted within a folder, each once.
 
+    A map beside its image is not taken from a folder, so that one may train and predict there again.
     Raises FileNotFoundError for a name that is not there and InputError where nothing is left.
     """
     found = []
     for path in map(Path, paths):
         if path.is_dir():
-            found += sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+            inside = [p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")]
+            maps = {p.stem + MAP for p in inside}
+            found += sorted(p for p in inside if p.stem not in maps and p.is_file())
         elif path.exists():
             found.append(path)
         else:
@@ -167,12 +174,10 @@ def pair(images: list[Path], masks: list[Path], spare_masks: bool = False) -> li
     """Each image with its mask: of the same stem, else of the same last `_`-separated part of the stem.
 
     Where names repeat from folder to folder (`a/images/1.jpg`, `b/images/1.jpg`), the mask nearest
-    in the tree is taken. A mask may serve several images (two dates of one place), and a single
-    mask serves all. Raises InputError listing every image without a mask, every image with several,
-    and, unless `spare_masks`, every mask without an image.
+    in the tree is taken. A mask may serve several images (two dates of one place), and a single mask
+    that no image has for its own serves all. Raises InputError listing every image without a mask,
+    every image with several, and, unless `spare_masks`, every mask without an image.
     """
-    if len(masks) == 1:
-        return [(image, masks[0]) for image in images]
 
     def token(path: Path) -> str:
         return path.stem.rsplit("_", 1)[-1]
@@ -184,6 +189,8 @@ def pair(images: list[Path], masks: list[Path], spare_masks: bool = False) -> li
     for mask in masks:
         by_stem[mask.stem].append(mask)
         by_token[token(mask)].append(mask)
+    if len(masks) == 1 and token(masks[0]) not in map(token, images):
+        return [(image, masks[0]) for image in images]
     pairs, problems = [], defaultdict(list)
     for image in images:
         candidates = by_stem.get(image.stem) or by_token.get(token(image), [])
@@ -227,7 +234,9 @@ def prepare(
         if not folder.is_dir():
             _make(raster, mask_path, table, folder, align, nodata)
         nodata = raster.nodata if nodata is None else nodata
-        return Scene.open(folder, image_path, mask_path, raster.grid, raster.descriptions, nodata)
+        image, labels = Mapped(folder / "image.npy", (2, 0, 1)), Mapped(folder / "labels.npy", (0, 1))
+        names = raster.descriptions
+        return Scene(image_path.stem, image_path, mask_path, raster.grid, image, labels, names, nodata)
 
 
 def _make(raster: Raster, mask_path: Path, table: ClassTable, folder: Path, align: Align, nodata: float | None) -> None:
@@ -243,6 +252,7 @@ def _make(raster: Raster, mask_path: Path, table: ClassTable, folder: Path, alig
             "are free; make room or name another folder by --cache"
         )
     half_made = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    shutil.rmtree(half_made, ignore_errors=True)  # of a killed process; in a container numbers come again
     half_made.mkdir()
     try:
         with Mask(mask_path, table) as mask:
@@ -264,7 +274,11 @@ def _make(raster: Raster, mask_path: Path, table: ClassTable, folder: Path, alig
                 labels[rows][~valid_pixels(pixels, nodata)] = IGNORE
             image.flush(), labels.flush()
         half_made.rename(folder)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(half_made, ignore_errors=True)
-        if not folder.is_dir():  # another process may have finished the same scene meanwhile
-            raise
+        of_the_system = isinstance(error, OSError) and error.errno
+        if of_the_system and folder.is_dir():
+            return  # another process has made it meanwhile
+        if of_the_system and not error.filename:
+            raise OSError(error.errno, error.strerror, str(folder.parent)) from error
+        raise

@@ -1,13 +1,15 @@
 """What the scripts say on a terminal: data/console.py."""
 
+import argparse
 import errno
+import math
 import sys
 from pathlib import Path
 
 import pytest
 
 from data import InputError
-from data.console import duration, one_line_errors, progress, python_command
+from data.console import Parser, duration, from_here, one_line_errors, progress, python_command, within
 
 
 @pytest.mark.parametrize(
@@ -47,6 +49,38 @@ def test_progress_is_silent_where_there_is_no_terminal(capsys, monkeypatch):
     assert capsys.readouterr().err == "\r\033[Khalf done"
 
 
+def test_progress_is_cut_at_the_edge_of_the_terminal_beyond_which_it_would_stay(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "12")
+    progress("scene 1: a_long_name.tif")
+    assert capsys.readouterr().err == "\r\033[Kscene 1: a_"
+
+
+def test_numbers_lie_in_their_limits_and_are_finite():
+    assert within(int, 1)("1") == 1 and within(float, 0, 1)("1e-3") == 0.001 and within(float, 0)("0") == 0
+    open_interval = within(float, above=0, below=1)
+    for text in ("0", "1", "nan", "inf", "-inf", "-0.5"):
+        with pytest.raises(argparse.ArgumentTypeError, match=f"{text} must be a number above 0 and below 1"):
+            open_interval(text)
+    with pytest.raises(argparse.ArgumentTypeError, match="inf must be a number at least 0"):
+        within(float, 0)(str(math.inf))
+    with pytest.raises(ValueError):
+        within(int, 1)("1.5")
+
+
+@pytest.mark.parametrize(("options", "line"), [
+    (["--lr", "0"], "argument --lr: 0 must be a number above 0; --help lists the options"),
+    (["--lr", "fast"], "argument --lr: invalid float value: 'fast'; --help lists the options"),
+    (["--speed", "1"], "unrecognized arguments: --speed 1; --help lists the options"),
+])  # fmt: skip
+def test_a_mistake_in_the_options_is_one_line_too(options, line):
+    parser = Parser()
+    parser.add_argument("--lr", type=within(float, above=0))
+    with pytest.raises(InputError) as error:
+        parser.parse_args(options)
+    assert str(error.value) == line
+
+
 def test_durations():
     assert [duration(s) for s in (0, 59.6, 125, 3725)] == ["0:00", "1:00", "2:05", "1:02:05"]
 
@@ -56,3 +90,5 @@ def test_the_command_for_this_python_is_short_inside_the_project(monkeypatch):
     assert python_command() == ".venv/bin/python"
     monkeypatch.setattr(sys, "executable", "/usr/bin/python3")
     assert python_command() == "/usr/bin/python3"
+    assert from_here(Path.cwd() / "predict.py") == "predict.py"
+    assert from_here(Path.cwd().parent / "predict.py") == str(Path.cwd().parent / "predict.py")

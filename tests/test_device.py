@@ -6,14 +6,24 @@ from torch import nn
 
 import unet
 from unet import device
-from unet.device import DeviceError, autocast, check_memory, free_bytes, pick_device, pick_precision, training_bytes
+from unet.device import (
+    DeviceError,
+    autocast,
+    check_memory,
+    check_normalisation,
+    free_bytes,
+    pick_device,
+    pick_precision,
+    training_bytes,
+)
 
 CPU = torch.device("cpu")
 
 
 def test_a_device_that_is_not_there_is_an_error_with_its_name():
-    with pytest.raises(DeviceError, match="--device nonsense"):
-        pick_device("nonsense")
+    for name in ("nonsense", "meta"):  # meta keeps shapes alone
+        with pytest.raises(DeviceError, match=f"--device {name}"):
+            pick_device(name)
     if not torch.cuda.is_available():
         with pytest.raises(DeviceError, match="--device cuda"):
             pick_device("cuda")
@@ -72,15 +82,39 @@ def test_a_batch_that_cannot_fit_is_refused_with_the_batch_that_does(monkeypatch
         check_memory(build, 2, 4, 64, CPU, torch.float32)
 
 
-def test_batch_normalisation_needs_two_pixels_at_the_bottom():
-    def build():
-        return unet.build("unet", 1, 2, base=2)
-
-    with pytest.raises(DeviceError, match="batch normalisation"):
-        check_memory(build, 1, 1, 31, CPU, torch.float32)
-    check_memory(build, 2, 1, 31, CPU, torch.float32)
-    unet.build("unet", 1, 2, base=2).train()(torch.zeros(2, 1, 31, 31))  # and torch agrees
+@pytest.mark.parametrize(("windows", "batch", "size", "enough"), [
+    (4, 2, 31, True),  # two windows, of one pixel each at the deepest level
+    (4, 2, 5, True),  # and so with smaller ones, which are padded to 16 x 16
+    (3, 2, 31, False),  # the third window makes a batch of its own
+    (3, 2, 32, True),  # which is enough where it has 2 x 2 pixels
+    (4, 1, 31, False),
+    (1, 6, 31, False),
+])  # fmt: skip
+def test_batch_normalisation_needs_two_pixels_at_the_bottom(windows, batch, size, enough):
+    model = unet.build("unet", 1, 2, base=2).train()
+    last = torch.zeros(windows % batch or batch, 1, size, size)
+    if enough:
+        check_normalisation(windows, batch, size)
+        model(last)  # and torch agrees
+    else:
+        with pytest.raises(DeviceError, match=f"--batch {batch}: .* batch normalisation; give another --batch"):
+            check_normalisation(windows, batch, size)
+        with pytest.raises(ValueError, match="more than 1 value per channel"):
+            model(last)
 
 
 def test_free_memory_of_this_machine_is_plausible():
     assert 1e8 < free_bytes(CPU) < 1e15
+
+
+def test_a_container_has_what_its_limit_leaves_and_pages_of_read_files_are_free(tmp_path, monkeypatch):
+    monkeypatch.setattr(device, "MEMORY", tmp_path / "meminfo")
+    monkeypatch.setattr(device, "CONTAINER", tmp_path)
+    (tmp_path / "meminfo").write_text("MemTotal: 9000000 kB\nMemAvailable: 8000000 kB\n")
+    assert free_bytes(CPU) == 8_000_000 * 1024  # no container
+    (tmp_path / "memory.max").write_text("4000\n")
+    (tmp_path / "memory.current").write_text("3900\n")
+    (tmp_path / "memory.stat").write_text("anon 500\nactive_file 1000\ninactive_file 2000\n")
+    assert free_bytes(CPU) == 4000 - 3900 + 3000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert free_bytes(CPU) == 8_000_000 * 1024

@@ -41,6 +41,7 @@ def test_four_scenes_become_three_to_train_and_one_to_validate(tmp_path):
     assert image.shape == (6, 48, 48) and target.shape == (48, 48)
     assert data.counts.sum() == 3 * 48 * 48
     assert data.checkpoint["bands"] == small.BANDS and data.checkpoint["size"] == 48
+    assert data.checkpoint["nodata"] is None and load(options(tmp_path, nodata=7))[0].checkpoint["nodata"] == 7
 
 
 def test_scaling_sees_training_windows_only(tmp_path):
@@ -67,6 +68,16 @@ def test_windows_of_skipped_classes_alone_are_left_out_and_counted(tmp_path):
     assert "of land alone" in said and (data.counts[:, 1] > 0).all()
     with pytest.raises(InputError, match="--skip-only swamp: no such class; there are land, water"):
         load(options(tmp_path, skip_only=["swamp"]))
+
+
+def test_a_mistake_in_the_options_is_told_before_any_scene_is_prepared(tmp_path):
+    for changes, message in (
+        ({"flip": 2}, "--flip 2: must lie between"),
+        ({"skip_only": ["swamp"]}, "--skip-only swamp"),
+    ):
+        with pytest.raises(InputError, match=message):
+            load(options(tmp_path, **changes))
+    assert not (tmp_path / "cache").exists()
 
 
 def test_images_of_a_run_have_the_same_bands(tmp_path):

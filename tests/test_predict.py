@@ -122,6 +122,28 @@ def test_no_data_stays_no_data(here):
     assert (mapped("in/empty_landcover.tif") == 0).all()
 
 
+def test_no_data_given_by_hand_in_training_is_so_in_prediction(here, capsys):
+    """So that a map never needs the training's options again; another value may be given all the same."""
+    loaded = checkpoint.load("runs/lakes/best.pt")
+    checkpoint.save("marked.pt", {**loaded, "nodata": 7.0})
+    with geotiff.Raster("in/images/s_0.tif") as raster:
+        pixels, grid = raster.read(), raster.grid
+    pixels[:, :5], pixels[:, 5:7] = 7, 8
+    geotiff.write("in/holes.tif", pixels, grid, descriptions=small.BANDS)
+    for options, rows in ([], slice(0, 5)), (["--nodata", "8"], slice(5, 7)):
+        predict.main(["in/holes.tif", "--checkpoint", "marked.pt", *options])
+        assert [*np.flatnonzero((mapped("in/holes_landcover.tif") == 0).all(1))] == [*range(48)][rows]
+
+
+def test_an_image_without_any_data_has_dashes_for_shares(here, capsys):
+    grid = Grid(CRS.from_epsg(32631), (10, 0, 4e5, 0, -10, 5e6), 20, 20)
+    geotiff.write("empty.tif", np.full((4, 20, 20), np.nan, np.float32), grid, descriptions=small.BANDS)
+    predict.main(["empty.tif"])
+    out = capsys.readouterr().out
+    assert "nan" not in out and "400 pixels" in out
+    assert next(line for line in out.splitlines() if "water" in line).split() == ["water", "20", "-", "0.0000"]
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 100), (7, 3), (48, 49), (131, 97)])
 def test_any_size_is_mapped_in_full(here, shape):
     grid = Grid(CRS.from_epsg(4326), (1e-4, 0, 3.0, 0, -1e-4, 45.0), *shape)
@@ -218,6 +240,10 @@ def test_bad_input_is_one_line_and_status_2_and_leaves_the_earlier_map(here, mon
         (["text.tif"], "text.tif: "),
         (["in/images/s_1.tif", "--checkpoint", "broken.pt"], "broken.pt: "),
         (["in/images/s_1.tif", "--overlap", "48"], "--overlap 48"),
+        (["in/images/s_1.tif", "--overlap", "-1"], "--overlap: -1 must be"),
+        (["in/images/s_1.tif", "--batch", "0"], "--batch: 0 must be"),
+        ([], "arguments are required: images"),
+        (["in/images/s_1.tif", "in/images/s_2.tif", "--truth", "in/masks/m_1.tif"], "images without a mask (s_2.tif)"),
         (["in/images/s_1.tif", "--output", "text.tif"], "text.tif"),
         (["in/images/s_1.tif", "--truth", "in/masks/m_0.tif"], "m_0.tif"),
     ]:

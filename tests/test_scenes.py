@@ -1,5 +1,7 @@
 """Images and masks made to share a grid: data/scenes.py."""
 
+import errno
+import os
 import pickle
 from pathlib import Path
 
@@ -75,6 +77,14 @@ def test_two_dates_share_a_mask_and_a_single_mask_serves_all():
     assert pair(["april.tif", "august.tif"], ["cover.tif"])[1] == ("august.tif", "cover.tif")
 
 
+def test_a_single_mask_that_is_one_images_own_serves_no_other():
+    """Of pictures without CRS nothing else would tell that the other's mask is missing."""
+    with pytest.raises(InputError, match=r"1 images without a mask \(b\.png\)"):
+        pair(["i/a.png", "i/b.png"], ["m/a.png"])
+    with pytest.raises(InputError, match=r"1 images without a mask \(s_1\.tif\)"):
+        pair(["s_0.tif", "s_1.tif"], ["m_0.tif"])
+
+
 def test_all_that_does_not_match_is_listed_in_one_error():
     with pytest.raises(InputError) as error:
         pair(["i/a.tif", "i/b.tif", "i/c.tif"], ["m/a.tif", "m/x.tif", "m/y.tif"])
@@ -91,10 +101,20 @@ def test_folders_give_their_rasters_sorted_and_nothing_hidden(tmp_path):
     (tmp_path / "deeper").mkdir()
     assert [p.name for p in scenes.find([tmp_path], "images")] == ["a.PNG", "b.tif"]
     assert len(scenes.find([tmp_path, tmp_path / "b.tif"], "images")) == 2  # each once
+    (tmp_path / "folder.tif").mkdir()
+    assert [p.name for p in scenes.find([tmp_path], "images")] == ["a.PNG", "b.tif"]
     with pytest.raises(FileNotFoundError, match="nowhere: no such file or folder"):
         scenes.find([tmp_path / "nowhere"], "images")
     with pytest.raises(InputError, match="no images"):
         scenes.find([tmp_path / "deeper"], "images")
+
+
+def test_maps_beside_their_images_are_not_taken_for_images(tmp_path):
+    for name in ("a.tif", "a_landcover.tif", "a_landcover.png", "b_landcover.tif"):
+        (tmp_path / name).touch()
+    # b_landcover has no image b beside it: a mask of that name, perhaps
+    assert [p.name for p in scenes.find([tmp_path], "images")] == ["a.tif", "b_landcover.tif"]
+    assert [p.name for p in scenes.find([tmp_path / "a_landcover.tif"], "masks")] == ["a_landcover.tif"]
 
 
 # --- one scene ------------------------------------------------------------------------------------
@@ -109,7 +129,7 @@ def test_a_mask_on_the_same_grid_becomes_labels_and_no_data_is_ignored(tmp_path)
     scene = scenes.prepare(*paths, ESM, tmp_path / "cache", never, "nearest")
     assert scene.labels[1].tolist() == [0, 0, 1, 2, 0, 0, 0, 0]
     assert scene.labels[0, 0] == IGNORE and scene.labels[1, 1] == 0
-    assert (scene.image == image).all() and scene.grid.matches(grid())
+    assert (scene.image[:] == image).all() and scene.grid.matches(grid())
     window = Window(2, 3, 3, 4)
     assert (scene.read(window) == image[:, 2:5, 3:7]).all()
     assert (scene.read_labels(window) == scene.labels[2:5, 3:7]).all()
@@ -142,8 +162,8 @@ def test_a_mask_in_another_crs_lands_where_rasterio_puts_it(tmp_path):
         expected = np.zeros((40, 50), np.uint8)
         gdal_reproject(rasterio.band(source, 1), expected, dst_transform=like.transform, dst_crs=like.crs,
                        resampling=Resampling.nearest, tolerance=0)  # fmt: skip
-    assert (labels == ESM.encode(expected)).mean() > 0.999
-    assert set(np.unique(labels)) == {0, 1, 2}
+    assert (labels[:] == ESM.encode(expected)).mean() > 0.999
+    assert set(np.unique(labels[:])) == {0, 1, 2}
 
 
 def test_without_crs_only_equal_sizes_go_together(tmp_path):
@@ -151,7 +171,7 @@ def test_without_crs_only_equal_sizes_go_together(tmp_path):
     other = Grid(None, (1, 0, 0, 0, 1, 0), 5, 8)
     ones = np.ones((1, 6, 8), np.uint8)
     paths = image_and_mask(tmp_path, ones, ones[0], plain, plain)
-    assert scenes.prepare(*paths, ESM, tmp_path / "cache", never, "nearest").labels.shape == (6, 8)
+    assert scenes.prepare(*paths, ESM, tmp_path / "cache", never, "nearest").labels[:].shape == (6, 8)
     geotiff.write(paths[1], ones[0, :5], other)
     with pytest.raises(InputError, match=r"mask\.tif: 8 x 5 pixels for an image of 8 x 6, and neither .* has a CRS"):
         scenes.prepare(*paths, ESM, tmp_path / "cache", never, "nearest")
@@ -175,8 +195,8 @@ def test_pictures_with_coloured_masks(tmp_path):
     (tmp_path / "i.jpg").write_bytes(imagecodecs.jpeg_encode(np.full((2, 2, 3), 90, np.uint8)))
     (tmp_path / "m.png").write_bytes(imagecodecs.png_encode(colors))
     scene = scenes.prepare(tmp_path / "i.jpg", tmp_path / "m.png", table, tmp_path / "cache", never, "nearest")
-    assert scene.labels.tolist() == [[0, 4], [IGNORE, 5]]
-    assert scene.image.shape == (3, 2, 2) and scene.grid.crs is None
+    assert scene.labels[:].tolist() == [[0, 4], [IGNORE, 5]]
+    assert scene.image[:].shape == (3, 2, 2) and scene.grid.crs is None
 
 
 def test_a_map_made_by_a_table_of_colours_is_read_back_through_its_palette(tmp_path):
@@ -221,7 +241,16 @@ def test_a_scene_is_pickled_by_name(tmp_path):
     packed = pickle.dumps(scene)
     again = pickle.loads(packed)
     assert len(packed) < 5000
-    assert (again.image == image).all() and (again.labels == scene.labels).all() and again.grid == scene.grid
+    assert (again.image[:] == image).all() and (again.labels[:] == scene.labels[:]).all() and again.grid == scene.grid
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="the system does not list open files")
+def test_a_scene_holds_no_file_open_so_that_there_may_be_thousands(tmp_path):
+    paths = image_and_mask(tmp_path, np.ones((1, 6, 8), np.uint8), np.ones((6, 8), np.uint8))
+    before = len(os.listdir("/proc/self/fd"))
+    many = [scenes.prepare(*paths, ESM, tmp_path / "cache", never, "nearest") for _ in range(20)]
+    assert all(scene.read(Window(0, 0, 6, 8)).sum() == 48 for scene in many)
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 # --- the cache ------------------------------------------------------------------------------------
@@ -237,7 +266,7 @@ def test_a_scene_is_prepared_once_and_again_when_an_input_changes(tmp_path, monk
         scenes.prepare(*paths, ESM, tmp_path / "cache", never, "nearest")
     assert len(made) == 1
     geotiff.write(paths[1], ones[0] * 255, grid())
-    assert (scenes.prepare(*paths, ESM, tmp_path / "cache", never, "nearest").labels == 2).all()
+    assert (scenes.prepare(*paths, ESM, tmp_path / "cache", never, "nearest").labels[:] == 2).all()
     scenes.prepare(*paths, ESM, tmp_path / "cache", never, "mode")
     scenes.prepare(*paths, ESM, tmp_path / "cache", never, "mode", nodata=7)
     assert len(made) == 4
@@ -251,6 +280,18 @@ def test_no_room_on_the_disk_is_told_before_anything_is_written(tmp_path, monkey
         scenes.prepare(*paths, ESM, tmp_path / "cache", never, "nearest")
 
 
+def test_where_the_disk_takes_no_such_file_the_folder_is_named(tmp_path, monkeypatch):
+    paths = image_and_mask(tmp_path, np.ones((1, 6, 8), np.uint8), np.ones((6, 8), np.uint8))
+
+    def too_large(*arguments):
+        raise OSError(errno.EFBIG, "File too large")  # as a file system with a limit says, and names nothing
+
+    monkeypatch.setattr(scenes.np.lib.format, "open_memmap", too_large)
+    with pytest.raises(OSError, match="File too large.*cache") as error:
+        scenes.prepare(*paths, ESM, tmp_path / "cache", never, "nearest")
+    assert error.value.filename == str(tmp_path / "cache") and list((tmp_path / "cache").iterdir()) == []
+
+
 def test_an_interruption_leaves_no_half_made_scene(tmp_path):
     ones = np.ones((1, 6, 8), np.uint8)
     paths = image_and_mask(tmp_path, ones, ones[0], mask_grid=grid(left=1_000_010.0))
@@ -262,3 +303,35 @@ def test_an_interruption_leaves_no_half_made_scene(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         scenes.prepare(*paths, ESM, tmp_path / "cache", interrupted, "nearest")
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_two_processes_may_prepare_a_scene_at_once_and_either_may_be_interrupted(tmp_path):
+    ones = np.ones((1, 6, 8), np.uint8)
+    paths = image_and_mask(tmp_path, ones, ones[0], mask_grid=grid(left=1_000_010.0))
+    cache = tmp_path / "cache"
+
+    def other_was_faster(mask, target):
+        half_made = next(cache.glob(".image-*.tmp"))
+        other = cache / half_made.name.split(".")[1]
+        other.mkdir()
+        np.save(other / "image.npy", ones.transpose(1, 2, 0)), np.save(other / "labels.npy", ones[0] * 2)
+        yield ones[0]
+        if stop:
+            raise KeyboardInterrupt
+
+    stop = False
+    assert (scenes.prepare(*paths, ESM, cache, other_was_faster, "nearest").labels[:] == 2).all()
+    stop = True
+    with pytest.raises(KeyboardInterrupt):
+        scenes.prepare(*paths, ESM, cache, other_was_faster, "mode")
+    assert not list(cache.glob(".*"))
+
+
+def test_what_a_killed_process_of_the_same_number_left_is_no_hindrance(tmp_path):
+    """In a container every run may be process 7."""
+    ones = np.ones((1, 6, 8), np.uint8)
+    paths = image_and_mask(tmp_path, ones, ones[0])
+    folder = Path(scenes.prepare(*paths, ESM, tmp_path / "cache", never, "nearest").labels.path).parent
+    left = folder.rename(folder.with_name(f".{folder.name}.{os.getpid()}.tmp"))
+    assert (scenes.prepare(*paths, ESM, tmp_path / "cache", never, "nearest").labels[:] == 0).all()
+    assert not left.exists()

@@ -2,6 +2,8 @@
 
 import csv
 import runpy
+import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 import small
 import torch
 
+import predict
 import train
 from data import InputError, geotiff
 from unet import checkpoint
@@ -52,7 +55,10 @@ def test_a_run_leaves_checkpoints_log_and_report(tmp_path, capsys):
         (last["metrics"]["confusion"].diag().sum() / last["metrics"]["confusion"].sum()).item()
     )
     printed = capsys.readouterr().out
-    assert f"report      {folder / 'report.html'}" in printed and "predict.py" in printed
+    assert f"report      {folder / 'report.html'}" in printed
+    command = printed.splitlines()[-1].split(maxsplit=1)[1]
+    assert "predict.py " in command and command.endswith(f"--checkpoint {folder / 'best.pt'}")
+    assert subprocess.run(shlex.split(command), capture_output=True).returncode == 0  # it works as printed
     assert (folder / "train.log").read_text() == printed
 
 
@@ -109,6 +115,17 @@ def test_images_without_crs_and_with_no_data_train(tmp_path):
     (["--images", "in/images", "--masks", "in/masks", "--classes", "in/table.csv", "--lr", "1e30", "--epochs", "9"],
      "the loss became"),
     (["--images", "in/images"], "give both --images and --masks"),
+    (["--lr", "nan"], "argument --lr: nan must be a number above 0"),
+    (["--weight-decay", "-1"], "--weight-decay: -1 must be"), (["--dropout", "1.5"], "--dropout: 1.5 must be"),
+    (["--head-dropout", "nan"], "--head-dropout: nan must be"), (["--oversample", "inf"], "--oversample: inf must be"),
+    (["--validation", "1"], "--validation: 1 must be"), (["--epochs", "0"], "--epochs: 0 must be"),
+    (["--patience", "0"], "--patience: 0 must be"), (["--workers", "-1"], "--workers: -1 must be"),
+    (["--seed", "-1"], "--seed: -1 must be"), (["--seed", "9" * 20], "--seed: " + "9" * 20 + " must be"),
+    (["--device", "meta"], "--device meta is not to be had here"),
+    (["--images", "in/images", "--masks", "in/masks", "--classes", "in/table.csv", "--size", "31", "--batch", "1"],
+     " training windows would be a batch by itself"),
+    (["--images", "in/images", "--masks", "in/masks", "--classes", "in/table.csv", "--run", "in/table.csv"],
+     "in/table.csv: File exists"),
 ])  # fmt: skip
 def test_bad_input_is_one_line_and_status_2(tmp_path, options, message, monkeypatch, capsys):
     small.write(tmp_path / "in", count=3)
@@ -117,8 +134,8 @@ def test_bad_input_is_one_line_and_status_2(tmp_path, options, message, monkeypa
     with pytest.raises(SystemExit) as left:
         runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
     assert left.value.code == 2
-    last = capsys.readouterr().err.splitlines()[-1]
-    assert last.startswith("train.py: error: ") and message in last
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("train.py: error: ") and message in lines[0]
     if "--lr" not in options:
         assert not Path("runs").exists() or [p.name for p in Path("runs").iterdir()] == ["cache"]
 
@@ -130,6 +147,30 @@ def test_an_earlier_run_is_not_overwritten(tmp_path):
     assert (tmp_path / "run/best.pt").read_bytes() == before
 
 
+def test_two_runs_that_begin_in_the_same_second_do_not_share_a_folder(tmp_path, monkeypatch):
+    images, masks, table = small.write(tmp_path / "in")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(train.time, "strftime", lambda _: "now")
+    Path("runs/now").mkdir(parents=True)  # by the other, which has no checkpoint yet
+    with pytest.raises(FileExistsError):
+        train.main(["--images", str(images), "--masks", str(masks), "--classes", str(table), "--base", "2"])
+
+
 def test_checkpoints_hold_no_code(tmp_path):
     loaded = torch.load(run(tmp_path, "--epochs", 1) / "last.pt", weights_only=True)
     assert loaded["epoch"] == 1 and "exp_avg" in loaded["optimizer"]["state"][0]
+
+
+def test_a_single_class_trains_and_has_no_share_to_report(tmp_path):
+    small.write(tmp_path / "in")
+    (tmp_path / "in/table.csv").write_text("code,name,color\n10,ground,#C8B478\n20,ground,#C8B478\n")
+    folder = run(tmp_path, "--epochs", 1, "--class-weights", "inverse", "--loss", "dice_focal")
+    assert float(log(folder)[0]["macro_dice"]) == 1
+    assert "Share of" not in (folder / "report.html").read_text()
+
+
+def test_one_may_train_again_where_maps_lie_beside_the_images(tmp_path):
+    folder = run(tmp_path, "--epochs", 1)
+    predict.main([str(tmp_path / "in/images"), "--checkpoint", str(folder / "best.pt")])
+    assert len(list((tmp_path / "in/images").glob("*_landcover.*"))) == 8
+    assert len(log(run(tmp_path, "--epochs", 1, "--run", tmp_path / "again"))) == 1

@@ -6,11 +6,12 @@ from a stranger runs no code. It has all that a map needs: predict never asks fo
     format      int     number of this format, set by `save`
     model       dict    name, in_channels, num_classes, options: the arguments of `unet.build`
     weights     dict    state_dict of the network itself: no "module." or "_orig_mod." before the names
-    classes     list    rows of the class table as plain values
+    classes     list    rows of the class table as plain values; class_table, str, is its name
     bands       list    names of the bands of the image, in their order
     indices     list    names of the spectral indices added after them
     scaling     dict    how bands and indices were scaled
     size        int     side of the windows, in pixels
+    nodata      float   value of pixels without data, if one was given by hand
     -- up to here needed by predict; the rest by `train.py --resume` and for the record --
     settings    dict    every flag of the training
     epoch       int     finished epochs

@@ -16,6 +16,8 @@ import torch
 from torch import nn
 
 LIBRARIES = 1 << 28  # what the convolution libraries take for themselves
+MEMORY = Path("/proc/meminfo")
+CONTAINER = Path("/sys/fs/cgroup")
 
 
 class DeviceError(ValueError):
@@ -27,7 +29,7 @@ def pick_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
-        torch.empty(0, device=name)
+        torch.empty(0, device=name).cpu()  # back, because the meta device takes tensors and gives none
     except (RuntimeError, AssertionError) as error:  # torch raises either, by the kind of device
         raise DeviceError(f"--device {name} is not to be had here ({str(error).splitlines()[0]})") from None
     return torch.device(name)
@@ -76,16 +78,31 @@ def free_bytes(device: torch.device) -> int | None:
         return torch.cuda.mem_get_info(device)[0]
     limits = []
     try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
+        for line in MEMORY.read_text().splitlines():
             if line.startswith("MemAvailable:"):
                 limits.append(int(line.split()[1]) * 1024)
-        group = Path("/sys/fs/cgroup")  # a container may have less than the machine
-        limits.append(int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
-    except (OSError, ValueError):  # not Linux, or no limit is set
+        most, taken = (int((CONTAINER / f"memory.{name}").read_text()) for name in ("max", "current"))
+        # Pages of files that were read count as taken, and are given up for the asking: our scenes are such pages.
+        kinds = dict(line.split() for line in (CONTAINER / "memory.stat").read_text().splitlines())
+        limits.append(most - taken + int(kinds["active_file"]) + int(kinds["inactive_file"]))
+    except (OSError, ValueError, KeyError):  # not Linux, or no limit is set
         pass
     if not limits and hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     return min(limits, default=None)
+
+
+def check_normalisation(windows: int, batch: int, size: int) -> None:
+    """Raise DeviceError where batch normalisation would get a single value, which has no deviation.
+
+    The deepest level sees a pixel for 16 x 16 of the window's, and the last batch of an epoch may be small.
+    """
+    last = windows % batch or batch
+    if last * max(1, size // 16) ** 2 < 2:
+        raise DeviceError(
+            f"--batch {batch}: the last of {windows} training windows would be a batch by itself, and a single window "
+            f"of {size} x {size} is too small for batch normalisation; give another --batch, or a --size of at least 32"
+        )
 
 
 def check_memory(
@@ -100,8 +117,6 @@ def check_memory(
 
     `batch` windows of `channels` x `size` x `size`, activations in `precision`.
     """
-    if batch * (size // 16) ** 2 < 2:
-        raise DeviceError(f"--batch {batch} --size {size}: too few pixels for batch normalisation; raise one of them")
     needed = training_bytes(build, (batch, channels, size, size), precision.itemsize)
     free = free_bytes(device)
     if free is not None and needed > free:
