@@ -144,7 +144,7 @@ def split(
     if not training.any():
         raise InputError(
             f"{len(items)} windows on {block.max() + 1} blocks of ground leave none for training beside those for "
-            "validation; give more images, or smaller windows by --size"
+            "validation; give more images, a lower --validation, or smaller windows by --size"
         )
     left_out = int((~training & ~validation).sum())
     return np.flatnonzero(training).tolist(), np.flatnonzero(validation).tolist(), left_out

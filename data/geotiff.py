@@ -264,6 +264,8 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
+        if error.filename == str(temporary):  # no right to write here, say: the user knows `path` alone
+            raise type(error)(error.errno, error.strerror, str(path)) from error
         # Python does not know the name of the file when a write fails.
         if error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise OSError(error.errno, f"{error.strerror}; make room and run again", str(path)) from error

@@ -193,3 +193,9 @@ def test_replacing_serves_other_outputs_too(tmp_path):
         geotiff.write(tmp_path / "nowhere" / "map.tif", pixels("uint8"), GRID)
     with pytest.raises(IsADirectoryError, match="is a folder"):
         geotiff.write(tmp_path, pixels("uint8"), GRID)
+
+
+def test_an_error_names_the_file_that_the_user_knows(tmp_path):
+    with pytest.raises(PermissionError) as error, geotiff.replacing(tmp_path / "map.tif") as temporary:
+        raise PermissionError(13, "Permission denied", str(temporary))
+    assert error.value.filename == str(tmp_path / "map.tif")
