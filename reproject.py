@@ -14,12 +14,9 @@ to x and y, and T the transform from the source's CRS to the target's:
 
 In mode each source pixel votes once, for the one target pixel that holds its centre, so that no pixel counts
 twice and the votes of a class add up to its area. No-data does not vote; outside the source is no-data. With
-`--vote-weights` w_k need not be 1, so that roads and single houses survive a tenfold shrink; "inverse" is
-1 / (pixels of class k).
+`--vote-weights` w_k need not be 1, so that roads and houses survive a tenfold shrink; "inverse" is 1 / (pixels of k).
 
-How T is computed for every pixel in a few nanoseconds is told in data/coordinates.py.
-
-Read beside it: tests/test_reproject.py.
+data/coordinates.py is about T. Read tests/test_reproject.py beside this file.
 """
 
 from __future__ import annotations
@@ -38,7 +35,7 @@ import torch
 
 from data import InputError
 from data.console import duration, one_line_errors, progress
-from data.coordinates import CELL, EDGE, Coordinates, between, clip, target_grid_for
+from data.coordinates import CELL, EDGE, Coordinates, between, clip, parts, target_grid_for
 from data.geotiff import Raster, write_blocks
 from data.grid import IDENTITY, Grid, Window
 
@@ -47,23 +44,7 @@ PIECE = 2**19  # pixels of the source that are worked on at a time
 MOST_PIXELS, MOST_VOTES = 2**23, 2**22  # a tile with a larger window of the source, or more counters, is halved
 NEAR = 32  # classes whose codes follow no-data this closely need no look-up
 CACHE_BYTES = 2**27  # of decoded source blocks
-
-
-def _parts(window: Window, height: int, width: int) -> Iterator[Window]:
-    """What a window is cut into by the multiples of `height` and `width`."""
-    end_row, end_col = window.row + window.height, window.col + window.width
-    for top in range(window.row // height * height, end_row, height):
-        for left in range(window.col // width * width, end_col, width):
-            row, col = max(top, window.row), max(left, window.col)
-            yield Window(row, col, min(top + height, end_row) - row, min(left + width, end_col) - col)
-
-
-def _pieces(window: Window) -> Iterator[Window]:
-    """The parts of a window of the source that are worked on at a time: in one cell, and fit for a core's cache."""
-    for part in _parts(window, CELL, CELL):
-        rows = max(1, PIECE // part.width)
-        for row in range(part.row, part.row + part.height, rows):
-            yield part._replace(row=row, height=min(rows, part.row + part.height - row))
+NO_CRS = "CRS is missing; assign it, for example with gdal_edit.py -a_srs"
 
 
 @dataclass
@@ -82,13 +63,11 @@ class Job:
 
 
 def _halved(method: Callable, job: Job, tile: Window) -> np.ndarray:
-    if tile.height >= tile.width:
-        half = tile.height // 2
-        first, second = tile._replace(height=half), tile._replace(row=tile.row + half, height=tile.height - half)
-    else:
-        half = tile.width // 2
-        first, second = tile._replace(width=half), tile._replace(col=tile.col + half, width=tile.width - half)
-    return np.concatenate([method(job, first), method(job, second)], axis=0 if tile.height >= tile.width else 1)
+    row, col, height, width = tile
+    tall, half = height >= width, max(height, width) // 2
+    first = Window(row, col, half, width) if tall else Window(row, col, height, half)
+    second = Window(row + half, col, height - half, width) if tall else Window(row, col + half, height, width - half)
+    return np.concatenate([method(job, first), method(job, second)], axis=0 if tall else 1)
 
 
 def _nearest(job: Job, tile: Window) -> np.ndarray:
@@ -121,52 +100,69 @@ def _number(block: np.ndarray, nodata: int | None) -> tuple[np.ndarray, np.ndarr
     return values, (np.cumsum(seen, dtype=np.int32) - 1).take(codes)
 
 
-def _votes(job: Job, tile: Window, window: Window) -> dict[int, np.ndarray] | None:
-    """(h, w) int64 for each value: how many pixels of a window of the source have it and their centre in each pixel of
-    a tile of the target. None: too many values for so large a tile.
+def _window(job: Job, tile: Window) -> Window | None:
+    """The pixels of the source whose centre may lie in a tile of the target."""
+    low, high = job.backward.patch(tile, pad=1).span()
+    # The centres around the tile bound its area; two pixels more are for the errors of both coordinates.
+    return clip(low - 2, high + 2, job.extent)
+
+
+def _votes(job: Job, tile: Window, window: Window) -> tuple[list[int], torch.Tensor] | None:
+    """k values, and (k, h, w): how many pixels of a window of the source have one and their centre in each pixel of a
+    tile, 0 for no-data. None: too many values for so large a tile.
     """
-    plane, votes = {}, torch.zeros(0, tile.height, tile.width, dtype=torch.int64)
-    for piece in _pieces(window):
-        located = job.forward.patch(piece).locate(tile)
-        if located is None:
-            continue
-        part, index = located
-        values, numbers = _number(job.read(piece), job.nodata)
-        planes = [plane.setdefault(value, len(plane)) for value in values.tolist()]
-        if len(plane) > len(votes):
-            if len(plane) * tile.height * tile.width > MOST_VOTES and tile.height * tile.width > 1:
-                return None
-            votes = torch.cat([votes, votes.new_zeros(len(plane) - len(votes), tile.height, tile.width)])
-        height, width = part.height + 2, part.width + 2  # with the rim, on which the votes for other tiles fall
-        index.add_(torch.from_numpy(numbers), alpha=height * width)
-        counts = torch.bincount(index.view(-1), minlength=len(values) * height * width)
-        counts = counts.view(len(values), height, width)[:, 1:-1, 1:-1]
-        row, col = part.row - tile.row, part.col - tile.col
-        box = votes[:, row : row + part.height, col : col + part.width]
-        if planes == list(range(len(planes))):  # as a rule, and faster
-            box[: len(planes)] += counts
-        else:
-            box.index_add_(0, torch.tensor(planes), counts)
-    return {value: votes[number].numpy() for value, number in plane.items() if value != job.nodata}
+    area = tile.height * tile.width
+    count_type = torch.int32 if area > 1 else torch.int64  # a window of more than 2**31 pixels has a tile of one
+    plane, votes = {}, torch.zeros(0, tile.height, tile.width, dtype=count_type)
+    for part in parts(window, CELL, CELL):
+        patch = job.forward.patch(part)
+        rows = max(1, PIECE // part.width)
+        for top in range(0, part.height, rows):
+            piece = part._replace(row=part.row + top, height=min(rows, part.height - top))
+            located = patch.locate(tile, top, top + piece.height)
+            if located is None:
+                continue
+            met, index = located
+            values, numbers = _number(job.read(piece), job.nodata)
+            planes = [plane.setdefault(value, len(plane)) for value in values.tolist()]
+            if len(plane) > len(votes):
+                if len(plane) * area > MOST_VOTES and area > 1:
+                    return None
+                more = votes.new_zeros(len(plane) - len(votes), tile.height, tile.width)
+                votes = torch.cat([votes, more]) if len(votes) else more
+            height, width = met.height + 2, met.width + 2  # with the rim, on which the votes for other tiles fall
+            index.add_(torch.from_numpy(numbers), alpha=height * width)
+            counts = torch.bincount(index.view(-1), minlength=len(values) * height * width)
+            counts = counts.view(len(values), height, width)[:, 1:-1, 1:-1].to(count_type)
+            row, col = met.row - tile.row, met.col - tile.col
+            box = votes[:, row : row + met.height, col : col + met.width]
+            if planes == list(range(len(planes))):  # as a rule, and faster
+                box[: len(planes)] += counts
+            else:
+                box.index_add_(0, torch.tensor(planes), counts)
+    if job.nodata in plane:
+        votes[plane[job.nodata]] = 0
+    return list(plane), votes
 
 
 def _mode(job: Job, tile: Window) -> np.ndarray:
     """(h, w): the class with most votes in each pixel of a tile of the target."""
-    low, high = job.backward.patch(tile, pad=1).span()
-    # The centres around the tile bound its area; two pixels more are for the errors of both coordinates.
-    window = clip(low - 2, high + 2, job.extent)
+    window = _window(job, tile)
     if window is None:
         return np.full((tile.height, tile.width), job.fill, job.dtype)
     too_large = window.height * window.width > MOST_PIXELS and tile.height * tile.width > 1
-    votes = None if too_large else _votes(job, tile, window)
-    if votes is None:
+    counted = None if too_large else _votes(job, tile, window)
+    if counted is None:
         return _halved(_mode, job, tile)
-    out = np.empty((tile.height, tile.width), job.dtype)
-    most = np.zeros(out.shape, float if job.weights else np.int64)
-    for value in sorted(votes):  # upwards, so that on a tie the lower class stays
-        count = votes[value] * job.weights[value] if value in job.weights else votes[value]
-        out[count > most] = value
-        np.maximum(most, count, out=most)
+    values, votes = counted
+    if not values:
+        return _nearest(job, tile)
+    if job.weights:
+        weights = torch.tensor([job.weights.get(value, 1.0) for value in values], dtype=torch.float64)
+        votes = votes * weights[:, None, None]
+    out, most, votes = np.empty((tile.height, tile.width), job.dtype), votes.amax(dim=0).numpy(), votes.numpy()
+    for value in sorted(values, reverse=True):  # the lower class overwrites the higher on a tie
+        np.copyto(out, value, where=votes[values.index(value)] == most)
     rows, cols = np.nonzero(most == 0)
     job.found |= len(rows) < out.size
     if len(rows):
@@ -181,19 +177,16 @@ METHODS = {"nearest": _nearest, "mode": _mode}
 
 def _inverse_frequencies(job: Job, target: Grid, pool: ThreadPoolExecutor) -> dict[int, float]:
     """1 / (number of pixels) of each class in the rectangle of the source that holds the target."""
-    cells = _parts(Window(0, 0, target.height, target.width), CELL, CELL)
+    cells = parts(Window(0, 0, target.height, target.width), CELL, CELL)
     spans = [job.backward.patch(cell, pad=1).span() for cell in cells]
     low, high = np.array(spans).swapaxes(0, 1)
     window = clip(np.fmin.reduce(low) - 2, np.fmax.reduce(high) + 2, job.extent)
 
-    def count(part: Window) -> Counter:
-        total = Counter()
-        for piece in _pieces(part):
-            values, numbers = _number(job.read(piece), job.nodata)
-            total.update(dict(zip(values.tolist(), np.bincount(numbers.reshape(-1)).tolist())))
-        return total
+    def count(piece: Window) -> Counter:
+        values, numbers = _number(job.read(piece), job.nodata)
+        return Counter(dict(zip(values.tolist(), np.bincount(numbers.reshape(-1)).tolist())))
 
-    total = sum(pool.map(count, _parts(window, CELL, window.width)), Counter()) if window else {}
+    total = sum(pool.map(count, parts(window, CELL // 4, CELL)), Counter()) if window else {}
     return {value: 1 / pixels for value, pixels in total.items() if pixels}
 
 
@@ -209,13 +202,13 @@ def strips(
     threads: int | None = None,
     rows: int = TILE,
 ) -> Iterator[np.ndarray]:
-    """The target from top to bottom as arrays (h, width), h <= `rows`; memory does not grow with either raster.
+    """The target from top to bottom as arrays (h, width), whatever the size of either raster.
 
     `read(window)` returns the classes (H, W), of `dtype`, in a window of the source; it is called from `threads`
     threads (None: as many as torch uses). `nodata` None: every value is a class, and outside is the largest value
-    of `dtype` (255 for uint8). `vote_weights`, for mode: {value: weight > 0}, 1 for others, or "inverse". Two
-    grids without CRS lie in one plane. Raises InputError for a type that holds no classes, a CRS on one side
-    only, and a target that lies wholly outside the source.
+    of `dtype` (255 for uint8). `vote_weights`, for mode: {value: weight > 0}, 1 for others, or "inverse". `rows`
+    is the largest h, a power of 2. Two grids without CRS lie in one plane. Raises InputError for a type that holds
+    no classes, a CRS on one side only, and a target that lies wholly outside the source.
     """
     dtype = np.dtype(dtype)
     if method not in METHODS:
@@ -234,24 +227,29 @@ def strips(
         raise InputError("neither raster has a CRS and they differ in size; assign CRSs first")
     extent = Window(0, 0, source_grid.height, source_grid.width)
     fill = np.iinfo(dtype).max if nodata is None else int(nodata)
-    backward, forward = between(source_grid, target_grid, error_threshold)
-    job = Job(read, extent, backward, forward, dtype, None if nodata is None else fill, fill, weights)
-    inverse = vote_weights == "inverse" and method == "mode"
-    return _strips(METHODS[method], job, target_grid, inverse, threads or torch.get_num_threads(), rows)
+    coordinates = between(source_grid, target_grid, error_threshold)
+    job = Job(read, extent, *coordinates, dtype, None if nodata is None else fill, fill, weights)
+    threads = threads or torch.get_num_threads()
+    return _strips(METHODS[method], job, target_grid, vote_weights == "inverse", threads, rows)
 
 
 def _strips(method: Callable, job: Job, target: Grid, inverse: bool, threads: int, rows: int) -> Iterator[np.ndarray]:
     # Each of our threads is one of torch's. Torch keeps the number for threads to come: the last line restores it.
     pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
     try:
-        if inverse:
+        if inverse and method is _mode:
             job.weights = _inverse_frequencies(job, target, pool)
         waiting, started = deque(range(0, target.height, rows)), deque()
         while waiting or started:
             while waiting and (len(started) < 2 or sum(map(len, started)) < 4 * threads):
                 row = waiting.popleft()
                 strip = Window(row, 0, min(rows, target.height - row), target.width)
-                started.append([pool.submit(method, job, tile) for tile in _parts(strip, rows, TILE)])
+                job.backward.prepare(strip)
+                started.append([])
+                for tile in parts(strip, rows, min(CELL, TILE * TILE // rows)):
+                    if method is _mode and (window := _window(job, tile)):
+                        job.forward.prepare(window)
+                    started[-1].append(pool.submit(method, job, tile))
             strip = np.concatenate([tile.result() for tile in started.popleft()], axis=1)
             if not (waiting or started or job.found):
                 raise InputError("the target lies wholly outside the source; check the CRS and extent of both")
@@ -262,35 +260,27 @@ def _strips(method: Callable, job: Job, target: Grid, inverse: bool, threads: in
 
 
 def reproject(
-    source: np.ndarray,
-    source_grid: Grid,
-    target_grid: Grid,
-    method: str = "nearest",
-    nodata: int | None = None,
-    vote_weights: dict[int, float] | str | None = None,
-    error_threshold: float = 0.125,
-    threads: int | None = None,
+    source: np.ndarray, source_grid: Grid, target_grid: Grid, method="nearest", nodata: int | None = None, **options
 ) -> np.ndarray:
-    """`source` (H, W) or (bands, H, W) on the target's grid, in the same integer type; options as of `strips`."""
+    """`source` (H, W) or (bands, H, W) on the target's grid, of the same integer type; all else as for `strips`."""
     source = np.asarray(source)
     if source.ndim == 3:
-        options = (source_grid, target_grid, method, nodata, vote_weights, error_threshold, threads)
-        return np.stack([reproject(band, *options) for band in source])
+        return np.stack([reproject(band, source_grid, target_grid, method, nodata, **options) for band in source])
     if source.shape != (source_grid.height, source_grid.width):
         raise ValueError(f"a source {source.shape} is not on a grid {source_grid.height, source_grid.width}")
     source = source.astype(source.dtype.newbyteorder("="), copy=False)
-    options = (method, nodata, source.dtype, vote_weights, error_threshold, threads)
 
     def read(window: Window) -> np.ndarray:
         return source[window.row : window.row + window.height, window.col : window.col + window.width]
 
-    return np.concatenate(list(strips(read, source_grid, target_grid, *options)))
+    return np.concatenate(list(strips(read, source_grid, target_grid, method, nodata, source.dtype, **options)))
 
 
 def _block_reader(raster: Raster) -> Callable[[Window], np.ndarray]:
     """`read` for a file: whole blocks, or several small ones at a time; those used last are kept decoded."""
-    size = raster.grid.height, raster.grid.width
-    height, width = (min(n, block * max(1, 512 // block)) for n, block in zip(size, raster.block_shape))
+    size, (block_height, block_width) = (raster.grid.height, raster.grid.width), raster.block_shape
+    width = min(size[1], block_width * max(1, 512 // block_width))
+    height = min(size[0], block_height * max(1, min(512, 2**20 // width) // block_height))
 
     @functools.lru_cache(maxsize=max(4, CACHE_BYTES // (height * width * raster.dtype.itemsize)))
     def block(row: int, col: int) -> np.ndarray:
@@ -298,7 +288,7 @@ def _block_reader(raster: Raster) -> Callable[[Window], np.ndarray]:
 
     def read(window: Window) -> np.ndarray:
         out = np.empty((window.height, window.width), raster.dtype)
-        for part in _parts(window, height, width):
+        for part in parts(window, height, width):
             row, col = part.row % height, part.col % width
             pixels = block(part.row - row, part.col - col)[row : row + part.height, col : col + part.width]
             row, col = part.row - window.row, part.col - window.col
@@ -321,37 +311,29 @@ def _rows(raster: Raster, target: Grid) -> int:
 def _covers(source: Grid, target: Grid) -> bool:
     """Whether the centre of every pixel along the target's rim lies in the source."""
     rows, cols = np.arange(target.height) + 0.5, np.arange(target.width) + 0.5
-    rim_rows = np.concatenate([rows, rows, 0 * cols + rows[0], 0 * cols + rows[-1]])
-    rim_cols = np.concatenate([0 * rows + cols[0], 0 * rows + cols[-1], cols, cols])
-    row, col = between(source, target, 0)[0].exact(rim_rows, rim_cols) + EDGE
+    rim = [np.meshgrid(rows[[0, -1]], cols), np.meshgrid(rows, cols[[0, -1]])]
+    rim = np.hstack([np.reshape(side, (2, -1)) for side in rim])
+    row, col = between(source, target, 0)[0].exact(*rim) + EDGE
     return bool(np.all((row >= 0) & (row < source.height) & (col >= 0) & (col < source.width)))
 
 
 def reproject_file(
-    source_path,
-    output_path,
-    target_grid: Grid,
-    method: str = "nearest",
-    nodata: int | None = None,
-    vote_weights: dict[int, float] | str | None = None,
-    error_threshold: float = 0.125,
-    geo_tags: dict | None = None,
+    source_path, output_path, target_grid: Grid, method="nearest", nodata: int | None = None, geo_tags=None, **options
 ) -> None:
     """Write the one-band raster `source_path` on `target_grid`, with its colour map, description and no-data.
 
     `nodata` None: the source's own; if it has none, the largest value of its type, provided that it is no class.
-    `geo_tags`: those of the raster whose grid it is, written as they are. Raises InputError, and OSError such as
-    for a full disk; an earlier output is then as it was.
+    `geo_tags` are those of the raster whose grid it is, to be written as they are; all else is as for `strips`.
+    Raises InputError, and OSError such as for a full disk. An earlier output is then as it was.
     """
     if os.path.exists(output_path) and os.path.samefile(source_path, output_path):
         raise InputError(f"{output_path}: is the input; give the output another name")
     with Raster(source_path) as raster:
         if raster.count > 1 or raster.dtype.kind not in "iu":
-            what = f"{raster.count} bands" if raster.count > 1 else f"pixels of type {raster.dtype}"
-            raise InputError(f"{source_path}: has {what}; classes are one band of integers, convert it first")
-        for path, grid in ((source_path, raster.grid), ("the target", target_grid)):
-            if grid.crs is None:
-                raise InputError(f"{path}: CRS is missing; assign it, for example with gdal_edit.py -a_srs")
+            has = f"{raster.count} band{'s' * (raster.count > 1)} of {raster.dtype}"
+            raise InputError(f"{source_path}: has {has}, and classes are one band of integers; convert it first")
+        if raster.grid.crs is None or target_grid.crs is None:
+            raise InputError(f"{'the target' if raster.grid.crs else source_path}: {NO_CRS}")
         decoded, largest, start = _block_reader(raster), np.iinfo(raster.dtype).max, time.monotonic()
         nodata = raster.nodata if nodata is None else nodata
         undeclared = nodata is None and not _covers(raster.grid, target_grid)
@@ -372,10 +354,10 @@ def reproject_file(
                 progress(f"{done:,} of {target_grid.height:,} rows, {duration(left)} left")
             progress("")
 
-        options = method, nodata, raster.dtype, vote_weights, error_threshold
         tags = nodata, raster.colormap, raster.descriptions, geo_tags
         try:
-            made = strips(read, raster.grid, target_grid, *options, rows=_rows(raster, target_grid))
+            options["rows"] = _rows(raster, target_grid)
+            made = strips(read, raster.grid, target_grid, method, nodata, raster.dtype, **options)
             write_blocks(output_path, with_progress(made), target_grid, 1, raster.dtype, *tags)
         except InputError as error:
             raise InputError(f"{source_path}: {error}") from error
@@ -388,6 +370,7 @@ def _vote_weights(text: str) -> dict[int, float] | str:
 
 
 def main() -> None:
+    """The script."""
     parser = argparse.ArgumentParser(description="Put a raster of classes on another raster's grid.")
     parser.add_argument("source", help="raster of classes: one band of integers")
     parser.add_argument("-o", "--output", required=True, help="GeoTIFF to write")
@@ -397,19 +380,20 @@ def main() -> None:
     parser.add_argument("--method", choices=METHODS, default="nearest", help="default: %(default)s")
     parser.add_argument("--nodata", type=int, help="no-data of source and output (default: as declared)")
     parser.add_argument("--vote-weights", type=_vote_weights, metavar="inverse|CODE=W,...", help="for mode")
-    parser.add_argument("--error-threshold", type=float, default=0.125, help="pixels (default: %(default)s)")
     args = parser.parse_args()
     if bool(args.like) == bool(args.crs) or (args.resolution is not None and args.like):
         parser.error("give either --like, or --crs and perhaps --resolution")
     if args.vote_weights and args.method != "mode":
         parser.error("--vote-weights is for --method mode")
     with one_line_errors("reproject.py"):
-        with Raster(args.like or args.source) as raster:
-            grid, geo_tags = raster.grid, raster.geo_tags if args.like else None
+        with Raster(path := args.like or args.source) as raster:
+            grid, tags = raster.grid, raster.geo_tags if args.like else None
+        if grid.crs is None:
+            raise InputError(f"{path}: {NO_CRS}")
         if args.crs:
             grid = target_grid_for(grid, args.crs, args.resolution)
-        options = args.method, args.nodata, args.vote_weights, args.error_threshold, geo_tags
-        reproject_file(args.source, args.output, grid, *options)
+        options = args.method, args.nodata, tags
+        reproject_file(args.source, args.output, grid, *options, vote_weights=args.vote_weights)
 
 
 if __name__ == "__main__":

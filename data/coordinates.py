@@ -5,12 +5,12 @@ With p = (row + 0.5, col + 0.5) a pixel centre of the grid `here`, A the affine 
 
     q(p) = A_there^-1 T A_here p         and the pixel of `there` is floor(q).
 
-T costs a microsecond and is wanted for every pixel, but it is smooth. So each cell of 2048 x 2048 pixels is cut
-into n x n quads, q is computed at their corners, and inside a quad it is bilinear. n = 1, 2, 4 ... until the
-error at three points between any two corners is below `threshold` (in pixels of the finer grid; 0.125 is GDAL's,
-and 0 computes T for every pixel). A quad that stays too wrong, because the antimeridian or the limit of the
+T costs a microsecond and is wanted for every pixel, but it is smooth. So each cell of 4096 x 4096 pixels is cut
+into n x n quads, q is computed at their corners, and inside a quad it is bilinear. n = 16, 32 or 64 until the
+error half-way between any two corners is far below `threshold` (in pixels of the finer grid; 0.125 is GDAL's,
+and 0 computes T for every pixel). A quad that stays above it, because the antimeridian or the limit of the
 projection crosses it, is computed pixel by pixel. Where T is not finite, or T^-1 does not lead back to where one
-came from (behind the globe, beyond a pole), q does not exist: better no data than somebody else's.
+came from (behind the globe, beyond a pole or 180 degrees), q does not exist: better no data than another place's.
 
 The q of a pixel depends on its cell alone and never on the window that is asked for, so that a pixel counted for
 one window is not counted for its neighbour again.
@@ -21,6 +21,7 @@ Read beside it: tests/test_coordinates.py.
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,11 +32,10 @@ from pyproj.exceptions import CRSError
 from data import InputError
 from data.grid import IDENTITY, Grid, Window
 
-CELL = 2048
-GOAL = 1 / 64  # of the threshold: the largest error aimed at, so that few pixels change for the mean one
-FINEST = 32  # quads on a side of a cell, at most
+CELL = 4096
+GOAL = 1 / 64  # of the threshold is the error aimed at: it is the mean error that decides how many pixels change
+FINEST = 64  # quads on a side of a cell, at most
 EDGE = 1e-6  # a centre this close before a pixel's edge (in pixels) lies on it, and so in the pixel behind it
-
 SLIVER = 1e-3  # a grid that holds another may miss this part of a pixel, rather than have a row more for it
 
 
@@ -48,7 +48,8 @@ class Coordinates:
     def __init__(self, here: Grid, there: Grid, threshold: float, transform=None, inverse=None) -> None:
         self.here, self.there, self.threshold = here, there, threshold
         self.transform, self.inverse = transform, inverse
-        self.quads = functools.lru_cache(maxsize=4096)(self._quads)
+        self.cell = min(CELL, max(FINEST, 1 << (max(here.height, here.width) - 1).bit_length()))
+        self.quads = functools.lru_cache(maxsize=512)(self._quads)
 
     def exact(self, row: np.ndarray, col: np.ndarray) -> np.ndarray:
         """(2, ...) continuous row and column in `there`; NaN where there is no way, or no way back."""
@@ -61,92 +62,126 @@ class Coordinates:
             x[lost] = y[lost] = np.nan
         return np.stack(self.there.rowcol(x, y))
 
-    def _quads(self, cell: Window) -> tuple[np.ndarray, np.ndarray, np.ndarray, torch.dtype]:
-        """A cell's n x n quads: an origin (2,), their corners (2, n + 1, n + 1) from there, (n, n) which are too wrong
-        to use, and the type to compute in.
+    def _quads(self, i: int, j: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, torch.dtype]:
+        """The n x n quads of cell (i, j): an origin (2,), their corners (2, n + 1, n + 1) from there, (n, n) which are
+        too wrong to use, and the type to compute in.
         """
-        n = 2
+        n = 16
         while True:
-            at = np.arange(2 * n + 1) / 2  # the corners, and the middles between them to measure the error
-            rows, cols = cell.row + at * (cell.height / n), cell.col + at * (cell.width / n)
-            fine = self.exact(*np.meshgrid(rows, cols, indexing="ij"))
+            at = np.arange(2 * n + 1) / (2 * n) * self.cell  # the corners, and the middles between them for the error
+            fine = self.exact(*np.meshgrid(i * self.cell + at, j * self.cell + at, indexing="ij"))
             origin = np.nan_to_num(np.floor(np.fmin.reduce(fine, axis=(1, 2))))[:, None, None]
             corners = fine[:, ::2, ::2] - origin
             if not self.transform or (self.threshold and np.isnan(fine).all()):
-                return origin, corners, np.zeros((n, n), bool), torch.float64
-            hat = np.maximum(0, 1 - abs(at[:, None] - np.arange(n + 1)))  # bilinear interpolation as a matrix
-            error = np.hypot(*(fine - origin - hat @ np.nan_to_num(corners) @ hat.T))
+                return origin[:, 0, 0], corners, np.zeros((n, n), bool), torch.float64
+            hat = np.maximum(0, 1 - abs(np.arange(2 * n + 1)[:, None] / 2 - np.arange(n + 1)))
+            error = np.hypot(*(fine - origin - hat @ np.nan_to_num(corners) @ hat.T))  # of bilinear interpolation
             error = np.lib.stride_tricks.sliding_window_view(error, (3, 3))[::2, ::2].max((-1, -2))
-            step = np.hypot(*np.diff(corners, axis=2)) * (n / cell.width)  # pixels of `there` to one of `here`
+            step = np.hypot(*np.diff(corners, axis=2)) * (n / self.cell)  # pixels of `there` to one of `here`
             error /= min(1, np.nanmin(step, initial=1))
             if (error < self.threshold * GOAL).all() or n == FINEST or not self.threshold:
                 # Single precision is twice as fast, and an error of 0.001 pixels is lost in the threshold.
                 single = self.threshold and np.nanmax(corners, initial=0) < 2**13
-                return origin, corners, ~(error < self.threshold), torch.float32 if single else torch.float64
+                bad = ~(error < self.threshold)
+                return origin[:, 0, 0], corners, bad, torch.float32 if single else torch.float64
             n *= 2
 
+    def prepare(self, window: Window) -> None:
+        """Computes the quads of a window before other threads need them: pyproj takes 10 ms to set up in a thread."""
+        for part in parts(window, self.cell, self.cell):
+            self.quads(part.row // self.cell, part.col // self.cell)
+
     def patch(self, window: Window, pad: int = 0) -> Patch:
-        """The coordinates of a window that lies in one cell, widened on each side by `pad` pixels."""
-        row, col = window.row // CELL * CELL, window.col // CELL * CELL
-        cell = Window(row, col, min(CELL, self.here.height - row), min(CELL, self.here.width - col))
-        origin, corners, bad, dtype = self.quads(cell)
-        n = len(bad)
+        """The coordinates of a window that lies in one cell; the extremes are those of `pad` pixels more all round."""
+        i, j = window.row // self.cell, window.col // self.cell
+        origin, corners, bad, dtype = self.quads(i, j)
+        size = self.cell // len(bad)
         rows = np.arange(window.row - pad, window.row + window.height + pad) + 0.5
-        cols = np.arange(window.col - pad, window.col + window.width + pad) + 0.5
-        down, across = (rows - row) * (n / cell.height), (cols - col) * (n / cell.width)
-        above, left = (np.clip(at.astype(int), 0, n - 1) for at in (down, across))
-        lines = corners[:, above] + (down - above)[:, None] * (corners[:, above + 1] - corners[:, above])
-        ends = np.searchsorted(left, np.arange(n + 1)).tolist()
-        quads = [(quad, slice(*ends[quad : quad + 2])) for quad in range(left[0], left[-1] + 1)]
-        pixels = np.nonzero(bad[above[:, None], left]) if bad.any() else None
-        known = self.exact(rows[pixels[0]], cols[pixels[1]]) - origin[..., 0] if pixels else np.zeros((2, 0))
-        return Patch(origin.reshape(2), lines, across - left, quads, pixels, known, dtype)
+        down = (rows - i * self.cell) / size
+        above = np.clip(down.astype(int), 0, len(bad) - 1)
+        col = window.col - j * self.cell
+        left, right = col // size, (col + window.width - 1) // size  # the quads of the first and the last column
+        nodes = corners[:, :, left : right + 2]
+        lines = nodes[:, above] + (down - above)[:, None] * (nodes[:, above + 1] - nodes[:, above])
+        # A row has its extremes at its ends and where it passes from quad to quad.
+        first, last = (col - pad + 0.5) / size - left, (col + window.width + pad - 0.5) / size - right
+        begin, end = (lines[:, :, k] + at * (lines[:, :, k + 1] - lines[:, :, k]) for k, at in ((0, first), (-2, last)))
+        extremes = np.concatenate([begin[..., None], lines[:, :, 1:-1], end[..., None]], axis=2)
+        pixels, known = (np.zeros(0, int),) * 2, np.zeros((2, 0))
+        if bad[:, left : right + 1].any():
+            quads = np.clip(np.arange(col - pad, col + window.width + pad) // size, left, right)
+            pixels = np.nonzero(bad[above[:, None], quads])
+            known = self.exact(rows[pixels[0]], window.col - pad + pixels[1] + 0.5) - origin[:, None]
+        lines = torch.from_numpy(lines + EDGE).to(dtype)[..., None]
+        share = (torch.arange(size, dtype=dtype) + 0.5) / size
+        columns = slice(col - left * size, col - left * size + window.width)
+        return Patch(origin, extremes, lines, lines[:, :, 1:] - lines[:, :, :-1], share, columns, pixels, known)
 
 
 @dataclass
 class Patch:
-    """Coordinates of a window: in row r and quad q, lines[:, r, q] + share * (lines[:, r, q + 1] - lines[:, r, q])."""
+    """Coordinates of a window: lines + share * slopes (2, h, quads, size), of which only `columns` are in the window,
+    and those of some `pixels` that are `known` better. `origin` is to be added to all.
+    """
 
-    origin: np.ndarray  # (2,) to be added to all of them
-    lines: np.ndarray  # (2, h, n + 1)
-    share: np.ndarray  # (w,) how far into its quad a column is, 0 to 1
-    quads: list[tuple[int, slice]]  # q, and its columns
-    pixels: tuple[np.ndarray, np.ndarray] | None  # rows and columns of the pixels
-    known: np.ndarray  # (2, k) that have coordinates of their own, or NaN
-    dtype: torch.dtype
+    origin: np.ndarray  # (2,)
+    extremes: np.ndarray  # (2, h, quads + 1) along each row
+    lines: torch.Tensor  # (2, h, quads + 1, 1)
+    slopes: torch.Tensor  # (2, h, quads, 1)
+    share: torch.Tensor  # (size,) of a quad that a pixel's centre lies behind its beginning
+    columns: slice
+    pixels: tuple[np.ndarray, np.ndarray]  # rows (k,) and columns (k,)
+    known: np.ndarray  # (2, k), NaN for pixels without coordinates
+    scratch: tuple[torch.Tensor, torch.Tensor] | None = None  # memory that each call of `locate` uses again
 
-    def span(self) -> tuple[np.ndarray, np.ndarray]:
-        """Lowest and highest (row, col) that is met; NaN if none is."""
-        ends = [(quad, self.share[end]) for quad, cols in self.quads for end in (cols.start, cols.stop - 1)]
-        extremes = [self.lines[:, :, q] + share * (self.lines[:, :, q + 1] - self.lines[:, :, q]) for q, share in ends]
-        extremes = np.concatenate([*extremes, self.known], axis=1) + self.origin[:, None]
-        return np.fmin.reduce(extremes, axis=1), np.fmax.reduce(extremes, axis=1)
+    def span(self, top: int = 0, bottom: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest and highest (row, col) that is met in the rows top .. bottom; NaN if none is."""
+        extremes = self.extremes[:, top:bottom].reshape(2, -1)
+        if self.known.size:
+            extremes = np.hstack([extremes, self.known[:, self._among(top, bottom)]])
+        return np.fmin.reduce(extremes, axis=1) + self.origin, np.fmax.reduce(extremes, axis=1) + self.origin
 
-    def locate(self, limits: Window) -> tuple[Window, torch.Tensor] | None:
-        """The part of `limits` that is met (None: nothing), and (h, w) int32 where in it each pixel lies.
+    def _among(self, top: int, bottom: int | None) -> slice:
+        return slice(*np.searchsorted(self.pixels[0], (top, self.lines.shape[1] if bottom is None else bottom)))
 
-        Where is the index into the part with a rim of one pixel around it, which stands for what is outside.
+    def locate(self, limits: Window, top: int = 0, bottom: int | None = None) -> tuple[Window, torch.Tensor] | None:
+        """The part of `limits` that the rows top .. bottom meet (None: nothing), and (h, w) int32 where in it each
+        pixel lies, as index into that part with a rim of one pixel around it. The rim stands for what is outside.
+        The index is overwritten by the next call.
         """
-        slack = 2e-3 if self.dtype == torch.float32 else 2 * EDGE
-        low, high = self.span()
+        slack = 2e-3 if self.lines.dtype == torch.float32 else 2 * EDGE
+        low, high = self.span(top, bottom)
         part = clip(low - slack, high + slack, limits)
         if part is None:
             return None
-        lines = torch.from_numpy(self.lines + EDGE).to(self.dtype)
-        slopes, share = lines[:, :, 1:] - lines[:, :, :-1], torch.from_numpy(self.share).to(self.dtype)
-        out = torch.empty(*lines.shape[:2], len(share), dtype=self.dtype)
-        for quad, cols in self.quads:
-            torch.mul(slopes[:, :, quad, None], share[cols], out=out[:, :, cols]).add_(lines[:, :, quad, None])
-        if self.pixels:
-            out.numpy()[:, self.pixels[0], self.pixels[1]] = np.nan_to_num(self.known + EDGE, nan=-(2.0**30))
-            out.floor_()  # what follows truncates, and only these can be below 0
-        first = (np.array(part[:2]) - self.origin).astype(int) - 1
-        last = first + part[2:] + 1
-        for axis in (0, 1):
-            if self.pixels or low[axis] - slack < part[axis] or high[axis] + slack >= part[axis] + part[2 + axis]:
-                out[axis].clamp_(first[axis], last[axis])
-        row, col = out.int()
-        return part, row.mul_(part.width + 2).add_(col).sub_(int(first[0] * (part.width + 2) + first[1]))
+        slopes, lines = self.slopes[:, top:bottom], self.lines[:, top:bottom, :-1]
+        height, width = slopes.shape[1], self.columns.stop - self.columns.start
+        if self.scratch is None or self.scratch[0].shape[1] < height:
+            floats = torch.empty(*slopes.shape[:3], len(self.share), dtype=slopes.dtype)
+            self.scratch = floats, torch.empty(2, height, width, dtype=torch.int32)
+        floats, places = (array[:, :height] for array in self.scratch)
+        torch.mul(slopes, self.share, out=floats).add_(lines)
+        places.copy_(floats.flatten(2)[:, :, self.columns])  # truncates, which is floor from 0 up
+        if self.known.size:
+            among = self._among(top, bottom)
+            known = np.floor(np.nan_to_num(self.known[:, among] + EDGE, nan=-np.inf)).clip(-(2**30), 2**30)
+            places.numpy()[:, self.pixels[0][among] - top, self.pixels[1][among]] = known
+        row, col = part.row - 1 - int(self.origin[0]), part.col - 1 - int(self.origin[1])  # of the rim's first pixel
+        for axis, first in enumerate((row, col)):
+            begin, size = part[axis], part[2 + axis]
+            if self.known.size or low[axis] - slack < begin or high[axis] + slack >= begin + size:
+                places[axis].clamp_(first, first + size + 1)
+        rows, cols = places
+        return part, cols.add_(rows, alpha=part.width + 2).sub_(row * (part.width + 2) + col)
+
+
+def parts(window: Window, height: int, width: int) -> Iterator[Window]:
+    """What a window is cut into by the multiples of `height` and `width`."""
+    bottom, right = window.row + window.height, window.col + window.width
+    for top in range(window.row // height * height, bottom, height):
+        for left in range(window.col // width * width, right, width):
+            row, col = max(top, window.row), max(left, window.col)
+            yield Window(row, col, min(top + height, bottom) - row, min(left + width, right) - col)
 
 
 def clip(low: np.ndarray, high: np.ndarray, limits: Window) -> Window | None:
@@ -163,10 +198,16 @@ def between(source: Grid, target: Grid, threshold: float) -> tuple[Coordinates, 
     """Coordinates in the source of the target's pixels, and in the target of the source's."""
     if source.crs is target.crs or source.crs.equals(target.crs, ignore_axis_order=True):
         return Coordinates(target, source, threshold), Coordinates(source, target, threshold)
-    transform = Transformer.from_crs(source.crs, target.crs, always_xy=True).transform  # safe in threads
+    transform = _transformer(source.crs, target.crs).transform
     inverse = functools.partial(transform, direction="INVERSE")
     backward = Coordinates(target, source, threshold, inverse, transform)
     return backward, Coordinates(source, target, threshold, transform, inverse)
+
+
+@functools.lru_cache(maxsize=16)
+def _transformer(source: CRS, target: CRS) -> Transformer:
+    """It takes 10 ms to make; each thread that uses it has its own inside."""
+    return Transformer.from_crs(source, target, always_xy=True)
 
 
 def target_grid_for(source_grid: Grid, crs, resolution: float | None = None) -> Grid:

@@ -15,7 +15,7 @@ from pyproj import CRS, Transformer
 
 import reproject as module
 from data import InputError, geotiff
-from data.coordinates import between
+from data.coordinates import between, parts
 from data.grid import IDENTITY, Grid, Window
 from reproject import reproject, reproject_file, strips, target_grid_for
 
@@ -147,7 +147,9 @@ def test_weights_let_a_road_of_one_pixel_survive():
     field[:, 3] = 2  # 10 votes of 100
     assert reproject(field, plain(10, 10), plain(1, 1, 10), "mode", NO).tolist() == [[1]]
     for weight, winner in ((8.9, 1), (9, 1), (9.1, 2)):  # 9 makes it a tie, which the lower class wins
-        assert reproject(field, plain(10, 10), plain(1, 1, 10), "mode", NO, {2: weight}).tolist() == [[winner]]
+        assert reproject(field, plain(10, 10), plain(1, 1, 10), "mode", NO, vote_weights={2: weight}).tolist() == [
+            [winner]
+        ]
 
 
 def test_inverse_weights_count_the_shares_of_classes():
@@ -155,11 +157,16 @@ def test_inverse_weights_count_the_shares_of_classes():
     source[0, 0] = source[3, 3] = 1
     source[2, 0] = NO
     # 13 zeros and 2 ones: a one weighs 6.5 zeros.
-    assert reproject(source, plain(4, 4), plain(2, 2, 2), "mode", NO, "inverse").tolist() == [[1, 0], [0, 1]]
-    assert reproject(source, plain(4, 4), plain(1, 1, 4), "mode", NO, "inverse").tolist() == [[0]]  # 13/13 = 2/2
+    assert reproject(source, plain(4, 4), plain(2, 2, 2), "mode", NO, vote_weights="inverse").tolist() == [
+        [1, 0],
+        [0, 1],
+    ]
+    assert reproject(source, plain(4, 4), plain(1, 1, 4), "mode", NO, vote_weights="inverse").tolist() == [
+        [0]
+    ]  # 13/13 = 2/2
     # In the right half there are 7 zeros and 1 one.
     half = plain(2, 1, 2, left=2)
-    assert reproject(source, plain(4, 4), half, "mode", NO, "inverse").tolist() == [[0], [1]]
+    assert reproject(source, plain(4, 4), half, "mode", NO, vote_weights="inverse").tolist() == [[0], [1]]
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", ">u2", "int16", "int32", "uint32", "int64", "uint64"])
@@ -174,8 +181,8 @@ def test_any_integer_type_and_any_codes(dtype):
 
 
 def test_more_classes_than_any_table_holds():
-    identities = np.arange(600 * 600, dtype=np.int32).reshape(600, 600)
-    out = reproject(identities, plain(600, 600), plain(200, 200, 3), "mode", -1)
+    identities = np.arange(240 * 240, dtype=np.int32).reshape(240, 240)
+    out = reproject(identities, plain(240, 240), plain(80, 80, 3), "mode", -1)
     assert (out == identities[::3, ::3]).all()  # all have one vote: the lowest is the upper left one
 
 
@@ -239,8 +246,10 @@ def test_every_pixel_is_the_naive_one_at_threshold_0_and_999_in_1000_at_the_defa
     method = method.split()[-1]
     expected = naive(source, source_grid, target_grid, method, NO, weights)
     assert (expected != NO).sum() > 500
-    assert (reproject(source, source_grid, target_grid, method, NO, weights, error_threshold=0) == expected).all()
-    assert (reproject(source, source_grid, target_grid, method, NO, weights) == expected).mean() >= 0.999
+    assert (
+        reproject(source, source_grid, target_grid, method, NO, vote_weights=weights, error_threshold=0) == expected
+    ).all()
+    assert (reproject(source, source_grid, target_grid, method, NO, vote_weights=weights) == expected).mean() >= 0.999
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -256,21 +265,26 @@ def test_every_source_pixel_votes_exactly_once_whatever_the_tiles(case, monkeypa
         return source[window.row : window.row + window.height, window.col : window.col + window.width]
 
     job = module.Job(read, extent, backward, forward, source.dtype, None, NO, {})
-    expected = module._votes(job, whole, extent)
+
+    def votes(tile):
+        values, counts = module._votes(job, tile, extent)
+        return dict(zip(values, counts.numpy()))
+
+    expected = votes(whole)
     total = {value: np.zeros((whole.height, whole.width), int) for value in expected}
-    for tile in module._parts(whole, 37, 23):
+    for tile in parts(whole, 37, 23):
         own = np.s_[tile.row : tile.row + tile.height, tile.col : tile.col + tile.width]
-        for value, votes in module._votes(job, tile, extent).items():
-            total[value][own] += votes
-    for value, votes in expected.items():
-        assert (total[value] == votes).all()
+        for value, count in votes(tile).items():
+            total[value][own] += count
+    for value, count in expected.items():
+        assert (total[value] == count).all()
     row, col = target_grid.rowcol(
         *Transformer.from_crs(source_grid.crs, target_grid.crs, always_xy=True).transform(
             *source_grid.xy(*(at + 0.5 for at in np.indices(source.shape)))
         )
     )
     inside = (row >= 0) & (row < whole.height) & (col >= 0) & (col < whole.width)
-    voters = sum(votes.sum() for votes in total.values())
+    voters = sum(count.sum() for count in total.values())
     assert abs(voters - inside.sum()) <= 0.001 * source.size  # but for the threshold at the target's rim
     if inside.all() and abs(row - np.round(row)).min() > 0.1:
         assert voters == source.size
@@ -483,13 +497,15 @@ def test_every_block_is_decoded_about_once_and_only_if_needed(tmp_path, method, 
     monkeypatch.setattr(module, "TILE", 64)
     monkeypatch.setattr(module, "CACHE_BYTES", 3 * 2**20)  # a quarter of the raster
     target = grid("EPSG:32631", 430_000, 4_609_995, 10, 150, 399)  # the upper half
+    monkeypatch.setattr(module.torch, "get_num_threads", lambda: 1)  # two may ask for a block at once, and both decode
     reproject_file(tmp_path / "mask.tif", tmp_path / "out.tif", target, method)
+    times = Counter(decoded)  # before the output is read in its turn
     with geotiff.Raster(tmp_path / "out.tif") as out:
         assert (out.read()[0] == reproject(source, where, target, method, NO)).all()
-    # Two threads may ask for a block at once; blocks across two strips of the target are met again.
-    assert max(decoded.values()) <= 4 and decoded.total() <= 1.7 * len(decoded)
+    # A block that two strips of the target need is met again when the cache has lost it.
+    assert max(times.values()) <= 3 and times.total() <= 2 * len(times)
     with geotiff.Raster(tmp_path / "mask.tif") as raster:
-        rows = np.array(sorted(decoded)) // -(-4000 // raster.block_shape[1]) * raster.block_shape[0]
+        rows = np.array(sorted(times)) // -(-4000 // raster.block_shape[1]) * raster.block_shape[0]
     assert rows.max() < 1500 + 5 + max(512, size)
 
 
@@ -515,7 +531,7 @@ def test_the_script_aligns_a_mask_with_an_image(tmp_path):
     assert done.returncode == 0, done.stderr
     with geotiff.Raster(tmp_path / "coarse.tif") as out:
         assert out.grid.matches(target_grid_for(source_grid, "EPSG:3857", 40))
-        expected = reproject(source, source_grid, out.grid, "mode", NO, {3: 2.5, 4: 1e9})
+        expected = reproject(source, source_grid, out.grid, "mode", NO, vote_weights={3: 2.5, 4: 1e9})
         assert (out.read()[0] == expected).all()
         unweighted = reproject(source, source_grid, out.grid, "mode", NO)
         assert (expected == 4).sum() > 1.5 * (unweighted == 4).sum()
@@ -542,11 +558,11 @@ def test_a_source_without_no_data_needs_none_inside_and_gets_an_unused_one_outsi
 
 WRONG = {
     "no CRS in the source": ("bare.tif --like image.tif", "bare.tif: CRS is missing; assign"),
-    "no CRS in the target": ("mask.tif --like bare.tif", "the target: CRS is missing; assign"),
+    "no CRS in the target": ("mask.tif --like bare.tif", "bare.tif: CRS is missing; assign"),
     "disjoint": ("mask.tif --like far.tif", "mask.tif: the target lies wholly outside the source; check"),
     "disjoint, by mode": ("mask.tif --like far.tif --method mode", "mask.tif: the target lies wholly outside"),
-    "float": ("float.tif --like image.tif", "float.tif: has pixels of type float32; classes are"),
-    "bands": ("bands.tif --like image.tif", "bands.tif: has 3 bands; classes are one band"),
+    "float": ("float.tif --like image.tif", "float.tif: has 1 band of float32, and classes are"),
+    "bands": ("bands.tif --like image.tif", "bands.tif: has 3 bands of uint8, and classes are one"),
     "resolution 0": ("mask.tif --crs EPSG:3857 --resolution 0", "a resolution of 0.0 makes no pixels; give"),
     "no such CRS": ("mask.tif --crs EPSG:99 --resolution 9", "'EPSG:99' is not a CRS; give"),
     "no such file": ("none.tif --like image.tif", "none.tif: No such file"),

@@ -1,0 +1,204 @@
+"""reproject.py against GDAL's warper (through rasterio), and how well class shares survive.
+
+    python tests/bench/bench_reproject.py           10,000 x 10,000 in memory, 40,000 x 40,000 from file to file
+    python tests/bench/bench_reproject.py --quick   a tenth of both sides
+
+Prints three tables: time in memory, time and memory from file to file, shares kept. Both sides use two threads in
+one process after another, run alternately; each figure is the median of `--repeats` runs. Writes the
+picture of the three methods to tests/bench/pictures/resampling.png.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from pyproj import CRS
+from rasterio.warp import Resampling
+from rasterio.warp import reproject as gdal
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+
+from data.grid import Grid  # noqa: E402
+from reproject import reproject, target_grid_for  # noqa: E402
+from unet.metrics import spearman  # noqa: E402
+from unet.report import colorize, png  # noqa: E402
+
+THREADS = 2
+UTM, ETRS, WEB = CRS.from_epsg(32631), CRS.from_epsg(25831), CRS.from_epsg(3857)
+
+
+def landcover(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """(height, width) uint8: patches of 23 x 23 pixels of the classes 1 to 12, each rarer than the one before."""
+    share = 0.7 ** np.arange(12)
+    shape = height // 23 + 1, width // 23 + 1
+    coarse = np.random.default_rng(seed).choice(12, shape, p=share / share.sum()).astype(np.uint8) + 1
+    return np.kron(coarse, np.ones((23, 23), np.uint8))[:height, :width]
+
+
+def source_grid(side: int, pixel: float = 1.0) -> Grid:
+    """1 m pixels in EPSG:25831; no pixel centre of the targets falls on an edge between them."""
+    return Grid(ETRS, (pixel, 0, 430_000.3, 0, -pixel, 4_620_000.3), side, side)
+
+
+def with_gdal(source, grid: Grid, target: Grid, method: str) -> np.ndarray:
+    """The same by GDAL's warper, at its default error threshold."""
+    out = np.zeros((target.height, target.width), source.dtype)
+    transforms = {
+        "src_transform": rasterio.Affine(*grid.transform),
+        "dst_transform": rasterio.Affine(*target.transform),
+    }
+    crs = {"src_crs": grid.crs.to_wkt(), "dst_crs": target.crs.to_wkt()}
+    gdal(
+        source, out, **transforms, **crs, resampling=Resampling[method], num_threads=THREADS, dst_nodata=0, src_nodata=0
+    )
+    return out
+
+
+def timed(*functions, repeats: int) -> list[float]:
+    """Median seconds of each function, run in turn."""
+    seconds = [[] for _ in functions]
+    for _ in range(repeats):
+        for spent, function in zip(seconds, functions):
+            start = time.perf_counter()
+            function()
+            spent.append(time.perf_counter() - start)
+    return [statistics.median(spent) for spent in seconds]
+
+
+def in_memory(side: int, repeats: int) -> None:
+    """mode and nearest of 1 m classes, to 10 m in UTM and to 13.3 m in web Mercator."""
+    source, grid = landcover(side, side), source_grid(side)
+    print(f"in memory, {side:,} x {side:,} uint8 of 12 classes, 1 m EPSG:25831, {THREADS} threads, median of {repeats}")
+    print(f"{'':28}{'ours, s':>10}{'GDAL, s':>10}{'ratio':>8}{'equal':>9}")
+    for crs, pixel in ((UTM, 10), (WEB, 13.3)):
+        target = target_grid_for(grid, crs, pixel)
+        for method in ("mode", "nearest"):
+            ours = lambda: reproject(source, grid, target, method, nodata=0, threads=THREADS)  # noqa: B023, E731
+            theirs = lambda: with_gdal(source, grid, target, method)  # noqa: B023, E731
+            equal = (ours() == theirs()).mean()
+            a, b = timed(ours, theirs, repeats=repeats)
+            print(
+                f"{method:9}to {pixel:4} m {crs.to_string():10}{a:10.3f}{b:10.3f}{a / b:8.2f}{equal:9.2%}", flush=True
+            )
+
+
+def linear(sides: list[int], repeats: int) -> None:
+    """Seconds for each million source pixels, which should not depend on the size."""
+    print("mode to 10 m in memory, nanoseconds a source pixel")
+    for side in sides:
+        source, grid = landcover(side, side), source_grid(side)
+        target = target_grid_for(grid, UTM, 10)
+        (a,) = timed(lambda: reproject(source, grid, target, "mode", nodata=0, threads=THREADS), repeats=repeats)  # noqa: B023
+        print(f"  {side:,} x {side:,}: {a / side**2 * 1e9:6.2f} ns; 300,000 squared: {a / side**2 * 1.5e9:.1f} min")
+
+
+def run(command: list[str]) -> tuple[float, float]:
+    """(seconds, peak memory in GB) of a command; the peak as Linux counts it for the program alone."""
+    start, peak = time.perf_counter(), 0
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None:
+        for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                peak = max(peak, int(line.split()[1]))
+        time.sleep(0.01)
+    if process.returncode:
+        raise RuntimeError(f"{command} failed: {process.stderr.read()}")
+    return time.perf_counter() - start, peak / 1e6
+
+
+def file_to_file(side: int, repeats: int) -> None:
+    """LZW-compressed tiles of 512 to 10 m: time and memory of both programs."""
+    with tempfile.TemporaryDirectory() as folder:
+        path, grid = f"{folder}/mask.tif", source_grid(side)
+        shape = {"tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "lzw", "bigtiff": "if_safer"}
+        profile = {"driver": "GTiff", "count": 1, "dtype": "uint8", "height": side, "width": side, "nodata": 0}
+        with rasterio.open(
+            path, "w", crs="EPSG:25831", transform=rasterio.Affine(*grid.transform), **profile, **shape
+        ) as file:
+            for row in range(0, side, 2000):
+                part = landcover(min(2000, side - row), side, seed=row)
+                file.write(part, 1, window=rasterio.windows.Window(0, row, side, len(part)))
+        print(f"file to file, {side:,} x {side:,}, LZW tiles of 512, to 10 m EPSG:32631, median of {repeats}")
+        print(f"{'':10}{'ours, s':>10}{'rio warp, s':>13}{'ratio':>8}{'ours, GB':>10}{'rio warp, GB':>14}")
+        for method in ("mode", "nearest"):
+            ours = [sys.executable, "reproject.py", path, "-o", f"{folder}/a.tif", "--crs", "EPSG:32631"]
+            ours += ["--resolution", "10", "--method", method]
+            rio = [
+                str(Path(sys.executable).with_name("rio")),
+                "warp",
+                path,
+                f"{folder}/b.tif",
+                "--dst-crs",
+                "EPSG:32631",
+            ]
+            rio += ["--res", "10", "--resampling", method, "--threads", str(THREADS), "--overwrite"]
+            rio += ["--co", "compress=deflate", "--co", "tiled=true"]
+            figures = [(*run(ours), *run(rio)) for _ in range(repeats)]
+            a, mine, b, theirs = (statistics.median(column) for column in zip(*figures))
+            print(f"{method:10}{a:10.2f}{b:13.2f}{a / b:8.2f}{mine:10.2f}{theirs:14.2f}", flush=True)
+
+
+def town(random: np.random.Generator, side: int = 600) -> np.ndarray:
+    """(side, side) uint8: 1 open land, 2 roads three pixels wide, 3 single houses; 1 m pixels."""
+    mask = np.ones((side, side), np.uint8)
+    for _ in range(random.integers(2, 12)):
+        at = random.integers(0, side - 3)
+        mask[at : at + 3] = 2
+        at = random.integers(0, side - 3)
+        mask[:, at : at + 3] = 2
+    for _ in range(random.integers(20, 1200)):
+        row, col = random.integers(0, side - 12, 2)
+        height, width = random.integers(6, 13, 2)
+        mask[row : row + height, col : col + width] = 3
+    return mask
+
+
+def shares_kept(count: int) -> None:
+    """Share of houses before and after a tenfold shrink, over many masks; and the picture."""
+    random = np.random.default_rng(0)
+    grid = source_grid(600)
+    target = Grid(UTM, (10, 0, 430_000.3, 0, -10, 4_620_000.3), 60, 60)
+    masks = [town(random) for _ in range(count)]
+    before = [(mask == 3).mean() for mask in masks]
+    methods = {"nearest": ("nearest", None), "mode": ("mode", None), "mode, inverse weights": ("mode", "inverse")}
+    print(f"share of houses in {count} masks of 600 x 600, shrunk tenfold")
+    print(f"{'':24}{'Spearman':>10}{'mean deviation':>16}{'largest':>9}{'share of roads':>16}")
+    print(f"{'before':24}{'':35}{np.mean([(mask == 2).mean() for mask in masks]):16.2%}")
+    pictures = []
+    for name, (method, weights) in methods.items():
+        small = [reproject(mask, grid, target, method, nodata=0, vote_weights=weights) for mask in masks]
+        after = np.array([(mask == 3).mean() for mask in small])
+        off, roads = after - before, np.mean([(mask == 2).mean() for mask in small])
+        print(f"{name:24}{spearman(before, after):10.3f}{off.mean():+16.2%}{abs(off).max():9.2%}{roads:16.2%}")
+        pictures.append(np.kron(small[1], np.ones((5, 5), np.uint8)))
+    colors = [(0, 0, 0), (214, 226, 200), (90, 90, 90), (215, 45, 39)]
+    drawn = [colorize(mask, colors) for mask in (masks[1][::2, ::2], *pictures)]
+    gap = np.full((300, 8, 3), 255, np.uint8)
+    path = ROOT / "tests/bench/pictures/resampling.png"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(png(np.concatenate([part for picture in drawn for part in (picture, gap)][:-1], axis=1)))
+    print(f"{path.relative_to(ROOT)}: at 1 m, and shrunk by nearest, mode, mode with inverse weights")
+
+
+def main() -> None:
+    """All tables."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--quick", action="store_true", help="a tenth of the sides")
+    parser.add_argument("--repeats", type=int, default=5, help="runs of which the median is taken")
+    args = parser.parse_args()
+    scale = 10 if args.quick else 1
+    in_memory(10_000 // scale, args.repeats)
+    linear([side // scale for side in (5_000, 10_000, 20_000, 40_000)], 1 if not args.quick else args.repeats)
+    file_to_file(40_000 // scale, 1 if args.quick else args.repeats)
+    shares_kept(20 if args.quick else 200)
+
+
+if __name__ == "__main__":
+    main()
