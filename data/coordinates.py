@@ -156,12 +156,13 @@ class Patch:
             return None
         slopes, lines = self.slopes[:, top:bottom], self.lines[:, top:bottom, :-1]
         height, width = slopes.shape[1], self.columns.stop - self.columns.start
-        if self.scratch is None or self.scratch[0].shape[1] < height:
-            floats = torch.empty(*slopes.shape[:3], len(self.share), dtype=slopes.dtype)
+        if self.scratch is None or self.scratch[0].shape[0] < height:
+            floats = torch.empty(*slopes.shape[1:3], len(self.share), dtype=slopes.dtype)
             self.scratch = floats, torch.empty(2, height, width, dtype=torch.int32)
-        floats, places = (array[:, :height] for array in self.scratch)
-        torch.mul(slopes, self.share, out=floats).add_(lines)
-        places.copy_(floats.flatten(2)[:, :, self.columns])  # truncates, which is floor from 0 up
+        floats, places = self.scratch[0][:height], self.scratch[1][:, :height]
+        for axis in (0, 1):
+            torch.mul(slopes[axis], self.share, out=floats).add_(lines[axis])
+            places[axis].copy_(floats.flatten(1)[:, self.columns])  # truncates, which is floor from 0 up
         if self.known.size:
             among = self._among(top, bottom)
             known = np.floor(np.nan_to_num(self.known[:, among] + EDGE, nan=-np.inf)).clip(-(2**30), 2**30)

@@ -134,6 +134,7 @@ def write(folder: str | Path, count: int = 24, seed: int = 0) -> tuple[list[Path
 
 
 def main() -> None:
+    """The script."""
     parser = argparse.ArgumentParser("python -m data.sample", description="Write synthetic scenes and masks.")
     parser.add_argument("folder", type=Path, help="images/ and masks/ are written into it")
     parser.add_argument("--count", type=int, default=24, help="scenes (default: %(default)s)")

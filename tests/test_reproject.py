@@ -1,12 +1,7 @@
 """reproject.py: rasters of classes on other grids, as arrays, strip by strip, as files and as a script."""
 
-import os
-import resource
-import subprocess
-import sys
 import threading
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,10 +9,10 @@ import torch
 from pyproj import CRS, Transformer
 
 import reproject as module
-from data import InputError, geotiff
+from data import InputError
 from data.coordinates import between, parts
 from data.grid import IDENTITY, Grid, Window
-from reproject import reproject, reproject_file, strips, target_grid_for
+from reproject import reproject, strips, target_grid_for
 
 NO = 255
 
@@ -447,202 +442,3 @@ def test_an_error_while_reading_comes_out_and_ends_the_threads():
     with pytest.raises(OSError, match="the disk is gone"):
         list(strips(read, plain(4, 4), plain(4, 4)))
     assert threading.active_count() == before
-
-
-# --- files -----------------------------------------------------------------------------------------------
-
-COLORS = {code: (20 * code, 250 - 20 * code, 7 * code) for code in range(12)}
-
-
-def write(path, array, where, nodata=NO, **options):
-    geotiff.write(path, array, where, nodata=nodata, **options)
-    return path
-
-
-@pytest.mark.parametrize("method", ["nearest", "mode"])
-def test_a_file_becomes_what_its_array_becomes_and_keeps_colours_no_data_and_name(tmp_path, method):
-    rasterio = pytest.importorskip("rasterio")
-    source_grid, target_grid = CASES["1 m to 13.3 m"]
-    source = patches(source_grid.height, source_grid.width)
-    mask = write(tmp_path / "mask.tif", source, source_grid, colormap=COLORS, descriptions=["land cover"])
-    reproject_file(mask, tmp_path / "out.tif", target_grid, method)
-    expected = reproject(source, source_grid, target_grid, method, NO)
-    with rasterio.open(tmp_path / "out.tif") as out:
-        assert (out.read(1) == expected).all()
-        assert out.nodata == NO and out.descriptions == ("land cover",) and out.crs.to_epsg() == 3857
-        assert {code: out.colormap(1)[code][:3] for code in COLORS} == COLORS
-        assert out.transform[:6] == pytest.approx(target_grid.transform) and out.profile["tiled"]
-        assert out.compression is not None
-
-
-@pytest.mark.parametrize("layout", ["tiles of 256", "tiles of 512", "strips of 1 row", "strips of 16 rows"])
-@pytest.mark.parametrize("method", ["nearest", "mode"])
-def test_every_block_is_decoded_about_once_and_only_if_needed(tmp_path, method, layout, monkeypatch):
-    rasterio = pytest.importorskip("rasterio")
-    size = int(layout.split()[2])
-    shape = {"tiled": True, "blockxsize": size, "blockysize": size} if "tiles" in layout else {"blockysize": size}
-    source = patches(3000, 4000)
-    where = grid("EPSG:25831", 430_000, 4_610_000, 1, 3000, 4000)
-    profile = dict(driver="GTiff", count=1, dtype="uint8", height=3000, width=4000, nodata=NO, compress="lzw", **shape)
-    transform = rasterio.Affine(*where.transform)
-    with rasterio.open(tmp_path / "mask.tif", "w", crs="EPSG:25831", transform=transform, **profile) as file:
-        file.write(source, 1)
-    decoded, block = Counter(), geotiff.Raster._block
-
-    def counting(self, number):
-        decoded[number] += 1
-        return block(self, number)
-
-    monkeypatch.setattr(geotiff.Raster, "_block", counting)
-    monkeypatch.setattr(module, "TILE", 64)
-    monkeypatch.setattr(module, "CACHE_BYTES", 3 * 2**20)  # a quarter of the raster
-    target = grid("EPSG:32631", 430_000, 4_609_995, 10, 150, 399)  # the upper half
-    monkeypatch.setattr(module.torch, "get_num_threads", lambda: 1)  # two may ask for a block at once, and both decode
-    reproject_file(tmp_path / "mask.tif", tmp_path / "out.tif", target, method)
-    times = Counter(decoded)  # before the output is read in its turn
-    with geotiff.Raster(tmp_path / "out.tif") as out:
-        assert (out.read()[0] == reproject(source, where, target, method, NO)).all()
-    # A block that two strips of the target need is met again when the cache has lost it.
-    assert max(times.values()) <= 3 and times.total() <= 2 * len(times)
-    with geotiff.Raster(tmp_path / "mask.tif") as raster:
-        rows = np.array(sorted(times)) // -(-4000 // raster.block_shape[1]) * raster.block_shape[0]
-    assert rows.max() < 1500 + 5 + max(512, size)
-
-
-def script(*arguments, **options):
-    command = [sys.executable, "reproject.py", *map(str, arguments)]
-    root = Path(module.__file__).parent
-    return subprocess.run(command, cwd=root, capture_output=True, text=True, **options)
-
-
-def test_the_script_aligns_a_mask_with_an_image(tmp_path):
-    source_grid, target_grid = CASES["3035 to UTM"]
-    source = patches(source_grid.height, source_grid.width)
-    mask = write(tmp_path / "mask.tif", source, source_grid)
-    image = np.zeros((2, target_grid.height, target_grid.width), np.float32)
-    geotiff.write(tmp_path / "image.tif", image, target_grid)
-    done = script(mask, "--like", tmp_path / "image.tif", "-o", tmp_path / "aligned.tif", "--method", "mode")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    with geotiff.Raster(tmp_path / "aligned.tif") as out:
-        assert out.grid.matches(target_grid)
-        assert (out.read()[0] == reproject(source, source_grid, target_grid, "mode", NO)).all()
-    done = script(mask, "--crs", "EPSG:3857", "--resolution", 40, "-o", tmp_path / "coarse.tif",
-                  "--method", "mode", "--vote-weights", "3=2.5,4=1e9")  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    with geotiff.Raster(tmp_path / "coarse.tif") as out:
-        assert out.grid.matches(target_grid_for(source_grid, "EPSG:3857", 40))
-        expected = reproject(source, source_grid, out.grid, "mode", NO, vote_weights={3: 2.5, 4: 1e9})
-        assert (out.read()[0] == expected).all()
-        unweighted = reproject(source, source_grid, out.grid, "mode", NO)
-        assert (expected == 4).sum() > 1.5 * (unweighted == 4).sum()
-
-
-def test_a_source_without_no_data_needs_none_inside_and_gets_an_unused_one_outside(tmp_path):
-    inside, beyond = (
-        grid("EPSG:25831", 430_010, 4_609_900, 10, 20, 20),
-        grid("EPSG:25831", 429_990, 4_609_900, 10, 20, 20),
-    )
-    mask = write(tmp_path / "mask.tif", patches(700, 650), UTM, nodata=None)
-    for target, nodata in ((inside, None), (beyond, NO)):
-        reproject_file(mask, tmp_path / "out.tif", target)
-        with geotiff.Raster(tmp_path / "out.tif") as out:
-            assert out.nodata == nodata and (out.read()[0] == NO).sum() == (20 if nodata else 0)
-    full = write(tmp_path / "full.tif", np.where(patches(700, 650) == 0, np.uint8(255), np.uint8(1)), UTM, nodata=None)
-    reproject_file(full, tmp_path / "out.tif", inside)
-    with pytest.raises(InputError, match=r"full.tif: declares no no-data, and 255 is a class; choose .* --nodata"):
-        reproject_file(full, tmp_path / "out.tif", beyond)
-    reproject_file(full, tmp_path / "out.tif", beyond, nodata=0)
-    with geotiff.Raster(tmp_path / "out.tif") as out:
-        assert out.nodata == 0 and set(np.unique(out.read())) == {0, 1, 255}
-
-
-WRONG = {
-    "no CRS in the source": ("bare.tif --like image.tif", "bare.tif: CRS is missing; assign"),
-    "no CRS in the target": ("mask.tif --like bare.tif", "bare.tif: CRS is missing; assign"),
-    "disjoint": ("mask.tif --like far.tif", "mask.tif: the target lies wholly outside the source; check"),
-    "disjoint, by mode": ("mask.tif --like far.tif --method mode", "mask.tif: the target lies wholly outside"),
-    "float": ("float.tif --like image.tif", "float.tif: has 1 band of float32, and classes are"),
-    "bands": ("bands.tif --like image.tif", "bands.tif: has 3 bands of uint8, and classes are one"),
-    "resolution 0": ("mask.tif --crs EPSG:3857 --resolution 0", "a resolution of 0.0 makes no pixels; give"),
-    "no such CRS": ("mask.tif --crs EPSG:99 --resolution 9", "'EPSG:99' is not a CRS; give"),
-    "no such file": ("none.tif --like image.tif", "none.tif: No such file"),
-    "not a raster": ("text.tif --like image.tif", "text.tif: "),
-    "no-data": ("mask.tif --like image.tif --nodata 256", "mask.tif: no-data 256 is not a value of uint8; give"),
-    "a weight": (
-        "mask.tif --like image.tif --method mode --vote-weights 1=0",
-        "mask.tif: a vote weight is not above 0",
-    ),
-}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("wrong")
-    write(folder / "mask.tif", patches(700, 650), UTM)
-    write(folder / "bare.tif", patches(70, 65), Grid(None, IDENTITY, 70, 65))
-    write(folder / "image.tif", patches(30, 30), grid("EPSG:3857", 240_700, 5_106_000, 12, 30, 30))
-    write(folder / "far.tif", patches(30, 30), grid("EPSG:3857", 340_700, 5_106_000, 12, 30, 30))
-    write(folder / "float.tif", patches(700, 650).astype(np.float32), UTM)
-    write(folder / "bands.tif", np.stack([patches(700, 650)] * 3), UTM)
-    (folder / "text.tif").write_text("not a raster")
-    return folder
-
-
-@pytest.mark.parametrize("case", WRONG)
-def test_bad_input_is_one_line_and_leaves_the_earlier_output(case, folder, monkeypatch, capsys):
-    arguments, message = WRONG[case]
-    (folder / "out.tif").write_bytes(b"earlier")
-    monkeypatch.chdir(folder)
-    monkeypatch.setattr(sys, "argv", ["reproject.py", *arguments.split(), "-o", "out.tif"])
-    with pytest.raises(SystemExit) as stopped:
-        module.main()
-    error = capsys.readouterr().err
-    assert stopped.value.code == 2
-    assert error.startswith(f"reproject.py: error: {message}") and error.count("\n") == 1
-    assert (folder / "out.tif").read_bytes() == b"earlier" and not list(folder.glob(".out.tif*"))
-
-
-@pytest.mark.parametrize("arguments", ["mask.tif -o mask.tif", "mask.tif -o ./link.tif"])
-def test_an_output_that_is_the_input_is_refused(arguments, folder, monkeypatch, capsys):
-    monkeypatch.chdir(folder)
-    if not os.path.lexists("link.tif"):
-        os.symlink("mask.tif", "link.tif")
-    before = Path("mask.tif").read_bytes()
-    monkeypatch.setattr(sys, "argv", ["reproject.py", *arguments.split(), "--like", "image.tif"])
-    with pytest.raises(SystemExit):
-        module.main()
-    assert "is the input; give the output another name" in capsys.readouterr().err
-    assert Path("mask.tif").read_bytes() == before
-
-
-def test_a_full_disk_is_one_line_and_leaves_the_earlier_output(folder):
-    (folder / "kept.tif").write_bytes(b"earlier")
-    done = script(
-        folder / "mask.tif", "--crs", "EPSG:3857", "--resolution", "1", "-o", folder / "kept.tif",
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
-    )  # fmt: skip
-    assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert done.stderr.startswith(f"reproject.py: error: {folder / 'kept.tif'}: ")
-    assert (folder / "kept.tif").read_bytes() == b"earlier" and not list(folder.glob(".kept.tif*"))
-
-
-APART = ["", "--like a.tif --crs EPSG:3857", "--like a.tif --resolution 5", "--like a.tif --vote-weights inverse"]
-
-
-@pytest.mark.parametrize("arguments", [*APART, "--crs EPSG:3857 --method mode --vote-weights 1:2"])
-def test_options_that_do_not_go_together_are_named(arguments, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["reproject.py", "mask.tif", "-o", "out.tif", *arguments.split()])
-    with pytest.raises(SystemExit) as stopped:
-        module.main()
-    assert stopped.value.code == 2 and "error: " in capsys.readouterr().err
-
-
-def test_mistakes_of_a_programmer_are_value_errors():
-    with pytest.raises(ValueError, match="'cubic' is not one of nearest, mode"):
-        reproject(FOUR, plain(4, 4), plain(4, 4), "cubic")
-    with pytest.raises(ValueError, match="not on a grid"):
-        reproject(FOUR, plain(4, 5), plain(4, 4))
-    with pytest.raises(InputError, match="pixels of type float64 are not classes"):
-        reproject(FOUR.astype(float), plain(4, 4), plain(4, 4))
-    with pytest.raises(InputError, match="the source has no CRS"):
-        reproject(FOUR, grid(None, 0, 0, 1, 4, 4), plain(4, 4))
