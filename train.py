@@ -55,6 +55,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--classes", default="esm", help="class table: esm, catalonia, deepglobe or a CSV file")
     add("--bands", nargs="+", metavar="NAME", help="names of the images' bands, instead of the files' own")
     add("--indices", nargs="*", choices=list(bands.INDICES), help="indices to add; none: all possible")
+    add("--stack-dates", action="store_true", help="images that share a mask become one, of dates x bands")
     add("--nodata", type=float, help="value of pixels without data, instead of the files' own")
     add("--scaling", choices=METHODS, default="minmax", help="range over the training set, or of each image")
     add("--align", choices=("nearest", "mode"), default="nearest", help="how a mask gets on its image's grid")
@@ -298,10 +299,10 @@ def train(args: argparse.Namespace, run: Path, say: Callable) -> None:
             say(f"no better macro Dice in {args.patience} epochs: stopped")
             break
 
-    first = data.validation.scene_of(0).image_path
+    first = data.validation.scene_of(0)
     elsewhere = ["--checkpoint", str(run / "best.pt")] if run.parent != Path("runs") else []
     script = from_here(Path(__file__).with_name("predict.py"))
-    command = shlex.join([python_command(), script, str(first), *elsewhere])
+    command = shlex.join([python_command(), script, *map(str, [first.image_path, *first.later_dates]), *elsewhere])
     page = {
         "title": f"{args.model}, {len(data.training.scenes)} scenes, {len(table.names)} classes",
         "summary": [

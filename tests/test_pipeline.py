@@ -17,7 +17,7 @@ def options(tmp_path, **changes) -> Namespace:
     given = {
         "images": [images], "masks": [masks], "classes": table, "bands": None, "indices": None, "nodata": None,
         "scaling": "minmax", "align": "nearest", "size": None, "skip_only": [], "validation": 0.25,
-        "cache": tmp_path / "cache", "overfit": 0, "batch": 2, "seed": 0,
+        "stack_dates": False, "cache": tmp_path / "cache", "overfit": 0, "batch": 2, "seed": 0,
         "flip": 0.5, "turn": 0.75, "crop": 0.0, "crop_min": 0.75, "jitter": 0.0, "strength": 0.1,
     }  # fmt: skip
     return Namespace(**{**given, **changes})
