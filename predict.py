@@ -3,6 +3,7 @@
     python predict.py img.tif                        with the best checkpoint of the newest run
     python predict.py a.tif b.tif --output maps/     several, with one row each in areas.csv
     python predict.py img.tif --truth mask.tif       and say how right the map is
+    python predict.py april_7.tif august_7.tif       a network trained with --stack-dates takes its dates together
 
 Leaves beside each image, or in the folder named by --output,
 
@@ -26,7 +27,7 @@ import numpy as np
 import torch
 
 import reproject
-from data import InputError, bands, geotiff, picture, scenes, tiling
+from data import InputError, bands, geotiff, picture, scenes, stack, tiling
 from data.areas import pixel_areas
 from data.classes import IGNORE, ClassTable
 from data.console import Parser, one_line_errors, progress, within
@@ -72,7 +73,7 @@ class Mapper:
         self.table = ClassTable.from_records(loaded.get("class_table", "class table"), loaded["classes"], path)
         self.names, self.indices = loaded["bands"], loaded["indices"]
         self.scaling, self.size = Scaling.from_state(loaded["scaling"]), loaded["size"]
-        self.nodata = loaded.get("nodata")
+        self.nodata, self.dates = loaded.get("nodata"), loaded.get("dates", 1)
 
     @torch.no_grad()
     def probabilities(self, inputs: list[np.ndarray]) -> np.ndarray:
@@ -83,7 +84,7 @@ class Mapper:
         return logits.float().softmax(1).cpu().numpy()
 
     def label_strips(
-        self, raster: geotiff.Raster, nodata: float | None, overlap: int, batch: int
+        self, raster: geotiff.Raster | stack.Stack, nodata: float | None, overlap: int, batch: int
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """(labels (h, W) uint8, the image's bands (C, h, W)) of a raster, strip by strip from the top."""
         order = bands.order(self.names, bands.names(raster.descriptions), raster.path)
@@ -126,13 +127,13 @@ class Areas(NamedTuple):
         return self.pixels / self.pixels.sum() if self.pixels.any() else np.full(len(self.pixels), np.nan)
 
 
-def map_image(mapper: Mapper, path: Path, target: Path, args: argparse.Namespace) -> Areas:
-    """Write the map of one image to `target`, its preview beside it; returns what is in it."""
+def map_image(mapper: Mapper, dates: tuple[Path, ...], target: Path, args: argparse.Namespace) -> Areas:
+    """Write the map of one image, or of a place's dates, to `target`, its preview beside it; returns what is in it."""
     table = mapper.table
     overlap = mapper.size // 4 if args.overlap is None else args.overlap
-    with geotiff.Raster(path) as raster:
-        grid, declared = raster.grid, (args.nodata, mapper.nodata, raster.nodata)
-        nodata = next((value for value in declared if value is not None), None)
+    by_hand = mapper.nodata if args.nodata is None else args.nodata
+    with stack.open_image(dates, by_hand) as raster:
+        grid, nodata = raster.grid, raster.nodata if by_hand is None else by_hand
         small_image, small_map = (picture.Thinned(grid.height, grid.width) for _ in range(2))
         pixels, km2 = np.zeros(256, np.int64), np.zeros(256)
 
@@ -234,7 +235,8 @@ def main(arguments: list[str] | None = None) -> None:
     mapper = Mapper(args.checkpoint or newest_checkpoint(), args.device, args.precision)
     if (args.overlap or 0) >= mapper.size:
         raise InputError(f"--overlap {args.overlap}: must be less than the window's {mapper.size} pixels")
-    images = scenes.find(args.images, "images")
+    places = {dates[0]: dates for dates in stack.by_place(scenes.find(args.images, "images"), mapper.dates)}
+    images = list(places)
     truths = dict(scenes.pair(images, scenes.find(args.truth, "masks"), spare_masks=True)) if args.truth else {}
     targets = {image: (args.output or image.parent) / f"{image.stem}{scenes.MAP}.tif" for image in images}
     twice = [target for target, count in Counter(targets.values()).items() if count > 1]
@@ -246,9 +248,9 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"checkpoint {mapper.path}, {len(mapper.table.names)} classes, on {mapper.device}")
     rows, total = [], metrics.ConfusionMatrix(len(mapper.table.names))
     for image, target in targets.items():
-        found = map_image(mapper, image, target, args)
+        found = map_image(mapper, places[image], target, args)
         progress("")
-        print(f"{target}")
+        print(f"{target}" + (f"  from {' + '.join(p.name for p in places[image])}" if mapper.dates > 1 else ""))
         print_areas(mapper.table, found)
         rows.append((image, found))
         if image in truths:

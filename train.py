@@ -344,10 +344,11 @@ def finish(run, args, data: pipeline.Data, table: ClassTable, device, precision,
     loader = DataLoader(data.validation, args.batch)
     predictions = learning.predict(model, loader, device, precision).numpy()
     confusion = metrics.ConfusionMatrix(len(table.names), best["metrics"]["confusion"])
-    first = data.validation.scene_of(0).image_path
+    first = data.validation.scene_of(0)
+    images = map(str, [first.image_path, *first.later_dates])
     elsewhere = ["--checkpoint", str(run / "best.pt")] if run.parent != Path("runs") else []
     script = console.from_here(Path(__file__).with_name("predict.py"))
-    command = shlex.join([console.python_command(), script, str(first), *elsewhere])
+    command = shlex.join([console.python_command(), script, *images, *elsewhere])
     page = {
         "title": f"{args.model}, {len(data.training.scenes)} scenes, {len(table.names)} classes",
         "summary": [

@@ -10,7 +10,10 @@ A normalised difference index contrasts two bands whose ratio tells a material:
     MNDWI   Green, SWIR1 open water     Xu 2006
 
 A network could learn such ratios, but division is costly to imitate with convolutions and a few
-hundred images do not teach it. Read beside it: tests/test_bands.py.
+hundred images do not teach it.
+
+Where several dates of one place are stacked (data/stack.py), the bands of the second are named `Red@2`, and
+so are its indices: `NDVI@2` is made of `NIR@2` and `Red@2`. Read beside it: tests/test_bands.py.
 """
 
 import re
@@ -54,7 +57,22 @@ _CANONICAL = {_plain(alias): name for name, aliases in ALIASES.items() for alias
 
 def canonical(name: str) -> str:
     """The name this project uses for a band: 'B08' and 'nir' are 'NIR'; a strange name stays as it is."""
-    return _CANONICAL.get(_plain(name), name.strip())
+    name, at, date = name.strip().partition("@")  # 'B1@2' is Coastal of date 2, and not B12
+    return _CANONICAL.get(_plain(name), name) + at + date
+
+
+def dated(names: Sequence[str], dates: int) -> list[str]:
+    """The names of all bands of so many stacked dates.
+
+    >>> dated(["Red", "NIR"], 2)
+    ['Red', 'NIR', 'Red@2', 'NIR@2']
+    """
+    return [name + (f"@{date}" if date > 1 else "") for date in range(1, dates + 1) for name in names]
+
+
+def dates(names: Sequence[str]) -> list[str]:
+    """The endings of names: '' and, for each further date, '@2', '@3'."""
+    return list(dict.fromkeys("".join(name.partition("@")[1:]) for name in names))
 
 
 def names(descriptions: Sequence[str | None], given: Sequence[str] | None = None, path: object = "image") -> list[str]:
@@ -72,9 +90,16 @@ def names(descriptions: Sequence[str | None], given: Sequence[str] | None = None
     return named
 
 
+def pair(index: str) -> tuple[str, str]:
+    """The two bands of an index; those of 'NDVI@2' are 'NIR@2' and 'Red@2'."""
+    name, at, date = index.partition("@")
+    a, b = INDICES[name]
+    return a + at + date, b + at + date
+
+
 def available(bands: Sequence[str]) -> list[str]:
-    """The indices whose two bands are both there, in the order of INDICES."""
-    return [index for index, pair in INDICES.items() if set(pair) <= set(bands)]
+    """The indices whose two bands are both there, date by date, in the order of INDICES."""
+    return [name + date for date in dates(bands) for name in INDICES if set(pair(name + date)) <= set(bands)]
 
 
 def order(wanted: Sequence[str], found: Sequence[str], path: object = "image") -> list[int]:
@@ -107,9 +132,7 @@ def normalized_difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def stack(image: np.ndarray, bands: Sequence[str], indices: Sequence[str]) -> np.ndarray:
     """Bands (C, H, W) of any number type to (C + indices, H, W) float32, the indices behind the bands."""
-    planes = [
-        normalized_difference(image[bands.index(a)], image[bands.index(b)]) for a, b in (INDICES[i] for i in indices)
-    ]
+    planes = [normalized_difference(image[bands.index(a)], image[bands.index(b)]) for a, b in map(pair, indices)]
     return np.concatenate([image.astype(np.float32), np.stack(planes)]) if planes else image.astype(np.float32)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from data import InputError, bands, dataset, sample, scenes
+from data import InputError, bands, dataset, sample, scenes, stack
 from data.augment import Augment
 from data.classes import ClassTable
 from data.console import within
@@ -33,6 +33,7 @@ def add_options(parser: ArgumentParser) -> None:
     add("--classes", default="esm", help="class table: esm, catalonia, deepglobe or a CSV file")
     add("--bands", nargs="+", metavar="NAME", help="names of the images' bands, instead of the files' own")
     add("--indices", nargs="*", choices=list(bands.INDICES), help="indices to add; none: all possible")
+    add("--stack-dates", action="store_true", help="images that share a mask become one, of dates x bands")
     add("--nodata", type=float, help="value of pixels without data, instead of the files' own")
     add("--scaling", choices=METHODS, default="minmax", help="range over the training set, or of each image")
     add("--align", choices=("nearest", "mode"), default="nearest", help="how a mask gets on its image's grid")
@@ -64,10 +65,12 @@ def load_scenes(
         say(f"no images named: {len(images)} synthetic scenes, in runs/sample")
     else:
         images, masks = scenes.find(args.images, "images"), scenes.find(args.masks, "masks")
+    pairs = scenes.pair(images, masks)
+    places = stack.group(pairs) if args.stack_dates else [((image,), mask) for image, mask in pairs]
     prepared = []
-    for image, mask in scenes.pair(images, masks):
-        progress(f"preparing scene {len(prepared) + 1} of {len(images)}: {image.name}")
-        prepared.append(scenes.prepare(image, mask, table, args.cache, align, args.align, args.nodata))
+    for dates, mask in places:
+        progress(f"preparing scene {len(prepared) + 1} of {len(places)}: {dates[0].name}")
+        prepared.append(scenes.prepare(dates, mask, table, args.cache, align, args.align, args.nodata))
     return prepared
 
 
@@ -92,15 +95,19 @@ def load(args: Namespace, table: ClassTable, align: scenes.Align, say: Callable,
     if unknown:
         raise InputError(f"--skip-only {unknown[0]}: no such class; there are {', '.join(table.names)}")
     prepared = load_scenes(args, table, align, say, progress)
-    names, *others = (bands.names(scene.descriptions, args.bands, scene.image_path) for scene in prepared)
+    dates = 1 + len(prepared[0].later_dates)
+    given = args.bands and bands.dated(args.bands, dates)  # --bands names those of one date
+    names, *others = (bands.names(scene.descriptions, given, scene.image_path) for scene in prepared)
     for scene, found in zip(prepared[1:], others):
         if found != names:
             raise InputError(
                 f"{scene.image_path}: {len(found)} bands ({', '.join(found)}), but {prepared[0].image_path} has "
                 f"{len(names)} ({', '.join(names)}); all images of a run have the same bands in the same order"
             )
-    indices = bands.available(names) if args.indices is None else args.indices
-    if set(indices) - set(bands.available(names)):
+    possible = bands.available(names)
+    indices = [index + date for date in bands.dates(names) for index in args.indices or ()]
+    indices = possible if args.indices is None else indices
+    if set(indices) - set(possible):
         raise InputError(f"--indices {' '.join(indices)}: needs bands that are not among {', '.join(names)}")
 
     largest = max(max(scene.grid.height, scene.grid.width) for scene in prepared)
@@ -124,6 +131,9 @@ def load(args: Namespace, table: ClassTable, align: scenes.Align, say: Callable,
         say(f"{len(training)} for training, {len(validation)} for validation, {straddling} between them left out")
     total = counts[training].sum(0)
     say("training labels: " + ", ".join(f"{name} {n / total.sum():.2%}" for name, n in zip(table.names, total)))
+    if dates > 1:
+        files = [prepared[0].image_path, *prepared[0].later_dates]
+        say(f"{dates} dates of each place stacked by name, such as {' + '.join(path.name for path in files)}")
     say(f"bands: {', '.join(names)}" + (f"; indices: {', '.join(indices)}" if indices else ""))
 
     scaling, scalings = dataset.fit_scalings(
@@ -141,7 +151,8 @@ def load(args: Namespace, table: ClassTable, align: scenes.Align, say: Callable,
             "classes": table.records,
             "class_table": table.name,
             "bands": names,
-            "indices": list(indices),
+            "dates": dates,
+            "indices": indices,
             "scaling": scaling.state(),
             "size": size,
             "nodata": args.nodata,

@@ -18,7 +18,7 @@ import json
 import os
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from data.classes import IGNORE, ClassTable
 from data.geotiff import Raster
 from data.grid import Grid, Window
 from data.scaling import valid_pixels
+from data.stack import Stack, open_image, token
 
 SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2")
 MAP = "_landcover"  # ends the name of a map that predict.py leaves beside its image
@@ -63,6 +64,7 @@ class Scene:
     labels: np.ndarray | Mapped
     descriptions: tuple[str | None, ...]
     nodata: float | None
+    later_dates: tuple[Path, ...] = ()  # files whose bands are stacked behind those of image_path
 
     def read(self, window: Window) -> np.ndarray:
         """(bands, h, w) of the image, as in the file."""
@@ -179,9 +181,6 @@ def pair(images: list[Path], masks: list[Path], spare_masks: bool = False) -> li
     every image with several, and, unless `spare_masks`, every mask without an image.
     """
 
-    def token(path: Path) -> str:
-        return path.stem.rsplit("_", 1)[-1]
-
     def nearness(a: Path, b: Path) -> int:
         return len(Path(os.path.commonpath([a.resolve(), b.resolve()])).parts)
 
@@ -213,7 +212,7 @@ def pair(images: list[Path], masks: list[Path], spare_masks: bool = False) -> li
 
 
 def prepare(
-    image_path: Path,
+    images: Path | Sequence[Path],
     mask_path: Path,
     table: ClassTable,
     cache: Path,
@@ -221,25 +220,28 @@ def prepare(
     method: str,
     nodata: float | None = None,
 ) -> Scene:
-    """The scene of an image and its mask, from the cache if it stands there, else made and put there.
+    """The scene of an image (or of the dates of one place) and its mask, from the cache, else made and put there.
 
     `align(mask, grid)` yields the mask's labels on another grid, strip by strip; `method` names how
     it does so, for the cache. `nodata` overrides what the image declares. Raises InputError for what is wrong with
     the files, and where the disk has no room.
     """
-    inputs = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in (image_path, mask_path)]
+    image_path, *later = images = [images] if isinstance(images, Path) else images
+    inputs = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in (*images, mask_path)]
     key = hashlib.sha256(json.dumps([LAYOUT, inputs, table.records, method, nodata]).encode()).hexdigest()[:16]
     folder = cache / f"{image_path.stem}-{key}"
-    with Raster(image_path) as raster:
+    with open_image(images, nodata) as raster:
         if not folder.is_dir():
             _make(raster, mask_path, table, folder, align, nodata)
         nodata = raster.nodata if nodata is None else nodata
         image, labels = Mapped(folder / "image.npy", (2, 0, 1)), Mapped(folder / "labels.npy", (0, 1))
         names = raster.descriptions
-        return Scene(image_path.stem, image_path, mask_path, raster.grid, image, labels, names, nodata)
+        return Scene(image_path.stem, image_path, mask_path, raster.grid, image, labels, names, nodata, tuple(later))
 
 
-def _make(raster: Raster, mask_path: Path, table: ClassTable, folder: Path, align: Align, nodata: float | None) -> None:
+def _make(
+    raster: Raster | Stack, mask_path: Path, table: ClassTable, folder: Path, align: Align, nodata: float | None
+) -> None:
     """Write image.npy and labels.npy into a folder of another name, and rename it when both are whole."""
     grid = raster.grid
     nodata = raster.nodata if nodata is None else nodata
