@@ -96,7 +96,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--recompute", action="store_true", help="compute activations again instead of keeping them: less memory")
 
     add = parser.add_argument_group("run").add_argument
-    add("--run", type=Path, help="folder for the results; none: runs/<date-time>")
+    add("--output", "--run", dest="run", type=Path, metavar="FOLDER", help="for the results; none: runs/<date-time>")
     add("--resume", type=Path, metavar="RUN", help="go on with a run: its folder, or a checkpoint in it")
     add("--stop-after", type=some, metavar="EPOCH", help="leave after this epoch, to be resumed")
     add("--finetune", type=Path, metavar="CHECKPOINT", help="begin with the weights of another run")
@@ -124,7 +124,7 @@ def continued(parser: argparse.ArgumentParser, resume: Path, arguments: list[str
                 f"{option}: the run in {path.parent} began with {value}; begin another, by --finetune {path}"
             )
     if args.run:
-        raise InputError(f"--run: --resume goes on in {path.parent}; leave --run out")
+        raise InputError(f"--output: --resume goes on in {path.parent}; leave --output out")
     args.resume, args.run = path, path.parent
     return args
 
@@ -151,7 +151,7 @@ def main(arguments: list[str] | None = None) -> Path:
     run = args.run or Path("runs") / time.strftime("%Y%m%d-%H%M%S")
     if (run / "last.pt").exists() and not args.resume:
         raise InputError(
-            f"{run}: holds a run already; name another folder by --run, or go on with it by --resume {run}"
+            f"{run}: holds a run already; name another folder by --output, or go on with it by --resume {run}"
         )
     said = (run / "train.log").read_text(encoding="utf-8").splitlines() if args.resume else []
 
@@ -236,7 +236,7 @@ def train(args: argparse.Namespace, run: Path, say: Callable, signals: console.S
 
     began, done = time.monotonic(), past["epoch"]
 
-    def check(epoch: int, share: float = 1.0, loss: float = math.nan) -> None:
+    def check(epoch: int, share: float = 1.0, doing: str = "validation") -> None:
         if number := parallel.largest(signals.seen, device):
             save("last.pt")
             say(f"stopped in epoch {epoch}, and saved; to go on: train.py --resume {run}")
@@ -244,7 +244,7 @@ def train(args: argparse.Namespace, run: Path, say: Callable, signals: console.S
         if rank == 0:
             ahead = args.epochs - (epoch - 1 + share)
             left = (time.monotonic() - began) / (epoch - 1 + share - done) * ahead
-            progress(f"epoch {epoch}/{args.epochs} {share:4.0%}  loss {loss:.4f}  time left {duration(left)}")
+            progress(f"epoch {epoch}/{args.epochs} {share:4.0%}  {doing}  time left {duration(left)}")
 
     for epoch in range(done + 1, min(args.epochs, args.stop_after or args.epochs) + 1):
         sampler.epoch, lr, started = epoch, optimizer.lr, time.monotonic()

@@ -44,12 +44,12 @@ def learn(
     device: torch.device,
     precision: torch.dtype,
     position: dict,
-    check: Callable[[float, float], None],
+    check: Callable[[float, str], None],
 ) -> float:
     """The epoch from `position` on; returns the mean loss of all its windows. Raises NotFinite.
 
     loader: with a `data.dataset.Batches`. position: moved along, and right whenever `check` is called with the
-    share of the epoch that is done and the mean loss so far: `check` may raise to leave, and save before.
+    share of the epoch that is done and the mean loss so far, in words: `check` may raise to leave, and save before.
     """
     model.train()
     batches, recent = loader.batch_sampler, []
@@ -70,7 +70,7 @@ def learn(
             position["windows"] += batches.windows(number)
             position["loss"] += value * batches.windows(number)
         position["batch"], recent = batch, []
-        check(batch / len(batches), position["loss"] / position["windows"])
+        check(batch / len(batches), f"loss {position['loss'] / position['windows']:.4f}")
     return position["loss"] / position["windows"]
 
 
