@@ -112,7 +112,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def continued(parser: argparse.ArgumentParser, resume: Path, arguments: list[str] | None) -> argparse.Namespace:
     """The options that the run began with, where the command line does not change what may be changed."""
     path = resume / "last.pt" if resume.is_dir() else resume
-    settings = checkpoint.load(path)["settings"]
+    state = checkpoint.load(path)
+    settings = state["settings"]
     parser.set_defaults(
         **{name: value for name, value in settings.items() if name not in ("resume", "run", "stop_after")}
     )
@@ -125,6 +126,8 @@ def continued(parser: argparse.ArgumentParser, resume: Path, arguments: list[str
             )
     if args.run:
         raise InputError(f"--output: --resume goes on in {path.parent}; leave --output out")
+    if state["epoch"] >= args.epochs:
+        raise InputError(f"--epochs {args.epochs}: the run in {path.parent} has {state['epoch']} already; give more")
     args.resume, args.run = path, path.parent
     return args
 
@@ -153,7 +156,8 @@ def main(arguments: list[str] | None = None) -> Path:
         raise InputError(
             f"{run}: holds a run already; name another folder by --output, or go on with it by --resume {run}"
         )
-    said = (run / "train.log").read_text(encoding="utf-8").splitlines() if args.resume else []
+    log = run / "train.log"
+    said = log.read_text(encoding="utf-8").splitlines() if args.resume and log.exists() else []
 
     def say(text: str) -> None:
         if parallel.rank() > 0:
@@ -162,7 +166,7 @@ def main(arguments: list[str] | None = None) -> Path:
         print(text, flush=True)
         said.append(text)
         if run.is_dir():  # it is made when all that can be checked has been checked
-            with replacing(run / "train.log") as temporary:
+            with replacing(log) as temporary:
                 temporary.write_text("\n".join(said) + "\n", encoding="utf-8")
 
     with console.Signals() as signals:
@@ -217,8 +221,6 @@ def train(args: argparse.Namespace, run: Path, say: Callable, signals: console.S
     if args.resume:
         past = checkpoint.resume(args.resume, past, model, optimizer, data.checkpoint)
         say(f"resumed after epoch {past['epoch']} and {past['position']['batch']} batches")
-    if past["epoch"] >= args.epochs:
-        raise InputError(f"--epochs {args.epochs}: the run in {run} has {past['epoch']} epochs already; give more")
     if rank == 0:
         run.mkdir(parents=True, exist_ok=args.run is not None)
     shown = data.validation.only(range(0, len(data.validation), -(-len(data.validation) // SAMPLES)))

@@ -143,7 +143,7 @@ def test_bad_input_is_one_line_and_status_2(tmp_path, options, message, monkeypa
 
 def test_an_earlier_run_is_not_overwritten(tmp_path):
     before = (run(tmp_path, "--epochs", 1) / "best.pt").read_bytes()
-    with pytest.raises(InputError, match="holds a run already; name another folder by --run"):
+    with pytest.raises(InputError, match="holds a run already; name another folder by --output"):
         run(tmp_path)
     assert (tmp_path / "run/best.pt").read_bytes() == before
 

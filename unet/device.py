@@ -9,6 +9,7 @@ Read beside it: tests/test_device.py.
 """
 
 import ctypes
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -70,12 +71,12 @@ def keep_memory() -> None:
         glibc.mallopt(parameter, value)
 
 
-def peak_bytes(device: torch.device) -> int | None:
-    """Most memory taken so far: of the GPU, else of the process; None where the system does not tell."""
+def peak_bytes(device: torch.device) -> float:
+    """Most memory taken so far: of the GPU, else of the process; NaN where the system does not tell."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     if resource is None:
-        return None
+        return math.nan
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 

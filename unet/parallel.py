@@ -97,8 +97,12 @@ def gather(value: object) -> list:
 
 
 def largest(number: int, device: torch.device) -> int:
-    """The largest of the processes' numbers."""
-    return max(gather(number)) if world() > 1 else number
+    """The largest of the processes' numbers; `device` is where they compute."""
+    if world() > 1:
+        tensor = torch.tensor(number, device=device)
+        dist.all_reduce(tensor, dist.ReduceOp.MAX)
+        number = int(tensor)
+    return number
 
 
 def random_states(device: torch.device) -> dict:
