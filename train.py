@@ -132,22 +132,6 @@ def continued(parser: argparse.ArgumentParser, resume: Path, arguments: list[str
     return args
 
 
-def class_weights(text: str, counts: np.ndarray, table: ClassTable) -> torch.Tensor | None:
-    """The weights that --class-weights asks for, by name or as one number a class."""
-    if text in losses.CLASS_WEIGHTS:
-        return losses.class_weights(torch.from_numpy(counts), text)
-    try:
-        values = [float(value) for value in text.split(",")]
-    except ValueError:
-        values = []
-    if len(values) != len(table.names) or min(values) < 0 or not 0 < sum(values) < math.inf:
-        raise InputError(
-            f"--class-weights {text}: write {', '.join(losses.CLASS_WEIGHTS)}, or {len(table.names)} numbers such as "
-            f"1,4,2.5 for {', '.join(table.names)}"
-        )
-    return torch.tensor(values)
-
-
 def main(arguments: list[str] | None = None) -> Path:
     """Train as the options say; returns the folder of the run."""
     args = parse(arguments)
@@ -320,7 +304,11 @@ def make_model(args, network: dict, data: pipeline.Data, device: torch.device, p
 
 def make_loss(args: argparse.Namespace, counts: np.ndarray, table: ClassTable, device: torch.device) -> Callable:
     """(logits, target) -> loss, with the class weights and the gamma of the options."""
-    weight = class_weights(args.class_weights, counts, table)
+    if args.class_weights in losses.CLASS_WEIGHTS:
+        weight = losses.class_weights(torch.from_numpy(counts), args.class_weights)
+    else:
+        names = ", ".join(losses.CLASS_WEIGHTS)
+        weight = torch.tensor(table.numbers(args.class_weights, f"--class-weights {args.class_weights}: write {names}"))
     options = {"weight": weight if weight is None else weight.to(device)}
     if "focal" in args.loss:
         options["gamma"] = args.gamma

@@ -112,7 +112,7 @@ def test_images_without_crs_and_with_no_data_train(tmp_path):
     (["--images", "in/images", "--masks", "in/masks", "--classes", "in/table.csv", "--batch", "10000000"],
      "--batch 10000000: a step on 10000000 windows of 48 x 48 needs about"),
     (["--images", "in/images", "--masks", "in/masks", "--classes", "in/table.csv", "--class-weights", "1,x"],
-     "--class-weights 1,x: write none, inverse"),
+     "--class-weights 1,x: write none, inverse, sqrt, or 2 numbers such as 1,4,2.5 for land, water"),
     (["--images", "in/images", "--masks", "in/masks", "--classes", "in/table.csv", "--lr", "1e30", "--epochs", "9"],
      "the loss became"),
     (["--images", "in/images"], "give both --images and --masks"),
