@@ -123,7 +123,7 @@ class BatchNorm(nn.BatchNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return super().forward(x)
-        values = x.float()
+        values = x.to(torch.promote_types(x.dtype, torch.float32))
         count = total(values.new_tensor(float(x.numel() // x.shape[1])))
         mean = total(values.sum((0, 2, 3))) / count  # (C,)
         centred = values - mean[:, None, None]
@@ -148,4 +148,4 @@ def synchronise(model: nn.Module, device: torch.device) -> nn.Module:
     for module in model.modules():
         if type(module) is nn.BatchNorm2d:
             module.__class__ = BatchNorm
-    return nn.parallel.DistributedDataParallel(model, broadcast_buffers=False)
+    return nn.parallel.DistributedDataParallel(model, forward_sync_buffers=False)
