@@ -222,7 +222,7 @@ def train(args: argparse.Namespace, run: Path, say: Callable, signals: console.S
 
     began, done = time.monotonic(), past["epoch"]
 
-    def check(epoch: int, share: float = 1.0, doing: str = "validation") -> None:
+    def check(epoch: int, share: float = 1.0, loss: float | None = None) -> None:
         if number := parallel.largest(signals.seen, device):
             save("last.pt")
             say(f"stopped in epoch {epoch}, and saved; to go on: train.py --resume {run}")
@@ -230,6 +230,7 @@ def train(args: argparse.Namespace, run: Path, say: Callable, signals: console.S
         if rank == 0:
             ahead = args.epochs - (epoch - 1 + share)
             left = (time.monotonic() - began) / (epoch - 1 + share - done) * ahead
+            doing = "validation" if loss is None else f"loss {loss:.4f}"
             progress(f"epoch {epoch}/{args.epochs} {share:4.0%}  {doing}  time left {duration(left)}")
 
     for epoch in range(done + 1, min(args.epochs, args.stop_after or args.epochs) + 1):

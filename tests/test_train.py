@@ -14,8 +14,10 @@ import torch
 
 import predict
 import train
+import unet
 from data import InputError, geotiff
 from unet import checkpoint
+from unet.losses import LOSSES
 
 ROOT = Path(__file__).parents[1]
 
@@ -72,9 +74,15 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path):
     assert first != other
 
 
-@pytest.mark.parametrize("loss", ["cross_entropy", "focal", "dice", "dice_focal"])
+@pytest.mark.parametrize("loss", LOSSES)
 def test_each_loss_learns_the_lakes(tmp_path, loss):
     folder = run(tmp_path, "--overfit", 4, "--loss", loss, "--epochs", 4, "--base", 8)
+    assert float(log(folder)[-1]["macro_dice"]) > 0.95
+
+
+@pytest.mark.parametrize("model", unet.MODELS)
+def test_each_network_learns_the_lakes(tmp_path, model):
+    folder = run(tmp_path, "--overfit", 4, "--model", model, "--epochs", 4, "--base", 8)
     assert float(log(folder)[-1]["macro_dice"]) > 0.95
 
 

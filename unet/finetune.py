@@ -28,17 +28,17 @@ def transfer(source: dict, model: nn.Module, inputs: Sequence[str], classes: Seq
     taken, part, anew = [], [], []
     for name, tensor in new.items():
         axis, here, there = outside.get(name, (0, [], []))
-        if name not in old or not _fits(tensor, old[name], axis if here != there else None):
+        both = [one for one in here if one in there]
+        if name not in old or (here and not both) or not _fits(tensor, old[name], axis if here != there else None):
             anew.append(name)
         elif here == there:
             tensor.copy_(old[name])
             taken.append(name)
         else:
-            both = [one for one in here if one in there]
             to, fro = (torch.tensor([names.index(one) for one in both], dtype=torch.long) for names in (here, there))
             tensor.index_copy_(axis, to.to(tensor.device), old[name].index_select(axis, fro).to(tensor))
-            part.append(f"{name} ({', '.join(both) or 'nothing'})")
-    if not taken:
+            part.append(f"{name} ({', '.join(both)})")
+    if all(new[name].ndim < 2 for name in taken):  # counters and biases may be equal where no layer is
         raise CheckpointError("--finetune: no tensor fits; give the --model and --base that the checkpoint has")
     said = {"taken": f"{len(taken)} tensors of {len(new)}", "in part": "; ".join(part), "made anew": ", ".join(anew)}
     return "\n".join(f"{what}: {which}" for what, which in said.items() if which)

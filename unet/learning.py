@@ -44,12 +44,13 @@ def learn(
     device: torch.device,
     precision: torch.dtype,
     position: dict,
-    check: Callable[[float, str], None],
+    check: Callable[[float, float], None],
 ) -> float:
     """The epoch from `position` on; returns the mean loss of all its windows. Raises NotFinite.
 
-    loader: with a `data.dataset.Batches`. position: moved along, and right whenever `check` is called with the
-    share of the epoch that is done and the mean loss so far, in words: `check` may raise to leave, and save before.
+    loader: with a `data.dataset.Batches`, and a generator of its own, or it would draw from dropout's random numbers.
+    position: moved along, and right whenever `check` is called with the share of the epoch that is done and the mean
+    loss so far: `check` may raise to leave, and save before.
     """
     model.train()
     batches, recent = loader.batch_sampler, []
@@ -61,7 +62,7 @@ def learn(
             loss = loss_function(model(images), targets.to(device, non_blocking=True))
         moved = optimizer.step(loss, last=batch == len(batches))
         recent.append((batch, loss.detach(), numbers))
-        if not moved or (batch % every and batch < len(batches)):
+        if not moved or (len(recent) < every and batch < len(batches)):
             continue
         values = torch.stack([loss for _, loss, _ in recent])
         for (number, _, numbers), value in zip(recent, values.tolist()):
@@ -70,7 +71,7 @@ def learn(
             position["windows"] += batches.windows(number)
             position["loss"] += value * batches.windows(number)
         position["batch"], recent = batch, []
-        check(batch / len(batches), f"loss {position['loss'] / position['windows']:.4f}")
+        check(batch / len(batches), position["loss"] / position["windows"])
     return position["loss"] / position["windows"]
 
 
@@ -87,18 +88,18 @@ def evaluate(
     """(mean loss, confusion matrix) over all windows. `check` is called after each batch, and may raise."""
     model.eval()
     batches, confusion = loader.batch_sampler, ConfusionMatrix(num_classes)
-    total = torch.zeros((), dtype=torch.float64)
+    sums = []  # of the windows' losses, batch by batch
     for batch, (images, targets, _) in enumerate(loader, start=1):
         images = images.to(device, memory_format=torch.channels_last, non_blocking=True)
         targets = targets.to(device, non_blocking=True)
         with autocast(device, precision):
             logits = model(images)
             loss = loss_function(logits, targets)
-        total = total.to(device) + loss * batches.windows(batch)
+        sums.append(loss * batches.windows(batch))
         confusion.update(logits.argmax(1), targets)
         check()
     confusion.matrix = parallel.total(confusion.matrix.to(device))
-    return total.item() / len(batches.order), confusion
+    return sum(torch.stack(sums).tolist()) / len(batches.order), confusion
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ Only float16 needs its gradients scaled: bfloat16 reaches as far down as float32
 The test beside this file is tests/test_optimizer.py.
 """
 
+import math
 from collections.abc import Iterable
 
 import torch
@@ -81,9 +82,13 @@ class Optimizer:
         return {name: part.state_dict() for name, part in parts.items()}
 
     def load_state_dict(self, state: dict) -> None:
-        """Continue from `state`. A cosine that was to end at another epoch now ends at this one's."""
+        """Continue from `state`. A cosine that led to another epoch goes on as if it had always led to this one's."""
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
         self.scaler.load_state_dict(state["scaler"])
-        if isinstance(self.scheduler, lr_scheduler.CosineAnnealingLR):
+        if isinstance(self.scheduler, lr_scheduler.CosineAnnealingLR) and self.scheduler.T_max != self.epochs:
             self.scheduler.T_max = self.epochs
+            # torch goes from one rate to the next by their ratio, and nothing leads away from the 0 of an old end.
+            share = (1 + math.cos(math.pi * self.scheduler.last_epoch / self.epochs)) / 2
+            for group, lr in zip(self.optimizer.param_groups, self.scheduler.base_lrs):
+                group["lr"] = lr * share

@@ -127,7 +127,7 @@ class BatchNorm(nn.BatchNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return super().forward(x)
-        values = x.float()
+        values = x.to(torch.promote_types(x.dtype, torch.float32))
         count = total(values.new_tensor(float(x.numel() // x.shape[1])))
         mean = total(values.sum((0, 2, 3))) / count  # (C,)
         centred = values - mean[:, None, None]
