@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.distributed.run import parse_args
 from torch.utils.data import DataLoader, Dataset
 
 import unet
@@ -217,6 +218,13 @@ def test_where_there_is_one_process_nothing_is_done():
 
 
 # What goes wrong.
+
+
+def test_torchrun_leaves_our_options_to_us_behind_two_dashes():
+    """Without them argparse, in some Pythons, calls --run ambiguous: it could be torchrun's --run-path."""
+    ours = ["--run", "runs/two", "--batch", "4", "--resume", "runs/one"]
+    args = parse_args(["--nproc-per-node", "2", "--", "train.py", *ours])
+    assert args.training_script == "train.py" and args.training_script_args == ours
 
 
 def test_a_process_that_fails_ends_the_run_with_its_error(run):
