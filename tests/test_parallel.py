@@ -131,7 +131,7 @@ def run(tmp_path_factory) -> SimpleNamespace:
     folder = tmp_path_factory.mktemp("two")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", __file__]
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
-    ended = subprocess.run([*command, folder], env=environment, capture_output=True, text=True, timeout=120)
+    ended = subprocess.run([*command, folder], env=environment, capture_output=True, text=True, timeout=300)
     assert (folder / "1.pt").exists(), ended.stderr
     found = [torch.load(folder / f"{rank}.pt") for rank in range(2)]
     return SimpleNamespace(ended=ended, found=found, after=time.time() - (folder / "1.pt").stat().st_mtime)
@@ -231,7 +231,7 @@ def test_a_process_that_fails_ends_the_run_with_its_error(run):
     """The first waits for a sum to which the second, which raises an error, will never add."""
     assert run.ended.returncode != 0 and "RuntimeError: the second has had enough" in run.ended.stderr
     assert "the sum is there" not in run.ended.stdout
-    assert run.after < 30
+    assert run.after < 60  # where torch would wait for hours
 
 
 if __name__ == "__main__":
