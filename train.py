@@ -4,7 +4,7 @@
     python train.py --images images/ --masks masks/ --classes esm        your own
     python train.py --images images/ --masks masks/ --classes esm --overfit 4      first thing on new data
     python train.py --resume runs/<date-time>                                      go on where a run stopped
-    torchrun --nproc-per-node 2 train.py ...                                       two GPUs, or two processes
+    torchrun --nproc-per-node 2 -- train.py ...                                    two GPUs, or two processes
 
 Images and masks are GeoTIFFs (or PNG, JPEG) in whatever CRS they come in; a mask on another grid is
 put on its image's. A run leaves in runs/<date-time>/
@@ -106,6 +106,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         args = continued(parser, args.resume, arguments)
     if bool(args.images) != bool(args.masks):
         parser.error("give both --images and --masks, or neither")
+    if args.compile and args.recompute:
+        parser.error("--recompute: torch.compile cannot follow it; leave out --compile or --recompute")
     return args
 
 
@@ -258,7 +260,7 @@ def train(args: argparse.Namespace, run: Path, say: Callable, signals: console.S
             **{f"iou_{name}": value for name, value in zip(table.names, confusion.iou().tolist())},
             "seconds": time.monotonic() - started,
             "images_per_second": speed,
-            "peak_memory_mb": peak_bytes(device) / 1e6,
+            "peak_memory_mb": (peak_bytes(device) or math.nan) / 1e6,
         }
         optimizer.end_epoch(row["macro_dice"])
         better = row["macro_dice"] > past["best"]

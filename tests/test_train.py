@@ -124,6 +124,7 @@ def test_images_without_crs_and_with_no_data_train(tmp_path):
     (["--images", "in/images", "--masks", "in/masks", "--classes", "in/table.csv", "--lr", "1e30", "--epochs", "9"],
      "the loss became"),
     (["--images", "in/images"], "give both --images and --masks"),
+    (["--compile", "--recompute"], "--recompute: torch.compile cannot follow it; leave out"),
     (["--lr", "nan"], "argument --lr: nan must be a number above 0"),
     (["--weight-decay", "-1"], "--weight-decay: -1 must be"), (["--dropout", "1.5"], "--dropout: 1.5 must be"),
     (["--head-dropout", "nan"], "--head-dropout: nan must be"), (["--oversample", "inf"], "--oversample: inf must be"),
