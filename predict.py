@@ -30,8 +30,10 @@ import reproject
 from data import InputError, bands, geotiff, picture, scenes, stack, tiling
 from data.areas import pixel_areas
 from data.classes import IGNORE, ClassTable
-from data.console import Parser, one_line_errors, progress, within
+from data.console import Parser, one_line_errors, progress, say_error, within
 from data.grid import Grid, Window
+from data.inputs import as_trained
+from data.safe import is_safe
 from data.scaling import Scaling, network_input, sample_pixels, spread_windows, valid_pixels
 from unet import checkpoint, metrics, report
 from unet.device import DeviceError, autocast, pick_device, pick_precision
@@ -47,6 +49,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--truth", nargs="+", type=Path, metavar="MASK", help="masks to compare with, matched to the images by name")
     add("--overlap", type=within(int, 0), help="pixels that neighbouring windows share; none: a quarter of the window")
     add("--batch", type=within(int, 1, 2**24), default=4, help="windows at a time")
+    add("--bands", nargs="+", metavar="BAND", help="names of the images' bands, or the number of each that is wanted")
+    add("--offset", type=within(float), default=0, help="added to the images' numbers before all else: -1000 makes "
+        "Sentinel-2 numbers since baseline 04.00 (2022) what they were before; SAFE folders know theirs")  # fmt: skip
     add("--nodata", type=float, help="value of pixels without data; none: as in training, else the files' own")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     add("--precision", choices=("auto", "float32", "bfloat16", "float16"), default="auto", help="auto: mixed on a GPU")
@@ -73,7 +78,12 @@ class Mapper:
         self.table = ClassTable.from_records(loaded.get("class_table", "class table"), loaded["classes"], path)
         self.names, self.indices = loaded["bands"], loaded["indices"]
         self.scaling, self.size = Scaling.from_state(loaded["scaling"]), loaded["size"]
-        self.nodata, self.dates = loaded.get("nodata"), loaded.get("dates", 1)
+        self.nodata, self.dates, self.resolution = (
+            loaded.get("nodata"),
+            loaded.get("dates", 1),
+            loaded.get("resolution"),
+        )
+        self.by_hand = bool((loaded.get("settings") or {}).get("bands"))
 
     @torch.no_grad()
     def probabilities(self, inputs: list[np.ndarray]) -> np.ndarray:
@@ -84,10 +94,9 @@ class Mapper:
         return logits.float().softmax(1).cpu().numpy()
 
     def label_strips(
-        self, raster: geotiff.Raster | stack.Stack, nodata: float | None, overlap: int, batch: int
+        self, raster: geotiff.Raster | stack.Stack, order: list[int], nodata: float | None, overlap: int, batch: int
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """(labels (h, W) uint8, the image's bands (C, h, W)) of a raster, strip by strip from the top."""
-        order = bands.order(self.names, bands.names(raster.descriptions), raster.path)
+        """(labels (h, W) uint8, its bands (C, h, W) in the network's `order`) of a raster, strip by strip."""
 
         def read(window: Window) -> np.ndarray:
             return raster.read(window, order)
@@ -134,12 +143,20 @@ def map_image(mapper: Mapper, dates: tuple[Path, ...], target: Path, args: argpa
     by_hand = mapper.nodata if args.nodata is None else args.nodata
     with stack.open_image(dates, by_hand) as raster:
         grid, nodata = raster.grid, raster.nodata if by_hand is None else by_hand
+        order = bands.select(mapper.names, raster.descriptions, raster.path, args.bands, mapper.dates, mapper.by_hand)
+        if args.offset and any(map(is_safe, dates)):
+            raise InputError(
+                f"{raster.path}: --offset {args.offset:g}: a SAFE folder tells its offset itself; leave it out"
+            )
+        raster, nodata, remarks = as_trained(raster, order, nodata, args.offset, mapper.scaling, mapper.resolution)
+        for remark in remarks:
+            print(f"note: {remark}")
         small_image, small_map = (picture.Thinned(grid.height, grid.width) for _ in range(2))
         pixels, km2 = np.zeros(256, np.int64), np.zeros(256)
 
         def strips() -> Iterator[np.ndarray]:
             row = 0
-            for labels, image in mapper.label_strips(raster, nodata, overlap, args.batch):
+            for labels, image in mapper.label_strips(raster, order, nodata, overlap, args.batch):
                 small_image.add(image), small_map.add(labels)
                 pixels[:] += np.bincount(labels.ravel(), minlength=256)
                 if grid.crs:
@@ -246,24 +263,32 @@ def main(arguments: list[str] | None = None) -> None:
         args.output.mkdir(parents=True, exist_ok=True)
 
     print(f"checkpoint {mapper.path}, {len(mapper.table.names)} classes, on {mapper.device}")
-    rows, total = [], metrics.ConfusionMatrix(len(mapper.table.names))
+    rows, failed, total = [], [], metrics.ConfusionMatrix(len(mapper.table.names))
     for image, target in targets.items():
-        found = map_image(mapper, places[image], target, args)
-        progress("")
-        print(f"{target}" + (f"  from {' + '.join(p.name for p in places[image])}" if mapper.dates > 1 else ""))
-        print_areas(mapper.table, found)
-        rows.append((image, found))
-        if image in truths:
-            confusion = compare(mapper, target, truths[image])
-            print_metrics(mapper.table, confusion)
-            total += confusion
-    if len(images) > 1:
+        try:
+            found = map_image(mapper, places[image], target, args)
+            progress("")
+            print(f"{target}" + (f"  from {' + '.join(p.name for p in places[image])}" if mapper.dates > 1 else ""))
+            print_areas(mapper.table, found)
+            rows.append((image, found))
+            if image in truths:
+                confusion = compare(mapper, target, truths[image])
+                print_metrics(mapper.table, confusion)
+                total += confusion
+        except (InputError, OSError) as error:
+            if len(images) == 1:
+                raise
+            failed.append(image)  # and on with the others
+            say_error("predict.py", error)
+    if len(images) > 1 and rows:
         path = (args.output or images[0].parent) / "areas.csv"
         write_areas(path, mapper.table, rows)
         if truths:
-            print(f"all {len(images)} images")
+            print(f"all {len(rows)} images")
             print_metrics(mapper.table, total)
         print(f"{path}: {len(rows)} rows")
+    if failed:
+        raise InputError(f"{len(failed)} of {len(images)} images failed: {', '.join(map(str, failed))}; see above why")
 
 
 if __name__ == "__main__":
