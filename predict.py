@@ -3,6 +3,7 @@
     python predict.py img.tif                        with the best checkpoint of the newest run
     python predict.py a.tif b.tif --output maps/     several, with one row each in areas.csv
     python predict.py img.tif --truth mask.tif       and say how right the map is
+    python predict.py --export model.pt2             the network as a file that runs without this program
     python predict.py april_7.tif august_7.tif       a network trained with --stack-dates takes its dates together
 
 Leaves beside each image, or in the folder named by --output,
@@ -32,10 +33,10 @@ from data.areas import pixel_areas
 from data.classes import IGNORE, ClassTable
 from data.console import Parser, one_line_errors, progress, say_error, within
 from data.grid import Grid, Window
-from data.inputs import as_trained
+from data.inputs import as_trained, recipe
 from data.safe import is_safe
 from data.scaling import Scaling, network_input, sample_pixels, spread_windows, valid_pixels
-from unet import checkpoint, metrics, report
+from unet import checkpoint, export, metrics, report
 from unet.device import DeviceError, autocast, pick_device, pick_precision
 
 
@@ -43,7 +44,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The options."""
     parser = Parser(description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     add = parser.add_argument
-    add("images", nargs="+", type=Path, help="GeoTIFFs (or PNG, JPEG) to map, or folders of them")
+    add("images", nargs="*", type=Path, help="GeoTIFFs (or PNG, JPEG) to map, or folders of them")
     add("--checkpoint", type=Path, help="none: best.pt of the newest run in runs/")
     add("--output", type=Path, metavar="FOLDER", help="where maps go; none: beside each image")
     add("--truth", nargs="+", type=Path, metavar="MASK", help="masks to compare with, matched to the images by name")
@@ -53,9 +54,13 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--offset", type=within(float), default=0, help="added to the images' numbers before all else: -1000 makes "
         "Sentinel-2 numbers since baseline 04.00 (2022) what they were before; SAFE folders know theirs")  # fmt: skip
     add("--nodata", type=float, help="value of pixels without data; none: as in training, else the files' own")
+    add("--export", type=Path, metavar="FILE.pt2", help="write the network as a file that runs without this program")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     add("--precision", choices=("auto", "float32", "bfloat16", "float16"), default="auto", help="auto: mixed on a GPU")
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    if not args.images and not args.export:
+        parser.error("the following arguments are required: images")
+    return args
 
 
 def newest_checkpoint() -> Path:
@@ -246,10 +251,24 @@ def write_areas(path: Path, table: ClassTable, rows: list[tuple[Path, Areas]]) -
             writer.writerow([image, found.pixels.sum(), found.no_data, *shares, *km2])
 
 
+def write_export(path: Path, loaded: Path, table: ClassTable) -> None:
+    """The network of a checkpoint as a .pt2 file."""
+    if path.suffix != ".pt2":
+        raise InputError(f"--export {path}: is a .pt2 file; end its name so")
+    if not path.parent.is_dir():
+        raise InputError(f"--export {path}: there is no folder {path.parent}; make it first")
+    state = checkpoint.load(loaded)
+    print(f"{path}: takes {export.export(state, path, recipe(state, table))}")
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Map every image that the options name."""
     args = parse(arguments)
     mapper = Mapper(args.checkpoint or newest_checkpoint(), args.device, args.precision)
+    if args.export:
+        write_export(args.export, mapper.path, mapper.table)
+        if not args.images:
+            return
     if (args.overlap or 0) >= mapper.size:
         raise InputError(f"--overlap {args.overlap}: must be less than the window's {mapper.size} pixels")
     places = {dates[0]: dates for dates in stack.by_place(scenes.find(args.images, "images"), mapper.dates)}

@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from data import bands
 from data.areas import pixel_areas
+from data.classes import ClassTable
 from data.geotiff import Raster
 from data.grid import Grid, Window
-from data.scaling import Scaling, sample_pixels, valid_pixels
+from data.scaling import LIMITS, Scaling, sample_pixels, valid_pixels
 
 if TYPE_CHECKING:
     from data.safe import Safe
@@ -92,6 +94,25 @@ def gain_to(raster: Raster | Stack | Safe, numbers: list[int], nodata: float | N
     if in_floats:
         return float(REFLECTANCE) if found < trained / FAR else 1.0
     return 1 / REFLECTANCE if found > trained * FAR else 1.0
+
+
+def recipe(checkpoint: dict, table: ClassTable) -> dict:
+    """How the network's input is made and what its output means, as plain values that need no program to be read."""
+    scaling, indices = checkpoint["scaling"], checkpoint["indices"]
+    return {
+        "bands": checkpoint["bands"],
+        "dates": checkpoint.get("dates", 1),
+        "resolution_metres": checkpoint.get("resolution"),
+        "indices": {index: bands.pair(index) for index in indices},
+        "index": "(a - b) / (a + b) of its two bands, 0 where the sum is 0; indices follow the bands",
+        "scaling": {**scaling, "limits": LIMITS[scaling["method"]]},
+        "scale": "(number - offset) / scale of each band and index, held in the limits",
+        "nodata": "pixels without data are 0 in every band and index after scaling",
+        "classes": [
+            {"label": label, "name": name, "code": code, "color": "#%02X%02X%02X" % tuple(color)}
+            for label, (name, code, color) in enumerate(zip(table.names, table.codes, table.colors))
+        ],
+    }
 
 
 def as_trained(

@@ -56,8 +56,8 @@ def is_safe(path: Path) -> bool:
 class Safe:
     """A product opened for reading, used like `geotiff.Raster`; its bands are named, in the order of wavelengths.
 
-    `folder` is where decoded bands lie, 240 MB each at 10 m; decoding one takes 0.9 GB of memory. Raises InputError for a folder that is no L2A
-    product, of another structure, or incomplete.
+    `folder` is where decoded bands lie, 240 MB each at 10 m; decoding one takes 0.9 GB of memory for a while.
+    Raises InputError for a folder that is no L2A product, of another structure, or incomplete.
     """
 
     dtype, nodata, colormap, block_shape = np.dtype(np.uint16), 0, None, (1024, 1024)
