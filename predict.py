@@ -28,13 +28,12 @@ import numpy as np
 import torch
 
 import reproject
-from data import InputError, bands, geotiff, picture, scenes, stack, tiling
+from data import InputError, geotiff, picture, scenes, stack, tiling
 from data.areas import pixel_areas
 from data.classes import IGNORE, ClassTable
 from data.console import Parser, one_line_errors, progress, say_error, within
 from data.grid import Grid, Window
-from data.inputs import as_trained, recipe
-from data.safe import is_safe
+from data.inputs import Input, Wanted, recipe
 from data.scaling import Scaling, network_input, sample_pixels, spread_windows, valid_pixels
 from unet import checkpoint, export, metrics, report
 from unet.device import DeviceError, autocast, pick_device, pick_precision
@@ -83,12 +82,7 @@ class Mapper:
         self.table = ClassTable.from_records(loaded.get("class_table", "class table"), loaded["classes"], path)
         self.names, self.indices = loaded["bands"], loaded["indices"]
         self.scaling, self.size = Scaling.from_state(loaded["scaling"]), loaded["size"]
-        self.nodata, self.dates, self.resolution = (
-            loaded.get("nodata"),
-            loaded.get("dates", 1),
-            loaded.get("resolution"),
-        )
-        self.by_hand = bool((loaded.get("settings") or {}).get("bands"))
+        self.wanted = Wanted.of(loaded)
 
     @torch.no_grad()
     def probabilities(self, inputs: list[np.ndarray]) -> np.ndarray:
@@ -99,13 +93,10 @@ class Mapper:
         return logits.float().softmax(1).cpu().numpy()
 
     def label_strips(
-        self, raster: geotiff.Raster | stack.Stack, order: list[int], nodata: float | None, overlap: int, batch: int
+        self, raster: Input, nodata: float | None, overlap: int, batch: int
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """(labels (h, W) uint8, its bands (C, h, W) in the network's `order`) of a raster, strip by strip."""
-
-        def read(window: Window) -> np.ndarray:
-            return raster.read(window, order)
-
+        """(labels (h, W) uint8, the image's bands (C, h, W)) of a raster, strip by strip from the top."""
+        read = raster.read
         places = [(read, window) for window in spread_windows(raster.grid.height, raster.grid.width)]
         scaling = self.scaling.for_image(lambda: sample_pixels(places, self.names, self.indices, nodata))
         windows = tiling.windows(raster.grid.height, raster.grid.width, self.size, overlap)
@@ -145,23 +136,16 @@ def map_image(mapper: Mapper, dates: tuple[Path, ...], target: Path, args: argpa
     """Write the map of one image, or of a place's dates, to `target`, its preview beside it; returns what is in it."""
     table = mapper.table
     overlap = mapper.size // 4 if args.overlap is None else args.overlap
-    by_hand = mapper.nodata if args.nodata is None else args.nodata
-    with stack.open_image(dates, by_hand) as raster:
-        grid, nodata = raster.grid, raster.nodata if by_hand is None else by_hand
-        order = bands.select(mapper.names, raster.descriptions, raster.path, args.bands, mapper.dates, mapper.by_hand)
-        if args.offset and any(map(is_safe, dates)):
-            raise InputError(
-                f"{raster.path}: --offset {args.offset:g}: a SAFE folder tells its offset itself; leave it out"
-            )
-        raster, nodata, remarks = as_trained(raster, order, nodata, args.offset, mapper.scaling, mapper.resolution)
-        for remark in remarks:
+    with Input(dates, mapper.wanted, args.bands, args.offset, args.nodata) as raster:
+        grid, nodata = raster.grid, raster.nodata
+        for remark in raster.remarks:
             print(f"note: {remark}")
         small_image, small_map = (picture.Thinned(grid.height, grid.width) for _ in range(2))
         pixels, km2 = np.zeros(256, np.int64), np.zeros(256)
 
         def strips() -> Iterator[np.ndarray]:
             row = 0
-            for labels, image in mapper.label_strips(raster, order, nodata, overlap, args.batch):
+            for labels, image in mapper.label_strips(raster, nodata, overlap, args.batch):
                 small_image.add(image), small_map.add(labels)
                 pixels[:] += np.bincount(labels.ravel(), minlength=256)
                 if grid.crs:
@@ -271,7 +255,7 @@ def main(arguments: list[str] | None = None) -> None:
             return
     if (args.overlap or 0) >= mapper.size:
         raise InputError(f"--overlap {args.overlap}: must be less than the window's {mapper.size} pixels")
-    places = {dates[0]: dates for dates in stack.by_place(scenes.find(args.images, "images"), mapper.dates)}
+    places = {dates[0]: dates for dates in stack.by_place(scenes.find(args.images, "images"), mapper.wanted.dates)}
     images = list(places)
     truths = dict(scenes.pair(images, scenes.find(args.truth, "masks"), spare_masks=True)) if args.truth else {}
     targets = {image: (args.output or image.parent) / f"{image.stem}{scenes.MAP}.tif" for image in images}
@@ -287,7 +271,7 @@ def main(arguments: list[str] | None = None) -> None:
         try:
             found = map_image(mapper, places[image], target, args)
             progress("")
-            print(f"{target}" + (f"  from {' + '.join(p.name for p in places[image])}" if mapper.dates > 1 else ""))
+            print(f"{target}")
             print_areas(mapper.table, found)
             rows.append((image, found))
             if image in truths:

@@ -24,6 +24,12 @@ def image(path: Path, pixels, grid=None, nodata=None, names=None) -> Path:
     return path
 
 
+def wanted(count: int, resolution: float | None = None, nodata: float | None = None) -> inputs.Wanted:
+    """By a network that was trained on so many bands '1', '2', ... of numbers up to 3000."""
+    scaling = Scaling("minmax", (0,) * count, (3000,) * count)
+    return inputs.Wanted([str(n + 1) for n in range(count)], 1, nodata, scaling, resolution, False)
+
+
 # --- ground resolution ----------------------------------------------------------------------------
 
 
@@ -44,11 +50,22 @@ def test_ten_metres_on_the_map_are_what_they_are_on_the_ground():
 )
 def test_another_resolution_is_told_where_it_is_off_by_more_than_a_quarter(tmp_path, pixel, warned):
     path = image(tmp_path / "a.tif", np.ones((1, 4, 4), np.uint16), Grid(UTM, (pixel, 0, 5e5, 0, -pixel, 5e6), 4, 4))
-    with geotiff.Raster(path) as raster:
-        _, _, remarks = inputs.as_trained(raster, [1], None, 0, Scaling("minmax", (0,), (3000,)), 10.0)
-        said = f"{path}: pixels of {pixel:.3g} m on the ground, and the network learned from 10 m"
-        assert [remark.partition(";")[0] for remark in remarks] == ([said] if warned else [])
-        assert not inputs.as_trained(raster, [1], None, 0, Scaling("minmax", (0,), (3000,)), None)[2]
+    said = f"{path}: pixels of {pixel:.3g} m on the ground, and the network learned from 10 m"
+    with inputs.Input([path], wanted(1, resolution=10.0)) as found:
+        assert [remark.partition(";")[0] for remark in found.remarks] == ([said] if warned else [])
+    with inputs.Input([path], wanted(1)) as found:
+        assert not found.remarks
+
+
+def test_what_needs_no_change_is_read_as_it_is_in_the_network_s_order(tmp_path):
+    numbers = np.arange(12, dtype=np.uint16).reshape(3, 2, 2)
+    path = image(tmp_path / "a.tif", numbers, nodata=7, names=["B4", "B3", "B8"])
+    want = wanted(2)._replace(bands=["NIR", "Red"])
+    with inputs.Input([path], want) as found:
+        assert (found.descriptions, found.count, found.dtype, found.nodata) == (("NIR", "Red"), 2, np.uint16, 7)
+        assert (found.read() == numbers[[2, 0]]).all() and (found.read(None, [2]) == numbers[:1]).all()
+    with inputs.Input([path], want._replace(nodata=5)) as found, inputs.Input([path], want, nodata=6) as other:
+        assert found.nodata == 5 and other.nodata == 6  # the user's, before the training's, before the file's
 
 
 # --- units ----------------------------------------------------------------------------------------
@@ -94,15 +111,14 @@ def test_no_data_says_nothing_about_the_unit(tmp_path):
 
 def test_the_sum_of_number_and_offset_is_never_below_1_and_no_data_is_nan(tmp_path):
     numbers = np.array([[[0, 900, 1001], [3000, 65535, 1000]]], np.uint16)
-    with geotiff.Raster(image(tmp_path / "a.tif", numbers, nodata=0)) as raster:
-        adjusted = inputs.Adjusted(raster, 0, -1000, 1)
+    with inputs.Input([image(tmp_path / "a.tif", numbers, nodata=0)], wanted(1), offset=-1000) as adjusted:
         assert adjusted.dtype == np.float32 and adjusted.nodata is None
         expected = [[[np.nan, 1, 1], [2000, 64535, 1]]]
         np.testing.assert_array_equal(adjusted.read(), np.array(expected, np.float32))
         np.testing.assert_array_equal(adjusted.read(Window(0, 1, 1, 2), [1]), [[[1, 1]]])
-    with geotiff.Raster(image(tmp_path / "b.tif", np.array([[[0.05, 0.2, np.nan]]], np.float32))) as raster:
-        found = inputs.Adjusted(raster, None, -0.1, 10000).read()  # of floats nothing is known: they are not held
-        np.testing.assert_allclose(found, [[[-500, 1000, np.nan]]], rtol=1e-5)
+    path = image(tmp_path / "b.tif", np.array([[[0.05, 0.2, np.nan]]], np.float32))
+    with inputs.Input([path], wanted(1), offset=-0.1) as adjusted:  # of floats nothing is known: they are not held
+        np.testing.assert_allclose(adjusted.read(), [[[-500, 1000, np.nan]]], rtol=1e-5)
 
 
 # --- as a user meets it ---------------------------------------------------------------------------
@@ -150,7 +166,10 @@ def test_the_same_ground_in_another_unit_gives_the_same_map_and_a_note(here, cap
     assert (mapped("new.tif", "--offset", "-1000") == plain).all()
     assert (mapped("float.tif") == plain).all() and "note:" not in capsys.readouterr().out
     assert (mapped("reflectance.tif") == plain).mean() > 0.998  # but for rounding
-    assert "reflectance.tif: holds reflectance, and the training was in ten thousandths" in capsys.readouterr().out
+    assert (
+        "reflectance.tif: holds reflectance, the training ten thousandths: multiplied by 10000"
+        in capsys.readouterr().out
+    )
 
 
 def test_the_checkpoint_knows_the_training_s_resolution(here, capsys):
