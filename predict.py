@@ -3,6 +3,7 @@
     python predict.py img.tif                        with the best checkpoint of the newest run
     python predict.py a.tif b.tif --output maps/     several, with one row each in areas.csv
     python predict.py img.tif --truth mask.tif       and say how right the map is
+    python predict.py --export model.pt2             the network as a file that runs without this program
     python predict.py april_7.tif august_7.tif       a network trained with --stack-dates takes its dates together
 
 Leaves beside each image, or in the folder named by --output,
@@ -27,13 +28,14 @@ import numpy as np
 import torch
 
 import reproject
-from data import InputError, bands, geotiff, picture, scenes, stack, tiling
+from data import InputError, geotiff, picture, scenes, stack, tiling
 from data.areas import pixel_areas
 from data.classes import IGNORE, ClassTable
-from data.console import Parser, one_line_errors, progress, within
+from data.console import Parser, one_line_errors, progress, say_error, within
 from data.grid import Grid, Window
+from data.inputs import Input, Wanted, recipe
 from data.scaling import Scaling, network_input, sample_pixels, spread_windows, valid_pixels
-from unet import checkpoint, metrics, report
+from unet import checkpoint, export, metrics, report
 from unet.device import DeviceError, autocast, pick_device, pick_precision
 
 
@@ -41,16 +43,23 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The options."""
     parser = Parser(description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     add = parser.add_argument
-    add("images", nargs="+", type=Path, help="GeoTIFFs (or PNG, JPEG) to map, or folders of them")
+    add("images", nargs="*", type=Path, help="GeoTIFFs (or PNG, JPEG) to map, or folders of them")
     add("--checkpoint", type=Path, help="none: best.pt of the newest run in runs/")
     add("--output", type=Path, metavar="FOLDER", help="where maps go; none: beside each image")
     add("--truth", nargs="+", type=Path, metavar="MASK", help="masks to compare with, matched to the images by name")
     add("--overlap", type=within(int, 0), help="pixels that neighbouring windows share; none: a quarter of the window")
     add("--batch", type=within(int, 1, 2**24), default=4, help="windows at a time")
+    add("--bands", nargs="+", metavar="BAND", help="names of the images' bands, or the number of each that is wanted")
+    add("--offset", type=within(float), default=0, help="added to the images' numbers before all else: -1000 makes "
+        "Sentinel-2 numbers since baseline 04.00 (2022) what they were before; SAFE folders know theirs")  # fmt: skip
     add("--nodata", type=float, help="value of pixels without data; none: as in training, else the files' own")
+    add("--export", type=Path, metavar="FILE.pt2", help="write the network as a file that runs without this program")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     add("--precision", choices=("auto", "float32", "bfloat16", "float16"), default="auto", help="auto: mixed on a GPU")
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    if not args.images and not args.export:
+        parser.error("the following arguments are required: images")
+    return args
 
 
 def newest_checkpoint() -> Path:
@@ -73,7 +82,7 @@ class Mapper:
         self.table = ClassTable.from_records(loaded.get("class_table", "class table"), loaded["classes"], path)
         self.names, self.indices = loaded["bands"], loaded["indices"]
         self.scaling, self.size = Scaling.from_state(loaded["scaling"]), loaded["size"]
-        self.nodata, self.dates = loaded.get("nodata"), loaded.get("dates", 1)
+        self.wanted = Wanted.of(loaded)
 
     @torch.no_grad()
     def probabilities(self, inputs: list[np.ndarray]) -> np.ndarray:
@@ -84,14 +93,10 @@ class Mapper:
         return logits.float().softmax(1).cpu().numpy()
 
     def label_strips(
-        self, raster: geotiff.Raster | stack.Stack, nodata: float | None, overlap: int, batch: int
+        self, raster: Input, nodata: float | None, overlap: int, batch: int
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """(labels (h, W) uint8, the image's bands (C, h, W)) of a raster, strip by strip from the top."""
-        order = bands.order(self.names, bands.names(raster.descriptions), raster.path)
-
-        def read(window: Window) -> np.ndarray:
-            return raster.read(window, order)
-
+        read = raster.read
         places = [(read, window) for window in spread_windows(raster.grid.height, raster.grid.width)]
         scaling = self.scaling.for_image(lambda: sample_pixels(places, self.names, self.indices, nodata))
         windows = tiling.windows(raster.grid.height, raster.grid.width, self.size, overlap)
@@ -131,9 +136,10 @@ def map_image(mapper: Mapper, dates: tuple[Path, ...], target: Path, args: argpa
     """Write the map of one image, or of a place's dates, to `target`, its preview beside it; returns what is in it."""
     table = mapper.table
     overlap = mapper.size // 4 if args.overlap is None else args.overlap
-    by_hand = mapper.nodata if args.nodata is None else args.nodata
-    with stack.open_image(dates, by_hand) as raster:
-        grid, nodata = raster.grid, raster.nodata if by_hand is None else by_hand
+    with Input(dates, mapper.wanted, args.bands, args.offset, args.nodata) as raster:
+        grid, nodata = raster.grid, raster.nodata
+        for remark in raster.remarks:
+            print(f"note: {remark}")
         small_image, small_map = (picture.Thinned(grid.height, grid.width) for _ in range(2))
         pixels, km2 = np.zeros(256, np.int64), np.zeros(256)
 
@@ -229,13 +235,27 @@ def write_areas(path: Path, table: ClassTable, rows: list[tuple[Path, Areas]]) -
             writer.writerow([image, found.pixels.sum(), found.no_data, *shares, *km2])
 
 
+def write_export(path: Path, loaded: Path, table: ClassTable) -> None:
+    """The network of a checkpoint as a .pt2 file."""
+    if path.suffix != ".pt2":
+        raise InputError(f"--export {path}: is a .pt2 file; end its name so")
+    if not path.parent.is_dir():
+        raise InputError(f"--export {path}: there is no folder {path.parent}; make it first")
+    state = checkpoint.load(loaded)
+    print(f"{path}: takes {export.export(state, path, recipe(state, table))}")
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Map every image that the options name."""
     args = parse(arguments)
     mapper = Mapper(args.checkpoint or newest_checkpoint(), args.device, args.precision)
+    if args.export:
+        write_export(args.export, mapper.path, mapper.table)
+        if not args.images:
+            return
     if (args.overlap or 0) >= mapper.size:
         raise InputError(f"--overlap {args.overlap}: must be less than the window's {mapper.size} pixels")
-    places = {dates[0]: dates for dates in stack.by_place(scenes.find(args.images, "images"), mapper.dates)}
+    places = {dates[0]: dates for dates in stack.by_place(scenes.find(args.images, "images"), mapper.wanted.dates)}
     images = list(places)
     truths = dict(scenes.pair(images, scenes.find(args.truth, "masks"), spare_masks=True)) if args.truth else {}
     targets = {image: (args.output or image.parent) / f"{image.stem}{scenes.MAP}.tif" for image in images}
@@ -246,24 +266,32 @@ def main(arguments: list[str] | None = None) -> None:
         args.output.mkdir(parents=True, exist_ok=True)
 
     print(f"checkpoint {mapper.path}, {len(mapper.table.names)} classes, on {mapper.device}")
-    rows, total = [], metrics.ConfusionMatrix(len(mapper.table.names))
+    rows, failed, total = [], [], metrics.ConfusionMatrix(len(mapper.table.names))
     for image, target in targets.items():
-        found = map_image(mapper, places[image], target, args)
-        progress("")
-        print(f"{target}" + (f"  from {' + '.join(p.name for p in places[image])}" if mapper.dates > 1 else ""))
-        print_areas(mapper.table, found)
-        rows.append((image, found))
-        if image in truths:
-            confusion = compare(mapper, target, truths[image])
-            print_metrics(mapper.table, confusion)
-            total += confusion
-    if len(images) > 1:
+        try:
+            found = map_image(mapper, places[image], target, args)
+            progress("")
+            print(f"{target}")
+            print_areas(mapper.table, found)
+            rows.append((image, found))
+            if image in truths:
+                confusion = compare(mapper, target, truths[image])
+                print_metrics(mapper.table, confusion)
+                total += confusion
+        except (InputError, OSError) as error:
+            if len(images) == 1:
+                raise
+            failed.append(image)  # and on with the others
+            say_error("predict.py", error)
+    if len(images) > 1 and rows:
         path = (args.output or images[0].parent) / "areas.csv"
         write_areas(path, mapper.table, rows)
         if truths:
-            print(f"all {len(images)} images")
+            print(f"all {len(rows)} images")
             print_metrics(mapper.table, total)
         print(f"{path}: {len(rows)} rows")
+    if failed:
+        raise InputError(f"{len(failed)} of {len(images)} images failed: {', '.join(map(str, failed))}; see above why")
 
 
 if __name__ == "__main__":

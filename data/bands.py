@@ -105,22 +105,79 @@ def available(bands: Sequence[str]) -> list[str]:
 def order(wanted: Sequence[str], found: Sequence[str], path: object = "image") -> list[int]:
     """Band numbers (from 1) in `found` that give the bands `wanted`, matched by name where the file names them.
 
-    Raises InputError where the counts differ, naming both, or where named bands are not the wanted ones.
+    A file may have more bands than are wanted if it names these. Raises InputError where the counts differ,
+    naming both, or where named bands are not the wanted ones.
     """
+    numbered = all(name.partition("@")[0].isdecimal() for name in wanted)
+    if set(wanted) <= set(found) and (len(found) == len(wanted) or not numbered):
+        return [found.index(name) + 1 for name in wanted]
     if len(found) != len(wanted):
+        missing = [name for name in wanted if name not in found]
+        named = any(name in found for name in wanted) and not numbered
         raise InputError(
             f"{path}: {len(found)} bands ({', '.join(found)}), but the checkpoint was trained on "
-            f"{len(wanted)} ({', '.join(wanted)}); give an image with these bands"
+            f"{len(wanted)} ({', '.join(wanted)}); "
+            + (
+                f"{', '.join(missing)} cannot be done without"
+                if named
+                else "give an image with these bands, or --bands"
+            )
         )
-    if set(found) == set(wanted):
-        return [found.index(name) + 1 for name in wanted]
     if any(name in ALIASES for name in found) and any(name in ALIASES for name in wanted):
         strange = ", ".join(name for name in found if name not in wanted)
         raise InputError(
             f"{path}: has the bands {', '.join(found)}, but the checkpoint was trained on {', '.join(wanted)}; "
-            f"{strange} cannot stand in for another band"
+            f"{strange} cannot stand in for another band; if the names are wrong, give --bands as numbers"
         )
     return list(range(1, len(wanted) + 1))  # unnamed on one side: trust the order
+
+
+def contradictions(found: Sequence[str], called: Sequence[str]) -> list[tuple[int, str, str]]:
+    """(number from 1, name, other name) of the bands that two lists call by different names of known bands."""
+    return [
+        (number, one, other)
+        for number, (one, other) in enumerate(zip(found, called), start=1)
+        if one != other and {one.partition("@")[0], other.partition("@")[0]} <= ALIASES.keys()
+    ]
+
+
+def select(
+    wanted: Sequence[str],
+    descriptions: Sequence[str | None],
+    path: object = "image",
+    given: Sequence[str] | None = None,
+    dates: int = 1,
+    by_hand: bool = False,
+) -> list[int]:
+    """Band numbers (from 1) of an image that give the bands `wanted`, of which `given` may tell the names or numbers.
+
+    `given` counts the bands of one date; `by_hand` says that `wanted` too was named by hand, in training. Raises
+    InputError as `order` does, and where names contradict each other: none is believed more than another, for
+    bands that change places leave no trace but a bad map.
+    """
+    found = names(descriptions, path=path)
+    each = len(descriptions) // dates
+    if given and all(text.isdecimal() for text in given):
+        numbers = [int(text) for text in given]
+        if len(numbers) * dates != len(wanted) or not all(1 <= number <= each for number in numbers):
+            raise InputError(
+                f"{path}: --bands {' '.join(given)}: give {len(wanted) // dates} numbers from 1 to {each}, for "
+                f"{', '.join(wanted[: len(wanted) // dates])}"
+            )
+        return [number + each * date for date in range(dates) for number in numbers]
+    advice = "if the file is wrong, give --bands as numbers: the file's band for each of " + ", ".join(wanted)
+    if given:
+        called = names(descriptions, dated(given, dates), path)
+        for number, theirs, ours in contradictions(found, called):
+            raise InputError(f"{path}: band {number} is {ours} by --bands, but {theirs} by the file; {advice}")
+        return order(wanted, called, path)
+    numbers = order(wanted, found, path)
+    if by_hand and numbers != sorted(numbers):
+        raise InputError(
+            f"{path}: its bands are named {', '.join(found)}, but --bands in training named them {', '.join(wanted)}; "
+            f"give --bands; {advice}"
+        )
+    return numbers
 
 
 def normalized_difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:

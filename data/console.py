@@ -59,15 +59,20 @@ def one_line_errors(script: str, *others: type[Exception]) -> Iterator[None]:
     try:
         yield
     except (InputError, OSError, *others) as error:
-        named = isinstance(error, OSError) and error.strerror and error.filename
-        message = f"{error.filename}: {error.strerror}" if named else str(error)
-        progress("")
-        print(f"{script}: error: {' '.join(message.split())}", file=sys.stderr)
+        say_error(script, error)
         sys.exit(2)
     except KeyboardInterrupt as interrupt:
         progress("")
         print(f"{script}: stopped", file=sys.stderr)
         sys.exit(getattr(interrupt, "status", 130))
+
+
+def say_error(script: str, error: Exception) -> None:
+    """`script: error: ...` in one line; of an OSError the file and the reason."""
+    named = isinstance(error, OSError) and error.strerror and error.filename
+    message = f"{error.filename}: {error.strerror}" if named else str(error)
+    progress("")
+    print(f"{script}: error: {' '.join(message.split())}", file=sys.stderr, flush=True)
 
 
 class Parser(argparse.ArgumentParser):

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from data import InputError, bands, dataset, sample, scenes, stack
+from data import InputError, bands, dataset, inputs, sample, scenes, stack
 from data.augment import Augment
 from data.classes import ClassTable
 from data.console import within
@@ -98,6 +98,8 @@ def load(args: Namespace, table: ClassTable, align: scenes.Align, say: Callable,
     dates = 1 + len(prepared[0].later_dates)
     given = args.bands and bands.dated(args.bands, dates)  # --bands names those of one date
     names, *others = (bands.names(scene.descriptions, given, scene.image_path) for scene in prepared)
+    for number, theirs, ours in bands.contradictions(bands.names(prepared[0].descriptions), names):
+        say(f"band {number} is {ours} by --bands, though {prepared[0].image_path} calls it {theirs}")
     for scene, found in zip(prepared[1:], others):
         if found != names:
             raise InputError(
@@ -136,6 +138,9 @@ def load(args: Namespace, table: ClassTable, align: scenes.Align, say: Callable,
         say(f"{dates} dates of each place stacked by name, such as {' + '.join(path.name for path in files)}")
     say(f"bands: {', '.join(names)}" + (f"; indices: {', '.join(indices)}" if indices else ""))
 
+    found = (inputs.ground_resolution(scene.grid) for scene in prepared)
+    known = [resolution for resolution in found if resolution]
+
     scaling, scalings = dataset.fit_scalings(
         prepared, [items[n] for n in sorted(set(training))], names, indices, args.scaling
     )
@@ -152,6 +157,7 @@ def load(args: Namespace, table: ClassTable, align: scenes.Align, say: Callable,
             "class_table": table.name,
             "bands": names,
             "dates": dates,
+            "resolution": float(np.median(known)) if known else None,
             "indices": indices,
             "scaling": scaling.state(),
             "size": size,

@@ -28,6 +28,7 @@ from data import InputError
 from data.classes import IGNORE, ClassTable
 from data.geotiff import Raster
 from data.grid import Grid, Window
+from data.safe import PRODUCT, Safe, is_safe
 from data.scaling import valid_pixels
 from data.stack import Stack, open_image, token
 
@@ -154,15 +155,18 @@ def labels_on(mask: Mask, grid: Grid, align: Align) -> Iterator[np.ndarray]:
 def find(paths: list[str | Path], what: str) -> list[Path]:
     """The files named, and those in the folders named (not deeper), sorted within a folder, each once.
 
+    A SAFE folder is one image.
+
     A map beside its image is not taken from a folder, so that one may train and predict there again.
     Raises FileNotFoundError for a name that is not there and InputError where nothing is left.
     """
     found = []
     for path in map(Path, paths):
-        if path.is_dir():
-            inside = [p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")]
+        if path.is_dir() and not is_safe(path):
+            inside = [p for p in path.iterdir() if not p.name.startswith(".")]
+            inside = [p for p in inside if is_safe(p) or (p.suffix.lower() in SUFFIXES and p.is_file())]
             maps = {p.stem + MAP for p in inside}
-            found += sorted(p for p in inside if p.stem not in maps and p.is_file())
+            found += sorted(p for p in inside if p.stem not in maps)
         elif path.exists():
             found.append(path)
         else:
@@ -227,10 +231,11 @@ def prepare(
     the files, and where the disk has no room.
     """
     image_path, *later = images = [images] if isinstance(images, Path) else images
-    inputs = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in (*images, mask_path)]
+    stamped = [(p, p / PRODUCT if is_safe(p) else p) for p in (*images, mask_path)]
+    inputs = [(str(p.resolve()), s.stat().st_size, s.stat().st_mtime_ns) for p, s in stamped]
     key = hashlib.sha256(json.dumps([LAYOUT, inputs, table.records, method, nodata]).encode()).hexdigest()[:16]
     folder = cache / f"{image_path.stem}-{key}"
-    with open_image(images, nodata) as raster:
+    with open_image(images, nodata, cache) as raster:
         if not folder.is_dir():
             _make(raster, mask_path, table, folder, align, nodata)
         nodata = raster.nodata if nodata is None else nodata
@@ -240,7 +245,7 @@ def prepare(
 
 
 def _make(
-    raster: Raster | Stack, mask_path: Path, table: ClassTable, folder: Path, align: Align, nodata: float | None
+    raster: Raster | Safe | Stack, mask_path: Path, table: ClassTable, folder: Path, align: Align, nodata: float | None
 ) -> None:
     """Write image.npy and labels.npy into a folder of another name, and rename it when both are whole."""
     grid = raster.grid

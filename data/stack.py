@@ -23,6 +23,7 @@ import numpy as np
 from data import InputError, bands
 from data.geotiff import Raster
 from data.grid import Window
+from data.safe import NAME, Safe, is_safe
 from data.scaling import valid_pixels
 
 
@@ -33,9 +34,9 @@ class Stack:
     that a date declares. Raises InputError naming two dates that differ in grid, bands or their names.
     """
 
-    def __init__(self, paths: Sequence[Path], nodata: float | None = None) -> None:
+    def __init__(self, paths: Sequence[Path], nodata: float | None = None, folder: Path | None = None) -> None:
         with ExitStack() as opened:
-            self.rasters = [opened.enter_context(Raster(path)) for path in paths]
+            self.rasters = [opened.enter_context(open_image([path], folder=folder)) for path in paths]
             first, *others = self.rasters
             names = bands.names(first.descriptions)
             for raster in others:
@@ -77,21 +78,33 @@ class Stack:
         return pixels if bands is None else pixels[[band - 1 for band in bands]]
 
 
-def _said(raster: Raster) -> str:
+def _said(raster: Raster | Safe) -> str:
     grid = raster.grid
     crs = grid.crs.to_string()[:60] if grid.crs else "no CRS"
     left, _, _, top = grid.bounds
     return f"{grid.width} x {grid.height} pixels of {grid.resolution[0]:g} from {left:.10g}, {top:.10g} in {crs}"
 
 
-def open_image(paths: Sequence[Path], nodata: float | None = None) -> Raster | Stack:
-    """The image of one place: its one file, or the stack of its dates. A context manager."""
-    return Raster(paths[0]) if len(paths) == 1 else Stack(paths, nodata)
+def open_image(paths: Sequence[Path], nodata: float | None = None, folder: Path | None = None) -> Raster | Safe | Stack:
+    """The image of one place: its one file or SAFE folder, or the stack of its dates. A context manager.
+
+    `nodata` holds for all dates; `folder` is where a product's decoded bands may lie for the time being.
+    """
+    if len(paths) > 1:
+        return Stack(paths, nodata, folder)
+    return Safe(paths[0], folder) if is_safe(paths[0]) else Raster(paths[0])
 
 
 def token(path: Path) -> str:
-    """The part of a file's name that says which place it shows: what follows the last `_` of the stem."""
-    return path.stem.rsplit("_", 1)[-1]
+    """The part of a file's name that says which place it shows: a product's tile, else what follows the last `_`.
+
+    >>> token(Path("april_07.tif"))
+    '07'
+    >>> token(Path("S2B_MSIL2A_20240830T100559_N0511_R022_T32TPS_20240830T134009.SAFE"))
+    'T32TPS'
+    """
+    product = NAME.fullmatch(path.stem)
+    return product[2] if product else path.stem.rsplit("_", 1)[-1]
 
 
 def by_place(images: Sequence[Path], dates: int) -> list[tuple[Path, ...]]:
@@ -115,8 +128,13 @@ def by_place(images: Sequence[Path], dates: int) -> list[tuple[Path, ...]]:
 
 
 def in_order(dates: Sequence[Path]) -> tuple[Path, ...]:
-    """Dates sorted by name; where the names are the same, by folder."""
-    return tuple(sorted(dates, key=lambda path: (path.name, str(path))))
+    """Dates sorted by name (products by the time in it: S2B comes before S2A), else by folder."""
+
+    def when(path: Path) -> tuple[str, str]:
+        product = NAME.fullmatch(path.stem)
+        return product[1] if product else path.name, str(path)
+
+    return tuple(sorted(dates, key=when))
 
 
 def group(pairs: Sequence[tuple[Path, Path]]) -> list[tuple[tuple[Path, ...], Path]]:

@@ -94,6 +94,20 @@ def test_several_images_give_a_row_each(here, capsys):
     assert out.count("against the truth") == 5 and "all 4 images" in out
 
 
+def test_a_damaged_image_among_many_does_not_lose_the_others(here, monkeypatch, capsys):
+    path = Path("in/images/s_1.tif")
+    path.write_bytes(path.read_bytes()[:3000])
+    status, said = script(["in/images", "--output", "maps", "--truth", "in/masks"], monkeypatch, capsys)
+    assert status == 2 and len(said.splitlines()) == 2
+    assert said.startswith("predict.py: error: in/images/s_1.tif: ")
+    assert "error: 1 of 4 images failed: in/images/s_1.tif; see above why" in said
+    assert sorted(p.name for p in Path("maps").iterdir()) == ["areas.csv"] + [
+        f"s_{n}_landcover.{kind}" for n in (0, 2, 3) for kind in ("png", "tif")
+    ]
+    with open("maps/areas.csv", newline="") as file:
+        assert [row["image"] for row in csv.DictReader(file)] == [f"in/images/s_{n}.tif" for n in (0, 2, 3)]
+
+
 def test_a_second_call_does_not_map_the_maps(here):
     for _ in range(2):
         predict.main(["in/images"])

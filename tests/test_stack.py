@@ -171,7 +171,7 @@ def test_two_dates_are_learned_and_mapped_together(tmp_path, monkeypatch, capsys
 
     predict.main(["in/images", "--checkpoint", "run/best.pt", "--truth", "in/masks", "--output", "maps"])
     assert sorted(p.name for p in Path("maps").glob("*.tif")) == [f"a_{n}_landcover.tif" for n in range(4)]
-    assert "maps/a_3_landcover.tif  from a_3.tif + b_3.tif" in capsys.readouterr().out
+    assert "note: a_3.tif + b_3.tif: dates of one place, in this order" in capsys.readouterr().out
     with geotiff.Raster("maps/a_0_landcover.tif") as found, geotiff.Raster("in/masks/m_0.tif") as truth:
         assert (found.read() == truth.read()).mean() > 0.95
     predict.main(["in/images/b_0.tif", "in/images/a_0.tif", "--checkpoint", "run/best.pt", "--output", "turned"])

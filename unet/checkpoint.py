@@ -12,6 +12,7 @@ from a stranger runs no code. It has all that a map needs: predict never asks fo
     scaling     dict    how bands and indices were scaled
     size        int     side of the windows, in pixels
     nodata      float   value of pixels without data, if one was given by hand
+    resolution  float   side of a pixel in metres on the ground, or None without CRS
     dates       int     images of one place that are stacked into one input; 1 where it is missing
     -- up to here needed by predict; the rest by `train.py --resume` and for the record --
     settings    dict    every flag of the training
