@@ -4,7 +4,7 @@
     python train.py --images images/ --masks masks/ --classes esm        your own
     python train.py --images images/ --masks masks/ --classes esm --overfit 4      first thing on new data
     python train.py --resume runs/<date-time>                                      go on where a run stopped
-    torchrun --nproc-per-node 2 -- train.py ...                                    two GPUs, or two processes
+    torchrun --nproc-per-node 2 train.py ...                                       two GPUs, or two processes
 
 Images and masks are GeoTIFFs (or PNG, JPEG) in whatever CRS they come in; a mask on another grid is
 put on its image's. A run leaves in runs/<date-time>/
@@ -96,7 +96,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--recompute", action="store_true", help="compute activations again instead of keeping them: less memory")
 
     add = parser.add_argument_group("run").add_argument
-    add("--output", "--run", dest="run", type=Path, metavar="FOLDER", help="for the results; none: runs/<date-time>")
+    add("--output", dest="run", type=Path, metavar="FOLDER", help="for the results; none: runs/<date-time>")
     add("--resume", type=Path, metavar="RUN", help="go on with a run: its folder, or a checkpoint in it")
     add("--stop-after", type=some, metavar="EPOCH", help="leave after this epoch, to be resumed")
     add("--finetune", type=Path, metavar="CHECKPOINT", help="begin with the weights of another run")

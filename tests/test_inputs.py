@@ -130,7 +130,7 @@ def trained(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("inputs")
     images, masks, table = small.write(folder / "in")
     options = ["--images", images, "--masks", masks, "--classes", table, "--overfit", 4, "--base", 8, "--epochs", 4]
-    options += ["--lr", 0.01, "--batch", 2, "--cache", folder / "cache", "--run", folder / "runs/lakes"]
+    options += ["--lr", 0.01, "--batch", 2, "--cache", folder / "cache", "--output", folder / "runs/lakes"]
     train.main([str(option) for option in options])
     return folder
 

@@ -229,7 +229,7 @@ def test_a_network_is_trained_on_products_and_maps_them_and_a_geotiff_of_the_sam
         names = [product.descriptions[n] for n in (3, 0, 1, 2, 4)]
         geotiff.write(tmp_path / "same.tif", pixels, product.grid, nodata=0, descriptions=names)
     options = ["--images", path, "--masks", mask, "--classes", table, "--cache", tmp_path / "cache", "--size", 24]
-    options += ["--overfit", 4, "--epochs", 4, "--base", 8, "--lr", 0.01, "--batch", 2, "--run", tmp_path / "run"]
+    options += ["--overfit", 4, "--epochs", 4, "--base", 8, "--lr", 0.01, "--batch", 2, "--output", tmp_path / "run"]
     train.main([str(option) for option in options])
     for image in (path, tmp_path / "same.tif"):
         predict.main([str(image), "--checkpoint", str(tmp_path / "run/best.pt"), "--output", str(tmp_path / "maps")])

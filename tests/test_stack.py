@@ -161,7 +161,7 @@ def test_two_dates_are_learned_and_mapped_together(tmp_path, monkeypatch, capsys
     options = two_dates(tmp_path / "in")
     monkeypatch.chdir(tmp_path)
     run = train.main([*options, "--stack-dates", "--overfit", "4", "--base", "8", "--epochs", "4", "--lr", "0.01",
-                      "--batch", "2", "--run", "run"])  # fmt: skip
+                      "--batch", "2", "--output", "run"])  # fmt: skip
     loaded = checkpoint.load(run / "best.pt")
     assert loaded["dates"] == 2 and loaded["bands"] == small.BANDS + [f"{name}@2" for name in small.BANDS]
     assert loaded["indices"] == ["NDVI", "MNDWI", "NDVI@2", "MNDWI@2"] and loaded["model"]["in_channels"] == 12

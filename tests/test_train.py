@@ -29,7 +29,7 @@ def run(tmp_path: Path, *more, **scenes) -> Path:
     if not folder.exists():
         small.write(folder, **scenes)
     options = ["--images", images, "--masks", masks, "--classes", table, "--cache", tmp_path / "cache"]
-    options += ["--run", tmp_path / "run", "--base", 4, "--epochs", 3, "--batch", 2, "--lr", 0.01, *more]
+    options += ["--output", tmp_path / "run", "--base", 4, "--epochs", 3, "--batch", 2, "--lr", 0.01, *more]
     return train.main([str(option) for option in options])
 
 
@@ -66,10 +66,12 @@ def test_a_run_leaves_checkpoints_log_and_report(tmp_path, capsys):
 
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path):
-    first = without_times(log(run(tmp_path, "--run", tmp_path / "a", "--crop", 0.5, "--jitter", 0.5)))
-    again = without_times(log(run(tmp_path, "--run", tmp_path / "b", "--crop", 0.5, "--jitter", 0.5)))
-    workers = without_times(log(run(tmp_path, "--run", tmp_path / "c", "--crop", 0.5, "--jitter", 0.5, "--workers", 2)))
-    other = without_times(log(run(tmp_path, "--run", tmp_path / "d", "--crop", 0.5, "--jitter", 0.5, "--seed", 1)))
+    first = without_times(log(run(tmp_path, "--output", tmp_path / "a", "--crop", 0.5, "--jitter", 0.5)))
+    again = without_times(log(run(tmp_path, "--output", tmp_path / "b", "--crop", 0.5, "--jitter", 0.5)))
+    workers = without_times(
+        log(run(tmp_path, "--output", tmp_path / "c", "--crop", 0.5, "--jitter", 0.5, "--workers", 2))
+    )
+    other = without_times(log(run(tmp_path, "--output", tmp_path / "d", "--crop", 0.5, "--jitter", 0.5, "--seed", 1)))
     assert first == again == workers
     assert first != other
 
@@ -134,7 +136,7 @@ def test_images_without_crs_and_with_no_data_train(tmp_path):
     (["--device", "meta"], "--device meta is not to be had here"),
     (["--images", "in/images", "--masks", "in/masks", "--classes", "in/table.csv", "--size", "31", "--batch", "1"],
      " training windows would be a batch by itself"),
-    (["--images", "in/images", "--masks", "in/masks", "--classes", "in/table.csv", "--run", "in/table.csv"],
+    (["--images", "in/images", "--masks", "in/masks", "--classes", "in/table.csv", "--output", "in/table.csv"],
      "in/table.csv: File exists"),
 ])  # fmt: skip
 def test_bad_input_is_one_line_and_status_2(tmp_path, options, message, monkeypatch, capsys):
@@ -183,4 +185,4 @@ def test_one_may_train_again_where_maps_lie_beside_the_images(tmp_path):
     folder = run(tmp_path, "--epochs", 1)
     predict.main([str(tmp_path / "in/images"), "--checkpoint", str(folder / "best.pt")])
     assert len(list((tmp_path / "in/images").glob("*_landcover.*"))) == 8
-    assert len(log(run(tmp_path, "--epochs", 1, "--run", tmp_path / "again"))) == 1
+    assert len(log(run(tmp_path, "--epochs", 1, "--output", tmp_path / "again"))) == 1

@@ -1,6 +1,6 @@
 """Several processes as one: each takes its share of every batch, and all hold the same network.
 
-`torchrun --nproc-per-node 2 -- train.py ...` starts the processes and tells each by its environment who it is.
+`torchrun --nproc-per-node 2 train.py ...` starts the processes and tells each by its environment who it is.
 (Without the `--` it stumbles over our --run, which could be short for an option of its own.) The result shall be
 that of one process on the whole batch, and a mean of the processes' results is not that. Three things couple the
 samples of a batch:
