@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import seeded
 import torch
 from torch import Tensor, nn
 
-import seeded
 from unet.segformer import SIZES
 
 RECORDED = Path(__file__).with_name("recorded") / "networks.npz"
@@ -58,6 +58,12 @@ def recorded(network: str) -> dict[str, Tensor]:
         return {name.removeprefix(network + "/"): torch.from_numpy(file[name]) for name in names}
 
 
+def check(found: Tensor, expected: Tensor, layer: str) -> None:
+    """Equal to 1e-5, of the largest value where that is above 1: another processor adds up in another order."""
+    tolerance = 1e-5 * max(1, expected.abs().max().item())
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=tolerance, msg=lambda text: f"{layer}: {text}")
+
+
 def outputs(network: nn.Module, layers: list[str], x: Tensor) -> dict[str, Tensor]:
     """What the layers of these names give when the network sees x. A copy each: the next layer may work in place."""
     found = {}
@@ -82,7 +88,9 @@ UNET_LAYERS = ["inc", "down1", "down2", "down3", "down4", "up1", "up2", "up3", "
 def resnet50() -> dict[str, Tensor]:
     """torchvision's, layer by layer; the classifier at its end is not compared."""
     models = library("torchvision.models")
-    return outputs(seeded.filled(lambda: models.resnet50(weights=None)), RESNET_LAYERS, seeded.image(*SHAPES["resnet50"]))
+    return outputs(
+        seeded.filled(lambda: models.resnet50(weights=None)), RESNET_LAYERS, seeded.image(*SHAPES["resnet50"])
+    )
 
 
 def deeplabv3_model() -> nn.Module:

@@ -17,6 +17,7 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
 import originals  # noqa: E402
 import seeded  # noqa: E402
+
 from unet.segformer import SIZES  # noqa: E402
 
 
