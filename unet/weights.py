@@ -34,10 +34,10 @@ from torch import Tensor, nn
 from unet.checkpoint import CheckpointError
 
 BEFORE = re.compile(r"^((module|segformer|encoder|backbone|resnet)\.)+")
-ENCODER = re.compile(r"^(encoder\.|backbone\.|resnet\.|segformer\.encoder\.|inc\.|down\d\.)")
+ENCODER = re.compile(r"^(?P<before>encoder\.|backbone\.|resnet\.|segformer\.encoder\.|(?=inc\.|down\d\.))")
 FIRST = ("conv1.weight", "patch_embeddings.0.proj.weight", "inc.double_conv.0.weight")
 LAST = re.compile(r"(outc\.conv|classifier\.4|decode_head\.classifier|head)\.(weight|bias)")
-COUNTER = "num_batches_tracked"  # of batch normalisations: unused, and missing from old files
+CHOOSE = "choose the network that the weights are of"
 DTYPES = {
     **{"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16},
     **{"I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8},
@@ -67,54 +67,51 @@ def load_weights(model: nn.Module, path: str | Path) -> Loaded:
     Raises CheckpointError if the file cannot be read, or is of another network, or of another size of it; the
     network is then as it was.
     """
-    found = {BEFORE.sub("", name): name for name in (tensors := read(Path(path)))}
-    own = model.state_dict()
+    tensors, own = read(Path(path)), model.state_dict()
+    found = {BEFORE.sub("", name): name for name in tensors}  # as all call it: as the file calls it
     check_encoders(path, set(found), list(own))
-    result = Loaded([], [], [], [])
+    result = Loaded([], [], list(tensors), [])
     for name, tensor in own.items():
         plain = BEFORE.sub("", name)
-        theirs = tensors.get(found.pop(plain, ""))
-        if theirs is not None and theirs.shape != tensor.shape and LAST.fullmatch(plain):
-            found[plain], theirs = plain, None
-        if theirs is None:
+        theirs = tensors.get(found.get(plain))
+        if theirs is None or (theirs.shape != tensor.shape and LAST.fullmatch(plain)):
             result.fresh.append(name)
             continue
-        bands = tensor.shape[1] if plain in FIRST else None
-        if bands and theirs.ndim == 4 and theirs.shape[1] != bands:
-            theirs = theirs.mean(1, keepdim=True).expand(-1, bands, -1, -1) * (theirs.shape[1] / bands)
+        if plain in FIRST and theirs.ndim == 4 and theirs.shape[1] != tensor.shape[1]:
+            bands = tensor.shape[1]
+            theirs = theirs.float().mean(1, keepdim=True).repeat(1, bands, 1, 1) * (theirs.shape[1] / bands)
             result.adapted.append(name)
         else:
             result.taken.append(name)
         if theirs.shape != tensor.shape:
             sizes = f"{plain} is {tuple(theirs.shape)}, the network's {tuple(tensor.shape)}"
-            raise CheckpointError(f"{path}: weights of another size: {sizes}; choose the network that they are of")
+            raise CheckpointError(f"{path}: weights of another size: {sizes}; {CHOOSE}")
+        result.left.remove(found[plain])
         own[name] = theirs
-    result.left.extend(found.values())
     model.load_state_dict(own)
     return result
 
 
 def check_encoders(path: str | Path, found: set[str], own: list[str]) -> None:
-    """Raises CheckpointError unless an encoder of the network is in the file, whole and with nothing more."""
-    encoders = {}
+    """Raises CheckpointError unless an encoder of the network is in the file, whole and with nothing more.
+
+    Old files lack num_batches_tracked, which a batch normalisation does not use.
+    """
+    encoders = {}  # two in a hybrid
     for name in own:
         if match := ENCODER.match(name):
-            encoders.setdefault("" if match[0][-2].isdigit() or match[0] == "inc." else match[0], []).append(name)
-    fits = False
-    for names in encoders.values():
-        needed = {BEFORE.sub("", name) for name in names}
+            encoders.setdefault(match["before"], set()).add(BEFORE.sub("", name))
+    held = False
+    for needed in encoders.values():
         parts = {name.split(".")[0] for name in needed}
         there = {name for name in found if name.split(".")[0] in parts}
-        differing = sorted(name for name in needed ^ there if not name.endswith(COUNTER))
+        differing = sorted(name for name in needed ^ there if not name.endswith("num_batches_tracked"))
         if there and differing:
-            where = "missing" if differing[0] in needed else "too many"
-            raise CheckpointError(
-                f"{path}: weights of another network, or size of it: {differing[0]} is {where}; choose the network "
-                "that they are of"
-            )
-        fits |= bool(there)
-    if not fits:
-        raise CheckpointError(f"{path}: holds no encoder of this network; choose the network that the weights are of")
+            what = "lacks" if differing[0] in needed else "has"
+            raise CheckpointError(f"{path}: weights of another network: it {what} {differing[0]}; {CHOOSE}")
+        held |= bool(there)
+    if not held:
+        raise CheckpointError(f"{path}: holds no encoder of this network; {CHOOSE}")
 
 
 def read(path: Path) -> dict[str, Tensor]:
@@ -129,11 +126,12 @@ def read(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(
             f"{path}: damaged, or holds more than tensors and plain values, and was not loaded; take another copy"
         ) from error
+    found = found if isinstance(found, dict) else {}
     for key in ("weights", "state_dict", "model"):  # ours, and what training scripts write
-        if isinstance(found, dict) and isinstance(found.get(key), dict):
+        if isinstance(found.get(key), dict):
             found = found[key]
             break
-    tensors = {name: value for name, value in dict(found).items() if isinstance(value, Tensor)}
+    tensors = {name: value for name, value in found.items() if isinstance(name, str) and isinstance(value, Tensor)}
     if not tensors:
         raise CheckpointError(f"{path}: holds no weights by name; give the state_dict of a network")
     return tensors
