@@ -9,6 +9,7 @@ from unet import device
 from unet.device import (
     DeviceError,
     autocast,
+    check_last_batch,
     check_memory,
     check_normalisation,
     free_bytes,
@@ -101,6 +102,28 @@ def test_batch_normalisation_needs_two_pixels_at_the_bottom(windows, batch, size
             check_normalisation(windows, batch, size)
         with pytest.raises(ValueError, match="more than 1 value per channel"):
             model(last)
+
+
+@pytest.mark.parametrize(("name", "windows", "batch", "size", "advice"), [
+    ("unet", 3, 2, 31, "another --batch, or a --size of at least 32"),
+    ("unet", 3, 2, 32, None),
+    ("resnet50-unet", 3, 2, 32, "another --batch, or a --size of at least 64"),
+    ("resnet50-unet", 3, 2, 33, None),  # padded to 64
+    ("deeplabv3", 3, 2, 300, "another --batch"),  # one mean, however large the window
+    ("deeplabv3", 4, 2, 8, None),
+    ("segformer-b0", 1, 6, 1, None),  # 8 x 8 values, padded to 32 x 32
+    ("segformer-unet", 7, 3, 32, None),
+    ("segformer-resnet-unet", 7, 3, 32, "another --batch, or a --size of at least 64"),
+])  # fmt: skip
+def test_the_last_batch_must_suffice_for_the_network_at_hand(name, windows, batch, size, advice):
+    def build():
+        return unet.build(name, 2, 3)
+
+    if advice is None:
+        check_last_batch(build, windows, batch, 2, size)
+    else:
+        with pytest.raises(DeviceError, match=f"--batch {batch}: .* batch of 1, .*; give {advice}$"):
+            check_last_batch(build, windows, batch, 2, size)
 
 
 def test_free_memory_of_this_machine_is_plausible():
