@@ -98,7 +98,7 @@ class Block(nn.Module):
         self.drop_path = nn.Dropout(drop_path)
 
     def forward(self, tokens: Tensor, size: tuple[int, int]) -> Tensor:
-        one = tokens.new_ones(len(tokens), 1, 1)  # of which dropout makes 0 or 1 / (1 - p), sample by sample
+        one = tokens.new_ones(tokens.shape[0], 1, 1)  # of which dropout makes 0 or 1 / (1 - p), sample by sample
         x = self.attention["self"](self.layer_norm_1(tokens), size)
         tokens = tokens + self.drop_path(one) * self.dropout(self.attention["output"]["dense"](x))
         return tokens + self.drop_path(one) * self.mlp(self.layer_norm_2(tokens), size)

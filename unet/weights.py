@@ -37,6 +37,7 @@ BEFORE = re.compile(r"^((module|segformer|encoder|backbone|resnet)\.)+")
 ENCODER = re.compile(r"^(?P<before>encoder\.|backbone\.|resnet\.|segformer\.encoder\.|(?=inc\.|down\d\.))")
 FIRST = ("conv1.weight", "patch_embeddings.0.proj.weight", "inc.double_conv.0.weight")
 LAST = re.compile(r"(outc\.conv|classifier\.4|decode_head\.classifier|head)\.(weight|bias)")
+COUNTER = "num_batches_tracked"  # which old files lack, and a batch normalisation does not use
 CHOOSE = "choose the network that the weights are of"
 DTYPES = {
     **{"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16},
@@ -51,7 +52,7 @@ class Loaded(NamedTuple):
     taken: list[str]
     adapted: list[str]  # the first convolution, to other bands
     left: list[str]
-    fresh: list[str]  # not in the file: as the network was made
+    fresh: list[str]  # as the network was made
 
     def __str__(self) -> str:
         said = []
@@ -68,14 +69,15 @@ def load_weights(model: nn.Module, path: str | Path) -> Loaded:
     network is then as it was.
     """
     tensors, own = read(Path(path)), model.state_dict()
-    found = {BEFORE.sub("", name): name for name in tensors}  # as all call it: as the file calls it
+    found = {BEFORE.sub("", name): name for name in tensors}  # without what stands before: as the file has it
     check_encoders(path, set(found), list(own))
     result = Loaded([], [], list(tensors), [])
     for name, tensor in own.items():
         plain = BEFORE.sub("", name)
         theirs = tensors.get(found.get(plain))
         if theirs is None or (theirs.shape != tensor.shape and LAST.fullmatch(plain)):
-            result.fresh.append(name)
+            if not name.endswith(COUNTER):
+                result.fresh.append(name)
             continue
         if plain in FIRST and theirs.ndim == 4 and theirs.shape[1] != tensor.shape[1]:
             bands = tensor.shape[1]
@@ -93,10 +95,7 @@ def load_weights(model: nn.Module, path: str | Path) -> Loaded:
 
 
 def check_encoders(path: str | Path, found: set[str], own: list[str]) -> None:
-    """Raises CheckpointError unless an encoder of the network is in the file, whole and with nothing more.
-
-    Old files lack num_batches_tracked, which a batch normalisation does not use.
-    """
+    """Raises CheckpointError unless an encoder of the network is in the file, whole and with nothing more."""
     encoders = {}  # two in a hybrid
     for name in own:
         if match := ENCODER.match(name):
@@ -105,7 +104,7 @@ def check_encoders(path: str | Path, found: set[str], own: list[str]) -> None:
     for needed in encoders.values():
         parts = {name.split(".")[0] for name in needed}
         there = {name for name in found if name.split(".")[0] in parts}
-        differing = sorted(name for name in needed ^ there if not name.endswith("num_batches_tracked"))
+        differing = sorted(name for name in needed ^ there if not name.endswith(COUNTER))
         if there and differing:
             what = "lacks" if differing[0] in needed else "has"
             raise CheckpointError(f"{path}: weights of another network: it {what} {differing[0]}; {CHOOSE}")
