@@ -38,13 +38,13 @@ from data.console import duration, progress, within
 from data.dataset import Windows
 from data.geotiff import replacing
 from data.grid import Grid
-from unet import checkpoint, learning, losses, metrics, parallel, report
+from unet import checkpoint, learning, losses, metrics, parallel, report, weights
 from unet.board import Board, BoardError
 from unet.device import (
     PRECISIONS,
     DeviceError,
+    check_last_batch,
     check_memory,
-    check_normalisation,
     keep_memory,
     peak_bytes,
     pick_device,
@@ -70,9 +70,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
     add = parser.add_argument_group("network").add_argument
     add("--model", choices=list(unet.MODELS), default="unet", help="network")
-    add("--base", type=some, default=32, help="channels of the first level; 64 in the paper")
+    add("--base", type=some, default=32, help="channels of the U-Net's first level; 64 in the paper")
     add("--dropout", type=chance, default=0.0, help="of channels, in each block")
     add("--head-dropout", type=chance, default=0.1, help="before the last convolution")
+    add("--weights", type=Path, metavar="FILE", help="published weights to begin with, .pth or .safetensors")
+    add("--encoder-lr", type=within(float, above=0), help="learning rate of the encoder; none: that of the rest")
+    add("--freeze-encoder", type=any_number, default=0, metavar="N", help="leave the encoder as it is for N epochs")
 
     add = parser.add_argument_group("training").add_argument
     add("--epochs", type=some, default=100, help="at most")
@@ -180,18 +183,20 @@ def train(args: argparse.Namespace, run: Path, say: Callable, signals: console.S
         "name": args.model,
         "in_channels": data.training.channels,
         "num_classes": len(table.names),
-        "options": {"base": args.base, "dropout": args.dropout, "head_dropout": args.head_dropout},
+        "options": {name: getattr(args, name) for name in unet.options(args.model) if hasattr(args, name)},
     }
     model = make_model(args, network, data, device, precision)
     if args.finetune and not args.resume:
         inputs = data.checkpoint["bands"] + data.checkpoint["indices"]
         say(transfer(checkpoint.load(args.finetune), model, inputs, table.names))
-    learner = parallel.synchronise(model, device)
+    if args.weights and not args.resume:
+        say(f"{args.weights}: {weights.load_weights(model, args.weights)}")
+    learner = parallel.synchronise(model, device, changing=args.freeze_encoder > 0)
     learner = torch.compile(learner) if args.compile else learner
     loss_function = make_loss(args, data.counts.sum(0), table, device)
     scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
     optimizer = Optimizer(
-        model.parameters(),
+        weights.groups(model, args.lr, args.encoder_lr, args.weight_decay),
         args.optimizer,
         args.lr,
         args.weight_decay,
@@ -239,6 +244,8 @@ def train(args: argparse.Namespace, run: Path, say: Callable, signals: console.S
         sampler.epoch, lr, started = epoch, optimizer.lr, time.monotonic()
         here, position = partial(check, epoch), past["position"]
         windows = len(sampler) - position["windows"]
+        learner.train()
+        weights.freeze_encoder(model, epoch <= args.freeze_encoder)
         try:
             train_loss = learning.learn(learner, training, loss_function, optimizer, device, precision, position, here)
         except learning.NotFinite as error:
@@ -260,7 +267,7 @@ def train(args: argparse.Namespace, run: Path, say: Callable, signals: console.S
             **{f"iou_{name}": value for name, value in zip(table.names, confusion.iou().tolist())},
             "seconds": time.monotonic() - started,
             "images_per_second": speed,
-            "peak_memory_mb": (peak_bytes(device) or math.nan) / 1e6,
+            "peak_memory_mb": peak_bytes(device) / 1e6,
         }
         optimizer.end_epoch(row["macro_dice"])
         better = row["macro_dice"] > past["best"]
@@ -299,9 +306,9 @@ def make_model(args, network: dict, data: pipeline.Data, device: torch.device, p
         model = unet.build(network["name"], network["in_channels"], network["num_classes"], **network["options"])
         return recompute(model, unet.BLOCKS) if args.recompute else model
 
-    size = data.training.size
-    check_normalisation(len(data.training), args.batch, size)
-    check_memory(build, -(-args.batch // parallel.world()), network["in_channels"], size, device, precision)
+    size, channels = data.training.size, network["in_channels"]
+    check_last_batch(build, len(data.training), args.batch, channels, size)
+    check_memory(build, -(-args.batch // parallel.world()), channels, size, device, precision)
     return build().to(device, memory_format=torch.channels_last)
 
 

@@ -1,5 +1,6 @@
 """Where the network runs, and what it will need: unet/device.py."""
 
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +14,8 @@ from unet import device
 from unet.device import (
     DeviceError,
     autocast,
+    check_last_batch,
     check_memory,
-    check_normalisation,
     free_bytes,
     keep_memory,
     peak_bytes,
@@ -78,7 +79,7 @@ def test_peak_memory_is_counted_in_bytes_on_a_mac_and_unknown_on_windows(monkeyp
     monkeypatch.setattr(device.sys, "platform", "darwin")
     assert peak_bytes(CPU) == pytest.approx(peak / 1024, rel=0.1)  # macOS counts in bytes, Linux in kilobytes
     monkeypatch.setattr(device, "resource", None)
-    assert peak_bytes(CPU) is None
+    assert math.isnan(peak_bytes(CPU))
 
 
 @linux
@@ -170,16 +171,41 @@ def test_a_batch_that_cannot_fit_is_refused_with_the_batch_that_does(monkeypatch
     (1, 6, 31, False),
 ])  # fmt: skip
 def test_batch_normalisation_needs_two_pixels_at_the_bottom(windows, batch, size, enough):
-    model = unet.build("unet", 1, 2, base=2).train()
+    def build():
+        return unet.build("unet", 1, 2, base=2)
+
+    model = build().train()
     last = torch.zeros(windows % batch or batch, 1, size, size)
     if enough:
-        check_normalisation(windows, batch, size)
+        check_last_batch(build, windows, batch, 1, size)
         model(last)  # and torch agrees
     else:
         with pytest.raises(DeviceError, match=f"--batch {batch}: .* batch normalisation; give another --batch"):
-            check_normalisation(windows, batch, size)
+            check_last_batch(build, windows, batch, 1, size)
         with pytest.raises(ValueError, match="more than 1 value per channel"):
             model(last)
+
+
+@pytest.mark.parametrize(("name", "windows", "batch", "size", "advice"), [
+    ("unet", 3, 2, 31, "another --batch, or a --size of at least 32"),
+    ("unet", 3, 2, 32, None),
+    ("resnet50-unet", 3, 2, 32, "another --batch, or a --size of at least 64"),
+    ("resnet50-unet", 3, 2, 33, None),  # padded to 64
+    ("deeplabv3", 3, 2, 300, "another --batch"),  # one mean, however large the window
+    ("deeplabv3", 4, 2, 8, None),
+    ("segformer-b0", 1, 6, 1, None),  # 8 x 8 values, padded to 32 x 32
+    ("segformer-unet", 7, 3, 32, None),
+    ("segformer-resnet-unet", 7, 3, 32, "another --batch, or a --size of at least 64"),
+])  # fmt: skip
+def test_the_last_batch_must_suffice_for_the_network_at_hand(name, windows, batch, size, advice):
+    def build():
+        return unet.build(name, 2, 3)
+
+    if advice is None:
+        check_last_batch(build, windows, batch, 2, size)
+    else:
+        with pytest.raises(DeviceError, match=f"--batch {batch}: .* batch of 1, .*; give {advice}$"):
+            check_last_batch(build, windows, batch, 2, size)
 
 
 def test_free_memory_of_this_machine_is_plausible():

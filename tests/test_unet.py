@@ -1,6 +1,8 @@
 """The U-Net, layer by layer: examples to check by hand, an independent forward pass, then properties."""
 
+import originals
 import pytest
+import seeded
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -177,6 +179,16 @@ def test_forward_equals_an_independent_one_at_even_and_odd_sizes(bilinear):
         torch.testing.assert_close(network(x), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("bilinear", [False, True])
+def test_each_layer_gives_what_milesials_gave_when_it_was_recorded(bilinear):
+    network = seeded.filled(lambda: unet.build("unet", 3, 5, bilinear=bilinear))
+    recorded = originals.recorded("unet-bilinear" if bilinear else "unet")
+    assert list(recorded) == originals.UNET_LAYERS
+    found = originals.outputs(network, originals.UNET_LAYERS, seeded.image(*originals.SHAPES["unet"]))
+    for layer, expected in recorded.items():
+        originals.check(seeded.spread(found[layer]), expected, layer)
+
+
 # Properties.
 
 
@@ -292,5 +304,5 @@ def test_an_unknown_name_is_an_error_that_lists_the_names():
 
 
 def test_an_unknown_option_is_an_error_that_names_it():
-    with pytest.raises(TypeError, match="depth"):
+    with pytest.raises(ValueError, match="'depth'; it has: base, dropout, head_dropout, bilinear"):
         unet.build("unet", 3, 2, depth=5)

@@ -1,22 +1,51 @@
 """The network, and how well it did: everything that knows tensors, and knows no rasters.
 
-Read `unet.py` first, then `losses.py` and `metrics.py`; `checkpoint.py` is what train and predict share.
+Read `unet.py` first, then `losses.py` and `metrics.py`; `checkpoint.py` is what train and predict share. The other
+networks, in the order of their ideas: `resnet.py`, `deeplab.py`, `attention.py`, `segformer.py`, `hybrids.py`;
+`weights.py` loads what others have trained.
 """
+
+import inspect
+from functools import partial
 
 from torch import nn
 
+from unet.attention import Block
+from unet.deeplab import DeepLabV3
+from unet.hybrids import SegFormerResNetUNet, SegFormerUNet
+from unet.resnet import Bottleneck, ResNetUNet
+from unet.segformer import SIZES, SegFormer
 from unet.unet import DoubleConv, UNet
 
-MODELS = {"unet": UNet}
-BLOCKS = (DoubleConv,)  # of which a network is made: what activation checkpointing computes again
+# Each is called with in_channels, num_classes and options of its own.
+MODELS = {
+    "unet": UNet,
+    "resnet50-unet": ResNetUNet,
+    "deeplabv3": DeepLabV3,
+    **{f"segformer-{size}": partial(SegFormer, size) for size in SIZES},
+    "segformer-unet": SegFormerUNet,
+    "segformer-resnet-unet": SegFormerResNetUNet,
+}
+BLOCKS = (DoubleConv, Bottleneck, Block)  # of which networks are made: what activation checkpointing computes again
 
 
-def build(name: str, in_channels: int, num_classes: int, **options) -> nn.Module:
-    """A network by name: (N, in_channels, H, W) -> logits (N, num_classes, H, W), for any H and W.
+def options(name: str) -> list[str]:
+    """The options that the network of that name takes: all have `dropout` and `head_dropout`, `unet` has `base`.
 
-    `options` are the network's own keyword arguments, e.g. `base` and `dropout` of `UNet`.
-    Raises ValueError for an unknown name, TypeError for an option that the network does not have.
+    Raises ValueError for an unknown name.
     """
     if name not in MODELS:
         raise ValueError(f"no network is called {name!r}; there are: {', '.join(MODELS)}")
-    return MODELS[name](in_channels, num_classes, **options)
+    return list(inspect.signature(MODELS[name]).parameters)[2:]
+
+
+def build(name: str, in_channels: int, num_classes: int, **chosen) -> nn.Module:
+    """A network by name: (N, in_channels, H, W) -> logits (N, num_classes, H, W), for any H and W.
+
+    `chosen` are some of the network's `options`. Raises ValueError for an unknown name or option.
+    """
+    known = options(name)
+    unknown = [option for option in chosen if option not in known]
+    if unknown:
+        raise ValueError(f"{name} has no option {unknown[0]!r}; it has: {', '.join(known)}")
+    return MODELS[name](in_channels, num_classes, **chosen)

@@ -131,16 +131,30 @@ def free_bytes(device: torch.device) -> int | None:
     return min(limits, default=None)
 
 
-def check_normalisation(windows: int, batch: int, size: int) -> None:
+def check_last_batch(build: Callable[[], nn.Module], windows: int, batch: int, channels: int, size: int) -> None:
     """Raise DeviceError where batch normalisation would get a single value, which has no deviation.
 
-    The deepest level sees a pixel for 16 x 16 of the window's, and the last batch of an epoch may be small.
+    That depends on the network: a U-Net's deepest level sees a pixel for 16 x 16 of the window's, DeepLabV3's pooling
+    one for the whole window, SegFormer normalises at a quarter of the size. So it is tried on the `meta` device,
+    with the last batch of an epoch, which may be small.
     """
     last = windows % batch or batch
-    if last * max(1, size // 16) ** 2 < 2:
+
+    def works(size: int) -> bool:
+        try:
+            with torch.device("meta"):
+                build().train()(torch.empty(last, channels, size, size))
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            return False
+        return True
+
+    if not works(size):
+        larger = next((f", or a --size of at least {side}" for side in (32, 64) if side > size and works(side)), "")
         raise DeviceError(
-            f"--batch {batch}: the last of {windows} training windows would be a batch by itself, and a single window "
-            f"of {size} x {size} is too small for batch normalisation; give another --batch, or a --size of at least 32"
+            f"--batch {batch}: the last of {windows} training windows would be a batch of {last}, which is too small "
+            f"for this network's batch normalisation; give another --batch{larger}"
         )
 
 

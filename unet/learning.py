@@ -48,11 +48,11 @@ def learn(
 ) -> float:
     """The epoch from `position` on; returns the mean loss of all its windows. Raises NotFinite.
 
+    model: in training mode, or as much of it as shall learn.
     loader: with a `data.dataset.Batches`, and a generator of its own, or it would draw from dropout's random numbers.
     position: moved along, and right whenever `check` is called with the share of the epoch that is done and the mean
     loss so far: `check` may raise to leave, and save before.
     """
-    model.train()
     batches, recent = loader.batch_sampler, []
     batches.begin = position["batch"]
     every = EVERY if device.type == "cuda" else 1

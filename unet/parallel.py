@@ -141,10 +141,11 @@ class BatchNorm(nn.BatchNorm2d):
         return (centred * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
 
 
-def synchronise(model: nn.Module, device: torch.device) -> nn.Module:
+def synchronise(model: nn.Module, device: torch.device, changing: bool = False) -> nn.Module:
     """The network as several processes train it: normalisation over all, gradients of all. Itself if there is one.
 
-    Parameters and their names stay those of `model`, which remains the one to save and to evaluate.
+    Parameters and their names stay those of `model`, which remains the one to save and to evaluate. `changing` tells
+    that some of them will learn only at times.
     """
     if world() == 1:
         return model
@@ -153,4 +154,4 @@ def synchronise(model: nn.Module, device: torch.device) -> nn.Module:
     for module in model.modules():
         if type(module) is nn.BatchNorm2d:
             module.__class__ = BatchNorm
-    return nn.parallel.DistributedDataParallel(model, forward_sync_buffers=False)
+    return nn.parallel.DistributedDataParallel(model, forward_sync_buffers=False, find_unused_parameters=changing)

@@ -1,0 +1,109 @@
+"""What each network costs: parameters, multiply-adds, time and memory of a training step relative to `unet`.
+
+    python tests/bench/bench_networks.py [--size 300] [--batch 2] [--rounds 3] [--device auto] [--models unet ...]
+
+Multiply-adds are those of one image forward, counted by torch's FlopCounterMode on the meta device. A step is
+forward, cross-entropy, backward and AdamW in float32, each in a process of its own: one to warm up, then the median of
+three. The networks take turns, and the ratio to `unet` is taken within each round; the table has the median of the
+rounds. Memory is the largest resident set of the process less that before the network was made, or on a GPU the most
+that was allocated. `unet` has base 32, the default of train.py.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+import unet  # noqa: E402
+from unet.device import pick_device  # noqa: E402
+
+BANDS, CLASSES = 15, 3
+NETWORKS = ["unet", "unet-64", *(name for name in unet.MODELS if name != "unet")]
+
+
+def build(name: str) -> nn.Module:
+    """The network; `unet-64` is `unet` with base 64."""
+    if name.startswith("unet"):
+        return unet.build("unet", BANDS, CLASSES, base=64 if name == "unet-64" else 32)
+    return unet.build(name, BANDS, CLASSES)
+
+
+def count(name: str, size: int) -> tuple[int, int]:
+    """(parameters, multiply-adds for one image)."""
+    with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network = build(name).eval()
+        network(torch.empty(1, BANDS, size, size))
+    return sum(p.numel() for p in network.parameters()), counter.get_total_flops() // 2
+
+
+def measure(name: str, size: int, batch: int, device: torch.device) -> dict:
+    """{"seconds": of a training step, "bytes": at its peak}, in this process."""
+    torch.manual_seed(0)
+    images = torch.rand(batch, BANDS, size, size, device=device)
+    targets = torch.randint(CLASSES, (batch, size, size), device=device)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    network = build(name).to(device).train()
+    optimizer = torch.optim.AdamW(network.parameters())
+    seconds = []
+    for _ in range(4):
+        began = time.perf_counter()
+        F.cross_entropy(network(images), targets).backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        seconds.append(time.perf_counter() - began)
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else after - before
+    return {"seconds": statistics.median(seconds[1:]), "bytes": peak}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--size", type=int, default=300)
+    parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--models", nargs="+", choices=NETWORKS, default=NETWORKS)
+    parser.add_argument("--only", help=argparse.SUPPRESS)  # the network that a process of our own measures
+    args = parser.parse_args()
+    if args.only:
+        print(json.dumps(measure(args.only, args.size, args.batch, pick_device(args.device))))
+        return
+
+    names = ["unet", *(name for name in args.models if name != "unet")]
+    rounds = []
+    for number in range(args.rounds):
+        rounds.append({})
+        for name in names:
+            print(f"\rround {number + 1} of {args.rounds}: {name:24}", end="", file=sys.stderr, flush=True)
+            command = [sys.executable, __file__, "--only", name, "--device", args.device]
+            command += ["--size", str(args.size), "--batch", str(args.batch)]
+            rounds[-1][name] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    print("\r" + " " * 60 + "\r", end="", file=sys.stderr)
+
+    def median(name: str, what: str, relative: bool = False) -> float:
+        return statistics.median(r[name][what] / (r["unet"][what] if relative else 1) for r in rounds)
+
+    print(f"{args.batch} x {BANDS} x {args.size} x {args.size}, {pick_device(args.device)}, torch {torch.__version__}")
+    print(f"unet: a step of {median('unet', 'seconds'):.2f} s and {median('unet', 'bytes') / 1e9:.2f} GB\n")
+    print("| network | parameters, millions | multiply-adds, 10^9 | step time | memory |\n|---|---|---|---|---|")
+    for name in names:
+        parameters, products = count(name, args.size)
+        ratios = f"{median(name, 'seconds', True):.2f} | {median(name, 'bytes', True):.2f}"
+        print(f"| {name} | {parameters / 1e6:.1f} | {products / 1e9:.1f} | {ratios} |")
+
+
+if __name__ == "__main__":
+    main()

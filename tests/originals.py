@@ -1,0 +1,139 @@
+"""The published networks from their own libraries, with the weights of `seeded.py`: what each layer of them gives.
+
+Used by the tests where the libraries are installed, and by tests/bench/record_networks.py, which records the outputs
+for where they are not. Names of weights and layers are the published ones.
+"""
+
+import importlib
+import re
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import seeded
+import torch
+from torch import Tensor, nn
+
+from unet.segformer import SIZES
+
+RECORDED = Path(__file__).with_name("recorded") / "networks.npz"
+SHAPES = {"unet": (1, 3, 35, 50), "resnet50": (1, 3, 65, 40), "deeplabv3": (1, 3, 49, 66), "segformer": (1, 3, 32, 32)}
+SHAPES["odd"] = (1, 3, 45, 70)  # for segformer-b0, beside the other
+
+# Published names to those inside transformers 5, which renames them when it loads and saves files.
+RENAMED = [
+    (r"encoder\.patch_embeddings\.(\d+)\.", r"stages.\1.patch_embeddings."),
+    (r"encoder\.block\.(\d+)\.", r"stages.\1.blocks."),
+    (r"encoder\.layer_norm\.(\d+)", r"stages.\1.layer_norm"),
+    (r"attention\.self\.query", "attention.q_proj"),
+    (r"attention\.self\.key", "attention.k_proj"),
+    (r"attention\.self\.value", "attention.v_proj"),
+    (r"attention\.self\.sr", "attention.sequence_reduction.sequence_reduction"),
+    (r"attention\.self\.layer_norm", "attention.sequence_reduction.layer_norm"),
+    (r"attention\.output\.dense", "attention.o_proj"),
+    (r"mlp\.dense", "mlp.fc"),
+    ("layer_norm_1", "layernorm_before"),
+    ("layer_norm_2", "layernorm_after"),
+    (r"decode_head\.linear_c", "decode_head.linear_projections"),
+]
+
+
+def library(name: str) -> types.ModuleType:
+    """The module of that name; the test is skipped where it is missing or broken."""
+    # A torchvision made for another torch fails in this part, which no network here needs.
+    sys.modules.setdefault("torchvision._meta_registrations", types.ModuleType("torchvision._meta_registrations"))
+    try:
+        return importlib.import_module(name)
+    except Exception as error:
+        pytest.skip(f"{name} is not to be had here: {error}")
+
+
+def recorded(network: str) -> dict[str, Tensor]:
+    """What record_networks.py has written for one network: layer -> up to 64 values by `seeded.spread`."""
+    with np.load(RECORDED) as file:
+        names = [name for name in file.files if name.startswith(network + "/")]
+        return {name.removeprefix(network + "/"): torch.from_numpy(file[name]) for name in names}
+
+
+def check(found: Tensor, expected: Tensor, layer: str) -> None:
+    """Equal to 1e-5, of the largest value where that is above 1: another processor adds up in another order."""
+    tolerance = 1e-5 * max(1, expected.abs().max().item())
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=tolerance, msg=lambda text: f"{layer}: {text}")
+
+
+def outputs(network: nn.Module, layers: list[str], x: Tensor) -> dict[str, Tensor]:
+    """What the layers of these names give when the network sees x. A copy each: the next layer may work in place."""
+    found = {}
+
+    def keep(name: str) -> Callable:
+        return lambda module, inputs, output: found.__setitem__(name, output.clone())
+
+    hooks = [network.get_submodule(name).register_forward_hook(keep(name)) for name in layers]
+    with torch.no_grad():
+        network(x)
+    for hook in hooks:
+        hook.remove()
+    return found
+
+
+RESNET_LAYERS = ["bn1", "maxpool", "layer1", "layer2", "layer3", "layer4"]
+DEEPLAB_LAYERS = [*(f"backbone.layer{i}" for i in (1, 2, 3, 4)), *(f"classifier.0.convs.{i}" for i in range(4))]
+DEEPLAB_LAYERS += ["classifier.0.project", "classifier.1", "classifier.4"]
+UNET_LAYERS = ["inc", "down1", "down2", "down3", "down4", "up1", "up2", "up3", "up4", "outc"]
+
+
+def resnet50() -> dict[str, Tensor]:
+    """torchvision's, layer by layer; the classifier at its end is not compared."""
+    models = library("torchvision.models")
+    return outputs(
+        seeded.filled(lambda: models.resnet50(weights=None)), RESNET_LAYERS, seeded.image(*SHAPES["resnet50"])
+    )
+
+
+def deeplabv3_model() -> nn.Module:
+    """torchvision's deeplabv3_resnet50 with 5 classes and the auxiliary classifier."""
+    segmentation = library("torchvision.models.segmentation")
+    arguments = {"weights": None, "weights_backbone": None, "num_classes": 5, "aux_loss": True}
+    return seeded.filled(lambda: segmentation.deeplabv3_resnet50(**arguments))
+
+
+def deeplabv3() -> dict[str, Tensor]:
+    """torchvision's, layer by layer, and its `out`."""
+    network, x = deeplabv3_model(), seeded.image(*SHAPES["deeplabv3"])
+    with torch.no_grad():
+        return {**outputs(network, DEEPLAB_LAYERS, x), "logits": network(x)["out"]}
+
+
+def segformer_model(size: str) -> nn.Module:
+    """transformers' SegformerForSemanticSegmentation with 5 classes and the weights of the published names."""
+    transformers, (channels, depths, width) = library("transformers"), SIZES[size]
+    config = transformers.SegformerConfig(
+        hidden_sizes=channels, depths=depths, decoder_hidden_size=width, num_labels=5, attn_implementation="eager"
+    )
+    with torch.device("meta"):
+        network = transformers.SegformerForSemanticSegmentation(config)
+    network.load_state_dict(segformer_weights(network), assign=True)
+    return network.eval()
+
+
+def segformer_weights(network: nn.Module) -> dict[str, Tensor]:
+    """Weights by the rule of `seeded`, which asks for the published names, under the names that `network` has."""
+    inside, published = network.state_dict(), {}
+    for name in inside:
+        for pattern, replacement in RENAMED:
+            # The way back: what stands in the replacement is looked for, and the pattern's groups put in order.
+            back = re.escape(replacement).replace(r"\\1", r"(\d+)")
+            name = re.sub(back, pattern.replace(r"(\d+)", r"\1").replace(r"\.", "."), name)
+        published[name] = None
+    made = seeded.weights(dict(zip(published, inside.values(), strict=True)))
+    return dict(zip(inside, made.values(), strict=True))
+
+
+def segformer(size: str, shape: str = "segformer") -> dict[str, Tensor]:
+    """The four stages of transformers' network, and its logits at a quarter of the size."""
+    with torch.no_grad():
+        found = segformer_model(size)(seeded.image(*SHAPES[shape]), output_hidden_states=True)
+    return {**{f"stage{i + 1}": x for i, x in enumerate(found.hidden_states)}, "logits": found.logits}

@@ -1,0 +1,154 @@
+"""What every network promises, whatever its name: any size, bands and classes, and all that training does to it."""
+
+import functools
+
+import pytest
+import seeded
+import torch
+from torch import nn
+
+import unet
+from unet.checkpoint import CheckpointError, build_model
+from unet.device import training_bytes
+
+NAMES = [name for name in unet.MODELS if not name.startswith("segformer-b") or name == "segformer-b0"]
+
+
+def build(name: str, **options) -> nn.Module:
+    """The network of 4 bands and 3 classes with the weights of `seeded`; its own would take longer to draw."""
+    return seeded.filled(lambda: unet.build(name, 4, 3, **({"base": 8} if name == "unet" else {}), **options))
+
+
+@functools.cache
+def network(name: str) -> nn.Module:
+    """The same, made once for all tests that leave it as it is."""
+    return build(name, dropout=0.1, head_dropout=0.1)
+
+
+def test_the_names_are_these():
+    sizes = [f"segformer-b{i}" for i in range(6)]
+    others = ["segformer-unet", "segformer-resnet-unet"]
+    assert list(unet.MODELS) == ["unet", "resnet50-unet", "deeplabv3", *sizes, *others]
+
+
+def test_each_network_says_which_options_it_takes():
+    assert unet.options("unet") == ["base", "dropout", "head_dropout", "bilinear"]
+    for name in unet.MODELS:
+        assert name == "unet" or unet.options(name) == ["dropout", "head_dropout"]
+
+
+@pytest.mark.parametrize("name, option", [("segformer-b0", "base"), ("segformer-b0", "size"), ("deeplabv3", "aux")])
+def test_an_option_of_another_network_is_an_error_that_names_it_and_those_there_are(name, option):
+    with pytest.raises(ValueError, match=f"{name} has no option '{option}'; it has: dropout, head_dropout"):
+        unet.build(name, 4, 3, **{option: 2})
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("bands, classes", [(1, 1), (15, 12)])
+def test_any_number_of_bands_and_classes(name, bands, classes):
+    with torch.device("meta"):
+        model = unet.build(name, bands, classes)
+        assert model(torch.empty(2, bands, 40, 70)).shape == (2, classes, 40, 70)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("size", [(1, 1), (33, 70)])
+def test_logits_have_the_size_of_the_input_whatever_it_is(name, size):
+    with torch.no_grad():
+        logits = network(name)(torch.randn(2, 4, *size))
+    assert logits.shape == (2, 3, *size) and logits.dtype == torch.float32
+    assert logits.isfinite().all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_stride_and_receptive_radius_say_how_windows_must_lie(name):
+    model = network(name)
+    assert model.stride in (8, 16, 32)
+    # The mean of the image and attention know no distance.
+    assert (model.receptive_radius is None) == (name == "deeplabv3" or "segformer" in name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_mixed_precision_gives_nearly_the_same(name):
+    x = torch.randn(1, 4, 40, 64)
+    with torch.no_grad():
+        expected = network(name)(x)
+        with torch.autocast("cpu", torch.bfloat16):
+            found = network(name)(x)
+    assert found.dtype is torch.bfloat16
+    assert (found.float() - expected).abs().mean() < 0.05 * expected.std()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_channels_last_gives_the_same(name):
+    x = torch.randn(1, 4, 40, 64)
+    with torch.no_grad():
+        expected = network(name)(x)
+        model = network(name).to(memory_format=torch.channels_last)
+        found = model(x.to(memory_format=torch.channels_last))
+        model.to(memory_format=torch.contiguous_format)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+# The others are put together from parts of these and of the U-Net, which has the same test of its own.
+@pytest.mark.parametrize("name", ["deeplabv3", "segformer-unet"])
+def test_the_network_compiles_and_exports_without_graph_breaks(name):
+    x = torch.randn(1, 4, 33, 40)
+    with torch.no_grad():
+        expected = network(name)(x)
+        compiled = torch.compile(network(name), backend="eager", fullgraph=True)
+        torch.testing.assert_close(compiled(x), expected)
+        exported = torch.export.export(network(name), (x,)).module()
+        torch.testing.assert_close(exported(x), expected)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_memory_of_a_training_step_is_known_beforehand_and_grows_with_the_batch(name):
+    one, two = (training_bytes(lambda: unet.build(name, 4, 3), (n, 4, 256, 256)) for n in (2, 4))
+    assert 2e8 < one < two < 2 * one < 2e10
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_network_comes_back_from_a_checkpoint(name):
+    description = {"name": name, "in_channels": 4, "num_classes": 3}
+    options = {"dropout": 0.1, "head_dropout": 0.1, **({"base": 8} if name == "unet" else {})}
+    weights, x = network(name).state_dict(), torch.randn(1, 4, 32, 40)
+    built = build_model({"model": {**description, "options": options}, "weights": weights})
+    with torch.no_grad():
+        assert built(x).equal(network(name)(x))
+    with pytest.raises(CheckpointError, match="has no option 'depth'"):
+        build_model({"model": {**description, "options": {"depth": 5}}, "weights": weights})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_gradient_reaches_every_parameter(name):
+    torch.manual_seed(0)
+    model = build(name).train()
+    model(torch.randn(2, 4, 64, 64)).square().mean().backward()
+    for parameter_name, parameter in model.named_parameters():
+        assert parameter.grad.isfinite().all(), parameter_name
+        if not parameter_name.endswith("key.bias"):  # adds the same to the fit of every key, which softmax takes off
+            assert parameter.grad.abs().max() > 0, parameter_name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_dropout_changes_training_and_not_evaluation(name):
+    x = torch.randn(2, 4, 32, 40)
+    model = build(name, dropout=0.3, head_dropout=0.4).train()
+    dropouts = {n: m.p for n, m in model.named_modules() if isinstance(m, nn.modules.dropout._DropoutNd)}
+    rates = [p for n, p in dropouts.items() if not n.endswith("drop_path")]
+    assert sorted(set(rates)) == [0.3, 0.4] and rates.count(0.4) == 1
+    with torch.no_grad():
+        assert not model(x).equal(model(x))
+        plain = build(name)
+        plain.load_state_dict(model.state_dict())  # training has moved the means of the normalisations
+        assert model.eval()(x).equal(plain(x))
+
+
+@pytest.mark.parametrize("name", ["resnet50-unet", "segformer-b0"])
+def test_the_same_seed_makes_the_same_network_and_another_seed_another(name):
+    def first_weights(seed):
+        torch.manual_seed(seed)
+        return next(unet.build(name, 4, 3).parameters())
+
+    assert first_weights(5).equal(first_weights(5)) and not first_weights(5).equal(first_weights(6))
