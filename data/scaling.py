@@ -63,11 +63,16 @@ class Scaling:
         return Scaling.fit(pixels(), "image") if self.method == "image" else self
 
     def apply(self, stacked: np.ndarray) -> np.ndarray:
-        """(channels, H, W) float32 to the same shape, scaled and held in the method's limits."""
+        """(channels, H, W) float32 to the same shape, scaled and held in the method's limits.
+
+        In memory a pixel's channels lie together, as convolutions want them.
+        """
         offset, scale = (np.asarray(v, np.float32)[:, None, None] for v in (self.offset, self.scale))
         scaled = stacked - offset
         scaled /= scale
-        return np.clip(scaled, *LIMITS[self.method], out=scaled)
+        channels, height, width = scaled.shape
+        together = np.empty((height, width, channels), np.float32).transpose(2, 0, 1)
+        return np.clip(scaled, *LIMITS[self.method], out=together)
 
     def state(self) -> dict:
         """Plain values for a checkpoint."""
@@ -107,7 +112,7 @@ def network_input(
     with np.errstate(invalid="ignore", over="ignore"):
         scaled = scaling.apply(bands.stack(image, names, indices))
     if not valid.all():
-        scaled = np.where(valid, scaled, np.float32(0))
+        scaled[:, ~valid] = 0
     return scaled, valid
 
 
