@@ -65,14 +65,15 @@ class Scaling:
     def apply(self, stacked: np.ndarray) -> np.ndarray:
         """(channels, H, W) float32 to the same shape, scaled and held in the method's limits.
 
-        In memory a pixel's channels lie together, as convolutions want them.
+        In memory a pixel's channels lie together: a row of pixels is one long row of numbers.
         """
-        offset, scale = (np.asarray(v, np.float32)[:, None, None] for v in (self.offset, self.scale))
-        scaled = stacked - offset
+        channels, height, width = stacked.shape
+        rows = stacked.transpose(1, 2, 0).reshape(height, width * channels)
+        offset, scale = (np.tile(np.float32(v), width) for v in (self.offset, self.scale))
+        scaled = rows - offset
         scaled /= scale
-        channels, height, width = scaled.shape
-        together = np.empty((height, width, channels), np.float32).transpose(2, 0, 1)
-        return np.clip(scaled, *LIMITS[self.method], out=together)
+        np.clip(scaled, *LIMITS[self.method], out=scaled)
+        return scaled.reshape(height, width, channels).transpose(2, 0, 1)
 
     def state(self) -> dict:
         """Plain values for a checkpoint."""
