@@ -67,13 +67,13 @@ class Scaling:
 
         In memory a pixel's channels lie together: a row of pixels is one long row of numbers.
         """
-        channels, height, width = stacked.shape
-        rows = stacked.transpose(1, 2, 0).reshape(height, width * channels)
-        offset, scale = (np.tile(np.float32(v), width) for v in (self.offset, self.scale))
+        together = np.moveaxis(stacked, 0, -1)  # (H, W, channels)
+        rows = together.reshape(len(together), -1)
+        offset, scale = (np.tile(np.float32(v), rows.shape[1] // len(stacked)) for v in (self.offset, self.scale))
         scaled = rows - offset
         scaled /= scale
         np.clip(scaled, *LIMITS[self.method], out=scaled)
-        return scaled.reshape(height, width, channels).transpose(2, 0, 1)
+        return np.moveaxis(scaled.reshape(together.shape), -1, 0)
 
     def state(self) -> dict:
         """Plain values for a checkpoint."""
