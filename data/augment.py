@@ -63,7 +63,7 @@ class Augment:
             image, target = random_crop(image, target, self.crop_min, generator)
         if chance(self.jitter):
             image = color_jitter(image, self.strength, generator)
-        return image.contiguous(), target.contiguous()
+        return image, target
 
 
 def random_crop(

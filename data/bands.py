@@ -188,9 +188,15 @@ def normalized_difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def stack(image: np.ndarray, bands: Sequence[str], indices: Sequence[str]) -> np.ndarray:
-    """Bands (C, H, W) of any number type to (C + indices, H, W) float32, the indices behind the bands."""
-    planes = [normalized_difference(image[bands.index(a)], image[bands.index(b)]) for a, b in map(pair, indices)]
-    return np.concatenate([image.astype(np.float32), np.stack(planes)]) if planes else image.astype(np.float32)
+    """Bands (C, H, W) of any number type to (C + indices, H, W) float32, the indices behind the bands.
+
+    In memory a pixel's channels lie together, as in prepared scenes, and as convolutions want them.
+    """
+    stacked = np.moveaxis(np.empty((*image.shape[1:], len(bands) + len(indices)), np.float32), -1, 0)
+    stacked[: len(bands)] = image
+    for plane, (a, b) in zip(stacked[len(bands) :], map(pair, indices)):
+        plane[:] = normalized_difference(stacked[bands.index(a)], stacked[bands.index(b)])
+    return stacked
 
 
 def rgb(bands: Sequence[str]) -> list[int]:

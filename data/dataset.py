@@ -18,7 +18,8 @@ from functools import cache, partial
 import numpy as np
 import pyproj
 import torch
-from torch.utils.data import Dataset, Sampler, default_collate
+import torch.nn.functional as F
+from torch.utils.data import Dataset, Sampler
 
 from data import InputError, tiling
 from data.augment import Augment
@@ -222,18 +223,22 @@ class Windows(Dataset):
         scene_number, window = self.items[number]
         scene, scaling = self.scenes[scene_number], self.scalings[scene_number]
         values, _ = network_input(scene.read(window), self.names, self.indices, scaling, scene.nodata)
-        image = torch.zeros((self.channels, self.size, self.size))
-        target = torch.full((self.size, self.size), IGNORE, dtype=torch.uint8)
-        image[:, : window.height, : window.width] = torch.from_numpy(values)
-        target[: window.height, : window.width] = torch.from_numpy(scene.read_labels(window).copy())
+        image, target = torch.from_numpy(values), torch.from_numpy(scene.read_labels(window).copy())
+        if target.shape != (self.size, self.size):
+            beyond = (0, self.size - window.width, 0, self.size - window.height)
+            image, target = F.pad(image, beyond), F.pad(target, beyond, value=IGNORE)
         if self.augment is not None:
             image, target = self.augment(image, target, torch.Generator().manual_seed(seed))
         return image, target, number
 
     def collate(self, samples: list) -> list[torch.Tensor]:
-        """Samples to a batch, also none: images (N, C, S, S), targets (N, S, S) and numbers (N,)."""
-        empty = torch.zeros((0, self.channels, self.size, self.size)), torch.zeros((0, self.size, self.size))
-        return default_collate(samples) if samples else [empty[0], empty[1].byte(), torch.zeros(0).long()]
+        """Samples to a batch, also none: images (N, C, S, S) in channels_last, targets (N, S, S), numbers (N,)."""
+        images = torch.empty((len(samples), self.size, self.size, self.channels)).permute(0, 3, 1, 2)
+        targets = torch.empty((len(samples), self.size, self.size), dtype=torch.uint8)
+        for place, labels, (image, target, _) in zip(images, targets, samples):
+            place.copy_(image)
+            labels.copy_(target)
+        return [images, targets, torch.tensor([number for _, _, number in samples], dtype=torch.int64)]
 
 
 class EpochSampler(Sampler):

@@ -63,11 +63,17 @@ class Scaling:
         return Scaling.fit(pixels(), "image") if self.method == "image" else self
 
     def apply(self, stacked: np.ndarray) -> np.ndarray:
-        """(channels, H, W) float32 to the same shape, scaled and held in the method's limits."""
-        offset, scale = (np.asarray(v, np.float32)[:, None, None] for v in (self.offset, self.scale))
-        scaled = stacked - offset
+        """(channels, H, W) float32 to the same shape, scaled and held in the method's limits.
+
+        In memory a pixel's channels lie together: a row of pixels is one long row of numbers.
+        """
+        together = np.moveaxis(stacked, 0, -1)  # (H, W, channels)
+        rows = together.reshape(len(together), -1)
+        offset, scale = (np.tile(np.float32(v), rows.shape[1] // len(stacked)) for v in (self.offset, self.scale))
+        scaled = rows - offset
         scaled /= scale
-        return np.clip(scaled, *LIMITS[self.method], out=scaled)
+        np.clip(scaled, *LIMITS[self.method], out=scaled)
+        return np.moveaxis(scaled.reshape(together.shape), -1, 0)
 
     def state(self) -> dict:
         """Plain values for a checkpoint."""
@@ -107,7 +113,7 @@ def network_input(
     with np.errstate(invalid="ignore", over="ignore"):
         scaled = scaling.apply(bands.stack(image, names, indices))
     if not valid.all():
-        scaled = np.where(valid, scaled, np.float32(0))
+        scaled[:, ~valid] = 0
     return scaled, valid
 
 
