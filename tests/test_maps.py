@@ -40,16 +40,14 @@ def test_labels_are_written_as_codes_with_colours_names_and_no_data(tmp_path):
 
 
 def test_gdal_reads_the_names_of_the_classes(tmp_path):
-    """From inside the file as metadata, and from the file beside it as the categories that QGIS labels a legend with."""
-    rasterio = pytest.importorskip("rasterio")
-    import rasterio.shutil
-
+    """From inside the file as metadata, and from the file beside it as categories, which QGIS puts into the legend."""
+    rasterio, shutil = pytest.importorskip("rasterio"), pytest.importorskip("rasterio.shutil")
     path = tmp_path / "map.tif"
     write_classes(path, ClassTable.load("esm"))
     with rasterio.open(path) as dataset:
         found = {name: text for name, text in dataset.tags().items() if name.startswith("class_")}
         assert found == {"class_1": "other", "class_250": "non-residential", "class_255": "residential"}
-        rasterio.shutil.copy(dataset, tmp_path / "map.vrt", driver="VRT")  # rasterio itself does not show categories
+        shutil.copy(dataset, tmp_path / "map.vrt", driver="VRT")  # rasterio itself does not show categories
     categories = re.findall(r"<Category(?:>([^<]*)</Category)?/?>", (tmp_path / "map.vrt").read_text())
     assert len(categories) == 256
     named = {code: name for code, name in enumerate(categories) if name}
@@ -57,7 +55,7 @@ def test_gdal_reads_the_names_of_the_classes(tmp_path):
 
 
 def test_names_with_marks_of_xml_survive(tmp_path):
-    rasterio = pytest.importorskip("rasterio")
+    rasterio, shutil = pytest.importorskip("rasterio"), pytest.importorskip("rasterio.shutil")
     name = 'grass & <"wood">, forêt'
     records = [{"code": "3", "name": name, "color": "#010203"}, {"code": "4", "name": "b", "color": "#040506"}]
     table, path = ClassTable.from_records("x", records), tmp_path / "map.tif"
@@ -65,9 +63,7 @@ def test_names_with_marks_of_xml_survive(tmp_path):
         add(LABELS % 2)
     with rasterio.open(path) as dataset:
         assert dataset.tags()["class_3"] == name
-        import rasterio.shutil
-
-        rasterio.shutil.copy(dataset, tmp_path / "map.vrt", driver="VRT")
+        shutil.copy(dataset, tmp_path / "map.vrt", driver="VRT")
     assert "grass &amp; &lt;" in (tmp_path / "map.vrt").read_text()
 
 

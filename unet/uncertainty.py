@@ -27,7 +27,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-
 DROPOUTS = nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d
 
 
