@@ -14,20 +14,18 @@ A scene is read, mapped and written in windows, so its size is no matter. Read b
 """
 
 import argparse
-import csv
 import math
 from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
 
 import reproject
-from data import InputError, bands, geotiff, picture, scenes, tiling
-from data.areas import pixel_areas
+from data import InputError, areas_csv, bands, geotiff, maps, picture, scenes, tiling
+from data.areas import Areas
 from data.classes import IGNORE, ClassTable
 from data.console import Parser, one_line_errors, progress, within
 from data.grid import Grid, Window
@@ -111,19 +109,6 @@ class Mapper:
             labels[~valid_pixels(image, nodata)] = IGNORE
             yield labels, image
             row += strip.shape[1]
-
-
-class Areas(NamedTuple):
-    """What a map holds: pixels (K,), those without data, and km2 (K,) or None where the image has no CRS."""
-
-    pixels: np.ndarray
-    no_data: int
-    km2: np.ndarray | None
-
-    @property
-    def shares(self) -> np.ndarray:
-        """(K,) share of each class in the mapped pixels; NaN where nothing was mapped."""
-        return self.pixels / self.pixels.sum() if self.pixels.any() else np.full(len(self.pixels), np.nan)
 
 
 def map_image(mapper: Mapper, path: Path, target: Path, args: argparse.Namespace) -> Areas:
@@ -214,18 +199,6 @@ def print_metrics(table: ClassTable, confusion: metrics.ConfusionMatrix) -> None
         f"mean IoU {confusion.mean_iou():.4f}  accuracy {confusion.accuracy():.4f}  "
         f"pixels {confusion.matrix.sum().item():,}"
     )
-
-
-def write_areas(path: Path, table: ClassTable, rows: list[tuple[Path, Areas]]) -> None:
-    """areas.csv: one row an image, share and km2 of each class."""
-    with geotiff.replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        header = ["image", "mapped pixels", "pixels without data"]
-        writer.writerow(header + [f"{what} {name}" for what in ("share", "km2") for name in table.names])
-        for image, found in rows:
-            km2 = [""] * len(table.names) if found.km2 is None else [f"{value:.6f}" for value in found.km2]
-            shares = [f"{value:.6f}" for value in found.shares]
-            writer.writerow([image, found.pixels.sum(), found.no_data, *shares, *km2])
 
 
 def main(arguments: list[str] | None = None) -> None:
