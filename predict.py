@@ -1,14 +1,16 @@
 """Map the land cover of images with a trained network.
 
     python predict.py img.tif                        with the best checkpoint of the newest run
-    python predict.py a.tif b.tif --output maps/     several, with one row each in areas.csv
+    python predict.py a.tif b.tif --output maps/     several, with a row for each image and class in areas.csv
     python predict.py img.tif --truth mask.tif       and say how right the map is
 
 Leaves beside each image, or in the folder named by --output,
 
-    img_landcover.tif   the map on the image's own grid: raster codes, colour map, CRS, no-data
-    img_landcover.png   image and map side by side, thinned to 1024 pixels
-    areas.csv           of several images: a row each, with share and true ground area of each class
+    img_landcover.tif         the map on the image's own grid, a cloud-optimised GeoTIFF: codes, colours, CRS, no-data
+    img_landcover.tif.aux.xml the classes' names, for the legend of QGIS
+    img_landcover.png         image, map and legend side by side, thinned to 1024 pixels
+    img_landcover_areas.csv   share and true ground area of each class, as counted and freed from known errors;
+                              of several images one areas.csv
 
 A scene is read, mapped and written in windows, so its size is no matter. Read beside it: tests/test_predict.py.
 """
@@ -16,8 +18,9 @@ A scene is read, mapped and written in windows, so its size is no matter. Read b
 import argparse
 import math
 from collections import Counter
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, nullcontext
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +33,7 @@ from data.classes import IGNORE, ClassTable
 from data.console import Parser, one_line_errors, progress, within
 from data.grid import Grid, Window
 from data.scaling import Scaling, network_input, sample_pixels, spread_windows, valid_pixels
-from unet import checkpoint, metrics, report
+from unet import area_estimation, checkpoint, metrics, report, uncertainty
 from unet.device import DeviceError, autocast, pick_device, pick_precision
 
 
@@ -47,6 +50,14 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--nodata", type=float, help="value of pixels without data; none: as in training, else the files' own")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     add("--precision", choices=("auto", "float32", "bfloat16", "float16"), default="auto", help="auto: mixed on a GPU")
+    add = parser.add_argument_group("output").add_argument
+    add("--overlay", action="store_true", help="also a picture of the map, half transparent, over the image")
+    add("--probabilities", nargs="?", const="uint8", choices=("uint8", "float32"), help="also a band for each class")
+    add("--uncertainty", action="store_true", help="also the entropy of each pixel, 0 sure to 1 undecided; and, of "
+        "several opinions, their mutual information")  # fmt: skip
+    add("--mc-dropout", type=within(int, 2), metavar="N", help="ask N times with dropout on, and average the opinions")
+    add("--tta", action="store_true", help="ask for the eight flips and quarter turns, and average the opinions")
+    add("--compare", action="store_true", help="of two images of one place: what became what, in the order given")
     return parser.parse_args(arguments)
 
 
@@ -61,7 +72,7 @@ def newest_checkpoint() -> Path:
 class Mapper:
     """A checkpoint made ready: the network, and how it wants its input."""
 
-    def __init__(self, path: Path, device: str, precision: str):
+    def __init__(self, path: Path, device: str, precision: str, passes: int = 0, views: bool = False):
         loaded = checkpoint.load(path)
         self.path = path
         self.device = pick_device(device)
@@ -71,19 +82,41 @@ class Mapper:
         self.names, self.indices = loaded["bands"], loaded["indices"]
         self.scaling, self.size = Scaling.from_state(loaded["scaling"]), loaded["size"]
         self.nodata = loaded.get("nodata")
+        self.confusion = loaded.get("metrics", {}).get("confusion")
+        self.passes, self.views = passes, views
+        if passes and not uncertainty.has_dropout(self.model):
+            raise InputError(f"{path}: --mc-dropout needs a network with dropout; train one with --dropout 0.2")
 
     @torch.no_grad()
     def probabilities(self, inputs: list[np.ndarray]) -> np.ndarray:
-        """Inputs (C, h, w) of one size to probabilities (n, K, h, w) float32."""
+        """Inputs (C, h, w) of one size to probabilities (n, K, h, w) float32.
+
+        Of several opinions their mean, and behind the classes one more layer: mutual information by ln K.
+        """
         batch = torch.from_numpy(np.stack(inputs)).to(self.device)
-        with autocast(self.device, self.precision):
-            logits = self.model(batch)
-        return logits.float().softmax(1).cpu().numpy()
+
+        def ask(images: torch.Tensor) -> torch.Tensor:
+            with autocast(self.device, self.precision):
+                return self.model(images).float().softmax(1)
+
+        if not self.passes and not self.views:
+            return ask(batch).cpu().numpy()
+        with uncertainty.mc_dropout(self.model) if self.passes else nullcontext():
+            rounds = (
+                uncertainty.eight_views(ask, batch) if self.views else [ask(batch)] for _ in range(self.passes or 1)
+            )
+            mean, _, mutual = uncertainty.average(chain.from_iterable(rounds))
+        return torch.cat([mean, mutual[:, None] / self.most_entropy], 1).cpu().numpy()
+
+    @property
+    def most_entropy(self) -> float:
+        """ln K: all classes have the same probability."""
+        return math.log(max(2, len(self.table.names)))
 
     def label_strips(
         self, raster: geotiff.Raster, nodata: float | None, overlap: int, batch: int
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """(labels (h, W) uint8, the image's bands (C, h, W)) of a raster, strip by strip from the top."""
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """(labels (h, W) uint8, the image's bands (C, h, W), `probabilities` (K, h, W)) of a raster, from the top."""
         order = bands.order(self.names, bands.names(raster.descriptions), raster.path)
 
         def read(window: Window) -> np.ndarray:
@@ -105,51 +138,55 @@ class Mapper:
         row = 0
         for strip in tiling.stitch(predictions(), raster.grid.height, raster.grid.width):
             image = read(Window(row, 0, strip.shape[1], strip.shape[2]))
-            labels = strip.argmax(0).astype(np.uint8)
+            labels = strip[: len(self.table.names)].argmax(0).astype(np.uint8)
             labels[~valid_pixels(image, nodata)] = IGNORE
-            yield labels, image
+            yield labels, image, strip
             row += strip.shape[1]
 
 
 def map_image(mapper: Mapper, path: Path, target: Path, args: argparse.Namespace) -> Areas:
-    """Write the map of one image to `target`, its preview beside it; returns what is in it."""
-    table = mapper.table
+    """Write the map of one image to `target`, what else is wanted beside it; returns what is in it."""
+    table, classes = mapper.table, len(mapper.table.names)
     overlap = mapper.size // 4 if args.overlap is None else args.overlap
-    with geotiff.Raster(path) as raster:
+    with geotiff.Raster(path) as raster, ExitStack() as files:
         grid, declared = raster.grid, (args.nodata, mapper.nodata, raster.nodata)
         nodata = next((value for value in declared if value is not None), None)
         small_image, small_map = (picture.Thinned(grid.height, grid.width) for _ in range(2))
-        pixels, km2 = np.zeros(256, np.int64), np.zeros(256)
+        areas = Areas(grid, classes)
 
-        def strips() -> Iterator[np.ndarray]:
-            row = 0
-            for labels, image in mapper.label_strips(raster, nodata, overlap, args.batch):
-                small_image.add(image), small_map.add(labels)
-                pixels[:] += np.bincount(labels.ravel(), minlength=256)
-                if grid.crs:
-                    ground = pixel_areas(grid.window(Window(row, 0, *labels.shape)))
-                    km2[:] += np.bincount(labels.ravel(), ground.ravel() / 1e6, minlength=256)
-                row += len(labels)
-                yield table.decode(labels)[None]
+        def layers(what: str, names: list[str], dtype: str) -> Callable[[np.ndarray], None]:
+            return files.enter_context(maps.fractions(beside(target, what), grid, names, raster.geo_tags, dtype))
 
-        geotiff.write_blocks(
-            target,
-            strips(),
-            grid,
-            count=1,
-            dtype=table.dtype,
-            nodata=table.nodata,
-            colormap=table.colormap,
-            descriptions=["land cover"],
-            geo_tags=raster.geo_tags,
-        )
-    preview = picture.beside(
-        picture.rgb(small_image.array(), mapper.names, nodata), picture.colored(small_map.array(), table)
-    )
-    with geotiff.replacing(target.with_suffix(".png")) as temporary:
-        temporary.write_bytes(report.png(preview))
-    classes = slice(len(table.names))
-    return Areas(pixels[classes], int(pixels[IGNORE]), km2[classes] if grid.crs else None)
+        add_map = files.enter_context(maps.classes(target, grid, table, raster.geo_tags))
+        add_shares = layers("probabilities", table.names, args.probabilities) if args.probabilities else None
+        kinds = ["predictive entropy", "mutual information"][: 2 if mapper.passes or mapper.views else 1]
+        add_doubts = layers("uncertainty", kinds, "uint8") if args.uncertainty else None
+        for labels, image, found in mapper.label_strips(raster, nodata, overlap, args.batch):
+            add_map(labels), areas.add(labels), small_image.add(image), small_map.add(labels)
+            if add_shares or add_doubts:
+                found = np.where(labels == IGNORE, np.nan, found)
+                shares, mutual = found[:classes], found[classes:]
+            if add_shares:
+                add_shares(shares)
+            if add_doubts:
+                entropy = uncertainty.entropy(torch.from_numpy(shares), dim=0).numpy()[None]
+                add_doubts(np.concatenate([entropy / mapper.most_entropy, mutual]))
+    image, labels = picture.rgb(small_image.array(), mapper.names, nodata), small_map.array()
+    legend = picture.legend(labels, table, len(labels))
+    write_png(target.with_suffix(".png"), picture.beside(image, picture.colored(labels, table), legend))
+    if args.overlay:
+        write_png(beside(target, "overlay", ".png"), picture.beside(picture.overlay(image, labels, table), legend))
+    return areas
+
+
+def beside(target: Path, what: str, suffix: str = ".tif") -> Path:
+    """img_landcover_overlay.png beside img_landcover.tif."""
+    return target.with_name(f"{target.stem}_{what}{suffix}")
+
+
+def write_png(path: Path, drawn: np.ndarray) -> None:
+    with geotiff.replacing(path) as temporary:
+        temporary.write_bytes(report.png(drawn))
 
 
 def compare(mapper: Mapper, target: Path, truth: Path) -> metrics.ConfusionMatrix:
@@ -169,15 +206,19 @@ def compare(mapper: Mapper, target: Path, truth: Path) -> metrics.ConfusionMatri
     return confusion
 
 
-def print_areas(table: ClassTable, found: Areas) -> None:
-    """class, code, share, km2: the table under each map."""
-    unit = "pixels" if found.km2 is None else "km2"
+def print_areas(table: ClassTable, found: Areas, adjust: areas_csv.Adjust | None = None) -> None:
+    """class, code, share, area: the table under each map; behind it the area that is left without known errors."""
+    unit, adjust = "pixels" if found.km2 is None else "km2", adjust if found.pixels.any() else None
     width = max(map(len, [*table.names, "no data"]))
-    print(f"  {'class':{width}}  {'code':>5}  {'share':>7}  {unit:>12}")
+    print(f"  {'class':{width}}  {'code':>5}  {'share':>7}  {unit:>12}" + ("      adjusted, 95 %" if adjust else ""))
+    measured = found.pixels.astype(float) if found.km2 is None else found.km2
+    adjusted, half = adjust(measured) if adjust else (None, None)
+    decimals = 0 if found.km2 is None else 4
     for k, name in enumerate(table.names):
-        area = f"{found.pixels[k]:12,}" if found.km2 is None else f"{found.km2[k]:12.4f}"
         share = f"{found.shares[k]:.2%}" if found.pixels.any() else "-"
-        print(f"  {name:{width}}  {table.codes[k]:5}  {share:>7}  {area}")
+        line = f"  {name:{width}}  {table.codes[k]:5}  {share:>7}  {measured[k]:12,.{decimals}f}"
+        known = adjust and not np.isnan(half[k])
+        print(line + (f"  {adjusted[k]:12,.{decimals}f} +- {half[k]:,.{decimals}f}" if known else ""))
     if found.no_data:
         print(f"  {'no data':{width}}  {table.nodata:5}  {'':7}  {found.no_data:12,} pixels")
 
@@ -201,10 +242,22 @@ def print_metrics(table: ClassTable, confusion: metrics.ConfusionMatrix) -> None
     )
 
 
+def adjustment(mapper: Mapper) -> areas_csv.Adjust | None:
+    """How areas are freed from the errors that the validation found; None for a checkpoint without its matrix."""
+    if mapper.confusion is None:
+        return None
+    confusion = metrics.ConfusionMatrix(len(mapper.table.names), mapper.confusion)
+
+    def adjust(mapped: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return tuple(part.numpy() for part in area_estimation.stratified(confusion, torch.from_numpy(mapped)))
+
+    return adjust
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Map every image that the options name."""
     args = parse(arguments)
-    mapper = Mapper(args.checkpoint or newest_checkpoint(), args.device, args.precision)
+    mapper = Mapper(args.checkpoint or newest_checkpoint(), args.device, args.precision, args.mc_dropout or 0, args.tta)
     if (args.overlap or 0) >= mapper.size:
         raise InputError(f"--overlap {args.overlap}: must be less than the window's {mapper.size} pixels")
     images = scenes.find(args.images, "images")
@@ -217,24 +270,25 @@ def main(arguments: list[str] | None = None) -> None:
         args.output.mkdir(parents=True, exist_ok=True)
 
     print(f"checkpoint {mapper.path}, {len(mapper.table.names)} classes, on {mapper.device}")
+    adjust = adjustment(mapper)
     rows, total = [], metrics.ConfusionMatrix(len(mapper.table.names))
     for image, target in targets.items():
         found = map_image(mapper, image, target, args)
         progress("")
         print(f"{target}")
-        print_areas(mapper.table, found)
+        print_areas(mapper.table, found, adjust)
         rows.append((image, found))
         if image in truths:
             confusion = compare(mapper, target, truths[image])
             print_metrics(mapper.table, confusion)
             total += confusion
-    if len(images) > 1:
-        path = (args.output or images[0].parent) / "areas.csv"
-        write_areas(path, mapper.table, rows)
-        if truths:
-            print(f"all {len(images)} images")
-            print_metrics(mapper.table, total)
-        print(f"{path}: {len(rows)} rows")
+    several = len(images) > 1
+    path = (args.output or images[0].parent) / "areas.csv" if several else beside(targets[images[0]], "areas", ".csv")
+    areas_csv.write(path, mapper.table, rows, adjust)
+    if several and truths:
+        print(f"all {len(images)} images")
+        print_metrics(mapper.table, total)
+    print(path)
 
 
 if __name__ == "__main__":

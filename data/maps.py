@@ -35,28 +35,36 @@ STEPS, NO_BYTE = 254, 255  # a byte is round(STEPS * fraction), or NO_BYTE where
 def classes(
     path: str | os.PathLike, grid: Grid, table: ClassTable, geo_tags: dict | None = None
 ) -> Iterator[Callable[[np.ndarray], None]]:
-    """A function that takes strips (any h, width) of labels from the top; they are written as the table's codes.
+    """A function that takes strips (any h, width) of labels from the top; they are written as the table's codes."""
+    names, colors = dict(zip(table.codes, table.names)), table.colormap
+    with coded(path, grid, table.dtype, table.nodata, names, colors, "land cover", geo_tags) as add:
+        yield lambda labels: add(table.decode(labels))
 
-    The sidecar with the category names is written after the map, or removed if the table has no use for it.
+
+@contextlib.contextmanager
+def coded(
+    path: str | os.PathLike,
+    grid: Grid,
+    dtype: np.dtype,
+    nodata: int,
+    names: dict[int, str],
+    colors: dict[int, tuple[int, int, int]] | None,
+    title: str,
+    geo_tags: dict | None = None,
+) -> Iterator[Callable[[np.ndarray], None]]:
+    """A function that takes strips (any h, width) of codes whose names and colours are given.
+
+    The sidecar with the category names is written after the map, or removed where the codes are no bytes.
     """
-    with cog.writer(
-        path,
-        grid,
-        count=1,
-        dtype=table.dtype,
-        nodata=table.nodata,
-        colormap=table.colormap,
-        descriptions=["land cover"],
-        geo_tags=geo_tags,
-        items={f"class_{code}": name for code, name in zip(table.codes, table.names)},
-    ) as add:
-        yield lambda labels: add(table.decode(labels)[None])
+    items = {f"class_{code}": name for code, name in names.items()}
+    with cog.writer(path, grid, 1, dtype, nodata, colors, [title], geo_tags, items) as add:
+        yield lambda codes: add(codes[None])
     sidecar = Path(f"{os.fspath(path)}.aux.xml")
-    if table.colormap is None:
+    if np.dtype(dtype) != np.uint8:
         sidecar.unlink(missing_ok=True)  # that of an earlier map
         return
     with geotiff.replacing(sidecar) as temporary:
-        temporary.write_text(category_names(table), encoding="utf-8")
+        temporary.write_text(category_names(names | {nodata: "no data"}), encoding="utf-8")
 
 
 @contextlib.contextmanager
@@ -96,9 +104,8 @@ def to_bytes(values: np.ndarray) -> np.ndarray:
     return np.where(known, np.rint(np.clip(np.where(known, values, 0), 0, 1) * STEPS), NO_BYTE).astype(np.uint8)
 
 
-def category_names(table: ClassTable) -> str:
+def category_names(names: dict[int, str]) -> str:
     """GDAL's auxiliary file (PAM) with a name for each code from 0 to the largest; codes of no class have none."""
-    names = dict(zip(table.codes, table.names)) | {table.nodata: "no data"}
     categories = "".join(f"<Category>{escape(names.get(code, ''))}</Category>\n" for code in range(max(names) + 1))
     return (
         f'<PAMDataset><PAMRasterBand band="1"><CategoryNames>\n{categories}</CategoryNames>'

@@ -159,8 +159,10 @@ def find(paths: list[str | Path], what: str) -> list[Path]:
     for path in map(Path, paths):
         if path.is_dir():
             inside = [p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")]
-            maps = {p.stem + MAP for p in inside}
-            found += sorted(p for p in inside if p.stem not in maps and p.is_file())
+            stems = {p.stem for p in inside}  # beside a.tif, a_landcover.tif and a_landcover_overlay.png are of ours
+            found += sorted(
+                p for p in inside if p.is_file() and not (MAP in p.stem and p.stem.rpartition(MAP)[0] in stems)
+            )
         elif path.exists():
             found.append(path)
         else:

@@ -61,6 +61,15 @@ def average(opinions: Iterable[Tensor]) -> Opinion:
     return Opinion(mean, whole, (whole - uncertain / count).clamp(min=0))  # rounding can make it -1e-8
 
 
+def has_dropout(model: nn.Module) -> bool:
+    """Whether any layer drops something in training."""
+    return bool(_dropping(model))
+
+
+def _dropping(model: nn.Module) -> list[nn.Module]:
+    return [module for module in model.modules() if isinstance(module, DROPOUTS) and module.p > 0]
+
+
 @contextmanager
 def mc_dropout(model: nn.Module) -> Iterator[nn.Module]:
     """The network in evaluation mode but for its dropout, which stays on; its modes come back afterwards.
@@ -68,7 +77,7 @@ def mc_dropout(model: nn.Module) -> Iterator[nn.Module]:
     Batch normalisation must not: it would normalise by the window instead of by what it learned.
     Raises ValueError if no layer drops anything.
     """
-    layers = [m for m in model.modules() if isinstance(m, DROPOUTS) and m.p > 0]
+    layers = _dropping(model)
     if not layers:
         raise ValueError("the network has no dropout, so that all passes would be the same")
     modes = {module: module.training for module in model.modules()}
