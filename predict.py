@@ -27,14 +27,16 @@ import numpy as np
 import torch
 
 import reproject
-from data import InputError, areas_csv, bands, geotiff, maps, picture, scenes, tiling
+from data import InputError, areas_csv, bands, change, geotiff, maps, picture, scenes, tiling
 from data.areas import Areas
 from data.classes import IGNORE, ClassTable
 from data.console import Parser, one_line_errors, progress, within
 from data.grid import Grid, Window
 from data.scaling import Scaling, network_input, sample_pixels, spread_windows, valid_pixels
-from unet import area_estimation, checkpoint, metrics, report, uncertainty
+from unet import area_estimation, checkpoint, evaluation, metrics, report, uncertainty
 from unet.device import DeviceError, autocast, pick_device, pick_precision
+
+SAMPLES = 6  # images with truth that the report shows
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -144,8 +146,11 @@ class Mapper:
             row += strip.shape[1]
 
 
-def map_image(mapper: Mapper, path: Path, target: Path, args: argparse.Namespace) -> Areas:
-    """Write the map of one image to `target`, what else is wanted beside it; returns what is in it."""
+def map_image(
+    mapper: Mapper, path: Path, target: Path, args: argparse.Namespace
+) -> tuple[Areas, tuple[np.ndarray, np.ndarray]]:
+    """Write the map of one image to `target`, what else is wanted beside it; returns its areas and (image, labels)
+    as small pictures."""
     table, classes = mapper.table, len(mapper.table.names)
     overlap = mapper.size // 4 if args.overlap is None else args.overlap
     with geotiff.Raster(path) as raster, ExitStack() as files:
@@ -176,7 +181,7 @@ def map_image(mapper: Mapper, path: Path, target: Path, args: argparse.Namespace
     write_png(target.with_suffix(".png"), picture.beside(image, picture.colored(labels, table), legend))
     if args.overlay:
         write_png(beside(target, "overlay", ".png"), picture.beside(picture.overlay(image, labels, table), legend))
-    return areas
+    return areas, (picture.small(image), picture.small(labels))
 
 
 def beside(target: Path, what: str, suffix: str = ".tif") -> Path:
@@ -189,57 +194,55 @@ def write_png(path: Path, drawn: np.ndarray) -> None:
         temporary.write_bytes(report.png(drawn))
 
 
-def compare(mapper: Mapper, target: Path, truth: Path) -> metrics.ConfusionMatrix:
-    """The confusion matrix of a map against a mask, over the pixels that have both."""
-    confusion = metrics.ConfusionMatrix(len(mapper.table.names))
+def align(mask: scenes.Mask, grid: Grid) -> Iterator[np.ndarray]:
+    """A mask's labels on another grid, strip by strip."""
+    return reproject.strips(mask.read, mask.grid, grid, "nearest", IGNORE, np.uint8)
 
-    def align(mask: scenes.Mask, grid: Grid) -> Iterator[np.ndarray]:
-        return reproject.strips(mask.read, mask.grid, grid, "nearest", IGNORE, np.uint8)
 
-    with scenes.Mask(truth, mapper.table) as mask, scenes.Mask(target, mapper.table) as mapped:
+def pairs(table: ClassTable, map_path: Path, other: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Labels (h, W) of a map and of another raster on the map's grid, strip by strip from the top."""
+    with scenes.Mask(map_path, table) as mapped, scenes.Mask(other, table) as mask:
         row = 0
         for labels in scenes.labels_on(mask, mapped.grid, align):
-            predicted = mapped.read(Window(row, 0, *labels.shape))
-            both = (labels != IGNORE) & (predicted != IGNORE)
-            confusion.update(torch.from_numpy(predicted[both]), torch.from_numpy(labels[both]))
+            yield mapped.read(Window(row, 0, *labels.shape)), labels
             row += len(labels)
-    return confusion
 
 
-def print_areas(table: ClassTable, found: Areas, adjust: areas_csv.Adjust | None = None) -> None:
-    """class, code, share, area: the table under each map; behind it the area that is left without known errors."""
-    unit, adjust = "pixels" if found.km2 is None else "km2", adjust if found.pixels.any() else None
-    width = max(map(len, [*table.names, "no data"]))
-    print(f"  {'class':{width}}  {'code':>5}  {'share':>7}  {unit:>12}" + ("      adjusted, 95 %" if adjust else ""))
-    measured = found.pixels.astype(float) if found.km2 is None else found.km2
-    adjusted, half = adjust(measured) if adjust else (None, None)
-    decimals = 0 if found.km2 is None else 4
-    for k, name in enumerate(table.names):
-        share = f"{found.shares[k]:.2%}" if found.pixels.any() else "-"
-        line = f"  {name:{width}}  {table.codes[k]:5}  {share:>7}  {measured[k]:12,.{decimals}f}"
-        known = adjust and not np.isnan(half[k])
-        print(line + (f"  {adjusted[k]:12,.{decimals}f} +- {half[k]:,.{decimals}f}" if known else ""))
-    if found.no_data:
-        print(f"  {'no data':{width}}  {table.nodata:5}  {'':7}  {found.no_data:12,} pixels")
+def confusion_of(table: ClassTable, target: Path, truth: Path) -> tuple[metrics.ConfusionMatrix, np.ndarray]:
+    """The confusion matrix of a map against a mask, over the pixels that have both; and the mask as a small picture."""
+    confusion = metrics.ConfusionMatrix(len(table.names))
+    with geotiff.Raster(target) as raster:
+        thinned = picture.Thinned(raster.grid.height, raster.grid.width)
+    for predicted, labels in pairs(table, target, truth):
+        thinned.add(labels)
+        both = (labels != IGNORE) & (predicted != IGNORE)
+        confusion.update(torch.from_numpy(predicted[both]), torch.from_numpy(labels[both]))
+    return confusion, picture.small(thinned.array())
 
 
-def figure(value: float) -> str:
-    """Three decimals, or a dash for 0/0: the class neither occurs nor was predicted."""
-    return "     -" if math.isnan(value) else f"{value:6.3f}"
+def write_changes(table: ClassTable, before: Path, after: Path, path: Path) -> None:
+    """From one map to a later one of the same place: the matrix as a CSV file and on the terminal, the change map."""
+    with geotiff.Raster(before) as raster:
+        grid, geo_tags = raster.grid, raster.geo_tags
+    changes = change.Changes(grid, len(table.names))
+    with change.change_map(path, grid, table, geo_tags) as add:
+        for old, new in pairs(table, before, after):
+            changes.add(old, new), add(old, new)
+        if not changes.matrix.any():
+            raise InputError(f"{after}: no pixel in common with {before}; compare two dates of one place")
+    change.write_csv(path.with_suffix(".csv"), table, changes)
+    print(f"{path}\n{change.text(table, changes)}")
 
 
-def print_metrics(table: ClassTable, confusion: metrics.ConfusionMatrix) -> None:
-    """Figures of a map against its truth."""
-    width = max(map(len, table.names))
-    columns = [c.tolist() for c in (confusion.iou(), confusion.dice(), confusion.precision(), confusion.recall())]
-    print(f"  {'against the truth':{max(width, 17)}}  {'IoU':>6}  {'Dice':>6}  {'prec.':>6}  {'recall':>6}")
-    for k, name in enumerate(table.names):
-        print(f"  {name:{max(width, 17)}}  " + "  ".join(figure(column[k]) for column in columns))
-    print(
-        f"  macro Dice {confusion.macro_dice():.4f}  weighted Dice {confusion.weighted_dice():.4f}  "
-        f"mean IoU {confusion.mean_iou():.4f}  accuracy {confusion.accuracy():.4f}  "
-        f"pixels {confusion.matrix.sum().item():,}"
-    )
+def write_report(path: Path, mapper: Mapper, matrices: list, samples: list[dict], settings: dict) -> None:
+    """report.html of maps with known truth."""
+    table = mapper.table
+    towns = areas_csv.built_up(table.names)
+    groups = {"built-up": towns} if towns else {name: [k] for k, name in enumerate(table.names)}
+    classes = [(name, "#%02X%02X%02X" % color) for name, color in zip(table.names, table.colors)]
+    page = evaluation.page(f"Maps by {mapper.path}", classes, matrices, groups, samples, settings)
+    with geotiff.replacing(path) as temporary:
+        temporary.write_text(report.html(page), encoding="utf-8")
 
 
 def adjustment(mapper: Mapper) -> areas_csv.Adjust | None:
@@ -266,29 +269,40 @@ def main(arguments: list[str] | None = None) -> None:
     twice = [target for target, count in Counter(targets.values()).items() if count > 1]
     if twice:
         raise InputError(f"{twice[0]}: would be the map of several images of one name; map them in separate calls")
+    if args.compare and len(images) != 2:
+        raise InputError(f"--compare: {len(images)} images; give two, the earlier one first")
     if args.output:
         args.output.mkdir(parents=True, exist_ok=True)
 
     print(f"checkpoint {mapper.path}, {len(mapper.table.names)} classes, on {mapper.device}")
     adjust = adjustment(mapper)
-    rows, total = [], metrics.ConfusionMatrix(len(mapper.table.names))
+    rows, matrices, samples = [], [], []
     for image, target in targets.items():
-        found = map_image(mapper, image, target, args)
+        found, (small_image, small_map) = map_image(mapper, image, target, args)
         progress("")
-        print(f"{target}")
-        print_areas(mapper.table, found, adjust)
+        print(f"{target}\n{areas_csv.text(mapper.table, found, adjust)}")
         rows.append((image, found))
         if image in truths:
-            confusion = compare(mapper, target, truths[image])
-            print_metrics(mapper.table, confusion)
-            total += confusion
+            confusion, small_truth = confusion_of(mapper.table, target, truths[image])
+            print(evaluation.text(mapper.table.names, confusion))
+            matrices.append(confusion)
+            if len(samples) < SAMPLES:
+                samples.append({"title": str(image), "rgb": small_image, "truth": small_truth, "prediction": small_map})
     several = len(images) > 1
-    path = (args.output or images[0].parent) / "areas.csv" if several else beside(targets[images[0]], "areas", ".csv")
+    folder, first = args.output or images[0].parent, targets[images[0]]
+    path = folder / "areas.csv" if several else beside(first, "areas", ".csv")
     areas_csv.write(path, mapper.table, rows, adjust)
-    if several and truths:
-        print(f"all {len(images)} images")
-        print_metrics(mapper.table, total)
     print(path)
+    if matrices:
+        if several:
+            print(f"all {len(matrices)} images\n{evaluation.text(mapper.table.names, sum(matrices[1:], matrices[0]))}")
+        path = folder / "report.html" if several else beside(first, "report", ".html")
+        write_report(path, mapper, matrices, samples, vars(args))
+        print(path)
+    if args.compare:
+        before, after = sorted(images, key=lambda image: areas_csv.date_in(image.name))
+        path = targets[before].with_name(f"{targets[before].stem}_to_{after.stem}.tif")
+        write_changes(mapper.table, targets[before], targets[after], path)
 
 
 if __name__ == "__main__":

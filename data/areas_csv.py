@@ -84,6 +84,22 @@ def write(path: Path, table: ClassTable, found: Sequence[tuple[Path, Areas]], ad
         csv.writer(file).writerows([COLUMNS + (ADJUSTED if adjust else []), *lines])
 
 
+def text(table: ClassTable, found: Areas, adjust: Adjust | None = None) -> str:
+    """The same for the terminal: class, code, share, area; behind it the area that is left without known errors."""
+    adjust = adjust if found.pixels.any() else None
+    measured, unit, form = (found.pixels, "pixels", ",.0f") if found.km2 is None else (found.km2, "km2", ",.4f")
+    adjusted, half = adjust(measured.astype(float)) if adjust else (measured, np.full(len(measured), np.nan))
+    width = max(map(len, [*table.names, "no data"]))
+    lines = [f"  {'class':{width}}  {'code':>5}  {'share':>7}  {unit:>12}" + "      adjusted, 95 %" * bool(adjust)]
+    for k, name in enumerate(table.names):
+        share = f"{found.shares[k]:.2%}" if found.pixels.any() else "-"
+        line = f"  {name:{width}}  {table.codes[k]:5}  {share:>7}  {measured[k]:12{form}}"
+        lines.append(line if np.isnan(half[k]) else f"{line}  {adjusted[k]:12{form}} +- {half[k]:{form}}")
+    if found.no_data:
+        lines.append(f"  {'no data':{width}}  {table.nodata:5}  {'':7}  {found.no_data:12,} pixels")
+    return "\n".join(lines)
+
+
 def _number(value: float) -> str:
     """Six decimals, which of km2 are square metres; nothing for what is not known."""
     return "" if np.isnan(value) else f"{value:.6f}"

@@ -77,6 +77,17 @@ def write_csv(path: Path, table: ClassTable, changes: Changes) -> None:
         csv.writer(file).writerows(lines)
 
 
+def text(table: ClassTable, changes: Changes) -> str:
+    """The same for the terminal; columns are headed by the codes, which the rows explain."""
+    head, *lines = rows(table, changes)
+    head[1:-2] = map(str, table.codes)
+    for code, line in zip(table.codes, lines):
+        line[0] = f"{line[0]} ({code})"
+    width, form = max(len(line[0]) for line in [head, *lines]), ".4f" if changes.unit == "km2" else ".0f"
+    cells = [[f"{x:{form}}" if isinstance(x, float) else x for x in line] for line in [head, *lines]]
+    return "\n".join(f"  {line[0]:{width}}" + "".join(f"  {cell:>12}" for cell in line[1:]) for line in cells)
+
+
 @contextlib.contextmanager
 def change_map(
     path: str | os.PathLike, grid: Grid, table: ClassTable, geo_tags: dict | None = None

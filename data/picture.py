@@ -81,6 +81,12 @@ def beside(*pictures: np.ndarray) -> np.ndarray:
     return np.concatenate([part for picture in padded for part in (picture, gap)][:-1], axis=1)
 
 
+def small(drawn: np.ndarray, side: int = 400) -> np.ndarray:
+    """Every n-th row and column of a picture or labels (H, W, ...), so that neither side exceeds `side`."""
+    step = -(-max(drawn.shape[:2]) // side)
+    return drawn[::step, ::step].copy()
+
+
 class Thinned:
     """Every n-th pixel of a raster that passes by in strips, so that neither side exceeds SIDE."""
 
