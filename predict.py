@@ -86,6 +86,7 @@ class Mapper:
         self.nodata = loaded.get("nodata")
         self.confusion = loaded.get("metrics", {}).get("confusion")
         self.passes, self.views = passes, views
+        torch.manual_seed(0)  # dropout is random, but the same command gives the same map
         if passes and not uncertainty.has_dropout(self.model):
             raise InputError(f"{path}: --mc-dropout needs a network with dropout; train one with --dropout 0.2")
 
