@@ -6,7 +6,9 @@
     share              of the pixels that were mapped
     share_of_built_up  residential and non-residential as parts of their sum; empty for other classes
     adjusted_*         what is left of km2 and share when the classifier's errors are taken out, and the half width
-                       of its 95 % confidence interval: unet/area_estimation.py has how, and what it cannot know
+                       of its 95 % confidence interval: unet/area_estimation.py has how, and what it cannot know.
+                       Errors are taken to be as frequent as in the validation set: true for many images of its
+                       kind together rather than for a single one, least of all for one that is mostly forest
 
 Several images of one table end with rows of the image "all", if all of them have a CRS or none has. Read beside it:
 tests/test_areas_csv.py.

@@ -78,13 +78,17 @@ def write_csv(path: Path, table: ClassTable, changes: Changes) -> None:
 
 
 def text(table: ClassTable, changes: Changes) -> str:
-    """The same for the terminal; columns are headed by the codes, which the rows explain."""
+    """The same for the terminal, without classes that neither map has; columns are headed by the codes."""
+    there = np.flatnonzero(changes.matrix.any(0) | changes.matrix.any(1)).tolist()
     head, *lines = rows(table, changes)
-    head[1:-2] = map(str, table.codes)
-    for code, line in zip(table.codes, lines):
-        line[0] = f"{line[0]} ({code})"
-    width, form = max(len(line[0]) for line in [head, *lines]), ".4f" if changes.unit == "km2" else ".0f"
-    cells = [[f"{x:{form}}" if isinstance(x, float) else x for x in line] for line in [head, *lines]]
+    head = [head[0], *table.codes, *head[-2:]]
+    lines = [[f"{line[0]} ({code})", *line[1:]] for code, line in zip(table.codes, lines)] + lines[len(table.codes) :]
+    rest = range(len(table.codes), len(lines))
+    shown = [
+        [line[0], *(line[1 + k] for k in there), *line[-2:]] for line in (head, *(lines[n] for n in (*there, *rest)))
+    ]
+    width, form = max(len(line[0]) for line in shown), ".4f" if changes.unit == "km2" else ".0f"
+    cells = [[f"{x:{form}}" if isinstance(x, float) else x for x in line] for line in shown]
     return "\n".join(f"  {line[0]:{width}}" + "".join(f"  {cell:>12}" for cell in line[1:]) for line in cells)
 
 

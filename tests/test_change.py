@@ -61,6 +61,19 @@ def test_the_table_has_the_matrix_with_its_sums(tmp_path):
     ]
 
 
+def test_the_terminal_shows_the_classes_that_either_map_has():
+    found = Changes(Grid(None, IDENTITY, 1, 3), 3)
+    found.add(np.array([[0, 0, 2]], np.uint8), np.array([[0, 2, 2]], np.uint8))
+    assert [line.split() for line in change.text(ESM, found).splitlines()] == [
+        ["before", "\\", "after,", "pixels", "1", "255", "total", "before", "loss"],
+        ["other", "(1)", "1", "1", "2", "1"],
+        ["residential", "(255)", "0", "1", "1", "0"],
+        ["total", "after", "1", "2", "3"],
+        ["gain", "0", "1", "1"],
+        ["gain", "-", "loss", "-1", "1"],
+    ]
+
+
 def test_the_map_names_each_change_and_colours_what_has_become(tmp_path):
     rasterio = pytest.importorskip("rasterio")
     with change.change_map(tmp_path / "c.tif", EQUAL_AREA, ESM) as add:

@@ -55,6 +55,13 @@ def test_the_page_has_the_sum_of_the_matrices_and_the_shares_of_each():
     assert f"{row['low'] * 100:.2f} to {row['high'] * 100:.2f}" in text and "Shares of the classes" in text
 
 
+def test_a_class_that_is_nowhere_has_no_plot_and_a_constant_one_no_rank():
+    image = matrix([[5, 0, 0], [0, 4, 0], [0, 0, 0]])
+    page = evaluation.page("maps", CLASSES, [image, image], {"house": [1], "road": [2]})
+    assert [group["name"] for group in page["shares"]] == ["house"]
+    assert page["shares"][0]["text"].startswith("Spearman not defined, mean absolute error 0.00 ")
+
+
 def test_several_groups_are_several_plots():
     page = evaluation.page("maps", CLASSES, [ONE, ONE], {"field": [0], "house": [1]})
     text = report.html(page)

@@ -76,6 +76,8 @@ def page(
         found["shares"] = []
         for name, labels in groups.items():
             pairs = [shares(image, labels) for image in images]
+            if not any(truth or prediction for truth, prediction in pairs):
+                continue  # neither anywhere true nor anywhere predicted
             found["shares"].append({"name": name, "pairs": pairs, "text": in_words(share_statistics(pairs))})
     return {**found, "samples": list(samples), "settings": dict(settings or {})}
 
@@ -83,10 +85,8 @@ def page(
 def in_words(statistics: Mapping[str, float]) -> str:
     """One line on the shares of a class in many images."""
     error, low, high = (100 * statistics[key] for key in ("error", "low", "high"))
-    return (
-        f"Spearman {statistics['spearman']:.3f}, mean absolute error {error:.2f} percentage points "
-        f"(95 % interval {low:.2f} to {high:.2f})"
-    )
+    rank = "not defined" if math.isnan(statistics["spearman"]) else f"{statistics['spearman']:.3f}"
+    return f"Spearman {rank}, mean absolute error {error:.2f} percentage points (95 % interval {low:.2f} to {high:.2f})"
 
 
 def text(names: Sequence[str], confusion: ConfusionMatrix) -> str:
