@@ -59,7 +59,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "several opinions, their mutual information")  # fmt: skip
     add("--mc-dropout", type=within(int, 2), metavar="N", help="ask N times with dropout on, and average the opinions")
     add("--tta", action="store_true", help="ask for the eight flips and quarter turns, and average the opinions")
-    add("--compare", action="store_true", help="of two images of one place: what became what, in the order given")
+    add("--compare", action="store_true", help="of two images of one place: what became what, in "
+        "the order of the dates in their names, else as given")  # fmt: skip
     return parser.parse_args(arguments)
 
 
@@ -301,7 +302,8 @@ def main(arguments: list[str] | None = None) -> None:
         write_report(path, mapper, matrices, samples, vars(args))
         print(path)
     if args.compare:
-        before, after = sorted(images, key=lambda image: areas_csv.date_in(image.name))
+        dates = [areas_csv.date_in(image.name) for image in images]
+        before, after = images if not all(dates) or dates[0] <= dates[1] else images[::-1]
         path = targets[before].with_name(f"{targets[before].stem}_to_{after.stem}.tif")
         write_changes(mapper.table, targets[before], targets[after], path)
 

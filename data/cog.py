@@ -82,6 +82,8 @@ def writer(
         ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as threads,
         contextlib.ExitStack() as files,
     ):
+        # Differences of neighbours are small numbers in a quantity, and no help where codes are only names.
+        predictor = 1 if overviews == "mode" else 3 if dtype.kind == "f" else 2
         levels: list[_Level] = []
         height, width = grid.height, grid.width
         side = TILE if count * dtype.itemsize <= FEW_BYTES else TILE // 2
@@ -89,7 +91,7 @@ def writer(
         while not levels or max(levels[-1].height, levels[-1].width) > TILE and min(grid.height, grid.width) > 1:
             # Unnamed, and so gone with the process whatever ends it.
             file = files.enter_context(tempfile.TemporaryFile(dir=temporary.parent))
-            levels.append(_Level(file, height, width, count, dtype, side, threads, palette is None))
+            levels.append(_Level(file, height, width, count, dtype, side, threads, predictor))
             height, width = -(-height // 2), -(-width // 2)
         for level, smaller in zip(levels, levels[1:]):
             level.pass_on = lambda rows, smaller=smaller: smaller.add(rows)
@@ -127,12 +129,10 @@ class _Level:
         dtype: np.dtype,
         side: int,
         threads: Executor,
-        predict: bool,
+        predictor: int,
     ) -> None:
         self.file, self.height, self.width, self.count, self.dtype, self.side = file, height, width, count, dtype, side
-        self.threads = threads
-        # Differences of neighbours are small numbers in a quantity, and no help where codes are only names.
-        self.predictor = 1 if not predict else 3 if dtype.kind == "f" else 2
+        self.threads, self.predictor = threads, predictor
         self.rows, self.filled, self.done = np.zeros((side, width, count), dtype), 0, 0
         self.offsets, self.sizes = [], []  # of the tiles in `file`
         self.reduce = self.pass_on = None  # the smallest level has no smaller one
