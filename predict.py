@@ -3,6 +3,8 @@
     python predict.py img.tif                        with the best checkpoint of the newest run
     python predict.py a.tif b.tif --output maps/     several, with a row for each image and class in areas.csv
     python predict.py img.tif --truth mask.tif       and say how right the map is
+    python predict.py --export model.pt2             the network as a file that runs without this program
+    python predict.py april_7.tif august_7.tif       a network trained with --stack-dates takes its dates together
 
 Leaves beside each image, or in the folder named by --output,
 
@@ -27,13 +29,14 @@ import numpy as np
 import torch
 
 import reproject
-from data import InputError, areas_csv, bands, change, geotiff, maps, picture, scenes, tiling
+from data import InputError, areas_csv, change, geotiff, maps, picture, scenes, stack, tiling
 from data.areas import Areas
 from data.classes import IGNORE, ClassTable
-from data.console import Parser, one_line_errors, progress, within
+from data.console import Parser, one_line_errors, progress, say_error, within
 from data.grid import Grid, Window
+from data.inputs import Input, Wanted, recipe
 from data.scaling import Scaling, network_input, sample_pixels, spread_windows, valid_pixels
-from unet import area_estimation, checkpoint, evaluation, metrics, report, uncertainty
+from unet import area_estimation, checkpoint, evaluation, export, metrics, report, uncertainty
 from unet.device import DeviceError, autocast, pick_device, pick_precision
 
 SAMPLES = 6  # images with truth that the report shows
@@ -43,13 +46,17 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The options."""
     parser = Parser(description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     add = parser.add_argument
-    add("images", nargs="+", type=Path, help="GeoTIFFs (or PNG, JPEG) to map, or folders of them")
+    add("images", nargs="*", type=Path, help="GeoTIFFs (or PNG, JPEG) to map, or folders of them")
     add("--checkpoint", type=Path, help="none: best.pt of the newest run in runs/")
     add("--output", type=Path, metavar="FOLDER", help="where maps go; none: beside each image")
     add("--truth", nargs="+", type=Path, metavar="MASK", help="masks to compare with, matched to the images by name")
     add("--overlap", type=within(int, 0), help="pixels that neighbouring windows share; none: a quarter of the window")
     add("--batch", type=within(int, 1, 2**24), default=4, help="windows at a time")
+    add("--bands", nargs="+", metavar="BAND", help="names of the images' bands, or the number of each that is wanted")
+    add("--offset", type=within(float), default=0, help="added to the images' numbers before all else: -1000 makes "
+        "Sentinel-2 numbers since baseline 04.00 (2022) what they were before; SAFE folders know theirs")  # fmt: skip
     add("--nodata", type=float, help="value of pixels without data; none: as in training, else the files' own")
+    add("--export", type=Path, metavar="FILE.pt2", help="write the network as a file that runs without this program")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     add("--precision", choices=("auto", "float32", "bfloat16", "float16"), default="auto", help="auto: mixed on a GPU")
     add = parser.add_argument_group("output").add_argument
@@ -61,7 +68,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--tta", action="store_true", help="ask for the eight flips and quarter turns, and average the opinions")
     add("--compare", action="store_true", help="of two images of one place: what became what, in "
         "the order of the dates in their names, else as given")  # fmt: skip
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    if not args.images and not args.export:
+        parser.error("the following arguments are required: images")
+    return args
 
 
 def newest_checkpoint() -> Path:
@@ -84,7 +94,7 @@ class Mapper:
         self.table = ClassTable.from_records(loaded.get("class_table", "class table"), loaded["classes"], path)
         self.names, self.indices = loaded["bands"], loaded["indices"]
         self.scaling, self.size = Scaling.from_state(loaded["scaling"]), loaded["size"]
-        self.nodata = loaded.get("nodata")
+        self.wanted = Wanted.of(loaded)
         self.confusion = loaded.get("metrics", {}).get("confusion")
         self.passes, self.views = passes, views
         torch.manual_seed(0)  # dropout is random, but the same command gives the same map
@@ -118,14 +128,10 @@ class Mapper:
         return math.log(max(2, len(self.table.names)))
 
     def label_strips(
-        self, raster: geotiff.Raster, nodata: float | None, overlap: int, batch: int
+        self, raster: Input, nodata: float | None, overlap: int, batch: int
     ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """(labels (h, W) uint8, the image's bands (C, h, W), `probabilities` (K, h, W)) of a raster, from the top."""
-        order = bands.order(self.names, bands.names(raster.descriptions), raster.path)
-
-        def read(window: Window) -> np.ndarray:
-            return raster.read(window, order)
-
+        read = raster.read
         places = [(read, window) for window in spread_windows(raster.grid.height, raster.grid.width)]
         scaling = self.scaling.for_image(lambda: sample_pixels(places, self.names, self.indices, nodata))
         windows = tiling.windows(raster.grid.height, raster.grid.width, self.size, overlap)
@@ -149,15 +155,18 @@ class Mapper:
 
 
 def map_image(
-    mapper: Mapper, path: Path, target: Path, args: argparse.Namespace
+    mapper: Mapper, dates: tuple[Path, ...], target: Path, args: argparse.Namespace
 ) -> tuple[Areas, tuple[np.ndarray, np.ndarray]]:
-    """Write the map of one image to `target`, what else is wanted beside it; returns its areas and (image, labels)
-    as small pictures."""
+    """Write the map of one image, or of a place's dates, to `target`, and what else is wanted beside it.
+
+    Returns what is in the map, and (image, labels) as small pictures.
+    """
     table, classes = mapper.table, len(mapper.table.names)
     overlap = mapper.size // 4 if args.overlap is None else args.overlap
-    with geotiff.Raster(path) as raster, ExitStack() as files:
-        grid, declared = raster.grid, (args.nodata, mapper.nodata, raster.nodata)
-        nodata = next((value for value in declared if value is not None), None)
+    with Input(dates, mapper.wanted, args.bands, args.offset, args.nodata) as raster, ExitStack() as files:
+        grid, nodata = raster.grid, raster.nodata
+        for remark in raster.remarks:
+            print(f"note: {remark}")
         small_image, small_map = (picture.Thinned(grid.height, grid.width) for _ in range(2))
         areas = Areas(grid, classes)
 
@@ -259,13 +268,28 @@ def adjustment(mapper: Mapper) -> areas_csv.Adjust | None:
     return adjust
 
 
+def write_export(path: Path, loaded: Path, table: ClassTable) -> None:
+    """The network of a checkpoint as a .pt2 file."""
+    if path.suffix != ".pt2":
+        raise InputError(f"--export {path}: is a .pt2 file; end its name so")
+    if not path.parent.is_dir():
+        raise InputError(f"--export {path}: there is no folder {path.parent}; make it first")
+    state = checkpoint.load(loaded)
+    print(f"{path}: takes {export.export(state, path, recipe(state, table))}")
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Map every image that the options name."""
     args = parse(arguments)
     mapper = Mapper(args.checkpoint or newest_checkpoint(), args.device, args.precision, args.mc_dropout or 0, args.tta)
+    if args.export:
+        write_export(args.export, mapper.path, mapper.table)
+        if not args.images:
+            return
     if (args.overlap or 0) >= mapper.size:
         raise InputError(f"--overlap {args.overlap}: must be less than the window's {mapper.size} pixels")
-    images = scenes.find(args.images, "images")
+    places = {dates[0]: dates for dates in stack.by_place(scenes.find(args.images, "images"), mapper.wanted.dates)}
+    images = list(places)
     truths = dict(scenes.pair(images, scenes.find(args.truth, "masks"), spare_masks=True)) if args.truth else {}
     targets = {image: (args.output or image.parent) / f"{image.stem}{scenes.MAP}.tif" for image in images}
     twice = [target for target, count in Counter(targets.values()).items() if count > 1]
@@ -278,34 +302,44 @@ def main(arguments: list[str] | None = None) -> None:
 
     print(f"checkpoint {mapper.path}, {len(mapper.table.names)} classes, on {mapper.device}")
     adjust = adjustment(mapper)
-    rows, matrices, samples = [], [], []
+    rows, matrices, samples, failed = [], [], [], []
     for image, target in targets.items():
-        found, (small_image, small_map) = map_image(mapper, image, target, args)
-        progress("")
-        print(f"{target}\n{areas_csv.text(mapper.table, found, adjust)}")
-        rows.append((image, found))
-        if image in truths:
-            confusion, small_truth = confusion_of(mapper.table, target, truths[image])
-            print(evaluation.text(mapper.table.names, confusion))
-            matrices.append(confusion)
-            if len(samples) < SAMPLES:
-                samples.append({"title": str(image), "rgb": small_image, "truth": small_truth, "prediction": small_map})
+        try:
+            found, (small_image, small_map) = map_image(mapper, places[image], target, args)
+            progress("")
+            print(f"{target}\n{areas_csv.text(mapper.table, found, adjust)}")
+            rows.append((image, found))
+            if image in truths:
+                confusion, small_truth = confusion_of(mapper.table, target, truths[image])
+                print(evaluation.text(mapper.table.names, confusion))
+                matrices.append(confusion)
+                if len(samples) < SAMPLES:
+                    small = {"rgb": small_image, "truth": small_truth, "prediction": small_map}
+                    samples.append({"title": str(image), **small})
+        except (InputError, OSError) as error:
+            if len(images) == 1:
+                raise
+            failed.append(image)  # and on with the others
+            say_error("predict.py", error)
     several = len(images) > 1
     folder, first = args.output or images[0].parent, targets[images[0]]
-    path = folder / "areas.csv" if several else beside(first, "areas", ".csv")
-    areas_csv.write(path, mapper.table, rows, adjust)
-    print(path)
+    if rows:
+        path = folder / "areas.csv" if several else beside(first, "areas", ".csv")
+        areas_csv.write(path, mapper.table, rows, adjust)
+        print(path)
     if matrices:
         if several:
             print(f"all {len(matrices)} images\n{evaluation.text(mapper.table.names, sum(matrices[1:], matrices[0]))}")
         path = folder / "report.html" if several else beside(first, "report", ".html")
         write_report(path, mapper, matrices, samples, vars(args))
         print(path)
-    if args.compare:
-        dates = [areas_csv.date_in(image.name) for image in images]
-        before, after = images if not all(dates) or dates[0] <= dates[1] else images[::-1]
+    if args.compare and not failed:
+        days = [areas_csv.date_in(image.name) for image in images]
+        before, after = images if not all(days) or days[0] <= days[1] else images[::-1]
         path = targets[before].with_name(f"{targets[before].stem}_to_{after.stem}.tif")
         write_changes(mapper.table, targets[before], targets[after], path)
+    if failed:
+        raise InputError(f"{len(failed)} of {len(images)} images failed: {', '.join(map(str, failed))}; see above why")
 
 
 if __name__ == "__main__":

@@ -3,12 +3,14 @@
     python train.py                                                      synthetic scenes, to see that all works
     python train.py --images images/ --masks masks/ --classes esm        your own
     python train.py --images images/ --masks masks/ --classes esm --overfit 4      first thing on new data
+    python train.py --resume runs/<date-time>                                      go on where a run stopped
+    torchrun --nproc-per-node 2 train.py ...                                       two GPUs, or two processes
 
 Images and masks are GeoTIFFs (or PNG, JPEG) in whatever CRS they come in; a mask on another grid is
 put on its image's. A run leaves in runs/<date-time>/
 
     best.pt      checkpoint of the best epoch by validation macro Dice: all that predict.py needs
-    last.pt      checkpoint of the last epoch
+    last.pt      checkpoint of the last epoch, or of where Ctrl-C stopped it: what --resume needs
     log.csv      a row for each epoch; train.log has what was printed
     report.html  curves, confusion matrix, table of classes, samples
 
@@ -30,41 +32,41 @@ from torch.utils.data import DataLoader
 
 import reproject
 import unet
-from data import InputError, bands, picture, pipeline, scenes
-from data.augment import Augment
+from data import InputError, console, picture, pipeline, scenes
 from data.classes import IGNORE, ClassTable
-from data.console import Parser, duration, from_here, one_line_errors, progress, python_command, within
-from data.dataset import EpochSampler, Windows, repeat_factors
+from data.console import duration, progress, within
+from data.dataset import Windows
 from data.geotiff import replacing
 from data.grid import Grid
-from data.scaling import METHODS
-from unet import checkpoint, losses, metrics, report
-from unet.device import DeviceError, autocast, check_memory, check_normalisation, pick_device, pick_precision
+from unet import checkpoint, learning, losses, metrics, parallel, report
+from unet.board import Board, BoardError
+from unet.device import (
+    PRECISIONS,
+    DeviceError,
+    check_memory,
+    check_normalisation,
+    keep_memory,
+    peak_bytes,
+    pick_device,
+    pick_precision,
+)
+from unet.finetune import transfer
+from unet.optimizer import OPTIMIZERS, SCHEDULES, Optimizer
+from unet.recompute import recompute
 
 SAMPLES = 6  # validation windows shown in the report
+# What may differ when a run goes on: none of it shapes the result, but for the length of the run.
+CHANGEABLE = "epochs patience stop_after device workers compile recompute cache tensorboard finetune resume run".split()
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The options. Every one that shapes the result is kept in the checkpoint."""
-    parser = Parser(description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = console.Parser(
+        description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
     # No machine has more than the upper limits, and nothing overflows below them.
     some, any_number, chance = within(int, 1, 2**24), within(int, 0, 2**31), within(float, 0, below=1)
-    add = parser.add_argument_group("data").add_argument
-    add("--images", nargs="+", metavar="PATH", help="image files or folders; none: synthetic scenes")
-    add("--masks", nargs="+", metavar="PATH", help="mask files or folders, matched to the images by name")
-    add("--classes", default="esm", help="class table: esm, catalonia, deepglobe or a CSV file")
-    add("--bands", nargs="+", metavar="NAME", help="names of the images' bands, instead of the files' own")
-    add("--indices", nargs="*", choices=list(bands.INDICES), help="indices to add; none: all possible")
-    add("--nodata", type=float, help="value of pixels without data, instead of the files' own")
-    add("--scaling", choices=METHODS, default="minmax", help="range over the training set, or of each image")
-    add("--align", choices=("nearest", "mode"), default="nearest", help="how a mask gets on its image's grid")
-    add("--size", type=some, help="side of the windows; none: the images' own up to 512, else 256")
-    add("--skip-only", nargs="+", default=[], metavar="CLASS", help="leave out windows of these classes alone")
-    add("--oversample", type=chance, default=0, metavar="T", help="draw windows of classes in under T of all more")
-    held_out = within(float, above=0, below=1)
-    add("--validation", type=held_out, default=0.2, metavar="SHARE", help="share of the windows held out")
-    add("--cache", type=Path, default=Path("runs/cache"), help="folder for prepared scenes")
-    add("--overfit", type=any_number, default=0, metavar="N", help="train and validate on the same N windows")
+    pipeline.add_options(parser)
 
     add = parser.add_argument_group("network").add_argument
     add("--model", choices=list(unet.MODELS), default="unet", help="network")
@@ -74,181 +76,176 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
     add = parser.add_argument_group("training").add_argument
     add("--epochs", type=some, default=100, help="at most")
-    add("--batch", type=some, default=6, help="windows a step")
+    add("--batch", type=some, default=6, help="windows in a batch, over all processes")
+    add("--accumulate", type=some, default=1, metavar="N", help="batches whose mean gradient makes one step")
     add("--loss", choices=list(losses.LOSSES), default="cross_entropy", help="what is minimised")
-    add("--class-weights", default="none", help="none, inverse (to the number of pixels), or numbers like 1,4,2")
-    add("--optimizer", choices=("adamw", "adam"), default="adamw", help="optimizer")
+    add("--gamma", type=within(float, 0, 100), default=2.0, help="of focal losses")
+    add("--class-weights", default="none", help="none, inverse (to the number of pixels), sqrt, or numbers like 1,4,2")
+    add("--optimizer", choices=list(OPTIMIZERS), default="adamw", help="optimizer")
     add("--lr", type=within(float, above=0), default=5e-4, help="learning rate")
     add("--weight-decay", type=within(float, 0), default=1e-4, help="weight decay")
-    add("--schedule", choices=("cosine", "plateau", "constant"), default="cosine", help="of the learning rate")
+    add("--schedule", choices=list(SCHEDULES), default="cosine", help="of the learning rate")
     add("--patience", type=some, default=15, help="stop after so many epochs without a better macro Dice")
     add("--seed", type=any_number, default=0, help="of the split, the weights, the order, dropout and augmentation")
 
-    add = parser.add_argument_group("augmentation").add_argument
-    steps = {"flip": "a flip", "turn": "quarter turns", "crop": "a crop", "jitter": "colour jitter"}
-    for name, what in steps.items():
-        add(f"--{name}", type=float, default=getattr(Augment, name), metavar="P", help=f"probability of {what}")
-    add("--crop-min", type=float, default=Augment.crop_min, help="shortest side, share of the window")
-    add("--strength", type=float, default=Augment.strength, help="of colour jitter, in gain")
-
     add = parser.add_argument_group("machine").add_argument
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
-    add("--precision", choices=("auto", "float32", "bfloat16", "float16"), default="auto", help="auto: mixed on a GPU")
+    add("--precision", choices=PRECISIONS, default="auto", help="auto: mixed where the processor has it")
     add("--workers", type=any_number, help="processes that make samples; none: 4 for a GPU, else 0")
-    add("--run", type=Path, help="folder for the results; none: runs/<date-time>")
+    add("--compile", action="store_true", help="let torch.compile fuse the network's operations first")
+    add("--recompute", action="store_true", help="compute activations again instead of keeping them: less memory")
+
+    add = parser.add_argument_group("run").add_argument
+    add("--output", dest="run", type=Path, metavar="FOLDER", help="for the results; none: runs/<date-time>")
+    add("--resume", type=Path, metavar="RUN", help="go on with a run: its folder, or a checkpoint in it")
+    add("--stop-after", type=some, metavar="EPOCH", help="leave after this epoch, to be resumed")
+    add("--finetune", type=Path, metavar="CHECKPOINT", help="begin with the weights of another run")
+    add("--tensorboard", action="store_true", help="also write what TensorBoard shows, into the run's folder")
     args = parser.parse_args(arguments)
+    if args.resume:
+        args = continued(parser, args.resume, arguments)
     if bool(args.images) != bool(args.masks):
         parser.error("give both --images and --masks, or neither")
+    if args.compile and args.recompute:
+        parser.error("--recompute: torch.compile cannot follow it; leave out --compile or --recompute")
     return args
 
 
-def class_weights(text: str, counts: np.ndarray, table: ClassTable) -> torch.Tensor | None:
-    """The weights that --class-weights asks for: none, inverse, or one number a class."""
-    if text in ("none", "inverse"):
-        return losses.class_weights(torch.from_numpy(counts), text)
-    try:
-        values = [float(value) for value in text.split(",")]
-    except ValueError:
-        values = []
-    if len(values) != len(table.names) or min(values) < 0 or not 0 < sum(values) < math.inf:
-        raise InputError(
-            f"--class-weights {text}: write none, inverse, or {len(table.names)} numbers such as 1,4,2.5 for "
-            f"{', '.join(table.names)}"
-        )
-    return torch.tensor(values)
-
-
-def train_epoch(model, loader, loss_function, optimizer, scaler, device, precision, tell) -> float:
-    """One pass over the training windows; returns the mean loss over them.
-
-    Raises InputError, naming the images, where the loss is not finite.
-    """
-    model.train()
-    total = count = 0
-    for step, (images, targets, numbers) in enumerate(loader, start=1):
-        images, targets = images.to(device, non_blocking=True), targets.to(device, non_blocking=True)
-        with autocast(device, precision):
-            loss = loss_function(model(images), targets)
-        value = loss.item()
-        if not math.isfinite(value):
-            files = sorted({str(loader.dataset.scene_of(number).image_path) for number in numbers.tolist()})
-            raise InputError(f"the loss became {value} on {', '.join(files)}; look at them, or try a lower --lr")
-        optimizer.zero_grad(set_to_none=True)
-        scaler.scale(loss).backward()
-        scaler.step(optimizer)
-        scaler.update()
-        total, count = total + value * len(images), count + len(images)
-        tell(step / len(loader), total / count)
-    return total / count
-
-
-def show_progress(epoch: int, epochs: int, began: float, share: float, loss: float) -> None:
-    """Where the training is: `share` of `epoch`, and the time that is left by what has passed since `began`."""
-    done = epoch - 1 + share
-    left = (time.monotonic() - began) / done * (epochs - done)
-    progress(f"epoch {epoch}/{epochs} {share:4.0%}  loss {loss:.4f}  time left {duration(left)}")
-
-
-@torch.no_grad()
-def evaluate(model, loader, loss_function, device, precision, num_classes: int):
-    """(mean loss, one confusion matrix over all windows, predictions (n, S, S) uint8)."""
-    model.eval()
-    confusion, predictions, total = metrics.ConfusionMatrix(num_classes), [], 0.0
-    for images, targets, _ in loader:
-        images, targets = images.to(device), targets.to(device)
-        with autocast(device, precision):
-            logits = model(images)
-            total += loss_function(logits, targets).item() * len(images)
-        labels = logits.argmax(1)
-        confusion.update(labels, targets)
-        predictions.append(labels.to("cpu", torch.uint8))
-    return total / len(loader.dataset), confusion, torch.cat(predictions).numpy()
+def continued(parser: argparse.ArgumentParser, resume: Path, arguments: list[str] | None) -> argparse.Namespace:
+    """The options that the run began with, where the command line does not change what may be changed."""
+    path = resume / "last.pt" if resume.is_dir() else resume
+    state = checkpoint.load(path)
+    settings = state["settings"]
+    parser.set_defaults(
+        **{name: value for name, value in settings.items() if name not in ("resume", "run", "stop_after")}
+    )
+    args = parser.parse_args(arguments)
+    for name, value in settings.items():
+        if name not in CHANGEABLE and plain(getattr(args, name, value)) != value:
+            option = f"--{name.replace('_', '-')}"
+            raise InputError(
+                f"{option}: the run in {path.parent} began with {value}; begin another, by --finetune {path}"
+            )
+    if args.run:
+        raise InputError(f"--output: --resume goes on in {path.parent}; leave --output out")
+    if state["epoch"] >= args.epochs:
+        raise InputError(f"--epochs {args.epochs}: the run in {path.parent} has {state['epoch']} already; give more")
+    args.resume, args.run = path, path.parent
+    return args
 
 
 def main(arguments: list[str] | None = None) -> Path:
     """Train as the options say; returns the folder of the run."""
     args = parse(arguments)
     run = args.run or Path("runs") / time.strftime("%Y%m%d-%H%M%S")
-    if (run / "last.pt").exists():
-        raise InputError(f"{run}: holds a run already; name another folder by --run")
-    said = []
+    if (run / "last.pt").exists() and not args.resume:
+        raise InputError(
+            f"{run}: holds a run already; name another folder by --output, or go on with it by --resume {run}"
+        )
+    log = run / "train.log"
+    said = log.read_text(encoding="utf-8").splitlines() if args.resume and log.exists() else []
 
     def say(text: str) -> None:
+        if parallel.rank() > 0:
+            return
         progress("")
         print(text, flush=True)
         said.append(text)
         if run.is_dir():  # it is made when all that can be checked has been checked
-            with replacing(run / "train.log") as temporary:
+            with replacing(log) as temporary:
                 temporary.write_text("\n".join(said) + "\n", encoding="utf-8")
 
-    train(args, run, say)
+    with console.Signals() as signals:
+        train(args, run, say, signals)
     return run
 
 
-def train(args: argparse.Namespace, run: Path, say: Callable) -> None:
+def train(args: argparse.Namespace, run: Path, say: Callable, signals: console.Signals) -> None:
     """From the options to the files in `run`."""
-    began = time.monotonic()
     torch.manual_seed(args.seed)
+    keep_memory()
     table = ClassTable.load(args.classes)
+    device = parallel.start(pick_device(args.device))
+    precision = pick_precision(args.precision, device, training=True)
+    rank, world = parallel.rank(), parallel.world()
 
     def align(mask: scenes.Mask, grid: Grid) -> Iterator[np.ndarray]:
         return reproject.strips(mask.read, mask.grid, grid, args.align, IGNORE, np.uint8)
 
-    device = pick_device(args.device)
-    precision = pick_precision(args.precision, device)
-    data = pipeline.load(args, table, align, say, progress)
-
-    factors = repeat_factors(data.counts, args.oversample) if args.oversample else None
-    sampler = EpochSampler(len(data.training), args.seed, factors)
+    with parallel.first_alone():
+        data = pipeline.load(args, table, align, say, progress if rank == 0 else lambda text: None)
     workers = (4 if device.type == "cuda" else 0) if args.workers is None else args.workers
-    loading = {"batch_size": args.batch, "num_workers": workers, "persistent_workers": workers > 0}
-    loading["pin_memory"] = device.type == "cuda"
-    loading["generator"] = torch.Generator()  # its own, so that loading draws nothing from dropout's random numbers
-    training_loader = DataLoader(data.training, sampler=sampler, **loading)
-    validation_loader = DataLoader(data.validation, **loading)
-
+    sampler, training, validation = pipeline.loaders(args, data, workers, device.type == "cuda", rank, world)
     network = {
         "name": args.model,
         "in_channels": data.training.channels,
         "num_classes": len(table.names),
         "options": {"base": args.base, "dropout": args.dropout, "head_dropout": args.head_dropout},
     }
-
-    def build() -> torch.nn.Module:
-        return unet.build(args.model, network["in_channels"], network["num_classes"], **network["options"])
-
-    check_normalisation(len(data.training), args.batch, data.training.size)
-    check_memory(build, args.batch, network["in_channels"], data.training.size, device, precision)
-    model = build().to(device)
-    weight = class_weights(args.class_weights, data.counts.sum(0), table)
-    weight = weight if weight is None else weight.to(device)
-
-    def loss_function(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        return losses.LOSSES[args.loss](logits, targets, weight)
-
-    optimizer_class = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[args.optimizer]
-    optimizer = optimizer_class(model.parameters(), args.lr, weight_decay=args.weight_decay)
-    schedulers = torch.optim.lr_scheduler
-    scheduler = {
-        "cosine": lambda: schedulers.CosineAnnealingLR(optimizer, args.epochs),
-        "plateau": lambda: schedulers.ReduceLROnPlateau(optimizer, "max", factor=0.5, patience=3),
-        "constant": lambda: schedulers.ConstantLR(optimizer, 1.0),
-    }[args.schedule]()
+    model = make_model(args, network, data, device, precision)
+    if args.finetune and not args.resume:
+        inputs = data.checkpoint["bands"] + data.checkpoint["indices"]
+        say(transfer(checkpoint.load(args.finetune), model, inputs, table.names))
+    learner = parallel.synchronise(model, device)
+    learner = torch.compile(learner) if args.compile else learner
+    loss_function = make_loss(args, data.counts.sum(0), table, device)
     scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
-    parameters = sum(p.numel() for p in model.parameters())
-    run.mkdir(parents=True, exist_ok=args.run is not None)
-    say(f"{args.model} of {parameters:,} parameters on {device} in {str(precision)[6:]}; results in {run}")
+    optimizer = Optimizer(
+        model.parameters(),
+        args.optimizer,
+        args.lr,
+        args.weight_decay,
+        args.schedule,
+        args.epochs,
+        args.accumulate,
+        scaler,
+    )
 
-    history, best, best_epoch = [], -math.inf, 0
-    loop_began = time.monotonic()
-    for epoch in range(1, args.epochs + 1):
-        started = time.monotonic()
-        sampler.epoch = epoch
-        lr = optimizer.param_groups[0]["lr"]
-        tell = partial(show_progress, epoch, args.epochs, loop_began)
-        train_loss = train_epoch(model, training_loader, loss_function, optimizer, scaler, device, precision, tell)
-        val_loss, confusion, predictions = evaluate(
-            model, validation_loader, loss_function, device, precision, len(table.names)
+    # What a checkpoint keeps of the past, besides weights and optimizer.
+    past = {"epoch": 0, "best": -math.inf, "best_epoch": 0, "history": [], "position": learning.start_of_epoch()}
+    torch.manual_seed(args.seed + rank)  # the processes' weights are equal by now, their dropout shall not be
+    if args.resume:
+        past = checkpoint.resume(args.resume, past, model, optimizer, data.checkpoint)
+        say(f"resumed after epoch {past['epoch']} and {past['position']['batch']} batches")
+    if rank == 0:
+        run.mkdir(parents=True, exist_ok=args.run is not None)
+    shown = data.validation.only(range(0, len(data.validation), -(-len(data.validation) // SAMPLES)))
+    board = Board(run, past["epoch"]) if args.tensorboard and rank == 0 else None
+    parameters = sum(p.numel() for p in model.parameters())
+    where = f"{device}" if world == 1 else f"{world} processes on {device.type}"
+    say(f"{args.model} of {parameters:,} parameters on {where} in {str(precision)[6:]}; results in {run}")
+
+    def save(*names: str) -> None:
+        settings = {name: plain(value) for name, value in vars(args).items()}
+        state = {"model": network, "weights": model.state_dict(), **data.checkpoint, "settings": settings, **past}
+        state |= optimizer.state_dict() | {"random": parallel.random_states(device)}
+        for name in names if rank == 0 else ():
+            checkpoint.save(run / name, state)
+
+    began, done = time.monotonic(), past["epoch"]
+
+    def check(epoch: int, share: float = 1.0, loss: float | None = None) -> None:
+        if number := parallel.largest(signals.seen, device):
+            save("last.pt")
+            say(f"stopped in epoch {epoch}, and saved; to go on: train.py --resume {run}")
+            raise console.Interrupted(number)
+        if rank == 0:
+            ahead = args.epochs - (epoch - 1 + share)
+            left = (time.monotonic() - began) / (epoch - 1 + share - done) * ahead
+            doing = "validation" if loss is None else f"loss {loss:.4f}"
+            progress(f"epoch {epoch}/{args.epochs} {share:4.0%}  {doing}  time left {duration(left)}")
+
+    for epoch in range(done + 1, min(args.epochs, args.stop_after or args.epochs) + 1):
+        sampler.epoch, lr, started = epoch, optimizer.lr, time.monotonic()
+        here, position = partial(check, epoch), past["position"]
+        windows = len(sampler) - position["windows"]
+        try:
+            train_loss = learning.learn(learner, training, loss_function, optimizer, device, precision, position, here)
+        except learning.NotFinite as error:
+            raise not_finite(error, data.training, run) from None
+        speed = windows / (time.monotonic() - started)
+        val_loss, confusion = learning.evaluate(
+            learner, validation, loss_function, len(table.names), device, precision, here
         )
         row = {
             "epoch": epoch,
@@ -262,69 +259,112 @@ def train(args: argparse.Namespace, run: Path, say: Callable) -> None:
             "foreground_accuracy": confusion.foreground_accuracy(),
             **{f"iou_{name}": value for name, value in zip(table.names, confusion.iou().tolist())},
             "seconds": time.monotonic() - started,
+            "images_per_second": speed,
+            "peak_memory_mb": (peak_bytes(device) or math.nan) / 1e6,
         }
-        history.append(row)
-        write_log(run / "log.csv", history)
-        scheduler.step(*([row["macro_dice"]] if args.schedule == "plateau" else []))
-        better = row["macro_dice"] > best
+        optimizer.end_epoch(row["macro_dice"])
+        better = row["macro_dice"] > past["best"]
         if better:
-            best, best_epoch, best_confusion, best_predictions = (
-                row["macro_dice"],
-                epoch,
-                confusion,
-                predictions,
-            )
-        state = {
-            "model": network,
-            "weights": model.state_dict(),
-            **data.checkpoint,
-            "settings": {name: plain(value) for name, value in vars(args).items()},
-            "epoch": epoch,
-            "best": best,
-            "metrics": {"confusion": confusion.matrix.cpu()},
-            "optimizer": optimizer.state_dict(),
-            "scheduler": scheduler.state_dict(),
-            "random": {"torch": torch.get_rng_state()},
-        }
-        checkpoint.save(run / "last.pt", state)
-        if better:
-            checkpoint.save(run / "best.pt", state)
+            past |= {"best": row["macro_dice"], "best_epoch": epoch}
+        past |= {"epoch": epoch, "history": [*past["history"], row], "position": learning.start_of_epoch()}
+        past["metrics"] = {"confusion": confusion.matrix.cpu()}
+        # The best first: a run that is killed between the two makes this epoch again.
+        save(*["best.pt"] * better, "last.pt")
+        if rank == 0:
+            write_log(run / "log.csv", past["history"])
+        if board:
+            labels = learning.predict(model, DataLoader(shown, args.batch), device, precision).numpy()
+            maps = picture.side_by_side(picture.samples(shown, labels, SAMPLES), table)
+            board.epoch(row, confusion.matrix, maps)
         say(
             f"epoch {epoch:3}/{args.epochs}  loss {train_loss:.4f}  validation loss {val_loss:.4f}  macro Dice "
             f"{row['macro_dice']:.4f}  weighted Dice {row['weighted_dice']:.4f}  {row['seconds']:.1f} s"
             + ("  best" if better else "")
         )
-        if epoch - best_epoch >= args.patience:
+        if epoch - past["best_epoch"] >= args.patience:
             say(f"no better macro Dice in {args.patience} epochs: stopped")
             break
+    else:
+        if epoch < args.epochs:
+            say(f"stopped after epoch {epoch}; to go on: train.py --resume {run}")
+    if rank == 0:
+        finish(run, args, data, table, device, precision, say)
+    parallel.stop()
 
-    first = data.validation.scene_of(0).image_path
+
+def make_model(args, network: dict, data: pipeline.Data, device: torch.device, precision: torch.dtype):
+    """The network on its device. Raises DeviceError where training it will not do or not fit."""
+
+    def build() -> torch.nn.Module:
+        model = unet.build(network["name"], network["in_channels"], network["num_classes"], **network["options"])
+        return recompute(model, unet.BLOCKS) if args.recompute else model
+
+    size = data.training.size
+    check_normalisation(len(data.training), args.batch, size)
+    check_memory(build, -(-args.batch // parallel.world()), network["in_channels"], size, device, precision)
+    return build().to(device, memory_format=torch.channels_last)
+
+
+def make_loss(args: argparse.Namespace, counts: np.ndarray, table: ClassTable, device: torch.device) -> Callable:
+    """(logits, target) -> loss, with the class weights and the gamma of the options."""
+    if args.class_weights in losses.CLASS_WEIGHTS:
+        weight = losses.class_weights(torch.from_numpy(counts), args.class_weights)
+    else:
+        names = ", ".join(losses.CLASS_WEIGHTS)
+        weight = torch.tensor(table.numbers(args.class_weights, f"--class-weights {args.class_weights}: write {names}"))
+    options = {"weight": weight if weight is None else weight.to(device)}
+    if "focal" in args.loss:
+        options["gamma"] = args.gamma
+    return partial(losses.LOSSES[args.loss], **options)
+
+
+def not_finite(error: learning.NotFinite, windows: Windows, run: Path) -> InputError:
+    """The error to raise, after the windows of the batch have been written into the run's folder."""
+    places = [(windows.scene_of(n).image_path, windows.items[n][1]) for n in error.numbers]
+    path = run / "not_finite.txt"
+    if parallel.rank() == 0:
+        lines = sorted(f"{image}: row {window.row}, column {window.col}" for image, window in places)
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    files = ", ".join(sorted({str(image) for image, _ in places}))
+    return InputError(f"{error} on {files} (windows in {path}); look at them, or try a lower --lr")
+
+
+def finish(run, args, data: pipeline.Data, table: ClassTable, device, precision, say: Callable) -> None:
+    """Write the report of the best epoch, and say where everything is."""
+    best = checkpoint.load(run / "best.pt")
+    history = checkpoint.load(run / "last.pt")["history"]
+    model = checkpoint.build_model(best).to(device, memory_format=torch.channels_last)
+    loader = DataLoader(data.validation, args.batch)
+    predictions = learning.predict(model, loader, device, precision).numpy()
+    confusion = metrics.ConfusionMatrix(len(table.names), best["metrics"]["confusion"])
+    first = data.validation.scene_of(0)
+    images = map(str, [first.image_path, *first.later_dates])
     elsewhere = ["--checkpoint", str(run / "best.pt")] if run.parent != Path("runs") else []
-    script = from_here(Path(__file__).with_name("predict.py"))
-    command = shlex.join([python_command(), script, str(first), *elsewhere])
+    script = console.from_here(Path(__file__).with_name("predict.py"))
+    command = shlex.join([console.python_command(), script, *images, *elsewhere])
     page = {
         "title": f"{args.model}, {len(data.training.scenes)} scenes, {len(table.names)} classes",
         "summary": [
-            ("best epoch", f"{best_epoch} of {len(history)}"),
-            ("macro Dice", f"{best:.4f}"),
-            ("weighted Dice", f"{best_confusion.weighted_dice():.4f}"),
-            ("mean IoU", f"{best_confusion.mean_iou():.4f}"),
-            ("accuracy", f"{best_confusion.accuracy():.4f}"),
-            ("time", duration(time.monotonic() - began)),
+            ("best epoch", f"{best['epoch']} of {len(history)}"),
+            ("macro Dice", f"{best['best']:.4f}"),
+            ("weighted Dice", f"{confusion.weighted_dice():.4f}"),
+            ("mean IoU", f"{confusion.mean_iou():.4f}"),
+            ("accuracy", f"{confusion.accuracy():.4f}"),
+            ("time", duration(sum(row["seconds"] for row in history))),
             ("checkpoint", str(run / "best.pt")),
         ],
         "command": command,
         "history": history,
-        "best_epoch": best_epoch,
+        "best_epoch": best["epoch"],
         "classes": [(name, "#%02X%02X%02X" % color) for name, color in zip(table.names, table.colors)],
-        "matrix": best_confusion.matrix.cpu(),
-        "shares": report_shares(data.validation, best_predictions, table),
-        "samples": picture.samples(data.validation, best_predictions, SAMPLES),
-        "settings": state["settings"],
+        "matrix": confusion.matrix,
+        "shares": report_shares(data.validation, predictions, table),
+        "samples": picture.samples(data.validation, predictions, SAMPLES),
+        "settings": best["settings"],
     }
     with replacing(run / "report.html") as temporary:
         temporary.write_text(report.html(page), encoding="utf-8")
-    say(f"\ncheckpoint  {run / 'best.pt'}  (epoch {best_epoch}, validation macro Dice {best:.4f})")
+    say(f"\ncheckpoint  {run / 'best.pt'}  (epoch {best['epoch']}, validation macro Dice {best['best']:.4f})")
     say(f"report      {run / 'report.html'}")
     say(f"next        {command}")
 
@@ -364,5 +404,7 @@ def report_shares(windows: Windows, predictions: np.ndarray, table: ClassTable) 
 
 
 if __name__ == "__main__":
-    with one_line_errors("train.py", DeviceError, torch.OutOfMemoryError):
+    with console.one_line_errors(
+        "train.py", DeviceError, BoardError, checkpoint.CheckpointError, torch.OutOfMemoryError
+    ):
         main()

@@ -18,6 +18,7 @@ Read beside it: tests/test_classes.py.
 """
 
 import csv
+import math
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -206,6 +207,16 @@ class ClassTable:
             unknown.update(found)
             labels[strange] = IGNORE
         return labels
+
+    def numbers(self, text: str, otherwise: str) -> list[float]:
+        """'1,4,2.5', a number from 0 for each class, not all 0. Else an InputError that begins with `otherwise`."""
+        try:
+            values = [float(value) for value in text.split(",")]
+        except ValueError:
+            values = []
+        if len(values) != len(self.names) or min(values) < 0 or not 0 < sum(values) < math.inf:
+            raise InputError(f"{otherwise}, or {len(self.names)} numbers such as 1,4,2.5 for {', '.join(self.names)}")
+        return values
 
     def complain(self, unknown: Counter, path: str | Path) -> None:
         """Raise InputError that names codes, their pixel counts and the file; nothing if none is unknown."""

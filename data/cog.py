@@ -275,10 +275,11 @@ def _mode(tile: np.ndarray, nodata: float | None) -> np.ndarray:
 
 def _average(tile: np.ndarray, nodata: float | None) -> np.ndarray:
     """The mean of each four that have data, rounded where pixels are whole numbers."""
-    total, count = 0.0, 0
+    exact = np.float32 if tile.dtype.itemsize < 4 else np.float64  # for a sum of four
+    total, count = exact(0), np.uint8(0)
     for part in _quarters(tile):
         known = np.isfinite(part) & (part != nodata)
-        total, count = total + np.where(known, part, 0.0), count + known
+        total, count = total + np.where(known, part, exact(0)), count + known
     mean = total / np.maximum(count, 1)
     empty = np.nan if nodata is None else nodata
     mean = np.where(count == 0, empty, mean if tile.dtype.kind == "f" else np.rint(mean))

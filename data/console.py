@@ -1,4 +1,4 @@
-"""How the scripts talk with people: options, errors in one line, progress in one line, durations, commands to copy.
+"""How the scripts talk with people: options, errors and progress in one line each, Ctrl-C, durations, commands to copy.
 
 Read beside it: tests/test_console.py.
 """
@@ -6,6 +6,7 @@ Read beside it: tests/test_console.py.
 import argparse
 import math
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,24 +15,64 @@ from pathlib import Path
 from data import InputError
 
 
+class Interrupted(KeyboardInterrupt):
+    """Somebody wants the program to end: a person by Ctrl-C (SIGINT), or the system (SIGTERM)."""
+
+    def __init__(self, number: int):
+        super().__init__(signal.Signals(number).name)
+        self.status = 128 + number  # as shells report it: 130 and 143
+
+
+class Signals:
+    """While it is entered, SIGINT and SIGTERM are noted in `seen` and disturb nothing.
+
+    So that work can be left at a place from which it can go on. A second SIGINT raises at once, for those in a hurry.
+    """
+
+    def __enter__(self) -> "Signals":
+        self.seen = 0
+        self.before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *exception) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: object) -> None:
+        if number == signal.SIGINT == self.seen:
+            raise Interrupted(number)
+        self.seen = number
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise Interrupted(number)
+
+
 @contextmanager
 def one_line_errors(script: str, *others: type[Exception]) -> Iterator[None]:
     """Turn InputError, OSError (no such file, disk full) and `others` into `script: error: ...` and status 2.
 
-    Ctrl-C becomes status 130. Whatever else is raised is a bug, and keeps its traceback.
+    Ctrl-C becomes status 130 and SIGTERM 143, after what was begun has been tidied up. Whatever else is raised
+    is a bug, and keeps its traceback.
     """
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield
     except (InputError, OSError, *others) as error:
-        named = isinstance(error, OSError) and error.strerror and error.filename
-        message = f"{error.filename}: {error.strerror}" if named else str(error)
-        progress("")
-        print(f"{script}: error: {' '.join(message.split())}", file=sys.stderr)
+        say_error(script, error)
         sys.exit(2)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         progress("")
         print(f"{script}: stopped", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(getattr(interrupt, "status", 130))
+
+
+def say_error(script: str, error: Exception) -> None:
+    """`script: error: ...` in one line; of an OSError the file and the reason."""
+    named = isinstance(error, OSError) and error.strerror and error.filename
+    message = f"{error.filename}: {error.strerror}" if named else str(error)
+    progress("")
+    print(f"{script}: error: {' '.join(message.split())}", file=sys.stderr, flush=True)
 
 
 class Parser(argparse.ArgumentParser):

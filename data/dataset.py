@@ -12,13 +12,13 @@ Oversampling is that of Gupta and others 2019 (LVIS): with f_c the share of wind
 Read beside it: tests/test_dataset.py.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, partial
 
 import numpy as np
 import pyproj
 import torch
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset, Sampler, default_collate
 
 from data import InputError, tiling
 from data.augment import Augment
@@ -209,6 +209,11 @@ class Windows(Dataset):
         """The scene that a window lies in."""
         return self.scenes[self.items[number][0]]
 
+    def only(self, numbers: Sequence[int]) -> "Windows":
+        """Some of the windows, as they are without augmentation."""
+        items = [self.items[number] for number in numbers]
+        return Windows(self.scenes, items, self.names, self.indices, self.scalings, self.size)
+
     def __len__(self) -> int:
         return len(self.items)
 
@@ -224,6 +229,11 @@ class Windows(Dataset):
         if self.augment is not None:
             image, target = self.augment(image, target, torch.Generator().manual_seed(seed))
         return image, target, number
+
+    def collate(self, samples: list) -> list[torch.Tensor]:
+        """Samples to a batch, also none: images (N, C, S, S), targets (N, S, S) and numbers (N,)."""
+        empty = torch.zeros((0, self.channels, self.size, self.size)), torch.zeros((0, self.size, self.size))
+        return default_collate(samples) if samples else [empty[0], empty[1].byte(), torch.zeros(0).long()]
 
 
 class EpochSampler(Sampler):
@@ -248,3 +258,26 @@ class EpochSampler(Sampler):
             order = torch.multinomial(self.factors, self.count, replacement=True, generator=generator)
         seeds = torch.randint(0, 2**62, (self.count,), generator=generator)
         return iter(list(zip(order.tolist(), seeds.tolist())))
+
+
+class Batches(Sampler):
+    """An order of samples in batches of `size`, the last perhaps smaller; from batch number `begin` on.
+
+    Where `world` processes train together, process `rank` gets its share of each batch: every one has as
+    many batches as the others, none gets a sample twice, and a share may be empty.
+    """
+
+    def __init__(self, order: Iterable, size: int, rank: int = 0, world: int = 1):
+        self.order, self.size, self.rank, self.world, self.begin = order, size, rank, world, 0
+
+    def __len__(self) -> int:
+        return -(-len(self.order) // self.size)
+
+    def windows(self, number: int) -> int:
+        """How many there are in a batch, counted from 1, over all processes."""
+        return min(self.size, len(self.order) - (number - 1) * self.size)
+
+    def __iter__(self) -> Iterator[list]:
+        order = list(self.order)
+        for start in range(self.begin * self.size, len(order), self.size):
+            yield order[start : start + self.size][self.rank :: self.world]

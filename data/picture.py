@@ -121,3 +121,10 @@ def samples(windows: Windows, predictions: np.ndarray, count: int) -> list[dict]
             }
         )
     return chosen
+
+
+def side_by_side(samples: Sequence[dict], table: ClassTable) -> list[tuple[str, np.ndarray]]:
+    """(title, picture (H, W, 3) uint8) of each sample: image, truth and prediction beside each other."""
+    return [
+        (s["title"], beside(s["rgb"], colored(s["truth"], table), colored(s["prediction"], table))) for s in samples
+    ]

@@ -65,7 +65,9 @@ class Scaling:
     def apply(self, stacked: np.ndarray) -> np.ndarray:
         """(channels, H, W) float32 to the same shape, scaled and held in the method's limits."""
         offset, scale = (np.asarray(v, np.float32)[:, None, None] for v in (self.offset, self.scale))
-        return np.clip((stacked - offset) / scale, *LIMITS[self.method])
+        scaled = stacked - offset
+        scaled /= scale
+        return np.clip(scaled, *LIMITS[self.method], out=scaled)
 
     def state(self) -> dict:
         """Plain values for a checkpoint."""
@@ -88,7 +90,9 @@ def valid_pixels(image: np.ndarray, nodata: float | None) -> np.ndarray:
     else:
         valid = np.ones(image.shape[1:], bool)
     if nodata is not None and not np.isnan(nodata):
-        valid &= (image != nodata).any(axis=0)
+        empty = image[0] == nodata
+        if empty.any():  # seldom, and then the other bands are worth a look
+            valid &= ~empty | (image != nodata).any(axis=0)
     return valid
 
 
@@ -102,7 +106,9 @@ def network_input(
     valid = valid_pixels(image, nodata)
     with np.errstate(invalid="ignore", over="ignore"):
         scaled = scaling.apply(bands.stack(image, names, indices))
-    return np.where(valid, scaled, np.float32(0)), valid
+    if not valid.all():
+        scaled = np.where(valid, scaled, np.float32(0))
+    return scaled, valid
 
 
 def sample_pixels(

@@ -18,7 +18,7 @@ import json
 import os
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +28,9 @@ from data import InputError
 from data.classes import IGNORE, ClassTable
 from data.geotiff import Raster
 from data.grid import Grid, Window
+from data.safe import PRODUCT, Safe, is_safe
 from data.scaling import valid_pixels
+from data.stack import Stack, open_image, token
 
 SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2")
 MAP = "_landcover"  # ends the name of a map that predict.py leaves beside its image
@@ -63,6 +65,7 @@ class Scene:
     labels: np.ndarray | Mapped
     descriptions: tuple[str | None, ...]
     nodata: float | None
+    later_dates: tuple[Path, ...] = ()  # files whose bands are stacked behind those of image_path
 
     def read(self, window: Window) -> np.ndarray:
         """(bands, h, w) of the image, as in the file."""
@@ -152,17 +155,18 @@ def labels_on(mask: Mask, grid: Grid, align: Align) -> Iterator[np.ndarray]:
 def find(paths: list[str | Path], what: str) -> list[Path]:
     """The files named, and those in the folders named (not deeper), sorted within a folder, each once.
 
+    A SAFE folder is one image.
+
     A map beside its image is not taken from a folder, so that one may train and predict there again.
     Raises FileNotFoundError for a name that is not there and InputError where nothing is left.
     """
     found = []
     for path in map(Path, paths):
-        if path.is_dir():
-            inside = [p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")]
+        if path.is_dir() and not is_safe(path):
+            inside = [p for p in path.iterdir() if not p.name.startswith(".")]
+            inside = [p for p in inside if is_safe(p) or (p.suffix.lower() in SUFFIXES and p.is_file())]
             stems = {p.stem for p in inside}  # beside a.tif, a_landcover.tif and a_landcover_overlay.png are of ours
-            found += sorted(
-                p for p in inside if p.is_file() and not (MAP in p.stem and p.stem.rpartition(MAP)[0] in stems)
-            )
+            found += sorted(p for p in inside if MAP not in p.stem or p.stem.rpartition(MAP)[0] not in stems)
         elif path.exists():
             found.append(path)
         else:
@@ -180,9 +184,6 @@ def pair(images: list[Path], masks: list[Path], spare_masks: bool = False) -> li
     that no image has for its own serves all. Raises InputError listing every image without a mask,
     every image with several, and, unless `spare_masks`, every mask without an image.
     """
-
-    def token(path: Path) -> str:
-        return path.stem.rsplit("_", 1)[-1]
 
     def nearness(a: Path, b: Path) -> int:
         return len(Path(os.path.commonpath([a.resolve(), b.resolve()])).parts)
@@ -215,7 +216,7 @@ def pair(images: list[Path], masks: list[Path], spare_masks: bool = False) -> li
 
 
 def prepare(
-    image_path: Path,
+    images: Path | Sequence[Path],
     mask_path: Path,
     table: ClassTable,
     cache: Path,
@@ -223,25 +224,29 @@ def prepare(
     method: str,
     nodata: float | None = None,
 ) -> Scene:
-    """The scene of an image and its mask, from the cache if it stands there, else made and put there.
+    """The scene of an image (or of the dates of one place) and its mask, from the cache, else made and put there.
 
     `align(mask, grid)` yields the mask's labels on another grid, strip by strip; `method` names how
     it does so, for the cache. `nodata` overrides what the image declares. Raises InputError for what is wrong with
     the files, and where the disk has no room.
     """
-    inputs = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in (image_path, mask_path)]
+    image_path, *later = images = [images] if isinstance(images, Path) else images
+    stamped = [(p, p / PRODUCT if is_safe(p) else p) for p in (*images, mask_path)]
+    inputs = [(str(p.resolve()), s.stat().st_size, s.stat().st_mtime_ns) for p, s in stamped]
     key = hashlib.sha256(json.dumps([LAYOUT, inputs, table.records, method, nodata]).encode()).hexdigest()[:16]
     folder = cache / f"{image_path.stem}-{key}"
-    with Raster(image_path) as raster:
+    with open_image(images, nodata, cache) as raster:
         if not folder.is_dir():
             _make(raster, mask_path, table, folder, align, nodata)
         nodata = raster.nodata if nodata is None else nodata
         image, labels = Mapped(folder / "image.npy", (2, 0, 1)), Mapped(folder / "labels.npy", (0, 1))
         names = raster.descriptions
-        return Scene(image_path.stem, image_path, mask_path, raster.grid, image, labels, names, nodata)
+        return Scene(image_path.stem, image_path, mask_path, raster.grid, image, labels, names, nodata, tuple(later))
 
 
-def _make(raster: Raster, mask_path: Path, table: ClassTable, folder: Path, align: Align, nodata: float | None) -> None:
+def _make(
+    raster: Raster | Safe | Stack, mask_path: Path, table: ClassTable, folder: Path, align: Align, nodata: float | None
+) -> None:
     """Write image.npy and labels.npy into a folder of another name, and rename it when both are whole."""
     grid = raster.grid
     nodata = raster.nodata if nodata is None else nodata

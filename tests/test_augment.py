@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from data import InputError
-from data.augment import Augment, color_jitter, random_crop
+from data.augment import Augment, color_jitter, random_crop, zoom
 from data.classes import IGNORE
 
 OFF = {"flip": 0, "turn": 0, "crop": 0, "jitter": 0}
@@ -75,6 +75,39 @@ def test_jitter_leaves_no_data_at_0_and_changes_a_channel_that_merely_is_0():
     assert (jittered[:, 0, 1] != image[:, 0, 1]).all()
 
 
+def four_by_four(scale: float) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Every outcome of a zoom of 16 pixels with values 1 to 16, and the labels 1 to 16 beside them."""
+    image = torch.arange(1.0, 17).reshape(1, 4, 4)
+    outcomes = [zoom(image, image[0].to(torch.uint8), scale, seeded(seed)) for seed in range(100)]
+    return list({str(labels.tolist()): (moved[0], labels) for moved, labels in outcomes}.values())
+
+
+def test_twice_as_large_a_quarter_of_the_window_fills_it_each_label_four_times():
+    outcomes = four_by_four(2)
+    assert sorted(int(labels[0, 0]) for _, labels in outcomes) == [1, 2, 3, 5, 6, 7, 9, 10, 11]  # places of a 2 x 2
+    moved, labels = next(outcome for outcome in outcomes if outcome[1][0, 0] == 6)
+    assert labels.tolist() == [[6, 6, 7, 7], [6, 6, 7, 7], [10, 10, 11, 11], [10, 10, 11, 11]]
+    # New pixel centres lie a quarter of an old pixel from the old ones: 6, 6.25, 6.75, 7, and by rows 4 times that.
+    assert moved[0].tolist() == [6, 6.25, 6.75, 7] and moved[:, 0].tolist() == [6, 7, 9, 10]
+
+
+def test_half_as_large_the_whole_window_is_averaged_and_padded_with_no_data():
+    outcomes = four_by_four(0.5)
+    assert sorted(int((labels != IGNORE).nonzero()[0] @ torch.tensor([4, 1])) for _, labels in outcomes) == [
+        0, 1, 2, 4, 5, 6, 8, 9, 10,
+    ]  # fmt: skip
+    for moved, labels in outcomes:
+        kept = labels != IGNORE
+        assert kept.sum() == 4 and not moved[~kept].any()
+        values = moved[kept].reshape(2, 2)
+        # Old columns 0, 1, 2 lie 1/4, 1/4 and 3/4 of a new pixel from the first new centre, and so weigh 3 : 3 : 1:
+        # it is 5/7 columns, and 5/7 rows, beyond the first pixel. The other centres mirror it.
+        low, high = 5 / 7, 3 - 5 / 7
+        expected = [[1 + 4 * row + column for column in (low, high)] for row in (low, high)]
+        torch.testing.assert_close(values, torch.tensor(expected))
+        assert set(labels[kept].tolist()) <= set(range(1, 17))
+
+
 # What must hold for all.
 
 
@@ -133,6 +166,61 @@ def test_a_crop_of_the_whole_window_is_the_window(smallest):
     assert torch.equal(padded, image) and torch.equal(target, labels)
 
 
+SCALES = [0.1, 0.3, 0.75, 0.99, 1.01, 1.25, 3, 10]
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("size", [1, 2, 7, 12])
+def test_a_zoom_blends_no_labels_shows_no_other_ground_and_pads_with_no_data(scale, size):
+    image, labels = torch.rand((3, size, size), generator=seeded()) + 1, sample(size)[1]
+    moved, target = zoom(image, labels, scale, seeded(3))
+    assert moved.shape == image.shape and target.shape == labels.shape
+    assert moved.dtype == image.dtype and target.dtype == torch.uint8
+    kept = target != IGNORE
+    assert kept.sum() == min(size, max(1, round(size * scale))) ** 2
+    rows, cols = kept.any(1).sum(), kept.any(0).sum()
+    assert rows * cols == kept.sum()  # a square without holes
+    assert set(target[kept].tolist()) <= set(labels.flatten().tolist())
+    assert not moved[:, ~kept].any()
+    for channel in range(3):  # means of the window's own pixels: nothing overshoots, and nothing fades to the padding
+        assert moved[channel][kept].min() >= image[channel].min() - 1e-5
+        assert moved[channel][kept].max() <= image[channel].max() + 1e-5
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_a_zoomed_label_is_that_of_the_place_its_pixel_shows(scale):
+    """The image is its own column and row, so that a zoomed pixel tells from where it comes."""
+    size = 40
+    places = torch.stack(torch.meshgrid(*[torch.arange(1.0, size + 1)] * 2, indexing="ij"))
+    labels = ((places[0] - 1) // 20 * 2 + (places[1] - 1) // 20).to(torch.uint8)  # quarters
+    for seed in range(5):
+        moved, target = zoom(places, labels, scale, seeded(seed))
+        kept = target != IGNORE
+        from_image = ((moved[0] >= 20.5) * 2 + (moved[1] >= 20.5)).to(torch.uint8)
+        on_border = ((moved - 20.5).abs() < max(0.51, 0.51 / scale)).any(0)
+        assert torch.equal(from_image[kept & ~on_border], target[kept & ~on_border])
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 12])
+def test_scale_1_leaves_all_as_it_is(size):
+    image, labels = sample(size)
+    moved, target = zoom(image, labels, 1.0, seeded())
+    assert torch.equal(moved, image) and torch.equal(target, labels)
+    drawn = seeded(4)
+    Augment(**OFF)(image, labels, drawn)
+    alone = seeded(4)
+    Augment(**OFF, scales=(1.0,))(image, labels, alone)
+    assert torch.equal(drawn.get_state(), alone.get_state())  # earlier runs draw what they drew
+
+
+def test_scales_are_drawn_alike():
+    image, labels = torch.ones(1, 8, 8), torch.zeros(8, 8, dtype=torch.uint8)
+    augment = Augment(**OFF, scales=(0.25, 0.5, 1.0))
+    sides = [int((augment(image, labels, seeded(seed))[1] != IGNORE).any(0).sum()) for seed in range(600)]
+    assert set(sides) == {2, 4, 8}
+    assert all(sides.count(side) / 600 == pytest.approx(1 / 3, abs=0.06) for side in (2, 4, 8))
+
+
 def test_jitter_is_bounded_and_centred():
     gains, offsets = [], []
     for seed in range(400):
@@ -187,3 +275,10 @@ def test_the_worlds_own_randomness_is_not_touched():
 def test_what_is_no_probability_or_share_is_told_by_its_option(option, value):
     with pytest.raises(InputError, match=f"--{option.replace('_', '-')} "):
         Augment(**{option: value})
+
+
+@pytest.mark.parametrize("scales", [(), (0.0,), (1.0, -1.0), (float("nan"),), (1.0, 11.0), (float("inf"),)])
+def test_scales_lie_between_a_tenth_and_ten(scales):
+    with pytest.raises(InputError, match="--scales: must be numbers between 0.1 and 10, such as 0.75 1 1.25"):
+        Augment(scales=scales)
+    assert Augment(scales=(0.1, 10)).scales == (0.1, 10)

@@ -156,6 +156,33 @@ def test_pictures_show_red_green_and_blue_wherever_they_stand():
     assert bands.rgb(["1"]) == [0, 0, 0]
 
 
+# Several dates, one behind the other.
+
+
+def test_the_bands_of_later_dates_say_which_date():
+    assert bands.dated(["Red", "NIR"], 1) == ["Red", "NIR"]
+    assert bands.dated(["Red", "NIR"], 3) == ["Red", "NIR", "Red@2", "NIR@2", "Red@3", "NIR@3"]
+    assert bands.dates(["Red", "NIR", "Red@2", "NIR@2"]) == ["", "@2"]
+    assert bands.names(["B4", "B8", "b04@2", "B08@2"]) == ["Red", "NIR", "Red@2", "NIR@2"]
+    assert bands.canonical("B1@2") == "Coastal@2"  # and not B12
+
+
+def test_indices_are_made_date_by_date():
+    assert bands.available(["Red", "NIR", "Red@2", "NIR@2", "Green", "SWIR1"]) == ["NDVI", "MNDWI", "NDVI@2"]
+    assert bands.available(["Red", "NIR@2"]) == []  # of two dates no index is made
+    image, names = pixel(**{"Red": 1000, "NIR": 3000, "Red@2": 2000, "NIR@2": 3000})
+    assert bands.stack(image, names, ["NDVI", "NDVI@2"])[-2:, 0, 0].tolist() == pytest.approx([0.5, 0.2])
+
+
+def test_two_dates_stacked_give_the_indices_of_each_alone():
+    random = np.random.default_rng(3)
+    one, two = random.integers(1, 5000, (2, 11, 5, 6)).astype(np.uint16)
+    names = bands.dated(ESM, 2)
+    stacked = bands.stack(np.concatenate([one, two]), names, bands.available(names))
+    alone = [bands.stack(date, ESM, bands.available(ESM)) for date in (one, two)]
+    assert np.array_equal(stacked, np.concatenate([a[:11] for a in alone] + [a[11:] for a in alone]))
+
+
 # For all, and against a loop in double precision.
 
 

@@ -3,13 +3,37 @@
 import argparse
 import errno
 import math
+import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from data import InputError
-from data.console import Parser, duration, from_here, one_line_errors, progress, python_command, within
+from data.console import (
+    Interrupted,
+    Parser,
+    Signals,
+    duration,
+    from_here,
+    one_line_errors,
+    progress,
+    python_command,
+    within,
+)
+
+INTERRUPTIONS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+
+
+@pytest.fixture(autouse=True)
+def handlers():
+    """What Python did on signals before a test, it does again after it."""
+    before = {number: signal.getsignal(number) for number, _ in INTERRUPTIONS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize(
@@ -39,6 +63,75 @@ def test_ctrl_c_is_status_130():
     with pytest.raises(SystemExit) as left, one_line_errors("x.py"):
         raise KeyboardInterrupt
     assert left.value.code == 130
+
+
+@pytest.mark.parametrize(("number", "status"), INTERRUPTIONS)
+def test_an_interruption_has_the_status_that_shells_report(number, status, capsys):
+    with pytest.raises(SystemExit) as left, one_line_errors("x.py"):
+        raise Interrupted(number)
+    assert left.value.code == status and capsys.readouterr().err == "x.py: stopped\n"
+
+
+@pytest.mark.parametrize(("number", "status"), INTERRUPTIONS)
+def test_signals_are_noted_and_disturb_nothing(number, status):
+    before = [signal.getsignal(number) for number, _ in INTERRUPTIONS]
+    with Signals() as signals:
+        assert signals.seen == 0
+        os.kill(os.getpid(), number)
+        assert signals.seen == number
+    assert [signal.getsignal(number) for number, _ in INTERRUPTIONS] == before
+
+
+def test_a_second_ctrl_c_does_not_wait():
+    with pytest.raises(Interrupted) as left, Signals() as signals:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert signals.seen == signal.SIGINT
+        os.kill(os.getpid(), signal.SIGINT)
+        pytest.fail("went on after the second")
+    assert left.value.status == 130 and isinstance(left.value, KeyboardInterrupt)
+
+
+def test_a_ctrl_c_after_sigterm_and_another_sigterm_still_wait():
+    with Signals() as signals:
+        for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+            os.kill(os.getpid(), number)
+            assert signals.seen == number
+
+
+SCRIPT = """
+import sys, time
+from data.console import Signals, one_line_errors
+with one_line_errors("x.py"):
+    try:
+        if "noted" in sys.argv:
+            with Signals() as signals:
+                print("ready", flush=True)
+                while not signals.seen:
+                    time.sleep(0.01)
+                print("saved", flush=True)
+                sys.exit(128 + signals.seen)
+        print("ready", flush=True)
+        time.sleep(60)
+    finally:
+        print("tidied up", flush=True)
+"""
+
+
+@pytest.mark.parametrize("noted", [[], ["noted"]])
+@pytest.mark.parametrize(("number", "status"), INTERRUPTIONS)
+def test_a_program_that_is_told_to_end_tidies_up_and_says_so_by_its_status(number, status, noted):
+    with subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, *noted],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[1],
+    ) as program:
+        assert program.stdout.readline() == "ready\n"
+        program.send_signal(number)
+        out, err = program.communicate(timeout=30)
+    assert program.returncode == status
+    assert out == "saved\n" * len(noted) + "tidied up\n" and err == ("" if noted else "x.py: stopped\n")
 
 
 def test_progress_is_silent_where_there_is_no_terminal(capsys, monkeypatch):

@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader
 
 from data.augment import Augment
 from data.classes import IGNORE
-from data.dataset import EpochSampler, Windows, all_windows, fit_scalings, repeat_factors
+from data.dataset import Batches, EpochSampler, Windows, all_windows, fit_scalings, repeat_factors
 from data.grid import Window
 from data.scaling import Scaling, network_input
 
@@ -60,6 +60,72 @@ def test_windows_are_drawn_in_proportion_to_their_factors():
         drawn += np.bincount([number for number, _ in epoch], minlength=200)
     np.testing.assert_allclose(drawn.reshape(50, 4).sum(0) / drawn.sum(), np.array([1, 1, 2, 4]) / 8, atol=0.01)
     assert len({seed for _, seed in epoch}) == 200  # one window drawn twice is augmented in two ways
+
+
+# In batches.
+
+
+def test_seven_samples_in_batches_of_three_by_hand():
+    batches = Batches("abcdefg", 3)
+    assert list(batches) == [["a", "b", "c"], ["d", "e", "f"], ["g"]]
+    assert len(batches) == 3 and [batches.windows(number) for number in (1, 2, 3)] == [3, 3, 1]
+
+
+def test_two_processes_take_turns_in_each_batch_and_a_share_may_be_empty():
+    shares = [Batches("abcdefg", 3, rank, 2) for rank in range(2)]
+    assert list(shares[0]) == [["a", "c"], ["d", "f"], ["g"]]
+    assert list(shares[1]) == [["b"], ["e"], []]
+    assert [len(share) for share in shares] == [3, 3]
+    assert [share.windows(3) for share in shares] == [1, 1]  # of both together
+
+
+def test_an_epoch_can_begin_at_a_later_batch():
+    batches = Batches("abcdefg", 3, 1, 2)
+    for batches.begin, expected in ((1, [["e"], []]), (2, [[]]), (3, []), (0, [["b"], ["e"], []])):
+        assert list(batches) == expected and len(batches) == 3
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+@pytest.mark.parametrize("count, size", [(1, 6), (6, 6), (7, 2), (12, 5), (13, 1)])
+def test_the_shares_of_all_processes_are_the_batches_and_none_has_a_sample_twice(count, size, world):
+    whole = list(Batches(range(count), size))
+    assert sum(whole, []) == list(range(count)) and all(len(batch) == size for batch in whole[:-1])
+    for begin in range(len(whole) + 1):
+        shares = [Batches(range(count), size, rank, world) for rank in range(world)]
+        for share in shares:
+            share.begin = begin
+        together = list(zip(*map(list, shares), strict=True))  # every process has as many batches
+        assert [sorted(sum(batch, [])) for batch in together] == whole[begin:]
+        assert all(max(map(len, batch)) - min(map(len, batch)) <= 1 for batch in together)
+    assert [shares[0].windows(number) for number in range(1, len(whole) + 1)] == [len(batch) for batch in whole]
+
+
+def test_the_order_of_an_epoch_is_asked_for_anew():
+    order = EpochSampler(10, seed=0)
+    batches = Batches(order, 4)
+    first, order.epoch = list(batches), 1
+    assert list(batches) != first and sorted(n for batch in batches for n, _ in batch) == list(range(10))
+
+
+def test_an_empty_share_is_a_batch_of_none_and_others_are_as_torch_stacks_them():
+    samples = windows(random_scenes(2))
+    images, targets, numbers = samples.collate([])
+    full = samples.collate([samples[1], samples[0]])
+    assert images.shape == (0, *full[0].shape[1:]) and targets.shape == (0, *full[1].shape[1:])
+    assert [part.dtype for part in (images, targets, numbers)] == [part.dtype for part in full]
+    assert full[2].tolist() == [1, 0] and torch.equal(full[0][0], samples[1][0])
+    loader = DataLoader(samples, batch_sampler=Batches(range(3), 2, 1, 2), collate_fn=samples.collate, num_workers=1)
+    assert [numbers.tolist() for _, _, numbers in loader] == [[1], []]
+
+
+def test_some_of_the_windows_alone_are_shown_without_augmentation():
+    samples = windows(random_scenes(6), augment=Augment(crop=1, crop_min=0.3, scales=(0.5,)))
+    some = samples.only([5, 2])
+    assert len(some) == 2 and some.items == [samples.items[5], samples.items[2]]
+    plain = windows(random_scenes(6))
+    for place, number in enumerate((5, 2)):
+        image, target, _ = some[place, 7]
+        assert torch.equal(image, plain[number][0]) and torch.equal(target, plain[number][1])
 
 
 # Scaling.

@@ -1,5 +1,9 @@
 """Where the network runs, and what it will need: unet/device.py."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -12,12 +16,15 @@ from unet.device import (
     check_memory,
     check_normalisation,
     free_bytes,
+    keep_memory,
+    peak_bytes,
     pick_device,
     pick_precision,
     training_bytes,
 )
 
 CPU = torch.device("cpu")
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="as Linux and glibc count")
 
 
 def test_a_device_that_is_not_there_is_an_error_with_its_name():
@@ -33,6 +40,78 @@ def test_a_device_that_is_not_there_is_an_error_with_its_name():
 def test_precision_is_float32_on_a_cpu_unless_asked():
     assert pick_precision("auto", CPU) is torch.float32
     assert pick_precision("bfloat16", CPU) is torch.bfloat16
+
+
+@pytest.mark.parametrize(("able", "expected"), [
+    ({}, torch.float32), ({"avx512_bf16": False, "amx_bf16": False, "avx2": True}, torch.float32),
+    ({"avx512_bf16": True, "amx_bf16": False}, torch.bfloat16), ({"amx_bf16": True}, torch.bfloat16),
+])  # fmt: skip
+def test_training_is_in_bfloat16_on_a_cpu_that_multiplies_in_it_unless_asked(monkeypatch, able, expected):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    assert pick_precision("auto", CPU, training=True) is expected
+    assert pick_precision("auto", CPU) is torch.float32
+    assert pick_precision("auto", torch.device("mps"), training=True) is torch.float32
+    assert pick_precision("float16", CPU, training=True) is torch.float16
+
+
+def test_this_machine_tells_what_it_can():
+    """The real answer of this torch: a name that it does not know would be float32 for ever, unnoticed."""
+    assert "avx512_bf16" in torch.cpu.get_capabilities() or "amx_bf16" in torch.cpu.get_capabilities()
+
+
+@pytest.mark.parametrize(("has_bfloat16", "expected"), [(True, torch.bfloat16), (False, torch.float16)])
+def test_on_a_gpu_auto_is_the_half_type_it_has(monkeypatch, has_bfloat16, expected):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: has_bfloat16)
+    for training in (False, True):
+        assert pick_precision("auto", torch.device("cuda"), training) is expected
+
+
+@linux
+def test_peak_memory_is_the_high_water_mark_of_the_process():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    mark = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+    assert peak_bytes(CPU) == pytest.approx(mark, rel=0.02)
+
+
+def test_peak_memory_is_counted_in_bytes_on_a_mac_and_unknown_on_windows(monkeypatch):
+    peak = peak_bytes(CPU)
+    monkeypatch.setattr(device.sys, "platform", "darwin")
+    assert peak_bytes(CPU) == pytest.approx(peak / 1024, rel=0.1)  # macOS counts in bytes, Linux in kilobytes
+    monkeypatch.setattr(device, "resource", None)
+    assert peak_bytes(CPU) is None
+
+
+@linux
+def test_memory_that_is_freed_is_kept_for_the_next_batch():
+    """Pages of 4096 bytes that the system maps anew for five tensors of 40 MB: 48,828 in glibc's own way, else none."""
+    code = """if True:
+        import resource, torch
+        from unet.device import keep_memory
+
+        def faults(times):
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            for _ in range(times):
+                torch.ones(10_000_000)
+            return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+        faults(5)
+        given_back = faults(5)
+        keep_memory()
+        faults(20)  # until there is a place for each
+        print(given_back, faults(5))
+    """
+    root = Path(__file__).parents[1]
+    ended = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    given_back, kept = map(int, ended.stdout.split())
+    assert kept < given_back / 10
+
+
+def test_another_c_library_is_left_as_it_is(monkeypatch):
+    def missing(name):
+        raise OSError(name)
+
+    monkeypatch.setattr(device.ctypes, "CDLL", missing)
+    assert keep_memory() is None
 
 
 def test_autocast_is_on_for_half_types_alone():

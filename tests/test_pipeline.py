@@ -1,6 +1,6 @@
 """From options to batches: data/pipeline.py."""
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 
 import numpy as np
 import pytest
@@ -14,13 +14,10 @@ from data.grid import Grid
 def options(tmp_path, **changes) -> Namespace:
     images, masks, table = small.write(tmp_path / "in") if not (tmp_path / "in").exists() else (
         tmp_path / "in/images", tmp_path / "in/masks", tmp_path / "in/table.csv")  # fmt: skip
-    given = {
-        "images": [images], "masks": [masks], "classes": table, "bands": None, "indices": None, "nodata": None,
-        "scaling": "minmax", "align": "nearest", "size": None, "skip_only": [], "validation": 0.25,
-        "cache": tmp_path / "cache", "overfit": 0, "batch": 2, "seed": 0,
-        "flip": 0.5, "turn": 0.75, "crop": 0.0, "crop_min": 0.75, "jitter": 0.0, "strength": 0.1,
-    }  # fmt: skip
-    return Namespace(**{**given, **changes})
+    parser = ArgumentParser()
+    pipeline.add_options(parser)
+    given = {"images": [images], "masks": [masks], "classes": table, "cache": tmp_path / "cache", "validation": 0.25}
+    return Namespace(**{**vars(parser.parse_args([])), **given, "batch": 2, "seed": 0, **changes})
 
 
 def load(args: Namespace):

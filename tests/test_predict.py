@@ -31,7 +31,7 @@ def trained(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("lakes")
     images, masks, table = small.write(folder / "in")
     options = ["--images", images, "--masks", masks, "--classes", table, "--overfit", 4, "--base", 8, "--epochs", 4]
-    options += ["--lr", 0.01, "--batch", 2, "--cache", folder / "cache", "--run", folder / "runs/lakes"]
+    options += ["--lr", 0.01, "--batch", 2, "--cache", folder / "cache", "--output", folder / "runs/lakes"]
     train.main([str(option) for option in options])
     return folder
 
@@ -97,6 +97,21 @@ def test_several_images_give_a_row_each(here, capsys):
             assert float(land[kind]) + float(water[kind]) == pytest.approx(images * 48 * 48 * 1e-4, rel=2e-3)
     out = capsys.readouterr().out
     assert out.count("against the truth") == 5 and "all 4 images" in out
+
+
+def test_a_damaged_image_among_many_does_not_lose_the_others(here, monkeypatch, capsys):
+    path = Path("in/images/s_1.tif")
+    path.write_bytes(path.read_bytes()[:3000])
+    status, said = script(["in/images", "--output", "maps", "--truth", "in/masks"], monkeypatch, capsys)
+    assert status == 2 and len(said.splitlines()) == 2
+    assert said.startswith("predict.py: error: in/images/s_1.tif: ")
+    assert "error: 1 of 4 images failed: in/images/s_1.tif; see above why" in said
+    assert sorted(p.name for p in Path("maps").iterdir()) == ["areas.csv", "report.html"] + [
+        f"s_{n}_landcover.{kind}" for n in (0, 2, 3) for kind in ("png", "tif", "tif.aux.xml")
+    ]
+    with open("maps/areas.csv", newline="") as file:
+        named = [row["image"] for row in csv.DictReader(file) if row["class"] == "land"]
+    assert named == [*(f"in/images/s_{n}.tif" for n in (0, 2, 3)), "all"]
 
 
 def test_a_second_call_does_not_map_the_maps(here):

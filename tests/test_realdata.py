@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(not REAL.is_dir(), reason="no real imagery besid
 
 def run(folder: Path, images, masks, table: str, *more) -> Path:
     options = ["--images", *images, "--masks", *masks, "--classes", REAL / table, "--cache", folder / "cache"]
-    options += ["--run", folder / "run", "--base", 4, "--epochs", 2, "--lr", 0.01, *more]
+    options += ["--output", folder / "run", "--base", 4, "--epochs", 2, "--lr", 0.01, *more]
     return train.main([str(option) for option in options])
 
 

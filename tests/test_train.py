@@ -14,8 +14,10 @@ import torch
 
 import predict
 import train
+import unet
 from data import InputError, geotiff
 from unet import checkpoint
+from unet.losses import LOSSES
 
 ROOT = Path(__file__).parents[1]
 
@@ -27,7 +29,7 @@ def run(tmp_path: Path, *more, **scenes) -> Path:
     if not folder.exists():
         small.write(folder, **scenes)
     options = ["--images", images, "--masks", masks, "--classes", table, "--cache", tmp_path / "cache"]
-    options += ["--run", tmp_path / "run", "--base", 4, "--epochs", 3, "--batch", 2, "--lr", 0.01, *more]
+    options += ["--output", tmp_path / "run", "--base", 4, "--epochs", 3, "--batch", 2, "--lr", 0.01, *more]
     return train.main([str(option) for option in options])
 
 
@@ -37,7 +39,8 @@ def log(folder: Path) -> list[dict[str, str]]:
 
 
 def without_times(rows):
-    return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+    times = ("seconds", "images_per_second", "peak_memory_mb")
+    return [{key: value for key, value in row.items() if key not in times} for row in rows]
 
 
 def test_a_run_leaves_checkpoints_log_and_report(tmp_path, capsys):
@@ -63,17 +66,25 @@ def test_a_run_leaves_checkpoints_log_and_report(tmp_path, capsys):
 
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path):
-    first = without_times(log(run(tmp_path, "--run", tmp_path / "a", "--crop", 0.5, "--jitter", 0.5)))
-    again = without_times(log(run(tmp_path, "--run", tmp_path / "b", "--crop", 0.5, "--jitter", 0.5)))
-    workers = without_times(log(run(tmp_path, "--run", tmp_path / "c", "--crop", 0.5, "--jitter", 0.5, "--workers", 2)))
-    other = without_times(log(run(tmp_path, "--run", tmp_path / "d", "--crop", 0.5, "--jitter", 0.5, "--seed", 1)))
+    first = without_times(log(run(tmp_path, "--output", tmp_path / "a", "--crop", 0.5, "--jitter", 0.5)))
+    again = without_times(log(run(tmp_path, "--output", tmp_path / "b", "--crop", 0.5, "--jitter", 0.5)))
+    workers = without_times(
+        log(run(tmp_path, "--output", tmp_path / "c", "--crop", 0.5, "--jitter", 0.5, "--workers", 2))
+    )
+    other = without_times(log(run(tmp_path, "--output", tmp_path / "d", "--crop", 0.5, "--jitter", 0.5, "--seed", 1)))
     assert first == again == workers
     assert first != other
 
 
-@pytest.mark.parametrize("loss", ["cross_entropy", "focal", "dice", "dice_focal"])
+@pytest.mark.parametrize("loss", LOSSES)
 def test_each_loss_learns_the_lakes(tmp_path, loss):
     folder = run(tmp_path, "--overfit", 4, "--loss", loss, "--epochs", 4, "--base", 8)
+    assert float(log(folder)[-1]["macro_dice"]) > 0.95
+
+
+@pytest.mark.parametrize("model", unet.MODELS)
+def test_each_network_learns_the_lakes(tmp_path, model):
+    folder = run(tmp_path, "--overfit", 4, "--model", model, "--epochs", 4, "--base", 8)
     assert float(log(folder)[-1]["macro_dice"]) > 0.95
 
 
@@ -111,10 +122,11 @@ def test_images_without_crs_and_with_no_data_train(tmp_path):
     (["--images", "in/images", "--masks", "in/masks", "--classes", "in/table.csv", "--batch", "10000000"],
      "--batch 10000000: a step on 10000000 windows of 48 x 48 needs about"),
     (["--images", "in/images", "--masks", "in/masks", "--classes", "in/table.csv", "--class-weights", "1,x"],
-     "--class-weights 1,x: write none, inverse"),
+     "--class-weights 1,x: write none, inverse, sqrt, or 2 numbers such as 1,4,2.5 for land, water"),
     (["--images", "in/images", "--masks", "in/masks", "--classes", "in/table.csv", "--lr", "1e30", "--epochs", "9"],
      "the loss became"),
     (["--images", "in/images"], "give both --images and --masks"),
+    (["--compile", "--recompute"], "--recompute: torch.compile cannot follow it; leave out"),
     (["--lr", "nan"], "argument --lr: nan must be a number above 0"),
     (["--weight-decay", "-1"], "--weight-decay: -1 must be"), (["--dropout", "1.5"], "--dropout: 1.5 must be"),
     (["--head-dropout", "nan"], "--head-dropout: nan must be"), (["--oversample", "inf"], "--oversample: inf must be"),
@@ -124,7 +136,7 @@ def test_images_without_crs_and_with_no_data_train(tmp_path):
     (["--device", "meta"], "--device meta is not to be had here"),
     (["--images", "in/images", "--masks", "in/masks", "--classes", "in/table.csv", "--size", "31", "--batch", "1"],
      " training windows would be a batch by itself"),
-    (["--images", "in/images", "--masks", "in/masks", "--classes", "in/table.csv", "--run", "in/table.csv"],
+    (["--images", "in/images", "--masks", "in/masks", "--classes", "in/table.csv", "--output", "in/table.csv"],
      "in/table.csv: File exists"),
 ])  # fmt: skip
 def test_bad_input_is_one_line_and_status_2(tmp_path, options, message, monkeypatch, capsys):
@@ -142,7 +154,7 @@ def test_bad_input_is_one_line_and_status_2(tmp_path, options, message, monkeypa
 
 def test_an_earlier_run_is_not_overwritten(tmp_path):
     before = (run(tmp_path, "--epochs", 1) / "best.pt").read_bytes()
-    with pytest.raises(InputError, match="holds a run already; name another folder by --run"):
+    with pytest.raises(InputError, match="holds a run already; name another folder by --output"):
         run(tmp_path)
     assert (tmp_path / "run/best.pt").read_bytes() == before
 
@@ -173,4 +185,4 @@ def test_one_may_train_again_where_maps_lie_beside_the_images(tmp_path):
     folder = run(tmp_path, "--epochs", 1)
     predict.main([str(tmp_path / "in/images"), "--checkpoint", str(folder / "best.pt")])
     assert len(list((tmp_path / "in/images").glob("*_landcover.*"))) == 8
-    assert len(log(run(tmp_path, "--epochs", 1, "--run", tmp_path / "again"))) == 1
+    assert len(log(run(tmp_path, "--epochs", 1, "--output", tmp_path / "again"))) == 1

@@ -5,9 +5,10 @@ Read `unet.py` first, then `losses.py` and `metrics.py`; `checkpoint.py` is what
 
 from torch import nn
 
-from unet.unet import UNet
+from unet.unet import DoubleConv, UNet
 
 MODELS = {"unet": UNet}
+BLOCKS = (DoubleConv,)  # of which a network is made: what activation checkpointing computes again
 
 
 def build(name: str, in_channels: int, num_classes: int, **options) -> nn.Module:

@@ -12,14 +12,20 @@ from a stranger runs no code. It has all that a map needs: predict never asks fo
     scaling     dict    how bands and indices were scaled
     size        int     side of the windows, in pixels
     nodata      float   value of pixels without data, if one was given by hand
+    resolution  float   side of a pixel in metres on the ground, or None without CRS
+    dates       int     images of one place that are stacked into one input; 1 where it is missing
     -- up to here needed by predict; the rest by `train.py --resume` and for the record --
     settings    dict    every flag of the training
     epoch       int     finished epochs
+    position    dict    where in the next one: batches and windows done, and the sum of their losses
     best        float   best validation macro Dice so far
-    metrics     dict    of the validation; the confusion matrix as an int64 tensor
+    best_epoch  int     when that was
+    history     list    the rows of log.csv
+    metrics     dict    of the last validation; the confusion matrix as an int64 tensor
     optimizer   dict    state_dict
     scheduler   dict    state_dict
-    random      dict    states of all random generators
+    scaler      dict    state_dict of the gradient scaler, empty but for float16
+    random      dict    states of all random generators, of each process
 
 On the disk it is what torch.save writes, a ZIP archive.
 
@@ -36,7 +42,8 @@ from pickle import UnpicklingError
 import torch
 from torch import Tensor, nn
 
-from unet import build
+from unet import build, parallel
+from unet.optimizer import Optimizer
 
 FORMAT = 1
 REQUIRED = ("model", "weights", "classes", "bands", "indices", "scaling", "size")
@@ -108,6 +115,25 @@ def build_model(checkpoint: dict) -> nn.Module:
         reason = textwrap.shorten(str(error), 300)
         raise CheckpointError(f"checkpoint: its network cannot be built: {reason}; train again") from error
     return network.eval()
+
+
+def resume(path: Path, past: dict, model: nn.Module, optimizer: Optimizer, data: dict) -> dict:
+    """Put a run back to where the checkpoint at `path` has left it; returns what of it stands under the keys of `past`.
+
+    `data` are the entries on the data as they are now. Raises CheckpointError where they are other data, or where
+    the best checkpoint of the run is gone.
+    """
+    state = load(path)
+    changed = [name for name, value in data.items() if state.get(name) != value]
+    if changed:
+        raise CheckpointError(f"{path}: the data have changed since ({', '.join(changed)}); begin another run")
+    if not path.with_name("best.pt").exists() and state["best_epoch"] < state["epoch"]:
+        raise CheckpointError(f"{path}: best.pt is not beside it; give the folder of a whole run")
+    device = next(model.parameters()).device
+    model.load_state_dict(state["weights"])
+    optimizer.load_state_dict(state)
+    parallel.set_random_states(state["random"], device)
+    return {name: state[name] for name in (*past, "metrics") if name in state}
 
 
 def _read(path: Path):

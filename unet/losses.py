@@ -10,8 +10,9 @@ the label of a pixel and w the class weights (1 where none are given):
                     and 0 otherwise; then the mean over the classes, weighted by w
     Dice + focal    their sum
 
-Sums run over all pixels of the batch that have a label. A batch without any gives 0 and a gradient of zeros.
-What stands under an ignored pixel, NaN included, changes neither value nor gradient.
+Sums run over all pixels of the batch that have a label, and where several processes share a batch, over all of
+theirs (`total`). A batch without any gives 0 and a gradient of zeros. What stands under an ignored pixel, NaN
+included, changes neither value nor gradient.
 
 A label outside 0..K-1 other than `ignore_index` is a programmer's error, for the class table has checked the
 mask before. On the CPU it ends in an index error, on a GPU in a device-side assertion.
@@ -23,6 +24,8 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+
+from unet.parallel import total
 
 
 def cross_entropy(
@@ -57,7 +60,7 @@ def focal(
     if gamma != 0:
         # 1 - p by expm1 keeps its digits where p is near 1; the bound, where powers below 1 are vertical.
         loss = loss * (-log_p.expm1()).clamp_min(torch.finfo(log_p.dtype).eps) ** gamma
-    return _ratio((pixel_weight * loss).sum(), pixel_weight.sum())
+    return _ratio(*total(torch.stack([(pixel_weight * loss).sum(), pixel_weight.sum()])))
 
 
 def dice(logits: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = 255) -> Tensor:
@@ -75,11 +78,11 @@ def dice(logits: Tensor, target: Tensor, weight: Tensor | None = None, ignore_in
     logits, target, valid = _labelled(logits, target, ignore_index)
     p = logits.softmax(dim=1) * valid.unsqueeze(1)  # (N, K, H, W)
     true = torch.zeros_like(p).scatter(1, target.unsqueeze(1), valid.unsqueeze(1))  # (N, K, H, W), one-hot
-    overlap = (p * true).sum(dim=(0, 2, 3))  # (K,)
-    predicted, occurring = p.sum(dim=(0, 2, 3)), true.sum(dim=(0, 2, 3))  # (K,), (K,)
+    sums = torch.stack([(p * true).sum(dim=(0, 2, 3)), p.sum(dim=(0, 2, 3)), true.sum(dim=(0, 2, 3))])
+    overlap, predicted, occurring = total(sums)  # (K,) each
     # Where the class occurs its denominator is at least 1: the bounds only keep the unused branch finite.
     present = 1 - 2 * overlap / (predicted + occurring).clamp_min(1)
-    absent = predicted / valid.sum().clamp_min(1)
+    absent = predicted / occurring.sum().clamp_min(1)
     loss = torch.where(occurring > 0, present, absent)  # (K,)
     weight = torch.ones_like(loss) if weight is None else weight.to(loss)
     return _ratio((weight * loss).sum(), weight.sum())
@@ -96,25 +99,38 @@ def dice_focal(
     return dice(logits, target, weight, ignore_index) + focal(logits, target, weight, ignore_index, gamma)
 
 
-LOSSES = {"cross_entropy": cross_entropy, "focal": focal, "dice": dice, "dice_focal": dice_focal}
+def dice_cross_entropy(logits: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = 255) -> Tensor:
+    """Dice plus cross-entropy: dice_focal without a focus."""
+    return dice_focal(logits, target, weight, ignore_index, gamma=0.0)
+
+
+LOSSES = {
+    "cross_entropy": cross_entropy,
+    "focal": focal,
+    "dice": dice,
+    "dice_focal": dice_focal,
+    "dice_cross_entropy": dice_cross_entropy,
+}
+CLASS_WEIGHTS = {"none": None, "inverse": 1.0, "sqrt": 0.5}  # power of the number of pixels
 
 
 def class_weights(counts: Sequence[int] | Tensor, method: str, cap: float = 100.0) -> Tensor | None:
     """Weights (K,) float32 for the losses, from the number of training pixels of each class.
 
-    Method "none" gives None, and "inverse" the inverse of the number of pixels, scaled to a mean of 1 over
-    the classes that occur. No class weighs more than `cap` times the commonest one, for else a few pixels,
-    perhaps mislabelled, would steer the network. A class without pixels weighs 0: there is nothing to learn
-    it from. Raises ValueError for another method, and for counts that are negative or all 0.
+    Method "none" gives None, "inverse" the inverse of the number of pixels and "sqrt" that of its square root, scaled
+    to a mean of 1 over the classes that occur. No class weighs more than `cap` times the commonest one, for else a
+    few pixels, perhaps mislabelled, would steer the network. A class without pixels weighs 0: there is nothing to
+    learn it from. Raises ValueError for another method, and for counts that are negative or all 0.
     """
+    if method not in CLASS_WEIGHTS:
+        raise ValueError(f"no class weights are called {method!r}; there are: {', '.join(CLASS_WEIGHTS)}")
     if method == "none":
         return None
-    if method != "inverse":
-        raise ValueError(f"no class weights are called {method!r}; there are: none, inverse")
     counts = torch.as_tensor(counts, dtype=torch.float64).cpu()
     if counts.ndim != 1 or (counts < 0).any() or counts.sum() == 0:
         raise ValueError(f"need the number of pixels of each class, not all 0: {counts.tolist()}")
-    weight = torch.where(counts > 0, 1 / counts.clamp_min(counts.max() / cap), 0.0)
+    relative = (counts.max() / counts.clamp_min(1)) ** CLASS_WEIGHTS[method]
+    weight = torch.where(counts > 0, relative.clamp_max(cap), 0.0)
     return (weight / weight[counts > 0].mean()).float()
 
 

@@ -1,0 +1,188 @@
+"""A run that is stopped, killed and resumed is the run that was not: train.py --resume."""
+
+import csv
+import multiprocessing
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import small
+import torch
+
+import train
+from data import InputError
+from data.console import Interrupted
+from unet import checkpoint
+
+ROOT = Path(__file__).parents[1]
+TIMES = ("seconds", "images_per_second", "peak_memory_mb")
+# Everything that draws random numbers or keeps a state: dropout, augmentation, oversampling, plateau, accumulation.
+STATEFUL = """--dropout 0.2 --head-dropout 0.3 --crop 0.5 --jitter 0.5 --scales 0.75 1 1.25 --oversample 0.9
+              --schedule plateau --accumulate 2 --class-weights sqrt --loss dice_cross_entropy""".split()
+
+
+def options(folder: Path, *more) -> list[str]:
+    if not (folder / "in").exists():
+        small.write(folder / "in", count=9, size=32)
+    given = ["--images", folder / "in/images", "--masks", folder / "in/masks", "--classes", folder / "in/table.csv"]
+    given += ["--cache", folder / "cache", "--base", 2, "--batch", 2, "--lr", 0.01, "--epochs", 6, "--patience", 99]
+    return [str(option) for option in (*given, *more)]
+
+
+def result(run: Path) -> tuple[list, dict, dict]:
+    """(log.csv without times, last checkpoint, best checkpoint)."""
+    with open(run / "log.csv", newline="") as file:
+        rows = [{name: value for name, value in row.items() if name not in TIMES} for row in csv.DictReader(file)]
+    return rows, checkpoint.load(run / "last.pt"), checkpoint.load(run / "best.pt")
+
+
+def assert_same(one: Path, other: Path) -> None:
+    (rows, *states), (other_rows, *other_states) = result(one), result(other)
+    assert rows == other_rows
+    for state, expected in zip(states, other_states):
+        assert (state["epoch"], state["best"], state["best_epoch"]) == tuple(
+            expected[name] for name in ("epoch", "best", "best_epoch")
+        )
+        for name, tensor in expected["weights"].items():
+            assert torch.equal(state["weights"][name], tensor), name
+        assert torch.equal(state["random"]["torch"][0], expected["random"]["torch"][0])
+        for number, moments in expected["optimizer"]["state"].items():
+            for name, value in moments.items():
+                assert torch.equal(state["optimizer"]["state"][number][name], value), (number, name)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    """A folder with the run `whole` of six epochs."""
+    folder = tmp_path_factory.mktemp("resume")
+    train.main(options(folder, *STATEFUL, "--output", folder / "whole"))
+    return folder
+
+
+@pytest.mark.parametrize(("epoch", "workers"), [(1, 0), (2, 0), (3, 0), (4, 0), (5, 0), (3, 2)])
+def test_stopped_after_any_epoch_and_resumed_is_the_same_to_the_last_bit(whole, epoch, workers):
+    run = whole / f"stopped-{epoch}-{workers}"
+    train.main(options(whole, *STATEFUL, "--output", run, "--stop-after", epoch, "--workers", workers))
+    assert checkpoint.load(run / "last.pt")["epoch"] == epoch
+    train.main(["--resume", str(run)])
+    assert_same(run, whole / "whole")
+
+
+def test_three_epochs_prolonged_by_three_are_six(whole):
+    """Where the learning rate does not depend on how many there will be."""
+    run = whole / "prolonged"
+    train.main(options(whole, *STATEFUL, "--output", run, "--epochs", 3))
+    train.main(["--resume", str(run), "--epochs", "6"])
+    assert_same(run, whole / "whole")
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("call", [1, 4, 8])
+def test_a_signal_in_the_middle_of_an_epoch_loses_nothing(whole, monkeypatch, capsys, number, status, call):
+    run = whole / f"signal-{number}-{call}"
+    calls = iter(range(100))
+
+    def progress(text: str) -> None:
+        if text.startswith("epoch") and next(calls) == call:
+            signal.raise_signal(number)
+
+    monkeypatch.setattr(train, "progress", progress)
+    with pytest.raises(Interrupted) as left:
+        train.main(options(whole, *STATEFUL, "--output", run))
+    assert left.value.status == status
+    assert f"saved; to go on: train.py --resume {run}" in capsys.readouterr().out
+    position = checkpoint.load(run / "last.pt")["position"]
+    assert position["batch"] > 0 and position["windows"] > 0  # it is really in the middle
+    train.main(["--resume", str(run)])
+    assert_same(run, whole / "whole")
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_the_status_tells_the_signal(tmp_path, number, status):
+    command = [
+        sys.executable,
+        str(ROOT / "train.py"),
+        *options(tmp_path, "--epochs", 9999, "--output", tmp_path / "run"),
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "run/best.pt").exists():
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert err == "train.py: stopped\n" and "stopped in epoch" in out
+    assert checkpoint.load(tmp_path / "run/last.pt")["epoch"] > 0
+
+
+def train_quietly(arguments: list[str]) -> None:
+    sys.stdout = open("/dev/null", "w")
+    train.main(arguments)
+
+
+def test_killed_thirty_times_at_random_moments_and_resumed_each_time(tmp_path):
+    """kill -9 at any moment leaves a checkpoint that loads, and no trace in the result."""
+    context = multiprocessing.get_context("forkserver")  # imports torch once, not thirty times
+    context.set_forkserver_preload(["train"])
+    draw, run, last = random.Random(0), tmp_path / "killed", tmp_path / "killed/last.pt"
+    fresh = options(tmp_path, *STATEFUL, "--epochs", 40)
+
+    def begin(*arguments: str) -> multiprocessing.Process:
+        process = context.Process(target=train_quietly, args=(list(map(str, arguments)),))
+        process.start()
+        return process
+
+    def saved() -> int:
+        return last.stat().st_mtime_ns if last.exists() else 0
+
+    reached = set()
+    for number in range(30):
+        before = saved()
+        process = begin("--resume", run) if before else begin(*fresh, "--output", run)
+        if number % 3:  # while it trains and saves; every third time while it begins
+            while saved() == before and process.is_alive():
+                time.sleep(0.002)
+        time.sleep(draw.uniform(0, 0.05))
+        assert process.is_alive()
+        process.kill()
+        process.join()
+        if last.exists():
+            reached.add(checkpoint.load(last)["epoch"])
+            checkpoint.load(run / "best.pt")
+    assert len(reached) >= 20
+    for process in (begin("--resume", run), begin(*fresh, "--output", tmp_path / "whole")):
+        process.join()
+        assert process.exitcode == 0
+    assert_same(run, tmp_path / "whole")
+
+
+@pytest.mark.parametrize(("more", "message"), [
+    (["--base", "8"], "--base: the run in .*whole began with 2"),
+    (["--seed", "1"], "--seed: the run in .*whole began with 0"),
+    (["--output", "x"], "--output: --resume goes on in .*whole"),
+    (["--epochs", "6"], "--epochs 6: the run in .*whole has 6 already"),
+])  # fmt: skip
+def test_what_shapes_the_result_cannot_be_changed(whole, more, message):
+    with pytest.raises(InputError, match=message):
+        train.main(["--resume", str(whole / "whole"), *more])
+
+
+def test_other_data_are_noticed(whole, tmp_path):
+    run = tmp_path / "run"
+    train.main(options(tmp_path, "--output", run, "--stop-after", 1))
+    small.write(tmp_path / "more", count=2, size=32, seed=9)
+    for path in (tmp_path / "more").glob("*/*_0.tif"):
+        path.rename(tmp_path / "in" / path.parent.name / path.name.replace("_0", "_77"))
+    with pytest.raises(checkpoint.CheckpointError, match="the data have changed since"):
+        train.main(["--resume", str(run)])
+
+
+def test_a_run_whose_best_checkpoint_is_gone_is_not_resumed(whole, tmp_path):
+    state = checkpoint.load(whole / "whole/last.pt")
+    checkpoint.save(tmp_path / "last.pt", {**state, "best_epoch": state["epoch"] - 1})
+    with pytest.raises(checkpoint.CheckpointError, match="best.pt is not beside it"):
+        train.main(["--resume", str(tmp_path), "--epochs", "9"])
