@@ -14,6 +14,9 @@ Leaves beside each image, or in the folder named by --output,
     img_landcover_areas.csv   share and true ground area of each class, as counted and freed from known errors;
                               of several images one areas.csv
 
+and with options img_landcover_probabilities.tif, _uncertainty.tif, _overlay.png, with --truth a report (report.html of
+several images), with --compare a_landcover_to_b.tif and .csv.
+
 A scene is read, mapped and written in windows, so its size is no matter. Read beside it: tests/test_predict.py.
 """
 
