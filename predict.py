@@ -1,42 +1,48 @@
 """Map the land cover of images with a trained network.
 
     python predict.py img.tif                        with the best checkpoint of the newest run
-    python predict.py a.tif b.tif --output maps/     several, with one row each in areas.csv
+    python predict.py a.tif b.tif --output maps/     several, with a row for each image and class in areas.csv
     python predict.py img.tif --truth mask.tif       and say how right the map is
     python predict.py --export model.pt2             the network as a file that runs without this program
     python predict.py april_7.tif august_7.tif       a network trained with --stack-dates takes its dates together
 
 Leaves beside each image, or in the folder named by --output,
 
-    img_landcover.tif   the map on the image's own grid: raster codes, colour map, CRS, no-data
-    img_landcover.png   image and map side by side, thinned to 1024 pixels
-    areas.csv           of several images: a row each, with share and true ground area of each class
+    img_landcover.tif         the map on the image's own grid, a cloud-optimised GeoTIFF: codes, colours, CRS, no-data
+    img_landcover.tif.aux.xml the classes' names, for the legend of QGIS
+    img_landcover.png         image, map and legend side by side, thinned to 1024 pixels
+    img_landcover_areas.csv   share and true ground area of each class, as counted and freed from known errors;
+                              of several images one areas.csv
+
+and with options img_landcover_probabilities.tif, _uncertainty.tif, _overlay.png, with --truth a report (report.html of
+several images), with --compare a_landcover_to_b.tif and .csv.
 
 A scene is read, mapped and written in windows, so its size is no matter. Read beside it: tests/test_predict.py.
 """
 
 import argparse
-import csv
 import math
 from collections import Counter
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, nullcontext
+from itertools import chain, islice
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
 
 import reproject
-from data import InputError, geotiff, picture, scenes, stack, tiling
-from data.areas import pixel_areas
+from data import InputError, areas_csv, change, geotiff, maps, picture, scenes, stack, tiling
+from data.areas import Areas
 from data.classes import IGNORE, ClassTable
 from data.console import Parser, one_line_errors, progress, say_error, within
 from data.grid import Grid, Window
 from data.inputs import Input, Wanted, recipe
 from data.scaling import Scaling, network_input, sample_pixels, spread_windows, valid_pixels
-from unet import checkpoint, export, metrics, report
+from unet import area_estimation, checkpoint, evaluation, export, metrics, report, uncertainty
 from unet.device import DeviceError, autocast, pick_device, pick_precision
+
+SAMPLES = 6  # images with truth that the report shows
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -56,6 +62,15 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--export", type=Path, metavar="FILE.pt2", help="write the network as a file that runs without this program")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     add("--precision", choices=("auto", "float32", "bfloat16", "float16"), default="auto", help="auto: mixed on a GPU")
+    add = parser.add_argument_group("output").add_argument
+    add("--overlay", action="store_true", help="also a picture of the map, half transparent, over the image")
+    add("--probabilities", nargs="?", const="uint8", choices=("uint8", "float32"), help="also a band for each class")
+    add("--uncertainty", action="store_true", help="also the entropy of each pixel, 0 sure to 1 undecided; and, of "
+        "several opinions, their mutual information")  # fmt: skip
+    add("--mc-dropout", type=within(int, 2), metavar="N", help="ask N times with dropout on, and average the opinions")
+    add("--tta", action="store_true", help="ask for the eight flips and quarter turns, and average the opinions")
+    add("--compare", action="store_true", help="of two images of one place: what became what, in "
+        "the order of the dates in their names, else as given")  # fmt: skip
     args = parser.parse_args(arguments)
     if not args.images and not args.export:
         parser.error("the following arguments are required: images")
@@ -73,7 +88,7 @@ def newest_checkpoint() -> Path:
 class Mapper:
     """A checkpoint made ready: the network, and how it wants its input."""
 
-    def __init__(self, path: Path, device: str, precision: str):
+    def __init__(self, path: Path, device: str, precision: str, passes: int = 0, views: bool = False):
         loaded = checkpoint.load(path)
         self.path = path
         self.device = pick_device(device)
@@ -83,19 +98,42 @@ class Mapper:
         self.names, self.indices = loaded["bands"], loaded["indices"]
         self.scaling, self.size = Scaling.from_state(loaded["scaling"]), loaded["size"]
         self.wanted = Wanted.of(loaded)
+        self.confusion = loaded.get("metrics", {}).get("confusion")
+        self.passes, self.views = passes, views
+        torch.manual_seed(0)  # dropout is random, but the same command gives the same map
+        if passes and not uncertainty.has_dropout(self.model):
+            raise InputError(f"{path}: --mc-dropout needs a network with dropout; train one with --dropout 0.2")
 
     @torch.no_grad()
     def probabilities(self, inputs: list[np.ndarray]) -> np.ndarray:
-        """Inputs (C, h, w) of one size to probabilities (n, K, h, w) float32."""
+        """Inputs (C, h, w) of one size to probabilities (n, K, h, w) float32.
+
+        Of several opinions their mean, and behind the classes one more layer: mutual information by ln K.
+        """
         batch = torch.from_numpy(np.stack(inputs)).to(self.device)
-        with autocast(self.device, self.precision):
-            logits = self.model(batch)
-        return logits.float().softmax(1).cpu().numpy()
+
+        def ask(images: torch.Tensor) -> torch.Tensor:
+            with autocast(self.device, self.precision):
+                return self.model(images).float().softmax(1)
+
+        if not self.passes and not self.views:
+            return ask(batch).cpu().numpy()
+        with uncertainty.mc_dropout(self.model) if self.passes else nullcontext():
+            rounds = (
+                uncertainty.eight_views(ask, batch) if self.views else [ask(batch)] for _ in range(self.passes or 1)
+            )
+            mean, _, mutual = uncertainty.average(chain.from_iterable(rounds))
+        return torch.cat([mean, mutual[:, None] / self.most_entropy], 1).cpu().numpy()
+
+    @property
+    def most_entropy(self) -> float:
+        """ln K: all classes have the same probability."""
+        return math.log(max(2, len(self.table.names)))
 
     def label_strips(
         self, raster: Input, nodata: float | None, overlap: int, batch: int
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """(labels (h, W) uint8, the image's bands (C, h, W)) of a raster, strip by strip from the top."""
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """(labels (h, W) uint8, the image's bands (C, h, W), `probabilities` (K, h, W)) of a raster, from the top."""
         read = raster.read
         places = [(read, window) for window in spread_windows(raster.grid.height, raster.grid.width)]
         scaling = self.scaling.for_image(lambda: sample_pixels(places, self.names, self.indices, nodata))
@@ -113,126 +151,124 @@ class Mapper:
         row = 0
         for strip in tiling.stitch(predictions(), raster.grid.height, raster.grid.width):
             image = read(Window(row, 0, strip.shape[1], strip.shape[2]))
-            labels = strip.argmax(0).astype(np.uint8)
+            labels = strip[: len(self.table.names)].argmax(0).astype(np.uint8)
             labels[~valid_pixels(image, nodata)] = IGNORE
-            yield labels, image
+            yield labels, image, strip
             row += strip.shape[1]
 
 
-class Areas(NamedTuple):
-    """What a map holds: pixels (K,), those without data, and km2 (K,) or None where the image has no CRS."""
+def map_image(
+    mapper: Mapper, dates: tuple[Path, ...], target: Path, args: argparse.Namespace
+) -> tuple[Areas, tuple[np.ndarray, np.ndarray]]:
+    """Write the map of one image, or of a place's dates, to `target`, and what else is wanted beside it.
 
-    pixels: np.ndarray
-    no_data: int
-    km2: np.ndarray | None
-
-    @property
-    def shares(self) -> np.ndarray:
-        """(K,) share of each class in the mapped pixels; NaN where nothing was mapped."""
-        return self.pixels / self.pixels.sum() if self.pixels.any() else np.full(len(self.pixels), np.nan)
-
-
-def map_image(mapper: Mapper, dates: tuple[Path, ...], target: Path, args: argparse.Namespace) -> Areas:
-    """Write the map of one image, or of a place's dates, to `target`, its preview beside it; returns what is in it."""
-    table = mapper.table
+    Returns what is in the map, and (image, labels) as small pictures.
+    """
+    table, classes = mapper.table, len(mapper.table.names)
     overlap = mapper.size // 4 if args.overlap is None else args.overlap
-    with Input(dates, mapper.wanted, args.bands, args.offset, args.nodata) as raster:
+    with Input(dates, mapper.wanted, args.bands, args.offset, args.nodata) as raster, ExitStack() as files:
         grid, nodata = raster.grid, raster.nodata
         for remark in raster.remarks:
             print(f"note: {remark}")
         small_image, small_map = (picture.Thinned(grid.height, grid.width) for _ in range(2))
-        pixels, km2 = np.zeros(256, np.int64), np.zeros(256)
+        areas = Areas(grid, classes)
 
-        def strips() -> Iterator[np.ndarray]:
-            row = 0
-            for labels, image in mapper.label_strips(raster, nodata, overlap, args.batch):
-                small_image.add(image), small_map.add(labels)
-                pixels[:] += np.bincount(labels.ravel(), minlength=256)
-                if grid.crs:
-                    ground = pixel_areas(grid.window(Window(row, 0, *labels.shape)))
-                    km2[:] += np.bincount(labels.ravel(), ground.ravel() / 1e6, minlength=256)
-                row += len(labels)
-                yield table.decode(labels)[None]
+        def layers(what: str, names: list[str], dtype: str) -> Callable[[np.ndarray], None]:
+            return files.enter_context(maps.fractions(beside(target, what), grid, names, raster.geo_tags, dtype))
 
-        geotiff.write_blocks(
-            target,
-            strips(),
-            grid,
-            count=1,
-            dtype=table.dtype,
-            nodata=table.nodata,
-            colormap=table.colormap,
-            descriptions=["land cover"],
-            geo_tags=raster.geo_tags,
-        )
-    preview = picture.beside(
-        picture.rgb(small_image.array(), mapper.names, nodata), picture.colored(small_map.array(), table)
-    )
-    with geotiff.replacing(target.with_suffix(".png")) as temporary:
-        temporary.write_bytes(report.png(preview))
-    classes = slice(len(table.names))
-    return Areas(pixels[classes], int(pixels[IGNORE]), km2[classes] if grid.crs else None)
+        add_map = files.enter_context(maps.classes(target, grid, table, raster.geo_tags))
+        add_shares = layers("probabilities", table.names, args.probabilities) if args.probabilities else None
+        kinds = ["predictive entropy", "mutual information"][: 2 if mapper.passes or mapper.views else 1]
+        add_doubts = layers("uncertainty", kinds, "uint8") if args.uncertainty else None
+        for labels, image, found in mapper.label_strips(raster, nodata, overlap, args.batch):
+            add_map(labels), areas.add(labels), small_image.add(image), small_map.add(labels)
+            if add_shares or add_doubts:
+                found = np.where(labels == IGNORE, np.nan, found)
+                shares, mutual = found[:classes], found[classes:]
+            if add_shares:
+                add_shares(shares)
+            if add_doubts:
+                entropy = uncertainty.entropy(torch.from_numpy(shares), dim=0).numpy()[None]
+                add_doubts(np.concatenate([entropy / mapper.most_entropy, mutual]))
+    image, labels = picture.rgb(small_image.array(), mapper.names, nodata), small_map.array()
+    legend = picture.legend(labels, table, len(labels))
+    write_png(target.with_suffix(".png"), picture.beside(image, picture.colored(labels, table), legend))
+    if args.overlay:
+        write_png(beside(target, "overlay", ".png"), picture.beside(picture.overlay(image, labels, table), legend))
+    return areas, (picture.small(image), picture.small(labels))
 
 
-def compare(mapper: Mapper, target: Path, truth: Path) -> metrics.ConfusionMatrix:
-    """The confusion matrix of a map against a mask, over the pixels that have both."""
-    confusion = metrics.ConfusionMatrix(len(mapper.table.names))
+def beside(target: Path, what: str, suffix: str = ".tif") -> Path:
+    """img_landcover_overlay.png beside img_landcover.tif."""
+    return target.with_name(f"{target.stem}_{what}{suffix}")
 
-    def align(mask: scenes.Mask, grid: Grid) -> Iterator[np.ndarray]:
-        return reproject.strips(mask.read, mask.grid, grid, "nearest", IGNORE, np.uint8)
 
-    with scenes.Mask(truth, mapper.table) as mask, scenes.Mask(target, mapper.table) as mapped:
+def write_png(path: Path, drawn: np.ndarray) -> None:
+    with geotiff.replacing(path) as temporary:
+        temporary.write_bytes(report.png(drawn))
+
+
+def align(mask: scenes.Mask, grid: Grid) -> Iterator[np.ndarray]:
+    """A mask's labels on another grid, strip by strip."""
+    return reproject.strips(mask.read, mask.grid, grid, "nearest", IGNORE, np.uint8)
+
+
+def pairs(table: ClassTable, map_path: Path, other: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Labels (h, W) of a map and of another raster on the map's grid, strip by strip from the top."""
+    with scenes.Mask(map_path, table) as mapped, scenes.Mask(other, table) as mask:
         row = 0
         for labels in scenes.labels_on(mask, mapped.grid, align):
-            predicted = mapped.read(Window(row, 0, *labels.shape))
-            both = (labels != IGNORE) & (predicted != IGNORE)
-            confusion.update(torch.from_numpy(predicted[both]), torch.from_numpy(labels[both]))
+            yield mapped.read(Window(row, 0, *labels.shape)), labels
             row += len(labels)
-    return confusion
 
 
-def print_areas(table: ClassTable, found: Areas) -> None:
-    """class, code, share, km2: the table under each map."""
-    unit = "pixels" if found.km2 is None else "km2"
-    width = max(map(len, [*table.names, "no data"]))
-    print(f"  {'class':{width}}  {'code':>5}  {'share':>7}  {unit:>12}")
-    for k, name in enumerate(table.names):
-        area = f"{found.pixels[k]:12,}" if found.km2 is None else f"{found.km2[k]:12.4f}"
-        share = f"{found.shares[k]:.2%}" if found.pixels.any() else "-"
-        print(f"  {name:{width}}  {table.codes[k]:5}  {share:>7}  {area}")
-    if found.no_data:
-        print(f"  {'no data':{width}}  {table.nodata:5}  {'':7}  {found.no_data:12,} pixels")
+def confusion_of(table: ClassTable, target: Path, truth: Path) -> tuple[metrics.ConfusionMatrix, np.ndarray]:
+    """The confusion matrix of a map against a mask, over the pixels that have both; and the mask as a small picture."""
+    confusion = metrics.ConfusionMatrix(len(table.names))
+    with geotiff.Raster(target) as raster:
+        thinned = picture.Thinned(raster.grid.height, raster.grid.width)
+    for predicted, labels in pairs(table, target, truth):
+        thinned.add(labels)
+        both = (labels != IGNORE) & (predicted != IGNORE)
+        confusion.update(torch.from_numpy(predicted[both]), torch.from_numpy(labels[both]))
+    return confusion, picture.small(thinned.array())
 
 
-def figure(value: float) -> str:
-    """Three decimals, or a dash for 0/0: the class neither occurs nor was predicted."""
-    return "     -" if math.isnan(value) else f"{value:6.3f}"
+def write_changes(table: ClassTable, before: Path, after: Path, path: Path) -> None:
+    """From one map to a later one of the same place: the matrix as a CSV file and on the terminal, the change map."""
+    with geotiff.Raster(before) as raster:
+        grid, geo_tags = raster.grid, raster.geo_tags
+    changes = change.Changes(grid, len(table.names))
+    with change.change_map(path, grid, table, geo_tags) as add:
+        for old, new in pairs(table, before, after):
+            changes.add(old, new), add(old, new)
+        if not changes.matrix.any():
+            raise InputError(f"{after}: no pixel in common with {before}; compare two dates of one place")
+    change.write_csv(path.with_suffix(".csv"), table, changes)
+    print(f"{path}\n{change.text(table, changes)}")
 
 
-def print_metrics(table: ClassTable, confusion: metrics.ConfusionMatrix) -> None:
-    """Figures of a map against its truth."""
-    width = max(map(len, table.names))
-    columns = [c.tolist() for c in (confusion.iou(), confusion.dice(), confusion.precision(), confusion.recall())]
-    print(f"  {'against the truth':{max(width, 17)}}  {'IoU':>6}  {'Dice':>6}  {'prec.':>6}  {'recall':>6}")
-    for k, name in enumerate(table.names):
-        print(f"  {name:{max(width, 17)}}  " + "  ".join(figure(column[k]) for column in columns))
-    print(
-        f"  macro Dice {confusion.macro_dice():.4f}  weighted Dice {confusion.weighted_dice():.4f}  "
-        f"mean IoU {confusion.mean_iou():.4f}  accuracy {confusion.accuracy():.4f}  "
-        f"pixels {confusion.matrix.sum().item():,}"
-    )
+def write_report(path: Path, mapper: Mapper, matrices: list, samples: list[dict], settings: dict) -> None:
+    """report.html of maps with known truth."""
+    table = mapper.table
+    towns = areas_csv.built_up(table.names)
+    groups = {"built-up": towns} if towns else {name: [k] for k, name in enumerate(table.names)}
+    classes = [(name, "#%02X%02X%02X" % color) for name, color in zip(table.names, table.colors)]
+    page = evaluation.page(f"Maps by {mapper.path}", classes, matrices, groups, samples, settings)
+    with geotiff.replacing(path) as temporary:
+        temporary.write_text(report.html(page), encoding="utf-8")
 
 
-def write_areas(path: Path, table: ClassTable, rows: list[tuple[Path, Areas]]) -> None:
-    """areas.csv: one row an image, share and km2 of each class."""
-    with geotiff.replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        header = ["image", "mapped pixels", "pixels without data"]
-        writer.writerow(header + [f"{what} {name}" for what in ("share", "km2") for name in table.names])
-        for image, found in rows:
-            km2 = [""] * len(table.names) if found.km2 is None else [f"{value:.6f}" for value in found.km2]
-            shares = [f"{value:.6f}" for value in found.shares]
-            writer.writerow([image, found.pixels.sum(), found.no_data, *shares, *km2])
+def adjustment(mapper: Mapper) -> areas_csv.Adjust | None:
+    """How areas are freed from the errors that the validation found; None for a checkpoint without its matrix."""
+    if mapper.confusion is None:
+        return None
+    confusion = metrics.ConfusionMatrix(len(mapper.table.names), mapper.confusion)
+
+    def adjust(mapped: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return tuple(part.numpy() for part in area_estimation.stratified(confusion, torch.from_numpy(mapped)))
+
+    return adjust
 
 
 def write_export(path: Path, loaded: Path, table: ClassTable) -> None:
@@ -248,7 +284,7 @@ def write_export(path: Path, loaded: Path, table: ClassTable) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Map every image that the options name."""
     args = parse(arguments)
-    mapper = Mapper(args.checkpoint or newest_checkpoint(), args.device, args.precision)
+    mapper = Mapper(args.checkpoint or newest_checkpoint(), args.device, args.precision, args.mc_dropout or 0, args.tta)
     if args.export:
         write_export(args.export, mapper.path, mapper.table)
         if not args.images:
@@ -262,34 +298,49 @@ def main(arguments: list[str] | None = None) -> None:
     twice = [target for target, count in Counter(targets.values()).items() if count > 1]
     if twice:
         raise InputError(f"{twice[0]}: would be the map of several images of one name; map them in separate calls")
+    if args.compare and len(images) != 2:
+        raise InputError(f"--compare: {len(images)} images; give two, the earlier one first")
     if args.output:
         args.output.mkdir(parents=True, exist_ok=True)
 
     print(f"checkpoint {mapper.path}, {len(mapper.table.names)} classes, on {mapper.device}")
-    rows, failed, total = [], [], metrics.ConfusionMatrix(len(mapper.table.names))
+    adjust = adjustment(mapper)
+    rows, matrices, samples, failed = [], [], [], []
     for image, target in targets.items():
         try:
-            found = map_image(mapper, places[image], target, args)
+            found, (small_image, small_map) = map_image(mapper, places[image], target, args)
             progress("")
-            print(f"{target}")
-            print_areas(mapper.table, found)
+            print(f"{target}\n{areas_csv.text(mapper.table, found, adjust)}")
             rows.append((image, found))
             if image in truths:
-                confusion = compare(mapper, target, truths[image])
-                print_metrics(mapper.table, confusion)
-                total += confusion
+                confusion, small_truth = confusion_of(mapper.table, target, truths[image])
+                print(evaluation.text(mapper.table.names, confusion))
+                matrices.append(confusion)
+                if len(samples) < SAMPLES:
+                    small = {"rgb": small_image, "truth": small_truth, "prediction": small_map}
+                    samples.append({"title": str(image), **small})
         except (InputError, OSError) as error:
             if len(images) == 1:
                 raise
             failed.append(image)  # and on with the others
             say_error("predict.py", error)
-    if len(images) > 1 and rows:
-        path = (args.output or images[0].parent) / "areas.csv"
-        write_areas(path, mapper.table, rows)
-        if truths:
-            print(f"all {len(rows)} images")
-            print_metrics(mapper.table, total)
-        print(f"{path}: {len(rows)} rows")
+    several = len(images) > 1
+    folder, first = args.output or images[0].parent, targets[images[0]]
+    if rows:
+        path = folder / "areas.csv" if several else beside(first, "areas", ".csv")
+        areas_csv.write(path, mapper.table, rows, adjust)
+        print(path)
+    if matrices:
+        if several:
+            print(f"all {len(matrices)} images\n{evaluation.text(mapper.table.names, sum(matrices[1:], matrices[0]))}")
+        path = folder / "report.html" if several else beside(first, "report", ".html")
+        write_report(path, mapper, matrices, samples, vars(args))
+        print(path)
+    if args.compare and not failed:
+        days = [areas_csv.date_in(image.name) for image in images]
+        before, after = images if not all(days) or days[0] <= days[1] else images[::-1]
+        path = targets[before].with_name(f"{targets[before].stem}_to_{after.stem}.tif")
+        write_changes(mapper.table, targets[before], targets[after], path)
     if failed:
         raise InputError(f"{len(failed)} of {len(images)} images failed: {', '.join(map(str, failed))}; see above why")
 

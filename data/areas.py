@@ -10,6 +10,7 @@ ellipsoid, is its area:
 
 The partial derivatives are differences over one pixel. Within a few hundred columns the area
 changes smoothly, so it is computed at up to 33 columns of each row and interpolated between them.
+`Areas` sums them by class while a map streams by.
 
 Read beside it: tests/test_areas.py.
 """
@@ -17,9 +18,49 @@ Read beside it: tests/test_areas.py.
 import numpy as np
 import pyproj
 
-from data.grid import Grid
+from data.classes import IGNORE
+from data.grid import Grid, Window
 
 COLUMNS = 33
+
+
+class Areas:
+    """What a map on a grid holds: pixels and, where the grid has a CRS, km2 of each class.
+
+    pixels   (K,) int64
+    no_data  pixels that have no class
+    km2      (K,) float64, or None without CRS
+    """
+
+    def __init__(self, grid: Grid, num_classes: int):
+        self._grid, self._classes, self._row = grid, slice(num_classes), 0
+        self._pixels, self._km2 = np.zeros(256, np.int64), np.zeros(256)
+
+    def add(self, labels: np.ndarray) -> None:
+        """(h, W) uint8: the next rows of the map, from the top."""
+        flat = labels.ravel()
+        self._pixels += np.bincount(flat, minlength=256)
+        if self._grid.crs:
+            ground = pixel_areas(self._grid.window(Window(self._row, 0, *labels.shape)))
+            self._km2 += np.bincount(flat, ground.ravel() / 1e6, minlength=256)
+        self._row += len(labels)
+
+    @property
+    def pixels(self) -> np.ndarray:
+        return self._pixels[self._classes]
+
+    @property
+    def no_data(self) -> int:
+        return int(self._pixels[IGNORE])
+
+    @property
+    def km2(self) -> np.ndarray | None:
+        return self._km2[self._classes] if self._grid.crs else None
+
+    @property
+    def shares(self) -> np.ndarray:
+        """(K,) share of each class in the mapped pixels; NaN where nothing was mapped."""
+        return self.pixels / self.pixels.sum() if self.pixels.any() else np.full(len(self.pixels), np.nan)
 
 
 def pixel_areas(grid: Grid) -> np.ndarray:

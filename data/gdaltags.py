@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping, Sequence
-from xml.sax.saxutils import escape, unescape
+from xml.sax.saxutils import escape, quoteattr, unescape
 
 import numpy as np
 
@@ -76,11 +76,18 @@ def descriptions(xml: str | None, count: int) -> tuple[str | None, ...]:
     return tuple(names.get(band) for band in range(count))
 
 
-def description_xml(names: Sequence[str | None]) -> bytes:
-    """The inverse of `descriptions`."""
-    items = [
-        f'  <Item name="DESCRIPTION" sample="{band}" role="description">{escape(escape(name))}</Item>\n'
-        for band, name in enumerate(names)
-        if name
-    ]
-    return f"<GDALMetadata>\n{''.join(items)}</GDALMetadata>".encode()
+def metadata_xml(
+    names: Sequence[str | None], items: Mapping[str, str] | None = None, scale: float | None = None
+) -> bytes:
+    """The inverse of `descriptions`, with `items` that hold for the whole raster and the scale of every band.
+
+    `gdalinfo` lists the items under "Metadata"; a pixel times `scale` is the quantity itself.
+    """
+    lines = [f"<Item name={quoteattr(name)}>{escape(escape(text))}</Item>" for name, text in (items or {}).items()]
+    for band, name in enumerate(names):
+        if scale:
+            lines.append(f'<Item name="SCALE" sample="{band}" role="scale">{scale:.17g}</Item>')
+        if name:
+            text = escape(escape(name))
+            lines.append(f'<Item name="DESCRIPTION" sample="{band}" role="description">{text}</Item>')
+    return "\n  ".join(["<GDALMetadata>", *lines]).encode() + b"\n</GDALMetadata>"

@@ -21,7 +21,7 @@ import errno
 import logging
 import os
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import index
 from pathlib import Path
 
@@ -313,20 +313,7 @@ def write_blocks(
     Raises ValueError where arguments or strips contradict each other, OSError where writing fails.
     """
     dtype = np.dtype(dtype).newbyteorder("=")
-    if dtype.kind not in "iuf" or count < 1:
-        raise ValueError(f"cannot write {count} bands of {dtype}: a GeoTIFF has integers or floats")
-    tags = geokeys.encode(grid.crs, grid.transform) if geo_tags is None else geo_tags
-    # SHORT, ASCII and DOUBLE, as TIFF numbers its types.
-    types = {geokeys.DIRECTORY: 3, geokeys.TEXTS: 2, gdaltags.METADATA: 2, gdaltags.NODATA: 2}
-    if nodata is not None:
-        tags = {**tags, gdaltags.NODATA: gdaltags.nodata_text(nodata, dtype)}
-    if descriptions is not None and any(descriptions):
-        if len(descriptions) != count:
-            raise ValueError(f"{len(descriptions)} descriptions for {count} bands")
-        tags = {**tags, gdaltags.METADATA: gdaltags.description_xml(descriptions)}
-    if colormap and (count != 1 or dtype not in (np.uint8, np.uint16)):
-        raise ValueError(f"a colormap needs one band of uint8 or uint16, not {count} of {dtype}")
-    palette = gdaltags.palette(colormap, dtype) if colormap else None
+    tags, palette = described(grid, count, dtype, nodata, colormap, descriptions, geo_tags)
     padded = -(-grid.height // TILE) * -(-grid.width // TILE) * TILE**2 * count * dtype.itemsize
     bigtiff = padded > BIGTIFF_BYTES
     with replacing(path) as temporary, tifffile.TiffWriter(temporary, bigtiff=bigtiff) as tif:
@@ -340,10 +327,42 @@ def write_blocks(
             photometric="minisblack" if palette is None else "palette",
             planarconfig=None if count == 1 else "contig",
             colormap=palette,
-            extratags=[(tag, types.get(tag, 12), len(value), value, True) for tag, value in tags.items()],
+            extratags=[(tag, kind, len(value), value, True) for tag, (kind, value) in tags.items()],
             metadata=None,
             software=False,
         )
+
+
+def described(
+    grid: Grid,
+    count: int,
+    dtype: np.dtype,
+    nodata: float | None = None,
+    colormap: dict[int, tuple[int, int, int]] | None = None,
+    descriptions: Sequence[str | None] | None = None,
+    geo_tags: dict | None = None,
+    items: Mapping[str, str] | None = None,
+    scale: float | None = None,
+) -> tuple[dict[int, tuple[int, Sequence]], np.ndarray | None]:
+    """({tag: (TIFF's number of its type, value)} that say where and what the pixels are, palette or None).
+
+    Arguments as of `write_blocks`; `items` are facts about the raster, `scale` what a pixel is multiplied by.
+    """
+    if dtype.kind not in "iuf" or count < 1:
+        raise ValueError(f"cannot write {count} bands of {dtype}: a GeoTIFF has integers or floats")
+    if descriptions is not None and len(descriptions) != count:
+        raise ValueError(f"{len(descriptions)} descriptions for {count} bands")
+    if colormap and (count != 1 or dtype not in (np.uint8, np.uint16)):
+        raise ValueError(f"a colormap needs one band of uint8 or uint16, not {count} of {dtype}")
+    tags = geokeys.encode(grid.crs, grid.transform) if geo_tags is None else geo_tags
+    if nodata is not None:
+        tags = {**tags, gdaltags.NODATA: gdaltags.nodata_text(nodata, dtype)}
+    if items or scale or any(descriptions or ()):
+        tags = {**tags, gdaltags.METADATA: gdaltags.metadata_xml(descriptions or [None] * count, items, scale)}
+    # SHORT and ASCII, as TIFF numbers its types; all others are DOUBLE.
+    types = {geokeys.DIRECTORY: 3, geokeys.TEXTS: 2, gdaltags.METADATA: 2, gdaltags.NODATA: 2}
+    palette = gdaltags.palette(colormap, dtype) if colormap else None
+    return {tag: (types.get(tag, 12), value) for tag, value in tags.items()}, palette
 
 
 def _tiles(strips: Iterable[np.ndarray], grid: Grid, count: int, dtype: np.dtype) -> Iterator[np.ndarray]:

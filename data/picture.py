@@ -1,7 +1,8 @@
 """Pictures for people: bands as RGB, labels in their colours, one beside the other.
 
 Reflectances fill a small part of their range, so each of the three bands is stretched from its 2nd
-to its 98th percentile. A preview is thinned while the scene streams by; the map itself never is.
+to its 98th percentile. A preview is thinned while the scene streams by; the map itself never is. The legend
+names the classes that occur, beside the picture and not in it.
 
 Read beside it: tests/test_picture.py.
 """
@@ -10,13 +11,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from data import bands
-from data.classes import ClassTable
+from data import bands, lettering
+from data.classes import IGNORE, ClassTable
 from data.dataset import Windows
 from data.scaling import valid_pixels
 
 SIDE = 1024  # of a preview, at most
 GAP = 8
+LINE, COLUMNS = 22, 3  # pixels of a line of the legend; how many columns it has at most
+FRAME, INK = (120, 120, 120), (30, 30, 30)
 NO_DATA = (0, 0, 0)
 
 
@@ -43,10 +46,45 @@ def colored(labels: np.ndarray, table: ClassTable) -> np.ndarray:
     return palette[labels]
 
 
+def overlay(picture: np.ndarray, labels: np.ndarray, table: ClassTable, opacity: float = 0.5) -> np.ndarray:
+    """(H, W, 3) uint8: the classes' colours over a picture of the same size; no-data leaves it as it is."""
+    mixed = picture + opacity * (colored(labels, table).astype(np.float32) - picture)
+    return np.where((labels == IGNORE)[..., None], picture, mixed.round().astype(np.uint8))
+
+
+def legend(labels: np.ndarray, table: ClassTable, height: int = 0) -> np.ndarray:
+    """(h, w, 3) uint8: colour and name of each class in the labels, in further columns where `height` is too little."""
+    entries = [(table.colors[k], table.names[k]) for k in np.unique(labels) if k != IGNORE]
+    if (labels == IGNORE).any():
+        entries.append((NO_DATA, "no data"))
+    rows = max(height // LINE, -(-len(entries) // COLUMNS))
+    columns = [entries[at : at + rows] for at in range(0, len(entries), rows)]
+    return beside(*(_legend_column(column) for column in columns))
+
+
+def _legend_column(entries: list[tuple[tuple[int, int, int], str]]) -> np.ndarray:
+    words = [lettering.write(name) for _, name in entries]
+    drawn = np.full((len(entries) * LINE, LINE + max(word.shape[1] for word in words), 3), 255, np.uint8)
+    for row, ((color, _), word) in enumerate(zip(entries, words)):
+        line = drawn[row * LINE : (row + 1) * LINE]
+        line[1 : word.shape[0] + 1, : word.shape[0]] = FRAME
+        line[2 : word.shape[0], 1 : word.shape[0] - 1] = color
+        line[1 : word.shape[0] + 1, LINE : LINE + word.shape[1]][word] = INK
+    return drawn
+
+
 def beside(*pictures: np.ndarray) -> np.ndarray:
-    """Pictures of one height, side by side with a white gap."""
-    gap = np.full((pictures[0].shape[0], GAP, 3), 255, np.uint8)
-    return np.concatenate([part for picture in pictures for part in (picture, gap)][:-1], axis=1)
+    """Pictures side by side with a white gap, and white below those that are not as high as the highest."""
+    height = max(picture.shape[0] for picture in pictures)
+    gap = np.full((height, GAP, 3), 255, np.uint8)
+    padded = [np.pad(p, [(0, height - len(p)), (0, 0), (0, 0)], constant_values=255) for p in pictures]
+    return np.concatenate([part for picture in padded for part in (picture, gap)][:-1], axis=1)
+
+
+def small(drawn: np.ndarray, side: int = 400) -> np.ndarray:
+    """Every n-th row and column of a picture or labels (H, W, ...), so that neither side exceeds `side`."""
+    step = -(-max(drawn.shape[:2]) // side)
+    return drawn[::step, ::step].copy()
 
 
 class Thinned:

@@ -165,8 +165,8 @@ def find(paths: list[str | Path], what: str) -> list[Path]:
         if path.is_dir() and not is_safe(path):
             inside = [p for p in path.iterdir() if not p.name.startswith(".")]
             inside = [p for p in inside if is_safe(p) or (p.suffix.lower() in SUFFIXES and p.is_file())]
-            maps = {p.stem + MAP for p in inside}
-            found += sorted(p for p in inside if p.stem not in maps)
+            stems = {p.stem for p in inside}  # beside a.tif, a_landcover.tif and a_landcover_overlay.png are of ours
+            found += sorted(p for p in inside if MAP not in p.stem or p.stem.rpartition(MAP)[0] not in stems)
         elif path.exists():
             found.append(path)
         else:

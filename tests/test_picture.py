@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data import picture
+from data import lettering, picture
 from data.classes import IGNORE, ClassTable
 from data.dataset import Windows, all_windows
 from data.grid import IDENTITY, Grid
@@ -69,6 +69,71 @@ def test_pictures_stand_side_by_side_with_a_white_gap():
     assert found.shape == (4, 3 + GAP + 5, 3)
     assert not found[:, :3].any() and (found[:, 3 : 3 + GAP] == 255).all() and (found[:, 3 + GAP :] == 9).all()
     assert np.array_equal(beside(left), left)
+
+
+def test_a_lower_picture_is_white_below():
+    found = beside(np.zeros((4, 3, 3), np.uint8), np.zeros((2, 5, 3), np.uint8))
+    assert found.shape == (4, 3 + GAP + 5, 3) and not found[:2, 3 + GAP :].any() and (found[2:, 3 + GAP :] == 255).all()
+
+
+def test_an_overlay_is_half_picture_and_half_colour_and_leaves_no_data():
+    table = ClassTable.load("esm")
+    image = np.array([[[100, 0, 255], [10, 20, 30]]], np.uint8)
+    found = picture.overlay(image, np.array([[2, IGNORE]], np.uint8), table)
+    assert found.dtype == np.uint8
+    assert found.tolist() == [[[158, 22, 147], [10, 20, 30]]]  # half way to (215, 45, 39): 157.5, 22.5, 147
+
+
+# Letters and legends.
+
+
+def drawn(text: str) -> list[str]:
+    return ["".join(".#"[int(dot)] for dot in row) for row in lettering.write(text, scale=1)]
+
+
+def test_letters_by_eye():
+    assert drawn("L1g") == [
+        "#......#........",
+        "#.....##........",
+        "#......#...####.",
+        "#......#..#...#.",
+        "#......#..#...#.",
+        "#......#...####.",
+        "#####.###.....#.",
+        "...........###..",
+    ]
+
+
+def test_accents_are_left_off_and_strange_letters_are_question_marks():
+    assert drawn("forêt") == drawn("foret") and drawn("城") == drawn("?") and drawn("a\n") == drawn("a?")
+    assert lettering.write("").shape == (16, 0) and lettering.write("ab", 3).shape[0] == 24
+
+
+def test_every_letter_is_another():
+    letters = [chr(code) for code in range(33, 127)]
+    assert len({tuple(drawn(letter)) for letter in letters}) == len(letters)
+
+
+def test_a_legend_has_the_classes_that_occur_and_no_others():
+    table = ClassTable.load("esm")
+    found = picture.legend(np.array([[0, 2], [2, IGNORE]], np.uint8), table, height=500)
+    assert found.shape[0] == 3 * picture.LINE
+    swatches = found[8 :: picture.LINE, 8].tolist()
+    assert swatches == [list(table.colors[0]), list(table.colors[2]), [0, 0, 0]]
+    word = lettering.write("residential")
+    shown = found[picture.LINE + 1 :][: word.shape[0], picture.LINE :][:, : word.shape[1]]
+    assert ((shown == picture.INK).all(-1) == word).all()
+
+
+@pytest.mark.parametrize("classes, height, columns", [(12, 1000, 1), (12, 1, 3), (12, 150, 2), (1, 1, 1)])
+def test_a_long_legend_beside_a_low_picture_has_columns(classes, height, columns):
+    labels = np.arange(classes, dtype=np.uint8)[None]
+    found = picture.legend(labels, ClassTable.load("catalonia"), height)
+    rows = -(-classes // columns)
+    assert found.shape[0] == rows * picture.LINE
+    corners = found[8, :]  # the row through the first line's swatches
+    shown = [k for k in range(classes) if (corners == ClassTable.load("catalonia").colors[k]).all(-1).sum() >= 10]
+    assert shown == [*range(0, classes, rows)]
 
 
 # Thinned as the scene streams by.

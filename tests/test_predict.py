@@ -69,13 +69,13 @@ def test_an_image_becomes_a_map_on_its_own_grid_that_rasterio_reads(here, capsys
         and words[2] == f"{lake / 48**2:.2%}"
         and float(words[3]) == pytest.approx(lake * 1e-4, rel=2e-3)
     )
-    assert not Path("in/images/areas.csv").exists()
+    assert Path("in/images/s_0_landcover_areas.csv").exists() and not Path("in/images/areas.csv").exists()
 
 
 def test_the_preview_shows_image_and_map_side_by_side(here):
     predict.main(["in/images/s_0.tif"])
     picture = imagecodecs.png_decode(Path("in/images/s_0_landcover.png").read_bytes())
-    assert picture.shape == (48, 48 + 8 + 48, 3)
+    assert picture.shape[0] == 48 and picture.shape[1] > 48 + 8 + 48 + 8  # and the legend
     colors = {10: (0xC8, 0xB4, 0x78), 20: (0, 0x64, 0xC8)}
     codes = mapped("in/images/s_0_landcover.tif")
     assert tuple(picture[5, 56 + 7]) == colors[codes[5, 7]]
@@ -86,10 +86,15 @@ def test_several_images_give_a_row_each(here, capsys):
     assert sorted(p.name for p in Path("maps").glob("*.tif")) == [f"s_{n}_landcover.tif" for n in range(4)]
     with open("maps/areas.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["image"] for row in rows] == [f"in/images/s_{n}.tif" for n in range(4)]
-    for row in rows:
-        assert float(row["share land"]) + float(row["share water"]) == pytest.approx(1, abs=2e-6)
-        assert float(row["km2 land"]) + float(row["km2 water"]) == pytest.approx(48 * 48 * 1e-4, rel=2e-3)
+    assert [(row["image"], row["class"]) for row in rows] == [
+        (image, name) for image in (*(f"in/images/s_{n}.tif" for n in range(4)), "all") for name in ("land", "water")
+    ]
+    for land, water in zip(rows[::2], rows[1::2]):
+        images = 4 if land["image"] == "all" else 1
+        assert float(land["share"]) + float(water["share"]) == pytest.approx(1, abs=2e-6)
+        assert float(land["km2"]) + float(water["km2"]) == pytest.approx(images * 48 * 48 * 1e-4, rel=2e-3)
+        for kind in "km2", "adjusted_km2":  # no pixel has two classes, however they are told apart
+            assert float(land[kind]) + float(water[kind]) == pytest.approx(images * 48 * 48 * 1e-4, rel=2e-3)
     out = capsys.readouterr().out
     assert out.count("against the truth") == 5 and "all 4 images" in out
 
@@ -101,11 +106,12 @@ def test_a_damaged_image_among_many_does_not_lose_the_others(here, monkeypatch, 
     assert status == 2 and len(said.splitlines()) == 2
     assert said.startswith("predict.py: error: in/images/s_1.tif: ")
     assert "error: 1 of 4 images failed: in/images/s_1.tif; see above why" in said
-    assert sorted(p.name for p in Path("maps").iterdir()) == ["areas.csv"] + [
-        f"s_{n}_landcover.{kind}" for n in (0, 2, 3) for kind in ("png", "tif")
+    assert sorted(p.name for p in Path("maps").iterdir()) == ["areas.csv", "report.html"] + [
+        f"s_{n}_landcover.{kind}" for n in (0, 2, 3) for kind in ("png", "tif", "tif.aux.xml")
     ]
     with open("maps/areas.csv", newline="") as file:
-        assert [row["image"] for row in csv.DictReader(file)] == [f"in/images/s_{n}.tif" for n in (0, 2, 3)]
+        named = [row["image"] for row in csv.DictReader(file) if row["class"] == "land"]
+    assert named == [*(f"in/images/s_{n}.tif" for n in (0, 2, 3)), "all"]
 
 
 def test_a_second_call_does_not_map_the_maps(here):

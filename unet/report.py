@@ -38,7 +38,10 @@ def html(run: Mapping) -> str:
         classes     [(name, "#RRGGBB")], K of them
         matrix      (K, K) int64 tensor on the CPU or nested list, rows truth, columns prediction, in pixels
         shares      {"name": of a class or group, "pairs": [(truth, prediction)], its share 0..1 in each image
-                    or window, "text": rank correlation, mean absolute error and its interval in words}
+                    or window, "text": rank correlation, mean absolute error and its interval in words};
+                    or a list of such
+        share_table [{"name": of a class, "truth": mean share 0..1 over the images, "prediction": the same,
+                    "error": mean absolute difference, "low", "high": its interval, "spearman"}]
         samples     [{"title": source and window, "rgb": (H, W, 3) uint8, "truth": (H, W) uint8 labels,
                     255 ignored, "prediction": (H, W) uint8}]
         settings    {name: value}, a list is written with commas
@@ -51,7 +54,8 @@ def html(run: Mapping) -> str:
         _curves(run["history"], run.get("best_epoch")) if run.get("history") else "",
         _classes(confusion, names, colors),
         _confusion(confusion, names),
-        _shares(**run["shares"]) if run.get("shares") else "",
+        _scatters(run["shares"]) if run.get("shares") else "",
+        _share_table(run["share_table"]) if run.get("share_table") else "",
         _samples(run["samples"], names, colors) if run.get("samples") else "",
         _settings(run["settings"]) if run.get("settings") else "",
     ]
@@ -191,6 +195,24 @@ The shade is the share of the row: blue right, orange wrong.</p><div class="matr
 </div>"""
 
 
+def _scatters(shares: Mapping | Sequence[Mapping]) -> str:
+    several = [shares] if isinstance(shares, Mapping) else shares
+    return f'<div class="scatters">{"".join(f"<div>{_shares(**one)}</div>" for one in several)}</div>'
+
+
+def _share_table(classes: Sequence[Mapping]) -> str:
+    rows = ""
+    for one in classes:
+        points = [_fixed(100 * one[key], 2) for key in ("truth", "prediction", "error")]
+        interval = f"{_fixed(100 * one['low'], 2)} to {_fixed(100 * one['high'], 2)}"
+        rows += _row(escape(one["name"]), [*points, interval, _fixed(one["spearman"], 3)])
+    head = "".join(f'<th scope="col">{text}</th>' for text in SHARE_COLUMNS)
+    return f"""<h2>Shares of the classes, image by image</h2><div class="scroll"><table><thead><tr>{head}</tr></thead>
+{rows}</table></div><p><small>Means over the images, which all count the same; the error is the mean absolute
+difference in percentage points, its interval Student's with 95 %. &ndash; is not defined: the share is the same in
+all images, or there are too few.</small></p>"""
+
+
 def _shares(name: str, pairs: Sequence[tuple[float, float]], text: str) -> str:
     pairs = [(100 * t, 100 * p) for t, p in pairs if math.isfinite(t) and math.isfinite(p)]
     ticks = _ticks(0, max([1.0, *(value for pair in pairs for value in pair)]), 5)
@@ -260,6 +282,7 @@ CHARTS = {  # title: {label: key of the history}
     "Learning rate": {"learning rate": "lr"},
 }
 CLASS_COLUMNS = "class,pixels of truth,% of truth,% of prediction,IoU,Dice,precision,recall".split(",")
+SHARE_COLUMNS = "class,% of truth,% of prediction,mean error,95 % interval,Spearman".split(",")
 LEGEND = (NO_LABEL, "no label"), (RIGHT, "error map: right"), (WRONG, "error map: wrong")
 DASH_NOTE = """<br>&ndash; is 0/0 and left out of the means: IoU and Dice of a class that neither occurs nor
 is predicted, precision of one never predicted, recall of one that does not occur."""
@@ -276,6 +299,7 @@ p { margin: .5rem 0 } small, figcaption, dt { color: var(--faint); font-size: .8
 dl { display: flex; flex-wrap: wrap; gap: .6rem 2rem; margin-top: 1rem } dd { font-weight: 600 }
 pre { padding: .6rem .8rem; background: var(--soft); overflow-x: auto; font-size: .87rem }
 svg { display: block; width: 100%; height: auto } .scatter svg { max-width: 26rem }
+.scatters { display: flex; flex-wrap: wrap; gap: 0 2rem } .scatters > div { flex: 1 1 26rem }
 .charts { display: grid; grid-template-columns: 420fr 420fr 240fr; gap: 1rem }
 .scroll, .matrices figure { overflow-x: auto; max-width: 100%; overflow-wrap: normal }
 table { border-spacing: 0; font-size: .9rem; font-variant-numeric: tabular-nums }
