@@ -38,18 +38,9 @@ from data.console import duration, progress, within
 from data.dataset import Windows
 from data.geotiff import replacing
 from data.grid import Grid
-from unet import checkpoint, learning, losses, metrics, parallel, report, weights
+from unet import checkpoint, evaluation, learning, losses, metrics, parallel, report, weights
+from unet import device as hardware
 from unet.board import Board, BoardError
-from unet.device import (
-    PRECISIONS,
-    DeviceError,
-    check_last_batch,
-    check_memory,
-    keep_memory,
-    peak_bytes,
-    pick_device,
-    pick_precision,
-)
 from unet.finetune import transfer
 from unet.optimizer import OPTIMIZERS, SCHEDULES, Optimizer
 from unet.recompute import recompute
@@ -93,7 +84,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
     add = parser.add_argument_group("machine").add_argument
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
-    add("--precision", choices=PRECISIONS, default="auto", help="auto: mixed where the processor has it")
+    add("--precision", choices=hardware.PRECISIONS, default="auto", help="auto: mixed where the processor has it")
     add("--workers", type=any_number, help="processes that make samples; none: 4 for a GPU, else 0")
     add("--compile", action="store_true", help="let torch.compile fuse the network's operations first")
     add("--recompute", action="store_true", help="compute activations again instead of keeping them: less memory")
@@ -166,10 +157,10 @@ def main(arguments: list[str] | None = None) -> Path:
 def train(args: argparse.Namespace, run: Path, say: Callable, signals: console.Signals) -> None:
     """From the options to the files in `run`."""
     torch.manual_seed(args.seed)
-    keep_memory()
+    hardware.keep_memory()
     table = ClassTable.load(args.classes)
-    device = parallel.start(pick_device(args.device))
-    precision = pick_precision(args.precision, device, training=True)
+    device = parallel.start(hardware.pick_device(args.device))
+    precision = hardware.pick_precision(args.precision, device, training=True)
     rank, world = parallel.rank(), parallel.world()
 
     def align(mask: scenes.Mask, grid: Grid) -> Iterator[np.ndarray]:
@@ -195,16 +186,9 @@ def train(args: argparse.Namespace, run: Path, say: Callable, signals: console.S
     learner = torch.compile(learner) if args.compile else learner
     loss_function = make_loss(args, data.counts.sum(0), table, device)
     scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
-    optimizer = Optimizer(
-        weights.groups(model, args.lr, args.encoder_lr, args.weight_decay),
-        args.optimizer,
-        args.lr,
-        args.weight_decay,
-        args.schedule,
-        args.epochs,
-        args.accumulate,
-        scaler,
-    )
+    groups = weights.groups(model, args.lr, args.encoder_lr, args.weight_decay)
+    way = (args.optimizer, args.lr, args.weight_decay, args.schedule, args.epochs, args.accumulate)
+    optimizer = Optimizer(groups, *way, scaler)
 
     # What a checkpoint keeps of the past, besides weights and optimizer.
     past = {"epoch": 0, "best": -math.inf, "best_epoch": 0, "history": [], "position": learning.start_of_epoch()}
@@ -267,7 +251,7 @@ def train(args: argparse.Namespace, run: Path, say: Callable, signals: console.S
             **{f"iou_{name}": value for name, value in zip(table.names, confusion.iou().tolist())},
             "seconds": time.monotonic() - started,
             "images_per_second": speed,
-            "peak_memory_mb": peak_bytes(device) / 1e6,
+            "peak_memory_mb": hardware.peak_bytes(device) / 1e6,
         }
         optimizer.end_epoch(row["macro_dice"])
         better = row["macro_dice"] > past["best"]
@@ -300,15 +284,15 @@ def train(args: argparse.Namespace, run: Path, say: Callable, signals: console.S
 
 
 def make_model(args, network: dict, data: pipeline.Data, device: torch.device, precision: torch.dtype):
-    """The network on its device. Raises DeviceError where training it will not do or not fit."""
+    """The network on its device. Raises hardware.DeviceError where training it will not do or not fit."""
 
     def build() -> torch.nn.Module:
         model = unet.build(network["name"], network["in_channels"], network["num_classes"], **network["options"])
         return recompute(model, unet.BLOCKS) if args.recompute else model
 
     size, channels = data.training.size, network["in_channels"]
-    check_last_batch(build, len(data.training), args.batch, channels, size)
-    check_memory(build, -(-args.batch // parallel.world()), channels, size, device, precision)
+    hardware.check_last_batch(build, len(data.training), args.batch, channels, size)
+    hardware.check_memory(build, -(-args.batch // parallel.world()), channels, size, device, precision)
     return build().to(device, memory_format=torch.channels_last)
 
 
@@ -349,8 +333,16 @@ def finish(run, args, data: pipeline.Data, table: ClassTable, device, precision,
     elsewhere = ["--checkpoint", str(run / "best.pt")] if run.parent != Path("runs") else []
     script = console.from_here(Path(__file__).with_name("predict.py"))
     command = shlex.join([console.python_command(), script, *images, *elsewhere])
-    page = {
-        "title": f"{args.model}, {len(data.training.scenes)} scenes, {len(table.names)} classes",
+    names, title = table.names, f"{args.model}, {len(data.training.scenes)} scenes, {len(table.names)} classes"
+    page = evaluation.page(
+        title,
+        [(name, "#%02X%02X%02X" % color) for name, color in zip(names, table.colors)],
+        window_matrices(data.validation, predictions, len(names)),
+        {" + ".join(names[1:]) if len(names) < 5 else f"all but {names[0]}": range(1, len(names))},
+        picture.samples(data.validation, predictions, SAMPLES),
+        best["settings"],
+    )
+    page |= {
         "summary": [
             ("best epoch", f"{best['epoch']} of {len(history)}"),
             ("macro Dice", f"{best['best']:.4f}"),
@@ -363,11 +355,7 @@ def finish(run, args, data: pipeline.Data, table: ClassTable, device, precision,
         "command": command,
         "history": history,
         "best_epoch": best["epoch"],
-        "classes": [(name, "#%02X%02X%02X" % color) for name, color in zip(table.names, table.colors)],
         "matrix": confusion.matrix,
-        "shares": report_shares(data.validation, predictions, table),
-        "samples": picture.samples(data.validation, predictions, SAMPLES),
-        "settings": best["settings"],
     }
     with replacing(run / "report.html") as temporary:
         temporary.write_text(report.html(page), encoding="utf-8")
@@ -389,29 +377,18 @@ def write_log(path: Path, history: list[dict]) -> None:
         writer.writerows(history)
 
 
-def report_shares(windows: Windows, predictions: np.ndarray, table: ClassTable) -> dict | None:
-    """True and predicted share of all classes but the first, window by window, over labelled pixels.
-
-    None where there is nothing to compare: a single class, or a single window.
-    """
-    if len(table.names) == 1 or len(windows) == 1:
-        return None
-    pairs = []
+def window_matrices(windows: Windows, predictions: np.ndarray, num_classes: int) -> list[metrics.ConfusionMatrix]:
+    """A confusion matrix for each window, from its labels and the predicted ones (n, S, S)."""
+    matrices = []
     for number, (_, window) in enumerate(windows.items):
-        truth = windows.scene_of(number).read_labels(window)
-        labelled, predicted = truth != IGNORE, predictions[number, : window.height, : window.width]
-        pairs.append((float((truth[labelled] > 0).mean()), float((predicted[labelled] > 0).mean())))
-    error, rank = metrics.share_error(*zip(*pairs)), metrics.spearman(*zip(*pairs))
-    return {
-        "name": " + ".join(table.names[1:]) if len(table.names) < 5 else f"all but {table.names[0]}",
-        "pairs": pairs,
-        "text": f"Spearman {rank:.3f}; mean absolute error {error.mean:.2%} (95 % interval {error.low:.2%} to "
-        f"{error.high:.2%}) over {len(pairs)} windows",
-    }
+        matrices.append(metrics.ConfusionMatrix(num_classes))
+        truth = np.array(windows.scene_of(number).read_labels(window))
+        matrices[-1].update(predictions[number, : window.height, : window.width], truth)
+    return matrices
 
 
 if __name__ == "__main__":
     with console.one_line_errors(
-        "train.py", DeviceError, BoardError, checkpoint.CheckpointError, torch.OutOfMemoryError
+        "train.py", hardware.DeviceError, BoardError, checkpoint.CheckpointError, torch.OutOfMemoryError
     ):
         main()
