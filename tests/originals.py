@@ -17,13 +17,14 @@ import seeded
 import torch
 from torch import Tensor, nn
 
+import unet
 from unet.segformer import SIZES
 
 RECORDED = Path(__file__).with_name("recorded") / "networks.npz"
 SHAPES = {"unet": (1, 3, 35, 50), "resnet50": (1, 3, 65, 40), "deeplabv3": (1, 3, 49, 66), "segformer": (1, 3, 32, 32)}
 SHAPES["odd"] = (1, 3, 45, 70)  # for segformer-b0, beside the other
 
-# Published names to those inside transformers 5, which renames them when it loads and saves files.
+# Published names, which ours are, to those inside transformers 5, which renames them when it loads and saves files.
 RENAMED = [
     (r"encoder\.patch_embeddings\.(\d+)\.", r"stages.\1.patch_embeddings."),
     (r"encoder\.block\.(\d+)\.", r"stages.\1.blocks."),
@@ -115,21 +116,15 @@ def segformer_model(size: str) -> nn.Module:
     )
     with torch.device("meta"):
         network = transformers.SegformerForSemanticSegmentation(config)
-    network.load_state_dict(segformer_weights(network), assign=True)
+        published = unet.build(f"segformer-{size}", 3, 5).state_dict()
+    renamed = RENAMED if any(".stages." in name for name in network.state_dict()) else []
+    inside = {}
+    for name, tensor in seeded.weights(published).items():
+        for pattern, replacement in renamed:
+            name = re.sub(pattern, replacement, name)
+        inside[name] = tensor
+    network.load_state_dict(inside, assign=True)
     return network.eval()
-
-
-def segformer_weights(network: nn.Module) -> dict[str, Tensor]:
-    """Weights by the rule of `seeded`, which asks for the published names, under the names that `network` has."""
-    inside, published = network.state_dict(), {}
-    for name in inside:
-        for pattern, replacement in RENAMED:
-            # The way back: what stands in the replacement is looked for, and the pattern's groups put in order.
-            back = re.escape(replacement).replace(r"\\1", r"(\d+)")
-            name = re.sub(back, pattern.replace(r"(\d+)", r"\1").replace(r"\.", "."), name)
-        published[name] = None
-    made = seeded.weights(dict(zip(published, inside.values(), strict=True)))
-    return dict(zip(inside, made.values(), strict=True))
 
 
 def segformer(size: str, shape: str = "segformer") -> dict[str, Tensor]:

@@ -134,7 +134,7 @@ class Decoder(nn.Module):
     def forward(self, features: list[Tensor]) -> Tensor:
         x, *skips = reversed(features)
         for block, skip in zip_longest(self.blocks, skips):
-            x = block(x, skip)
+            x = block(x, skip)  # (N, width, 2h, 2w)
         return x
 
 
