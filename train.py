@@ -64,7 +64,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--base", type=some, default=32, help="channels of the U-Net's first level; 64 in the paper")
     add("--dropout", type=chance, default=0.0, help="of channels, in each block")
     add("--head-dropout", type=chance, default=0.1, help="before the last convolution")
-    add("--weights", type=Path, metavar="FILE", help="published weights to begin with, .pth or .safetensors")
+    add("--weights", type=Path, nargs="+", default=[], metavar="FILE", help="published ones, .pth or .safetensors")
     add("--encoder-lr", type=within(float, above=0), help="learning rate of the encoder; none: that of the rest")
     add("--freeze-encoder", type=any_number, default=0, metavar="N", help="leave the encoder as it is for N epochs")
 
@@ -180,8 +180,8 @@ def train(args: argparse.Namespace, run: Path, say: Callable, signals: console.S
     if args.finetune and not args.resume:
         inputs = data.checkpoint["bands"] + data.checkpoint["indices"]
         say(transfer(checkpoint.load(args.finetune), model, inputs, table.names))
-    if args.weights and not args.resume:
-        say(f"{args.weights}: {weights.load_weights(model, args.weights)}")
+    for path in [] if args.resume else args.weights:
+        say(f"{path}: {weights.load_weights(model, path)}")
     learner = parallel.synchronise(model, device, changing=args.freeze_encoder > 0)
     learner = torch.compile(learner) if args.compile else learner
     loss_function = make_loss(args, data.counts.sum(0), table, device)
@@ -366,6 +366,8 @@ def finish(run, args, data: pipeline.Data, table: ClassTable, device, precision,
 
 def plain(value):
     """An option's value as a checkpoint may keep it."""
+    if isinstance(value, list):
+        return [plain(one) for one in value]
     return str(value) if isinstance(value, Path) else value
 
 
