@@ -13,6 +13,7 @@ Tensors travel by gloo, PyTorch's library for messages between CPUs, whatever co
 its connections with it, and the others stop: LostRank. Read beside it: tests/test_ranks.py.
 """
 
+import atexit
 import os
 import signal
 from collections.abc import Iterator
@@ -76,6 +77,7 @@ def start() -> Ranks:
         return Alone()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # torchrun's way of Ctrl-C: leave nothing half-written
     dist.init_process_group("gloo", timeout=FOREVER)
+    atexit.register(dist.destroy_process_group)
     return Several()
 
 
@@ -107,4 +109,5 @@ def gather(found: dict, ranks: Ranks) -> dict:
     everyone = [None] * ranks.world if ranks.rank == 0 else None
     with lost():
         dist.gather_object(found, everyone)
+        dist.barrier()  # a rank that left would close connections that others still read from
     return {key: value for part in everyone or [] for key, value in part.items()}
