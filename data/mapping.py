@@ -40,7 +40,7 @@ from data.prefetch import prefetch
 STRIDE = 32  # pixels; a multiple of how far every network here shrinks its input
 RAMP = 8  # pixels over which a window fades into its neighbour
 LEAST = 256  # pixels; smaller windows would be little but rim
-OVERLAP = 64  # pixels; tests/bench/bench_scene.py measures what the map gains by more
+OVERLAP = 64  # pixels; tests/bench/bench_seams.py measures what more would gain
 PART = 64, 1024  # rows and columns that are read at a time, or the whole blocks of the file that hold them
 WORKERS = min(4, os.cpu_count() or 1)  # threads that decode and prepare
 

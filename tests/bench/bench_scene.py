@@ -1,10 +1,11 @@
-"""Maps of scenes of growing height: time and peak memory, and what the network's windows cost at their seams.
+"""Maps of scenes of growing height: time and peak memory.
 
     python tests/bench/bench_scene.py                                        6,000 wide, a minute or two
     python tests/bench/bench_scene.py --width 30000 --heights 500 1000 2000  a whole Sentinel-2 mosaic's width
 
 Scenes of 10 bands of uint16 reflectances, tiled and compressed, are mapped into 12 classes by predict.py in a process
-of its own, with a U-Net of random weights. Memory should be set by the width, and time by the pixels.
+of its own, with a U-Net of random weights. Memory should be set by the width, and time by the pixels;
+processor seconds tell so on a machine that has other things to do as well.
 """
 
 import argparse
@@ -30,10 +31,10 @@ from unet import checkpoint  # noqa: E402
 BANDS = [f"band {number}" for number in range(1, 11)]
 # Runs a script and then says the peak of its own memory, as Linux counts it; a child's usage would hold ours, too.
 PEAK = """
-import runpy, sys
+import runpy, sys, time
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
-print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
+print(time.process_time(), next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """
 
 
@@ -62,14 +63,15 @@ def write_scene(path: Path, height: int, width: int) -> None:
     geotiff.write_blocks(path, strips(), Grid(None, (10, 0, 0, 0, -10, 0), height, width), 10, np.uint16, nodata=0)
 
 
-def predict(*options: object) -> tuple[float, int]:
-    """(seconds, peak bytes) of `python predict.py options`."""
+def predict(*options: object) -> tuple[float, float, int]:
+    """(seconds, seconds of all processors, peak bytes) of `python predict.py options`."""
     started = time.perf_counter()
     call = [sys.executable, "-c", PEAK, str(ROOT / "predict.py"), *map(str, options)]
     done = subprocess.run(call, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
     if done.returncode:
         sys.exit(done.stderr)
-    return time.perf_counter() - started, int(done.stdout.split()[-1]) * 1024
+    *_, processors, peak = done.stdout.split()
+    return time.perf_counter() - started, float(processors), int(peak) * 1024
 
 
 def main() -> None:
@@ -83,13 +85,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "random.pt"
         write_checkpoint(model, args.base, args.size)
-        print(f"{'pixels':>16}  {'seconds':>8}  {'s / Mpixel':>10}  {'peak memory':>11}")
+        print(f"{'pixels':>16}{'seconds':>10}{'processor s':>13}{'per Mpixel':>12}{'peak memory':>13}")
         for height in args.heights:
             scene = Path(folder) / "scene.tif"
             write_scene(scene, height, args.width)
-            seconds, peak = predict(scene, "--checkpoint", model)
+            seconds, processors, peak = predict(scene, "--checkpoint", model)
             pixels = f"{args.width:,} x {height:,}"
-            print(f"{pixels:>16}  {seconds:8.1f}  {seconds / height / args.width * 1e6:10.2f}  {peak / 1e9:8.2f} GB")
+            each = processors / height / args.width * 1e6
+            print(f"{pixels:>16}{seconds:10.1f}{processors:13.1f}{each:12.2f}{peak / 1e9:10.2f} GB", flush=True)
 
 
 if __name__ == "__main__":
