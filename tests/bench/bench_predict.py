@@ -28,8 +28,9 @@ from rasterio.windows import Window
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
-import predict  # noqa: E402
 from bench_scene import BANDS, write_checkpoint, write_scene  # noqa: E402
+
+import predict  # noqa: E402
 from data import mapping, tiling  # noqa: E402
 
 try:
