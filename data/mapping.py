@@ -1,4 +1,4 @@
-"""A scene mapped strip by strip: windows cut from it, seen by a network, and blended without seams.
+r"""A scene mapped strip by strip: windows cut from it, seen by a network, and blended without seams.
 
 A scene is larger than memory, and a network is wrong at a window's rim: there, its convolutions see zeros where
 the scene goes on. So windows overlap, the outer half of each overlap is thrown away, and over RAMP pixels in its
@@ -8,8 +8,8 @@ middle one window fades into the next:
 
             size                                  u_i along one axis, for two neighbours:
     |<---------------->|
-    0 0 0 / 1 1 1 \\ 0 0 0                          0 up to (overlap - RAMP) / 2 pixels from the rim,
-              0 0 0 / 1 1 1 \\ 0 0 0                then rising to 1, and the sum over the windows is 1
+    0 0 0 / 1 1 1 \ 0 0 0                           0 up to (overlap - RAMP) / 2 pixels from the rim,
+              0 0 0 / 1 1 1 \ 0 0 0                 then rising to 1, and the sum over the windows is 1
               |<---->|
               overlap
 
@@ -117,35 +117,36 @@ def axis(length: int, size: int, overlap: int) -> Axis:
 
 
 class Rolling:
-    """The rows of a source that are needed now, in parts; each part is read once and dropped when done with."""
+    """The rows of a source that are needed now, in parts: each is read once, in a thread, and then forgotten."""
 
     def __init__(self, read: Callable[[Window], np.ndarray], height: int, width: int, block: tuple[int, int]):
         self.read, self.height, self.width = read, height, width
         self.rows, self.cols = (up(least, side) for least, side in zip(PART, block))
         self.align, self.end, self.parts = block[0], 0, []
 
-    def hold(self, top: int, bottom: int, pool: ThreadPoolExecutor) -> None:
-        """Have the rows top..bottom, and forget those above; both may only grow from call to call."""
+    def forget(self, top: int) -> None:
+        """Drop what ends above row `top`."""
         self.parts = [part for part in self.parts if part[0].row + part[0].height > top]
+
+    def ask(self, top: int, bottom: int, pool: ThreadPoolExecutor) -> None:
+        """Begin to read the rows top..bottom, but for those asked for before; both only grow."""
         first = max(self.end, top // self.align * self.align)
         self.end = max(first, min(up(bottom, self.align), self.height))
-        wanted = [
-            Window(row, col, min(self.rows, self.end - row), min(self.cols, self.width - col))
-            for row in range(first, self.end, self.rows)
-            for col in range(0, self.width, self.cols)
-        ]
-        self.parts += zip(wanted, pool.map(self.read, wanted))
+        for row in range(first, self.end, self.rows):
+            for col in range(0, self.width, self.cols):
+                part = Window(row, col, min(self.rows, self.end - row), min(self.cols, self.width - col))
+                self.parts.append((part, pool.submit(self.read, part)))
 
     def window(self, window: Window) -> np.ndarray:
         """(bands, h, w), put together from the parts."""
-        like = self.parts[0][1]
+        like = self.parts[0][1].result()
         out = np.empty((len(like), window.height, window.width), like.dtype)
         for (row, col, height, width), pixels in self.parts:
             top, bottom = max(row, window.row), min(row + height, window.row + window.height)
             left, right = max(col, window.col), min(col + width, window.col + window.width)
             if top < bottom and left < right:
                 target = out[:, top - window.row : bottom - window.row, left - window.col : right - window.col]
-                target[...] = pixels[:, top - row : bottom - row, left - col : right - col]
+                target[...] = pixels.result()[:, top - row : bottom - row, left - col : right - col]
         return out
 
 
@@ -216,13 +217,17 @@ def strips(
     def batches() -> Iterator[tuple[list[int], np.ndarray | None, Kept | None]]:
         """(columns of windows, their input, None) for each batch, and at the end of a row ([], None, kept)."""
         source = Rolling(read, *shape, block)
-        with ThreadPoolExecutor(WORKERS) as pool:
+        reading, preparing = ThreadPoolExecutor(WORKERS), ThreadPoolExecutor(WORKERS)
+        try:
             for row in mine:
-                source.hold(*rows.inside(row, shape[0]), pool)
+                source.forget(rows.inside(row, shape[0])[0])
+                for number in (row, row + ranks.world):  # the next one is read while the network has this one
+                    if number in mine:
+                        source.ask(*rows.inside(number, shape[0]), reading)
                 found = []  # windows with data that make no full batch yet
                 for first in range(0, len(cols.starts), batch):
                     some = range(first, min(first + batch, len(cols.starts)))
-                    inputs = pool.map(lambda col, row=row: cut(source, row, col), some)
+                    inputs = preparing.map(lambda col, row=row: cut(source, row, col), some)
                     found += [(col, x) for col, x in zip(some, inputs) if x is not None]
                     if len(found) >= batch:
                         yield [col for col, _ in found[:batch]], np.stack([x for _, x in found[:batch]]), None
@@ -231,6 +236,8 @@ def strips(
                     yield [col for col, _ in found], np.stack([x for _, x in found]), None
                 strip = Window(tops[row], 0, tops[row + 1] - tops[row], shape[1])
                 yield [], None, keep(strip, source.window(strip))
+        finally:
+            reading.shutdown(cancel_futures=True), preparing.shutdown(cancel_futures=True)
 
     def blended() -> Iterator[Strip]:
         """The strips of this process."""

@@ -1,9 +1,9 @@
-"""One map made by several processes, as `torchrun --nproc-per-node 2 predict.py scene.tif` starts them.
+r"""One map made by several processes, as `torchrun --nproc-per-node 2 predict.py scene.tif` starts them.
 
 Of W processes ("ranks"), rank r maps the strips r, r + W, r + 2W, ... of a scene (data/mapping.py):
 
     rank 0   strip 0          strip 2          strip 4        all strips come here, in order, to be written
-                 \\ carry     /     \\ carry     /
+                 \ carry     /     \ carry     /
     rank 1        strip 1          strip 3
 
 Where two rows of windows overlap, the upper one's probabilities go to the rank of the lower one, which adds its

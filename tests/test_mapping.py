@@ -297,7 +297,7 @@ def test_several_processes_make_the_same_map_to_the_last_bit(world, of):
     """Threads in their stead, and queues between them."""
     image = noise(900, 400)
     alone = mapped(image, lambda x: np.sin(9 * x), 1, *of)
-    pipes, found = [Queue() for _ in range(world)], [[] for _ in range(world)]
+    pipes, found, read = [Queue() for _ in range(world)], [[] for _ in range(world)], [0] * world
 
     class Rank:
         def __init__(self, rank: int):
@@ -314,10 +314,16 @@ def test_several_processes_make_the_same_map_to_the_last_bit(world, of):
     def work(rank: int) -> None:
         keep = {"keep": lambda window, pixels: window}
         finish = {"finish": lambda p, window: found[rank].append((window.row, p.copy())) or p}
+
+        def count(window: Window) -> np.ndarray:
+            read[rank] += window.height
+            return cut(image, window)
+
         if rank < len(axis(900, *of).starts):
-            mapped(image, lambda x: np.sin(9 * x), 1, *of, ranks=Rank(rank), **keep, **finish)
+            mapped(image, lambda x: np.sin(9 * x), 1, *of, ranks=Rank(rank), read=count, **keep, **finish)
 
     threads = [threading.Thread(target=work, args=[rank]) for rank in range(world)]
     [thread.start() for thread in threads], [thread.join() for thread in threads]
     strips = sorted((strip for own in found for strip in own), key=lambda strip: strip[0])
     assert np.array_equal(np.concatenate([p for _, p in strips], axis=1), alone)
+    assert max(read) < 900 or of[1] > 64  # none reads what is between its strips
