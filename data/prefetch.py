@@ -19,6 +19,7 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 WAKE = 0.1  # seconds after which a thread that waits for room looks whether anybody still wants its items
+PATIENCE = 10  # seconds to wait for a thread's end; one that waits for another process may wait in vain
 
 
 def prefetch(items: Iterable[Item], depth: int = 1) -> Iterator[Item]:
@@ -64,4 +65,4 @@ def prefetch(items: Iterable[Item], depth: int = 1) -> Iterator[Item]:
         abandoned.set()
         with suppress(Empty):
             queue.get_nowait()
-        thread.join()
+        thread.join(PATIENCE)
