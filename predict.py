@@ -289,5 +289,6 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    with one_line_errors("predict.py", checkpoint.CheckpointError, DeviceError, ranks.LostRank, torch.OutOfMemoryError):
+    known = checkpoint.CheckpointError, DeviceError, ranks.LostRank, torch.OutOfMemoryError
+    with ranks.leaving(), one_line_errors("predict.py", *known):
         main()

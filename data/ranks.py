@@ -16,6 +16,7 @@ its connections with it, and the others stop: LostRank. Read beside it: tests/te
 import atexit
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -79,6 +80,18 @@ def start() -> Ranks:
     dist.init_process_group("gloo", timeout=FOREVER)
     atexit.register(dist.destroy_process_group)
     return Several()
+
+
+@contextmanager
+def leaving() -> Iterator[None]:
+    """Among several, end at once on SystemExit: threads that wait for another rank would hold up the end for ever."""
+    try:
+        yield
+    except SystemExit as error:
+        if not dist.is_initialized():
+            raise
+        sys.stdout.flush(), sys.stderr.flush()
+        os._exit(error.code)
 
 
 def in_order(strips: Iterator[Strip], ranks: Ranks, count: int) -> Iterator[Strip]:
