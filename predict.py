@@ -5,6 +5,7 @@
     python predict.py img.tif --truth mask.tif       and say how right the map is
     python predict.py --export model.pt2             the network as a file that runs without this program
     python predict.py april_7.tif august_7.tif       a network trained with --stack-dates takes its dates together
+    torchrun --nproc-per-node 2 predict.py img.tif   two processes, one map: the same as one process makes
 
 Leaves beside each image, or in the folder named by --output,
 
@@ -17,25 +18,29 @@ Leaves beside each image, or in the folder named by --output,
 and with options img_landcover_probabilities.tif, _uncertainty.tif, _overlay.png, with --truth a report (report.html of
 several images), with --compare a_landcover_to_b.tif and .csv.
 
-A scene is read, mapped and written in windows, so its size is no matter. Read beside it: tests/test_predict.py.
+A scene is read, mapped and written in strips, so its size is no matter: data/mapping.py has how. Several processes
+share the strips of a scene or, where there are as many images as processes, the images.
+Read beside it: tests/test_predict.py.
 """
 
 import argparse
 import math
-from collections import Counter
+import time
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, nullcontext
-from itertools import chain, islice
+from contextlib import ExitStack, closing, nullcontext
+from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 import reproject
-from data import InputError, areas_csv, change, geotiff, maps, picture, scenes, stack, tiling
+from data import InputError, areas_csv, change, geotiff, mapping, maps, picture, ranks, scenes, stack
 from data.areas import Areas
 from data.classes import IGNORE, ClassTable
-from data.console import Parser, one_line_errors, progress, say_error, within
+from data.console import Parser, duration, one_line_errors, progress, say_error, within
 from data.grid import Grid, Window
 from data.inputs import Input, Wanted, recipe
 from data.scaling import Scaling, network_input, sample_pixels, spread_windows, valid_pixels
@@ -53,7 +58,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--checkpoint", type=Path, help="none: best.pt of the newest run in runs/")
     add("--output", type=Path, metavar="FOLDER", help="where maps go; none: beside each image")
     add("--truth", nargs="+", type=Path, metavar="MASK", help="masks to compare with, matched to the images by name")
-    add("--overlap", type=within(int, 0), help="pixels that neighbouring windows share; none: a quarter of the window")
+    add("--overlap", type=within(int, 0), default=mapping.OVERLAP, help="pixels that neighbouring windows share")
     add("--batch", type=within(int, 1, 2**24), default=4, help="windows at a time")
     add("--bands", nargs="+", metavar="BAND", help="names of the images' bands, or the number of each that is wanted")
     add("--offset", type=within(float), default=0, help="added to the images' numbers before all else: -1000 makes "
@@ -93,7 +98,8 @@ class Mapper:
         self.path = path
         self.device = pick_device(device)
         self.precision = pick_precision(precision, self.device)
-        self.model = checkpoint.build_model(loaded).to(self.device)
+        # With the channels of a pixel side by side, convolutions are about a third faster.
+        self.model = checkpoint.build_model(loaded).to(self.device, memory_format=torch.channels_last)
         self.table = ClassTable.from_records(loaded.get("class_table", "class table"), loaded["classes"], path)
         self.names, self.indices = loaded["bands"], loaded["indices"]
         self.scaling, self.size = Scaling.from_state(loaded["scaling"]), loaded["size"]
@@ -104,13 +110,13 @@ class Mapper:
         if passes and not uncertainty.has_dropout(self.model):
             raise InputError(f"{path}: --mc-dropout needs a network with dropout; train one with --dropout 0.2")
 
-    @torch.no_grad()
-    def probabilities(self, inputs: list[np.ndarray]) -> np.ndarray:
-        """Inputs (C, h, w) of one size to probabilities (n, K, h, w) float32.
+    @torch.inference_mode()
+    def probabilities(self, inputs: np.ndarray) -> np.ndarray:
+        """Inputs (n, C, h, w) float32 to probabilities (n, K, h, w) float32.
 
         Of several opinions their mean, and behind the classes one more layer: mutual information by ln K.
         """
-        batch = torch.from_numpy(np.stack(inputs)).to(self.device)
+        batch = torch.from_numpy(inputs).to(self.device, memory_format=torch.channels_last)
 
         def ask(images: torch.Tensor) -> torch.Tensor:
             with autocast(self.device, self.precision):
@@ -131,46 +137,62 @@ class Mapper:
         return math.log(max(2, len(self.table.names)))
 
     def label_strips(
-        self, raster: Input, nodata: float | None, overlap: int, batch: int
-    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """(labels (h, W) uint8, the image's bands (C, h, W), `probabilities` (K, h, W)) of a raster, from the top."""
-        read = raster.read
-        places = [(read, window) for window in spread_windows(raster.grid.height, raster.grid.width)]
+        self, raster: Input, overlap: int, batch: int, thin: int, whole: bool, sharing: ranks.Ranks
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
+        """(labels (h, W) uint8, every `thin`-th row and column of the image, `probabilities` (K, h, W)), from the top.
+
+        The probabilities, NaN without data, only if the `whole` of them is wanted.
+        """
+        read, nodata, shape = raster.read, raster.nodata, (raster.grid.height, raster.grid.width)
+        classes, (size, overlap) = len(self.table.names), mapping.layout(self.size, overlap)
+        places = [(read, window) for window in spread_windows(*shape)]
         scaling = self.scaling.for_image(lambda: sample_pixels(places, self.names, self.indices, nodata))
-        windows = tiling.windows(raster.grid.height, raster.grid.width, self.size, overlap)
+        started = time.monotonic()
 
-        def predictions() -> Iterator[tuple[Window, np.ndarray]]:
-            remaining = iter(windows)
-            done = 0
-            while group := list(islice(remaining, batch)):
-                inputs = [network_input(read(w), self.names, self.indices, scaling, nodata)[0] for w in group]
-                yield from zip(group, self.probabilities(inputs))
-                done += len(group)
-                progress(f"{raster.path.name}: {done / len(windows):4.0%}")
+        def prepare(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            return network_input(image, self.names, self.indices, scaling, nodata)
 
-        row = 0
-        for strip in tiling.stitch(predictions(), raster.grid.height, raster.grid.width):
-            image = read(Window(row, 0, strip.shape[1], strip.shape[2]))
-            labels = strip[: len(self.table.names)].argmax(0).astype(np.uint8)
-            labels[~valid_pixels(image, nodata)] = IGNORE
-            yield labels, image, strip
-            row += strip.shape[1]
+        def keep(window: Window, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            return valid_pixels(image, nodata), image[:, -window.row % thin :: thin, ::thin].copy()
+
+        def finish(found: np.ndarray, kept: tuple[np.ndarray, np.ndarray]) -> tuple:
+            valid, thinned = kept
+            labels = np.where(valid, found[:classes].argmax(0), IGNORE).astype(np.uint8)
+            return labels, thinned, np.where(valid, found, np.float32(np.nan)) if whole else None
+
+        def tell(share: float) -> None:
+            if sharing.rank == 0:
+                left = (time.monotonic() - started) * (1 - share) / share
+                progress(f"{raster.path.name}: {share:4.0%}, {duration(left)} left")
+
+        layers = classes + bool(self.passes or self.views)
+        own = mapping.strips(
+            read, prepare, self.probabilities, keep, finish, shape, raster.block_shape, size, overlap,
+            layers, batch, sharing, tell,
+        )  # fmt: skip
+        with closing(own):
+            yield from ranks.in_order(own, sharing, len(mapping.axis(shape[0], size, overlap).starts))
 
 
 def map_image(
-    mapper: Mapper, dates: tuple[Path, ...], target: Path, args: argparse.Namespace
-) -> tuple[Areas, tuple[np.ndarray, np.ndarray]]:
+    mapper: Mapper, dates: tuple[Path, ...], target: Path, args: argparse.Namespace, sharing: ranks.Ranks
+) -> tuple[Areas, tuple[np.ndarray, np.ndarray]] | None:
     """Write the map of one image, or of a place's dates, to `target`, and what else is wanted beside it.
 
-    Returns what is in the map, and (image, labels) as small pictures.
+    Returns what is in the map, and (image, labels) as small pictures. Of several processes that share the image,
+    only the first writes, and the others return None.
     """
     table, classes = mapper.table, len(mapper.table.names)
-    overlap = mapper.size // 4 if args.overlap is None else args.overlap
     with Input(dates, mapper.wanted, args.bands, args.offset, args.nodata) as raster, ExitStack() as files:
         grid, nodata = raster.grid, raster.nodata
+        small_image, small_map = (picture.Thinned(grid.height, grid.width) for _ in range(2))
+        whole = bool(args.probabilities or args.uncertainty)
+        made = mapper.label_strips(raster, args.overlap, args.batch, small_image.step, whole, sharing)
+        if sharing.rank > 0:
+            deque(made, maxlen=0)
+            return None
         for remark in raster.remarks:
             print(f"note: {remark}")
-        small_image, small_map = (picture.Thinned(grid.height, grid.width) for _ in range(2))
         areas = Areas(grid, classes)
 
         def layers(what: str, names: list[str], dtype: str) -> Callable[[np.ndarray], None]:
@@ -180,22 +202,50 @@ def map_image(
         add_shares = layers("probabilities", table.names, args.probabilities) if args.probabilities else None
         kinds = ["predictive entropy", "mutual information"][: 2 if mapper.passes or mapper.views else 1]
         add_doubts = layers("uncertainty", kinds, "uint8") if args.uncertainty else None
-        for labels, image, found in mapper.label_strips(raster, nodata, overlap, args.batch):
-            add_map(labels), areas.add(labels), small_image.add(image), small_map.add(labels)
-            if add_shares or add_doubts:
-                found = np.where(labels == IGNORE, np.nan, found)
-                shares, mutual = found[:classes], found[classes:]
+        for labels, thinned, found in made:
+            add_map(labels), areas.add(labels), small_image.rows.append(thinned), small_map.add(labels)
             if add_shares:
-                add_shares(shares)
+                add_shares(found[:classes])
             if add_doubts:
-                entropy = uncertainty.entropy(torch.from_numpy(shares), dim=0).numpy()[None]
-                add_doubts(np.concatenate([entropy / mapper.most_entropy, mutual]))
+                entropy = uncertainty.entropy(torch.from_numpy(found[:classes]), dim=0).numpy()[None]
+                add_doubts(np.concatenate([entropy / mapper.most_entropy, found[classes:]]))
     image, labels = picture.rgb(small_image.array(), mapper.names, nodata), small_map.array()
     legend = picture.legend(labels, table, len(labels))
     write_png(target.with_suffix(".png"), picture.beside(image, picture.colored(labels, table), legend))
     if args.overlay:
         write_png(beside(target, "overlay", ".png"), picture.beside(picture.overlay(image, labels, table), legend))
     return areas, (picture.small(image), picture.small(labels))
+
+
+class Mapped(NamedTuple):
+    """What came of one image: areas, and with a truth its confusion matrix and the small pictures of a sample."""
+
+    areas: Areas
+    confusion: metrics.ConfusionMatrix | None
+    sample: dict
+
+
+def map_one(
+    mapper: Mapper,
+    dates: tuple[Path, ...],
+    target: Path,
+    truth: Path | None,
+    args: argparse.Namespace,
+    adjust: areas_csv.Adjust | None,
+    sharing: ranks.Ranks,
+) -> Mapped | None:
+    """Map one image, say what is in the map and how right it is; None where another process does the saying."""
+    found = map_image(mapper, dates, target, args, sharing)
+    progress("")
+    if found is None:
+        return None
+    areas, (image, labels) = found
+    print(f"{target}\n{areas_csv.text(mapper.table, areas, adjust)}")
+    if truth is None:
+        return Mapped(areas, None, {})
+    confusion, small_truth = confusion_of(mapper.table, target, truth)
+    print(evaluation.text(mapper.table.names, confusion))
+    return Mapped(areas, confusion, {"rgb": image, "truth": small_truth, "prediction": labels})
 
 
 def beside(target: Path, what: str, suffix: str = ".tif") -> Path:
@@ -284,13 +334,15 @@ def write_export(path: Path, loaded: Path, table: ClassTable) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Map every image that the options name."""
     args = parse(arguments)
+    together = ranks.start()
     mapper = Mapper(args.checkpoint or newest_checkpoint(), args.device, args.precision, args.mc_dropout or 0, args.tta)
     if args.export:
         write_export(args.export, mapper.path, mapper.table)
         if not args.images:
             return
-    if (args.overlap or 0) >= mapper.size:
-        raise InputError(f"--overlap {args.overlap}: must be less than the window's {mapper.size} pixels")
+    size, _ = mapping.layout(mapper.size)
+    if args.overlap >= size:
+        raise InputError(f"--overlap {args.overlap}: must be less than the window's {size} pixels")
     places = {dates[0]: dates for dates in stack.by_place(scenes.find(args.images, "images"), mapper.wanted.dates)}
     images = list(places)
     truths = dict(scenes.pair(images, scenes.find(args.truth, "masks"), spare_masks=True)) if args.truth else {}
@@ -303,27 +355,27 @@ def main(arguments: list[str] | None = None) -> None:
     if args.output:
         args.output.mkdir(parents=True, exist_ok=True)
 
-    print(f"checkpoint {mapper.path}, {len(mapper.table.names)} classes, on {mapper.device}")
-    adjust = adjustment(mapper)
-    rows, matrices, samples, failed = [], [], [], []
-    for image, target in targets.items():
+    if together.rank == 0:
+        print(f"checkpoint {mapper.path}, {len(mapper.table.names)} classes, on {mapper.device}")
+    each_its_own = len(images) >= together.world
+    mine, sharing = (images[together.rank :: together.world], mapping.Alone()) if each_its_own else (images, together)
+    adjust, done = adjustment(mapper), {}
+    for image in mine:
         try:
-            found, (small_image, small_map) = map_image(mapper, places[image], target, args)
-            progress("")
-            print(f"{target}\n{areas_csv.text(mapper.table, found, adjust)}")
-            rows.append((image, found))
-            if image in truths:
-                confusion, small_truth = confusion_of(mapper.table, target, truths[image])
-                print(evaluation.text(mapper.table.names, confusion))
-                matrices.append(confusion)
-                if len(samples) < SAMPLES:
-                    small = {"rgb": small_image, "truth": small_truth, "prediction": small_map}
-                    samples.append({"title": str(image), **small})
+            done[image] = map_one(mapper, places[image], targets[image], truths.get(image), args, adjust, sharing)
         except (InputError, OSError) as error:
-            if len(images) == 1:
+            if len(images) == 1 or sharing.world > 1:
                 raise
-            failed.append(image)  # and on with the others
+            done[image] = None  # and on with the others
             say_error("predict.py", error)
+    done = ranks.gather(done, together)
+    if together.rank > 0:
+        return
+    failed = [image for image in images if done[image] is None]
+    rows = [(image, done[image].areas) for image in images if done[image]]
+    told = [(image, done[image]) for image in images if done[image] and done[image].confusion]
+    matrices = [one.confusion for _, one in told]
+    samples = [{"title": str(image), **one.sample} for image, one in told[:SAMPLES]]
     several = len(images) > 1
     folder, first = args.output or images[0].parent, targets[images[0]]
     if rows:
@@ -346,5 +398,6 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    with one_line_errors("predict.py", checkpoint.CheckpointError, DeviceError, torch.OutOfMemoryError):
+    known = checkpoint.CheckpointError, DeviceError, ranks.LostRank, torch.OutOfMemoryError
+    with ranks.leaving(), one_line_errors("predict.py", *known):
         main()

@@ -3,10 +3,14 @@
 from pathlib import Path
 
 import numpy as np
+import torch
 from pyproj import CRS
 
+import unet
 from data import geotiff
+from data.classes import ClassTable
 from data.grid import Grid
+from unet import checkpoint
 
 BANDS = ["Green", "Red", "NIR", "SWIR1"]
 TABLE = "code,name,color,ignore\n0,nothing,#000000,true\n10,land,#C8B478,\n20,water,#0064C8,\n"
@@ -29,3 +33,17 @@ def write(
         geotiff.write(images / f"s_{number}.tif", image.clip(1).astype(np.uint16), grid, nodata=0, descriptions=BANDS)
         geotiff.write(masks / f"m_{number}.tif", np.where(lake, 20, 10).astype(np.uint8), grid)
     return images, masks, table
+
+
+def untrained(path: Path, base: int = 4, size: int = 256) -> Path:
+    """A checkpoint of a U-Net with random weights for BANDS and TABLE."""
+    torch.manual_seed(0)
+    table = path.with_suffix(".csv")
+    table.write_text(TABLE)
+    classes = ClassTable.load(table)
+    model = {"name": "unet", "in_channels": 4, "num_classes": 2, "options": {"base": base}}
+    weights = unet.build("unet", 4, 2, base=base).state_dict()
+    scaling = {"method": "minmax", "offset": [0.0] * 4, "scale": [4000.0] * 4}
+    state = {"model": model, "weights": weights, "classes": classes.records, "class_table": classes.name}
+    checkpoint.save(path, {**state, "bands": BANDS, "indices": [], "size": size, "scaling": scaling})
+    return path

@@ -1,0 +1,121 @@
+"""From file to file: predict.py against the bare network, and against MONAI fed by rasterio.
+
+    python tests/bench/bench_predict.py                     a scene of 1,500 x 1,500, U-Net of base 16
+    python tests/bench/bench_predict.py --base 32 --threads 2 --repeats 5
+
+The bare network sees arrays in memory, as few windows as cover the scene at the same size and overlap: no file, no
+blending, no softmax. MONAI's sliding_window_inference gets the scene read by rasterio in windows, the same network,
+size and overlap, and its labels are written by rasterio, tiled and with DEFLATE. It runs twice: as its manual has
+it, and with the channels of a pixel side by side as predict.py has them. All run in turn in one process; each
+figure is a median, and each ratio that of two medians. Random weights: time does not depend on them.
+
+MONAI is not among the requirements: pip install monai, or its rows are left out.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import rasterio
+import torch
+from rasterio.windows import Window
+
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
+
+from bench_scene import BANDS, write_checkpoint, write_scene  # noqa: E402
+
+import predict  # noqa: E402
+from data import mapping, tiling  # noqa: E402
+
+try:
+    from monai.inferers import sliding_window_inference
+except ImportError:
+    sliding_window_inference = None
+
+SIZE, OVERLAP, BATCH = 256, 64, 4
+
+
+def with_monai(model: torch.nn.Module, scene: Path, target: Path, layout: torch.memory_format) -> None:
+    """What a user of MONAI and rasterio writes."""
+    with rasterio.open(scene) as source:
+        image = torch.empty((1, source.count, source.height, source.width))
+        for row in range(0, source.height, SIZE):
+            rows = min(SIZE, source.height - row)
+            image[0, :, row : row + rows] = torch.from_numpy(
+                source.read(window=Window(0, row, source.width, rows)).astype(np.float32) / 4000
+            )
+        profile = {**source.profile, "count": 1, "dtype": "uint8", "compress": "deflate", "predictor": 2, "tiled": True}
+        profile |= {"blockxsize": 256, "blockysize": 256}
+    with torch.inference_mode():
+        network = lambda batch: model(batch.contiguous(memory_format=layout)).softmax(1)  # noqa: E731
+        found = sliding_window_inference(image, SIZE, BATCH, network, overlap=OVERLAP / SIZE, mode="gaussian")
+    with rasterio.open(target, "w", **profile) as result:
+        result.write(found[0].argmax(0).to(torch.uint8).numpy(), 1)
+
+
+def medians(calls: dict[str, Callable[[], None]], repeats: int) -> dict[str, tuple[float, float]]:
+    """Median (seconds, seconds of all processors) of each call, run in turn, after a round that does not count."""
+    spent = {name: [] for name in calls}
+    for repeat in range(repeats + 1):
+        for name, call in calls.items():
+            started = time.perf_counter(), time.process_time()
+            call()
+            if repeat:
+                spent[name].append((time.perf_counter() - started[0], time.process_time() - started[1]))
+    return {name: tuple(map(statistics.median, zip(*times))) for name, times in spent.items()}
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--side", type=int, default=1500)
+    parser.add_argument("--base", type=int, default=16)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=3)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    with tempfile.TemporaryDirectory() as folder:
+        scene, network, target = (Path(folder) / name for name in ("scene.tif", "random.pt", "map.tif"))
+        write_checkpoint(network, args.base, SIZE)
+        write_scene(scene, args.side, args.side)
+        float32 = predict.Mapper(network, "cpu", "float32")
+        windows = len(tiling.windows(args.side, args.side, SIZE, OVERLAP))
+        ours = len(mapping.axis(args.side, SIZE, OVERLAP).starts) ** 2
+        batch = torch.rand(BATCH, len(BANDS), SIZE, SIZE).contiguous(memory_format=torch.channels_last)
+        plain = predict.Mapper(network, "cpu", "float32").model.to(memory_format=torch.contiguous_format)
+
+        @torch.inference_mode()
+        def bare() -> None:
+            for first in range(0, windows, BATCH):
+                float32.model(batch[: windows - first])
+
+        def from_file_to_file(mapper: predict.Mapper) -> Callable[[], None]:
+            options = predict.parse([str(scene)])
+            return lambda: predict.map_image(mapper, scene, target, options, mapping.Alone())
+
+        calls = {f"bare network, {windows} windows": bare, f"predict.py, {ours} windows": from_file_to_file(float32)}
+        if torch.cpu.get_capabilities().get("avx512_bf16"):
+            calls["predict.py --precision bfloat16"] = from_file_to_file(predict.Mapper(network, "cpu", "bfloat16"))
+        if sliding_window_inference:
+            other = Path(folder) / "other.tif"
+            calls["MONAI and rasterio"] = lambda: with_monai(plain, scene, other, torch.contiguous_format)
+            calls["the same, channels last"] = lambda: with_monai(float32.model, scene, other, torch.channels_last)
+        found = medians(calls, args.repeats)
+        print(f"{args.side:,} x {args.side:,} x {len(BANDS)} uint16, base {args.base}, {args.threads} threads")
+        print(f"{'':34}{'seconds':>8}{'ours / it':>11}{'processor seconds':>20}{'ours / it':>11}")
+        clock, processors = found[f"predict.py, {ours} windows"]
+        for name, (a, b) in found.items():
+            print(f"{name:34}{a:8.2f}{clock / a:11.2f}{b:20.2f}{processors / b:11.2f}")
+    if not sliding_window_inference:
+        print("MONAI is not installed (pip install monai): its rows are left out")
+
+
+if __name__ == "__main__":
+    main()

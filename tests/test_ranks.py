@@ -1,0 +1,116 @@
+"""Several processes, one map: started as torchrun starts them, on a scene of four strips."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import small
+
+import predict
+from data import geotiff, ranks
+from data.grid import Grid
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory) -> Path:
+    """A folder with a network, a scene of 600 x 300 pixels, and its map by one process in one/."""
+    folder = tmp_path_factory.mktemp("ranks")
+    small.untrained(folder / "net.pt")
+    random = np.random.default_rng(0)
+    image = np.kron(random.integers(1, 4000, (4, 60, 30)), np.ones((10, 10))).astype(np.uint16)
+    image[:, :40, :40] = 0
+    grid = Grid(None, (1, 0, 0, 0, 1, 0), 600, 300)
+    geotiff.write(folder / "scene.tif", image, grid, nodata=0, descriptions=small.BANDS)
+    geotiff.write(folder / "part.tif", image[:, :300, :200], Grid(None, grid.transform, 300, 200), nodata=0)
+    predict.main([str(folder / name) for name in ("scene.tif", "part.tif")] + options(folder, "one"))
+    return folder
+
+
+def options(folder: Path, output: str) -> list[str]:
+    return ["--checkpoint", str(folder / "net.pt"), "--output", str(folder / output)]
+
+
+def start(world: int, arguments: list[str]) -> list[subprocess.Popen]:
+    """predict.py in `world` processes, which find each other by the variables that torchrun sets."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(world), "OMP_NUM_THREADS": "1"}
+    call = [sys.executable, str(ROOT / "predict.py"), *arguments]
+    return [
+        subprocess.Popen(
+            call,
+            env={**os.environ, **shared, "RANK": str(rank)},
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )  # fmt: skip
+        for rank in range(world)
+    ]
+
+
+def ended(processes: list[subprocess.Popen]) -> list[tuple[int, str, str]]:
+    """(status, stdout, stderr) of each."""
+    said = [process.communicate(timeout=60) for process in processes]
+    return [(process.returncode, *texts) for process, texts in zip(processes, said)]
+
+
+def test_two_processes_write_the_same_file_as_one(here):
+    (status, said, errors), (other_status, other_said, other_errors) = ended(
+        start(2, [str(here / "scene.tif"), *options(here, "two")])
+    )
+    assert (status, other_status, errors, other_errors, other_said) == (0, 0, "", "", "")
+    assert "scene_landcover.tif" in said
+    for name in ("scene_landcover.tif", "scene_landcover.png"):
+        assert (here / "two" / name).read_bytes() == (here / "one" / name).read_bytes()
+
+
+def test_as_many_images_as_processes_are_shared_and_the_first_writes_the_table(here):
+    done = ended(start(2, [str(here / "part.tif"), str(here / "scene.tif"), *options(here, "many")]))
+    assert [status for status, _, _ in done] == [0, 0]
+    assert "part_landcover.tif" in done[0][1] and "scene_landcover.tif" in done[1][1]
+    assert "2 rows" in done[0][1] and "2 rows" not in done[1][1]
+    for name in ("scene_landcover.tif", "part_landcover.tif"):
+        assert (here / "many" / name).read_bytes() == (here / "one" / name).read_bytes()
+    rows = [sorted((here / folder / "areas.csv").read_text().split()) for folder in ("one", "many")]
+    assert rows[0] == rows[1]
+
+
+def test_a_rank_that_fails_ends_the_run_and_leaves_nothing_half_written(here, tmp_path):
+    with geotiff.Raster(here / "scene.tif") as raster:
+        offset = raster._page.dataoffsets[2]  # rows 256 to 511: no row of windows but the second begins to need them
+    damaged = bytearray((here / "scene.tif").read_bytes())
+    damaged[offset : offset + 200] = bytes(200)
+    (tmp_path / "scene.tif").write_bytes(damaged)
+    done = ended(start(2, [str(tmp_path / "scene.tif"), *options(here, str(tmp_path / "maps"))]))
+    assert [status for status, _, _ in done] == [2, 2]
+    assert "scene.tif: block" in done[1][2] and len(done[1][2].splitlines()) == 1
+    assert done[0][2].startswith("predict.py: error: ") and len(done[0][2].splitlines()) == 1
+    assert not list((tmp_path / "maps").iterdir())
+
+
+def test_processes_that_torchrun_stops_leave_nothing_half_written(here, tmp_path):
+    processes = start(2, [str(here / "scene.tif"), *options(here, str(tmp_path / "maps")), "--overlap", "224"])
+    end = time.monotonic() + 300
+    while not list(tmp_path.glob("maps/.*.tmp")) and time.monotonic() < end:
+        time.sleep(0.01)
+    for process in processes:
+        process.send_signal(signal.SIGTERM)
+    done = ended(processes)
+    assert all(status in (130, 2) for status, _, _ in done) and done[1][2] == "predict.py: stopped\n"
+    assert not list((tmp_path / "maps").iterdir())
+
+
+def test_without_torchrun_there_is_one_process(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    alone = ranks.start()
+    assert (alone.rank, alone.world) == (0, 1)
+    assert list(ranks.in_order(iter("abc"), alone, 3)) == ["a", "b", "c"] and ranks.gather({1: 2}, alone) == {1: 2}
