@@ -303,5 +303,5 @@ def test_ctrl_c_leaves_the_earlier_map_and_nothing_half_written(here):
     while not list(here.glob("in/images/.*.tmp")) and time.monotonic() < end:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=60)[1] == "predict.py: stopped\n" and process.returncode == 130
+    assert process.communicate(timeout=300)[1] == "predict.py: stopped\n" and process.returncode == 130
     assert Path("in/images/s_0_landcover.tif").read_bytes() == before and not list(here.rglob("*.tmp"))

@@ -59,7 +59,7 @@ def start(world: int, arguments: list[str]) -> list[subprocess.Popen]:
 
 def ended(processes: list[subprocess.Popen]) -> list[tuple[int, str, str]]:
     """(status, stdout, stderr) of each."""
-    said = [process.communicate(timeout=60) for process in processes]
+    said = [process.communicate(timeout=300) for process in processes]
     return [(process.returncode, *texts) for process, texts in zip(processes, said)]
 
 
