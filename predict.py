@@ -61,8 +61,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--overlap", type=within(int, 0), default=mapping.OVERLAP, help="pixels that neighbouring windows share")
     add("--batch", type=within(int, 1, 2**24), default=4, help="windows at a time")
     add("--bands", nargs="+", metavar="BAND", help="names of the images' bands, or the number of each that is wanted")
-    add("--offset", type=within(float), default=0, help="added to the images' numbers before all else: -1000 makes "
-        "Sentinel-2 numbers since baseline 04.00 (2022) what they were before; SAFE folders know theirs")  # fmt: skip
+    add(
+        "--offset",
+        type=within(float),
+        default=0,
+        help="added to the numbers: -1000 for Sentinel-2 since baseline 04.00",
+    )
     add("--nodata", type=float, help="value of pixels without data; none: as in training, else the files' own")
     add("--export", type=Path, metavar="FILE.pt2", help="write the network as a file that runs without this program")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
@@ -70,12 +74,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument_group("output").add_argument
     add("--overlay", action="store_true", help="also a picture of the map, half transparent, over the image")
     add("--probabilities", nargs="?", const="uint8", choices=("uint8", "float32"), help="also a band for each class")
-    add("--uncertainty", action="store_true", help="also the entropy of each pixel, 0 sure to 1 undecided; and, of "
-        "several opinions, their mutual information")  # fmt: skip
+    add("--uncertainty", action="store_true", help="also each pixel's entropy; of several opinions mutual information")
     add("--mc-dropout", type=within(int, 2), metavar="N", help="ask N times with dropout on, and average the opinions")
     add("--tta", action="store_true", help="ask for the eight flips and quarter turns, and average the opinions")
-    add("--compare", action="store_true", help="of two images of one place: what became what, in "
-        "the order of the dates in their names, else as given")  # fmt: skip
+    add("--compare", action="store_true", help="what became what between two dates of one place, by their names' dates")
     args = parser.parse_args(arguments)
     if not args.images and not args.export:
         parser.error("the following arguments are required: images")
