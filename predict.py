@@ -61,12 +61,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--overlap", type=within(int, 0), default=mapping.OVERLAP, help="pixels that neighbouring windows share")
     add("--batch", type=within(int, 1, 2**24), default=4, help="windows at a time")
     add("--bands", nargs="+", metavar="BAND", help="names of the images' bands, or the number of each that is wanted")
-    add(
-        "--offset",
-        type=within(float),
-        default=0,
-        help="added to the numbers: -1000 for Sentinel-2 since baseline 04.00",
-    )
+    add("--offset", type=within(float), default=0, help="added to numbers: -1000 for Sentinel-2 since baseline 04.00")
     add("--nodata", type=float, help="value of pixels without data; none: as in training, else the files' own")
     add("--export", type=Path, metavar="FILE.pt2", help="write the network as a file that runs without this program")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
@@ -256,6 +251,7 @@ def beside(target: Path, what: str, suffix: str = ".tif") -> Path:
 
 
 def write_png(path: Path, drawn: np.ndarray) -> None:
+    """A picture (H, W, 3) uint8."""
     with geotiff.replacing(path) as temporary:
         temporary.write_bytes(report.png(drawn))
 
