@@ -7,8 +7,7 @@
     python predict.py april_7.tif august_7.tif       a network trained with --stack-dates takes its dates together
     torchrun --nproc-per-node 2 predict.py img.tif   two processes, one map: the same as one process makes
 
-Leaves beside each image, or in the folder named by --output,
-
+Leaves beside each image, or in the folder named by --output:
     img_landcover.tif         the map on the image's own grid, a cloud-optimised GeoTIFF: codes, colours, CRS, no-data
     img_landcover.tif.aux.xml the classes' names, for the legend of QGIS
     img_landcover.png         image, map and legend side by side, thinned to 1024 pixels
