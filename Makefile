@@ -12,7 +12,7 @@ quoted = $(if $(shell test -e "$(1)" && echo one),"$(1)",$(1))
 
 # Small settings for the synthetic scenes alone: five minutes on two cores. Your own data get train.py's defaults.
 ifeq ($(strip $(IMAGES)$(MASKS)),)
-DEMO = --base 16 --size 150 --batch 4 --lr 2e-3 --patience 99
+DEMO = --size 150 --batch 4 --patience 99
 EPOCHS ?= 36
 endif
 

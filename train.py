@@ -61,7 +61,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
     add = parser.add_argument_group("network").add_argument
     add("--model", choices=list(unet.MODELS), default="unet", help="network")
-    add("--base", type=some, default=32, help="channels of the U-Net's first level; 64 in the paper")
+    add("--base", type=some, default=16, help="channels of the U-Net's first level; 64 in the paper")
     add("--dropout", type=chance, default=0.0, help="of channels, in each block")
     add("--head-dropout", type=chance, default=0.1, help="before the last convolution")
     add("--weights", type=Path, nargs="+", default=[], metavar="FILE", help="published ones, .pth or .safetensors")
@@ -70,13 +70,13 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
     add = parser.add_argument_group("training").add_argument
     add("--epochs", type=some, default=100, help="at most")
-    add("--batch", type=some, default=6, help="windows in a batch, over all processes")
+    add("--batch", type=some, default=12, help="windows in a batch, over all processes")
     add("--accumulate", type=some, default=1, metavar="N", help="batches whose mean gradient makes one step")
-    add("--loss", choices=list(losses.LOSSES), default="cross_entropy", help="what is minimised")
+    add("--loss", choices=list(losses.LOSSES), default="dice_cross_entropy", help="what is minimised")
     add("--gamma", type=within(float, 0, 100), default=2.0, help="of focal losses")
-    add("--class-weights", default="none", help="none, inverse (to the number of pixels), sqrt, or numbers like 1,4,2")
+    add("--class-weights", default="sqrt", help="none, inverse (to the pixels of each), its sqrt, or 1,4,2")
     add("--optimizer", choices=list(OPTIMIZERS), default="adamw", help="optimizer")
-    add("--lr", type=within(float, above=0), default=5e-4, help="learning rate")
+    add("--lr", type=within(float, above=0), default=2e-3, help="learning rate")
     add("--weight-decay", type=within(float, 0), default=1e-4, help="weight decay")
     add("--schedule", choices=list(SCHEDULES), default="cosine", help="of the learning rate")
     add("--patience", type=some, default=15, help="stop after so many epochs without a better macro Dice")
