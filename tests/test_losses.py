@@ -280,3 +280,10 @@ def test_no_class_weighs_more_than_cap_times_the_commonest():
 def test_unknown_methods_and_impossible_counts_are_errors(counts, method):
     with pytest.raises(ValueError, match="none, inverse|not all 0"):
         class_weights(counts, method)
+
+
+def test_sqrt_weights_by_hand_and_capped_by_how_rare_a_class_may_count():
+    weight = class_weights([100, 25, 1, 0], "sqrt")
+    assert weight.tolist() == pytest.approx([0.1 / 1.3 * 3, 0.2 / 1.3 * 3, 1 / 1.3 * 3, 0])
+    capped = class_weights([40_000, 10_000, 1], "sqrt")  # the third counts as a hundredth of the first
+    assert (capped / capped[0]).tolist() == pytest.approx([1, 2, 10])

@@ -118,8 +118,8 @@ def class_weights(counts: Sequence[int] | Tensor, method: str, cap: float = 100.
     """Weights (K,) float32 for the losses, from the number of training pixels of each class.
 
     Method "none" gives None, "inverse" the inverse of the number of pixels and "sqrt" that of its square root, scaled
-    to a mean of 1 over the classes that occur. No class weighs more than `cap` times the commonest one, for else a
-    few pixels, perhaps mislabelled, would steer the network. A class without pixels weighs 0: there is nothing to
+    to a mean of 1 over the classes that occur. None counts as more than `cap` times rarer than the commonest, for else
+    a few pixels, perhaps mislabelled, would steer the network. A class without pixels weighs 0: there is nothing to
     learn it from. Raises ValueError for another method, and for counts that are negative or all 0.
     """
     if method not in CLASS_WEIGHTS:
@@ -129,8 +129,7 @@ def class_weights(counts: Sequence[int] | Tensor, method: str, cap: float = 100.
     counts = torch.as_tensor(counts, dtype=torch.float64).cpu()
     if counts.ndim != 1 or (counts < 0).any() or counts.sum() == 0:
         raise ValueError(f"need the number of pixels of each class, not all 0: {counts.tolist()}")
-    relative = (counts.max() / counts.clamp_min(1)) ** CLASS_WEIGHTS[method]
-    weight = torch.where(counts > 0, relative.clamp_max(cap), 0.0)
+    weight = torch.where(counts > 0, counts.clamp_min(counts.max() / cap) ** -CLASS_WEIGHTS[method], 0.0)
     return (weight / weight[counts > 0].mean()).float()
 
 
