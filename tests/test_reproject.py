@@ -1,11 +1,7 @@
 """reproject.py: rasters of classes on other grids, as arrays, strip by strip, as files and as a script."""
 
-import threading
-from collections import Counter
-
 import numpy as np
 import pytest
-import torch
 from pyproj import CRS, Transformer
 
 import reproject as module
@@ -389,56 +385,3 @@ def test_where_gdals_mode_differs_ours_is_nearer_to_the_naive_one(case):
     ours = (reproject(source, source_grid, target_grid, "mode", NO) == expected).mean()
     theirs = (gdal(source, source_grid, target_grid, "mode") == expected).mean()
     assert ours > 0.999 > theirs
-
-
-# --- size, threads ---------------------------------------------------------------------------------------
-
-
-def test_a_raster_of_300000_squared_is_read_window_by_window():
-    source_grid = grid("EPSG:25831", 300_000, 4_800_000, 1, 300_000, 300_000)
-    target_grid = grid("EPSG:32631", 590_000, 4_510_000, 10, 1000, 600)
-    pixels, lock = Counter(), threading.Lock()
-
-    def read(window):
-        assert window.row >= 0 and window.row + window.height <= 300_000 and window.col + window.width <= 300_000
-        with lock:
-            pixels["read"] += window.height * window.width
-            pixels["largest"] = max(pixels["largest"], window.height * window.width)
-        row = np.arange(window.row, window.row + window.height) // 100
-        col = np.arange(window.col, window.col + window.width) // 100
-        return ((row[:, None] * 7 + col) % 12).astype(np.uint8)
-
-    for method, most in (("nearest", 2**23), ("mode", 2**20)):
-        pixels.clear()
-        first = next(strips(read, source_grid, target_grid, method, NO))
-        row, col = np.indices(first.shape)
-        row, col = (290_000 + row * 10) // 100, (290_000 + col * 10) // 100
-        assert (first == (row * 7 + col) % 12).all()
-        assert pixels["largest"] <= most and pixels["read"] < 1.2 * 5 * 256 * 600 * 100
-
-
-def test_torch_keeps_its_number_of_threads():
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(3)
-        reproject(FOUR, plain(4, 4), plain(2, 2, 2), "mode", NO)
-        seen = [torch.get_num_threads()]
-        thread = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
-        thread.start(), thread.join()
-        assert seen == [3, 3]
-        abandoned = strips(lambda window: FOUR[window.row :][: window.height], plain(4, 4), plain(4, 4), rows=1)
-        next(abandoned)
-        abandoned.close()
-        assert torch.get_num_threads() == 3
-    finally:
-        torch.set_num_threads(before)
-
-
-def test_an_error_while_reading_comes_out_and_ends_the_threads():
-    def read(window):
-        raise OSError("the disk is gone")
-
-    before = threading.active_count()
-    with pytest.raises(OSError, match="the disk is gone"):
-        list(strips(read, plain(4, 4), plain(4, 4)))
-    assert threading.active_count() == before
