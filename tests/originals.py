@@ -42,7 +42,7 @@ RENAMED = [
 ]
 
 
-def library(name: str) -> types.ModuleType:
+def installed(name: str) -> types.ModuleType:
     """The module of that name; the test is skipped where it is missing or broken."""
     # A torchvision made for another torch fails in this part, which no network here needs.
     sys.modules.setdefault("torchvision._meta_registrations", types.ModuleType("torchvision._meta_registrations"))
@@ -88,7 +88,7 @@ UNET_LAYERS = ["inc", "down1", "down2", "down3", "down4", "up1", "up2", "up3", "
 
 def resnet50() -> dict[str, Tensor]:
     """torchvision's, layer by layer; the classifier at its end is not compared."""
-    models = library("torchvision.models")
+    models = installed("torchvision.models")
     return outputs(
         seeded.filled(lambda: models.resnet50(weights=None)), RESNET_LAYERS, seeded.image(*SHAPES["resnet50"])
     )
@@ -96,7 +96,7 @@ def resnet50() -> dict[str, Tensor]:
 
 def deeplabv3_model() -> nn.Module:
     """torchvision's deeplabv3_resnet50 with 5 classes and the auxiliary classifier."""
-    segmentation = library("torchvision.models.segmentation")
+    segmentation = installed("torchvision.models.segmentation")
     arguments = {"weights": None, "weights_backbone": None, "num_classes": 5, "aux_loss": True}
     return seeded.filled(lambda: segmentation.deeplabv3_resnet50(**arguments))
 
@@ -110,7 +110,7 @@ def deeplabv3() -> dict[str, Tensor]:
 
 def segformer_model(size: str) -> nn.Module:
     """transformers' SegformerForSemanticSegmentation with 5 classes and the weights of the published names."""
-    transformers, (channels, depths, width) = library("transformers"), SIZES[size]
+    transformers, (channels, depths, width) = installed("transformers"), SIZES[size]
     config = transformers.SegformerConfig(
         hidden_sizes=channels, depths=depths, decoder_hidden_size=width, num_labels=5, attn_implementation="eager"
     )

@@ -105,15 +105,15 @@ def test_each_layer_gives_what_torchvisions_gives():
 
 
 def test_the_names_are_torchvisions():
-    models = originals.library("torchvision.models")
+    models = originals.installed("torchvision.models")
     with torch.device("meta"):
         theirs, encoder = models.resnet50(weights=None).state_dict(), ResNet50(3).state_dict()
     assert [*encoder, "fc.weight", "fc.bias"] == list(theirs)
 
 
 def test_the_unet_equals_that_of_segmentation_models_pytorch():
-    originals.library("torchvision")  # which it imports, and which must be whole
-    smp = originals.library("segmentation_models_pytorch")
+    originals.installed("torchvision")  # which it imports, and which must be whole
+    smp = originals.installed("segmentation_models_pytorch")
     network = seeded.filled(lambda: unet.build("resnet50-unet", 3, 5))
     renamed = {}
     for name, tensor in network.state_dict().items():

@@ -149,7 +149,7 @@ def test_what_is_told_names_the_parts(resnet_file):
 
 
 def test_files_that_torchvision_and_transformers_write_are_taken(tmp_path):
-    models, transformers = originals.library("torchvision.models"), originals.library("transformers")
+    models, transformers = originals.installed("torchvision.models"), originals.installed("transformers")
     torch.save(
         models.resnet50(weights=None).state_dict(), tmp_path / "resnet50.pth", _use_new_zipfile_serialization=False
     )
@@ -257,7 +257,7 @@ def test_safetensors_cut_anywhere_are_an_error(tmp_path):
 
 
 def test_safetensors_equal_what_their_own_library_reads(tmp_path):
-    library = originals.library("safetensors.torch")
+    library = originals.installed("safetensors.torch")
     tensors = {"a": torch.randn(5, 3), "b": torch.arange(7), "c": torch.randn(3, 3).half(), "d": torch.tensor([True])}
     library.save_file(tensors, tmp_path / "a.safetensors")
     found = safetensors(tmp_path / "a.safetensors")

@@ -37,7 +37,7 @@ def milesial(folder: str, bilinear: bool) -> dict:
 def main() -> None:
     if len(sys.argv) != 2 or not Path(sys.argv[1], "unet").is_dir():
         sys.exit(__doc__)
-    versions = [f"{name} {originals.library(name).__version__}" for name in ("torch", "torchvision", "transformers")]
+    versions = [f"{name} {originals.installed(name).__version__}" for name in ("torch", "torchvision", "transformers")]
     networks = {
         "unet": milesial(sys.argv[1], bilinear=False),
         "unet-bilinear": milesial(sys.argv[1], bilinear=True),
