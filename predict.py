@@ -18,8 +18,7 @@ and with options img_landcover_probabilities.tif, _uncertainty.tif, _overlay.png
 several images), with --compare a_landcover_to_b.tif and .csv.
 
 A scene is read, mapped and written in strips, so its size is no matter: data/mapping.py has how. Several processes
-share the strips of a scene or, where there are as many images as processes, the images.
-Read beside it: tests/test_predict.py.
+share the strips of a scene or, where there are as many, the images. Read beside it: tests/test_predict.py.
 """
 
 import argparse
@@ -359,7 +358,8 @@ def main(arguments: list[str] | None = None) -> None:
     adjust, done = adjustment(mapper), {}
     for image in mine:
         try:
-            done[image] = map_one(mapper, places[image], targets[image], truths.get(image), args, adjust, sharing)
+            if mapped := map_one(mapper, places[image], targets[image], truths.get(image), args, adjust, sharing):
+                done[image] = mapped  # None where another process has it
         except (InputError, OSError) as error:
             if len(images) == 1 or sharing.world > 1:
                 raise
