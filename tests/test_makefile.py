@@ -21,7 +21,7 @@ def command(target: str, *variables: str) -> list[str]:
 
 def test_without_images_the_demo_is_trained_in_its_own_settings():
     words = command("train")
-    assert "--images" not in words and {"--base", "--size", "--epochs"} <= set(words)
+    assert "--images" not in words and {"--size", "--batch", "--epochs"} <= set(words)
 
 
 def test_images_of_ones_own_get_the_defaults_of_train_py():

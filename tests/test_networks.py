@@ -6,10 +6,15 @@ import pytest
 import seeded
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 import unet
+from data.dataset import Batches
+from unet import learning
 from unet.checkpoint import CheckpointError, build_model
-from unet.device import training_bytes
+from unet.device import pick_precision, training_bytes
+from unet.losses import dice_cross_entropy
+from unet.optimizer import Optimizer
 
 NAMES = [name for name in unet.MODELS if not name.startswith("segformer-b") or name == "segformer-b0"]
 
@@ -156,3 +161,30 @@ def test_the_same_seed_makes_the_same_network_and_another_seed_another(name):
         return next(unet.build(name, 4, 3).parameters())
 
     assert first_weights(5).equal(first_weights(5)) and not first_weights(5).equal(first_weights(6))
+
+
+def lakes() -> tuple[torch.Tensor, torch.Tensor]:
+    """Four windows (4, 4, 48, 48) of dark lakes in bright land, and which pixels are lake."""
+    rows, cols = torch.arange(48.0)[:, None], torch.arange(48.0)
+    places = [(16, 30, 12), (30, 20, 16), (25, 25, 10), (33, 33, 14)]
+    targets = torch.stack([torch.hypot(rows - row, cols - col) < radius for row, col, radius in places])
+    images = (1 - 2.0 * targets)[:, None] + 0.3 * torch.randn(4, 4, 48, 48, generator=torch.Generator().manual_seed(0))
+    return images, targets.to(torch.uint8)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_network_learns_four_windows_by_heart(name):
+    images, targets = lakes()
+    samples = TensorDataset(images, targets, torch.arange(4))
+    epoch, look = (DataLoader(samples, batch_sampler=Batches(order, 4)) for order in (list(range(4)) * 8, range(4)))
+    torch.manual_seed(0)
+    model = unet.build(name, 4, 2, **({"base": 8} if name == "unet" else {})).to(memory_format=torch.channels_last)
+    optimizer = Optimizer(model.parameters(), "adamw", 3e-3, 1e-4, "cosine", 7)
+    cpu, precision = torch.device("cpu"), pick_precision("auto", torch.device("cpu"), training=True)
+    for _ in range(7):
+        model.train()
+        position = learning.start_of_epoch()
+        learning.learn(model, epoch, dice_cross_entropy, optimizer, cpu, precision, position, lambda *_: None)
+        optimizer.end_epoch(0.0)
+    _, confusion = learning.evaluate(model, look, dice_cross_entropy, 2, cpu, precision, lambda: None)
+    assert confusion.dice().mean() > 0.95

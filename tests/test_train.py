@@ -14,7 +14,6 @@ import torch
 
 import predict
 import train
-import unet
 from data import InputError, geotiff
 from unet import checkpoint
 from unet.losses import LOSSES
@@ -79,12 +78,6 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path):
 @pytest.mark.parametrize("loss", LOSSES)
 def test_each_loss_learns_the_lakes(tmp_path, loss):
     folder = run(tmp_path, "--overfit", 4, "--loss", loss, "--epochs", 4, "--base", 8)
-    assert float(log(folder)[-1]["macro_dice"]) > 0.95
-
-
-@pytest.mark.parametrize("model", [name for name in unet.MODELS if name[-2:] not in ("b1", "b2", "b3", "b4", "b5")])
-def test_each_network_learns_the_lakes(tmp_path, model):
-    folder = run(tmp_path, "--overfit", 4, "--model", model, "--epochs", 6, "--base", 8, "--lr", 2e-3)
     assert float(log(folder)[-1]["macro_dice"]) > 0.95
 
 
