@@ -126,8 +126,8 @@ def train_quietly(arguments: list[str]) -> None:
 
 def test_killed_thirty_times_at_random_moments_and_resumed_each_time(tmp_path):
     """kill -9 at any moment leaves a checkpoint that loads, and no trace in the result."""
-    context = multiprocessing.get_context("forkserver")  # imports torch once, not thirty times
-    context.set_forkserver_preload(["train"])
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["train", "torch._dynamo"])  # imported once, not thirty times
     draw, run, last = random.Random(0), tmp_path / "killed", tmp_path / "killed/last.pt"
     fresh = options(tmp_path, *STATEFUL, "--epochs", 40)
 
