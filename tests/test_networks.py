@@ -179,12 +179,13 @@ def test_each_network_learns_four_windows_by_heart(name):
     epoch, look = (DataLoader(samples, batch_sampler=Batches(order, 4)) for order in (list(range(4)) * 8, range(4)))
     torch.manual_seed(0)
     model = unet.build(name, 4, 2, **({"base": 8} if name == "unet" else {})).to(memory_format=torch.channels_last)
-    optimizer = Optimizer(model.parameters(), "adamw", 3e-3, 1e-4, "cosine", 7)
-    cpu, precision = torch.device("cpu"), pick_precision("auto", torch.device("cpu"), training=True)
-    for _ in range(7):
+    optimizer = Optimizer(model.parameters(), "adamw", 3e-3, 1e-4, "cosine", 8)
+    cpu, precision, dice = torch.device("cpu"), pick_precision("auto", torch.device("cpu"), training=True), []
+    while len(dice) < 8 and not any(value > 0.95 for value in dice):
         model.train()
         position = learning.start_of_epoch()
         learning.learn(model, epoch, dice_cross_entropy, optimizer, cpu, precision, position, lambda *_: None)
         optimizer.end_epoch(0.0)
-    _, confusion = learning.evaluate(model, look, dice_cross_entropy, 2, cpu, precision, lambda: None)
-    assert confusion.dice().mean() > 0.95
+        _, confusion = learning.evaluate(model, look, dice_cross_entropy, 2, cpu, precision, lambda: None)
+        dice.append(confusion.dice().mean().item())
+    assert dice[-1] > 0.95, dice
