@@ -115,7 +115,7 @@ def continued(parser: argparse.ArgumentParser, resume: Path, arguments: list[str
     )
     args = parser.parse_args(arguments)
     for name, value in settings.items():
-        if name not in CHANGEABLE and plain(getattr(args, name, value)) != value:
+        if name not in CHANGEABLE and not checkpoint.same(plain(getattr(args, name, value)), value):
             option = f"--{name.replace('_', '-')}"
             raise InputError(
                 f"{option}: the run in {path.parent} began with {value}; begin another, by --finetune {path}"

@@ -171,6 +171,14 @@ def test_what_shapes_the_result_cannot_be_changed(whole, more, message):
         train.main(["--resume", str(whole / "whole"), *more])
 
 
+@pytest.mark.parametrize("more", [[], ["--nodata", "nan"]])
+def test_no_data_may_be_nan(tmp_path, more):
+    run = tmp_path / "run"
+    train.main(options(tmp_path, "--output", run, "--nodata", "nan", "--epochs", 2, "--stop-after", 1))
+    train.main(["--resume", str(run), *more])
+    assert checkpoint.load(run / "last.pt")["epoch"] == 2
+
+
 def test_other_data_are_noticed(whole, tmp_path):
     run = tmp_path / "run"
     train.main(options(tmp_path, "--output", run, "--stop-after", 1))

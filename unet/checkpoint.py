@@ -117,6 +117,11 @@ def build_model(checkpoint: dict) -> nn.Module:
     return network.eval()
 
 
+def same(one: object, other: object) -> bool:
+    """Whether two plain values are equal; NaN, which may stand for no-data, here is equal to itself."""
+    return repr(one) == repr(other)
+
+
 def resume(path: Path, past: dict, model: nn.Module, optimizer: Optimizer, data: dict) -> dict:
     """Put a run back to where the checkpoint at `path` has left it; returns what of it stands under the keys of `past`.
 
@@ -124,7 +129,7 @@ def resume(path: Path, past: dict, model: nn.Module, optimizer: Optimizer, data:
     the best checkpoint of the run is gone.
     """
     state = load(path)
-    changed = [name for name, value in data.items() if state.get(name) != value]
+    changed = [name for name, value in data.items() if not same(state.get(name), value)]
     if changed:
         raise CheckpointError(f"{path}: the data have changed since ({', '.join(changed)}); begin another run")
     if not path.with_name("best.pt").exists() and state["best_epoch"] < state["epoch"]:

@@ -85,10 +85,11 @@ def ours(options: list[str], folder: Path) -> tuple[metrics.ConfusionMatrix, flo
 def row(name: str, results: list[tuple[metrics.ConfusionMatrix, float]]) -> str:
     """A line of the table: means over the seeds, and the range of macro Dice."""
     macro = [confusion.macro_dice() for confusion, _ in results]
+    iou = statistics.mean(confusion.mean_iou() for confusion, _ in results)
     accuracy = statistics.mean(confusion.accuracy() for confusion, _ in results)
     seconds = statistics.mean(seconds for _, seconds in results)
     spread = f"{min(macro):.3f} to {max(macro):.3f}"
-    return f"| {name} | {statistics.mean(macro):.3f} | {spread} | {accuracy:.3f} | {seconds:.0f} s |"
+    return f"| {name} | {statistics.mean(macro):.3f} | {spread} | {iou:.3f} | {accuracy:.3f} | {seconds:.0f} s |"
 
 
 def main() -> None:
@@ -122,7 +123,7 @@ def main() -> None:
             print(f"{name}, seed {seed}: macro Dice {results[-1][0].macro_dice():.4f} of {dice}", flush=True)
         if results:
             lines.append(row(name, results))
-    print("\n| recipe | macro Dice, mean | range | accuracy | training |\n|---|---|---|---|---|")
+    print("\n| recipe | macro Dice, mean | range | mean IoU | accuracy | training |\n|---|---|---|---|---|---|")
     print("\n".join(lines))
 
 
