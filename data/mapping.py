@@ -33,6 +33,7 @@ from contextlib import closing
 from typing import NamedTuple, TypeVar
 
 import numpy as np
+import torch
 
 from data.grid import Window
 from data.prefetch import prefetch
@@ -239,23 +240,30 @@ def strips(
         finally:
             reading.shutdown(cancel_futures=True), preparing.shutdown(cancel_futures=True)
 
+    def seen() -> Iterator[tuple[list[int], np.ndarray | None, Kept | None]]:
+        """The same with probabilities in place of the network's input."""
+        with closing(prefetch(batches(), 2)) as made:
+            for columns, inputs, kept in made:
+                yield columns, network(inputs) if columns else None, kept
+
     def blended() -> Iterator[Strip]:
         """The strips of this process."""
-        with closing(prefetch(batches(), 2)) as made:
+        with closing(prefetch(seen())) as made:
             for number, row in enumerate(mine):
                 top, bottom = tops[row], supports[row][1]
                 total = np.zeros((classes, bottom - top, shape[1]), np.float32)
                 into, of = slice(top - rows.starts[row], bottom - rows.starts[row]), rows.weights[row]
                 done = number * len(cols.starts)
                 while True:
-                    columns, inputs, kept = next(made)
+                    columns, found, kept = next(made)
                     if not columns:
                         break
-                    for col, probabilities in zip(columns, network(inputs)):
+                    for col, probabilities in zip(columns, found):
                         left, right = cols.support(col)
                         across = slice(left - cols.starts[col], right - cols.starts[col])
-                        weight = np.outer(of[into], cols.weights[col][across])
-                        total[:, :, left:right] += probabilities[:, into, across] * weight
+                        weight = torch.from_numpy(np.outer(of[into], cols.weights[col][across]))
+                        part = torch.from_numpy(probabilities[:, into, across])
+                        torch.from_numpy(total[:, :, left:right]).addcmul_(part, weight)  # in one pass over memory
                     done += len(columns)
                     tell(done / (len(mine) * len(cols.starts)))
                 shared, height = supports[row - 1][1] - top, tops[row + 1] - top

@@ -98,7 +98,7 @@ def main() -> None:
 
         def from_file_to_file(mapper: predict.Mapper) -> Callable[[], None]:
             options = predict.parse([str(scene)])
-            return lambda: predict.map_image(mapper, scene, target, options, mapping.Alone())
+            return lambda: predict.map_image(mapper, [scene], target, options, mapping.Alone())
 
         calls = {f"bare network, {windows} windows": bare, f"predict.py, {ours} windows": from_file_to_file(float32)}
         if torch.cpu.get_capabilities().get("avx512_bf16"):
