@@ -159,7 +159,8 @@ def train(args: argparse.Namespace, run: Path, say: Callable, signals: console.S
     torch.manual_seed(args.seed)
     hardware.keep_memory()
     table = ClassTable.load(args.classes)
-    device = parallel.start(hardware.pick_device(args.device))
+    device = hardware.pick_device(args.device)
+    parallel.start(device)
     precision = hardware.pick_precision(args.precision, device, training=True)
     rank, world = parallel.rank(), parallel.world()
 

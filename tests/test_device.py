@@ -18,6 +18,7 @@ from unet.device import (
     check_memory,
     free_bytes,
     keep_memory,
+    own_gpu,
     peak_bytes,
     pick_device,
     pick_precision,
@@ -36,6 +37,15 @@ def test_a_device_that_is_not_there_is_an_error_with_its_name():
         with pytest.raises(DeviceError, match="--device cuda"):
             pick_device("cuda")
     assert pick_device("cpu") == CPU
+
+
+@pytest.mark.parametrize(("rank", "there", "expected"), [(None, 0, 0), (None, 2, 0), (1, 2, 1), (3, 2, 1)])
+def test_each_process_of_torchrun_has_a_gpu_of_its_own_while_there_are_enough(monkeypatch, rank, there, expected):
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    if rank is not None:
+        monkeypatch.setenv("LOCAL_RANK", str(rank))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: there)
+    assert own_gpu() == f"cuda:{expected}"
 
 
 def test_precision_is_float32_on_a_cpu_unless_asked():

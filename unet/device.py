@@ -37,11 +37,18 @@ def pick_device(name: str) -> torch.device:
     """The device by name; `auto` takes a GPU if there is one. Raises DeviceError where it is not to be had."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if name == "cuda":
+        name = own_gpu()
     try:
         torch.empty(0, device=name).cpu()  # back, because the meta device takes tensors and gives none
     except (RuntimeError, AssertionError) as error:  # torch raises either, by the kind of device
         raise DeviceError(f"--device {name} is not to be had here ({str(error).splitlines()[0]})") from None
     return torch.device(name)
+
+
+def own_gpu() -> str:
+    """The GPU of this process: of several that torchrun starts on a machine, each has the next, "cuda:0" the first."""
+    return f"cuda:{int(os.environ.get('LOCAL_RANK', 0)) % max(1, torch.cuda.device_count())}"
 
 
 def pick_precision(name: str, device: torch.device, training: bool = False) -> torch.dtype:

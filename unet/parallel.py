@@ -1,9 +1,8 @@
 """Several processes as one: each takes its share of every batch, and all hold the same network.
 
 `torchrun --nproc-per-node 2 train.py ...` starts the processes and tells each by its environment who it is.
-(Without the `--` it stumbles over our --run, which could be short for an option of its own.) The result shall be
-that of one process on the whole batch, and a mean of the processes' results is not that. Three things couple the
-samples of a batch:
+The result shall be that of one process on the whole batch, and a mean of the processes' results is not that. Three
+things couple the samples of a batch:
 
     gradients       summed over the processes; DistributedDataParallel gives the mean, see `total`
     losses          ratios of sums, such as of weights: numerator and denominator are summed by themselves
@@ -26,15 +25,13 @@ from torch import Tensor, nn
 PATIENCE = timedelta(hours=2)  # for the first process, which prepares the scenes while the others wait
 
 
-def start(device: torch.device) -> torch.device:
-    """Join the processes that torchrun has started; returns this one's device. Does nothing without torchrun."""
+def start(device: torch.device) -> None:
+    """Join the processes that torchrun has started, this one with its device. Does nothing without torchrun."""
     if "RANK" not in os.environ or dist.is_initialized():
-        return device
+        return
     if device.type == "cuda":
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
-    return device
 
 
 def stop() -> None:
