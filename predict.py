@@ -353,15 +353,16 @@ def main(arguments: list[str] | None = None) -> None:
 
     if together.rank == 0:
         print(f"checkpoint {mapper.path}, {len(mapper.table.names)} classes, on {mapper.device}")
-    each_its_own = len(images) >= together.world
-    mine, sharing = (images[together.rank :: together.world], mapping.Alone()) if each_its_own else (images, together)
+    # Processes share a single image; of several each takes its own, so that one that fails takes none with it.
+    several = len(images) > 1
+    mine, sharing = (images[together.rank :: together.world], mapping.Alone()) if several else (images, together)
     adjust, done = adjustment(mapper), {}
     for image in mine:
         try:
             if mapped := map_one(mapper, places[image], targets[image], truths.get(image), args, adjust, sharing):
-                done[image] = mapped  # None where another process has it
+                done[image] = mapped
         except (InputError, OSError) as error:
-            if len(images) == 1 or sharing.world > 1:
+            if not several:
                 raise
             done[image] = None  # and on with the others
             say_error("predict.py", error)
@@ -373,7 +374,6 @@ def main(arguments: list[str] | None = None) -> None:
     told = [(image, done[image]) for image in images if done[image] and done[image].confusion]
     matrices = [one.confusion for _, one in told]
     samples = [{"title": str(image), **one.sample} for image, one in told[:SAMPLES]]
-    several = len(images) > 1
     folder, first = args.output or images[0].parent, targets[images[0]]
     if rows:
         path = folder / "areas.csv" if several else beside(first, "areas", ".csv")

@@ -71,23 +71,39 @@ def test_two_processes_write_the_same_file_as_one(here):
         assert (here / "two" / name).read_bytes() == (here / "one" / name).read_bytes()
 
 
-def test_as_many_images_as_processes_are_shared_and_the_first_writes_the_table(here):
-    done = ended(start(2, [str(here / "part.tif"), str(here / "scene.tif"), *options(here, "many")]))
-    assert [status for status, _, _ in done] == [0, 0]
+@pytest.mark.parametrize("world", [2, 3])
+def test_of_several_images_each_process_takes_its_own_and_the_first_writes_the_table(here, world):
+    done = ended(start(world, [str(here / "part.tif"), str(here / "scene.tif"), *options(here, f"many{world}")]))
+    assert [status for status, _, _ in done] == [0] * world
     assert "part_landcover.tif" in done[0][1] and "scene_landcover.tif" in done[1][1]
     assert "areas.csv" in done[0][1] and "areas.csv" not in done[1][1]
     for name in ("scene_landcover.tif", "part_landcover.tif"):
-        assert (here / "many" / name).read_bytes() == (here / "one" / name).read_bytes()
-    rows = [sorted((here / folder / "areas.csv").read_text().split()) for folder in ("one", "many")]
+        assert (here / f"many{world}" / name).read_bytes() == (here / "one" / name).read_bytes()
+    rows = [sorted((here / folder / "areas.csv").read_text().split()) for folder in ("one", f"many{world}")]
     assert rows[0] == rows[1]
 
 
-def test_a_rank_that_fails_ends_the_run_and_leaves_nothing_half_written(here, tmp_path):
+def damage(here: Path, path: Path) -> None:
+    """The scene with a block that cannot be decoded; no row of windows but the second begins to need it."""
     with geotiff.Raster(here / "scene.tif") as raster:
-        offset = raster._page.dataoffsets[2]  # rows 256 to 511: no row of windows but the second begins to need them
+        offset = raster._page.dataoffsets[2]  # rows 256 to 511
     damaged = bytearray((here / "scene.tif").read_bytes())
     damaged[offset : offset + 200] = bytes(200)
-    (tmp_path / "scene.tif").write_bytes(damaged)
+    path.write_bytes(damaged)
+
+
+def test_an_image_that_fails_in_one_process_loses_no_other(here, tmp_path):
+    damage(here, tmp_path / "bad.tif")
+    images = [here / "part.tif", tmp_path / "bad.tif"]
+    done = ended(start(2, [*map(str, images), *options(here, str(tmp_path / "maps"))]))
+    assert [status for status, _, _ in done] == [2, 0]  # who writes the table says what is missing in it
+    assert "bad.tif: block" in done[1][2] and "1 of 2 images failed" in done[0][2]
+    names = {"areas.csv", "part_landcover.tif", "part_landcover.tif.aux.xml", "part_landcover.png"}
+    assert {path.name for path in (tmp_path / "maps").iterdir()} == names
+
+
+def test_a_rank_that_fails_ends_the_run_and_leaves_nothing_half_written(here, tmp_path):
+    damage(here, tmp_path / "scene.tif")
     done = ended(start(2, [str(tmp_path / "scene.tif"), *options(here, str(tmp_path / "maps"))]))
     assert [status for status, _, _ in done] == [2, 2]
     assert "scene.tif: block" in done[1][2] and len(done[1][2].splitlines()) == 1

@@ -1,10 +1,14 @@
-"""Draw the README's picture of a first map: a validation scene of the newest run, its truth, its map.
+"""Draw the README's pictures of maps: image, truth and map, and below them overlay and doubt.
 
     make train && .venv/bin/python tests/bench/pictures.py
+    python tests/bench/pictures.py --image S2Hand.tif --mask LabelHand.tif --classes sen1floods11.csv \\
+        --checkpoint runs/flood/best.pt --crop 20 200 240 300 --name flood
 
-Writes tests/bench/pictures/first_map.png.
+The first takes a validation scene of the newest run, which must be that of `make train`, and writes
+tests/bench/pictures/first_map.png. Doubt is the entropy of the probabilities: white is ln K, all classes alike.
 """
 
+import argparse
 import sys
 import tempfile
 from pathlib import Path
@@ -18,27 +22,48 @@ import predict  # noqa: E402
 import reproject  # noqa: E402
 from data import geotiff, picture, sample, scenes  # noqa: E402
 from data.classes import IGNORE, ClassTable  # noqa: E402
-from unet import report  # noqa: E402
+from unet import checkpoint, report  # noqa: E402
 
 
-def main(number: int = 4) -> None:
-    """Scene `number` of the synthetic ones, which must not be one that the run was trained on."""
-    images, masks = sample.write(ROOT / "runs/sample")
-    table = ClassTable.load("esm")
+def main() -> None:
+    """Map the image, and draw."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--image", type=Path, help="none: town 4 of the synthetic scenes")
+    parser.add_argument("--mask", type=Path)
+    parser.add_argument("--classes", default="esm")
+    parser.add_argument("--checkpoint", type=Path, help="none: of the newest run")
+    parser.add_argument("--crop", type=int, nargs=4, metavar=("ROW", "COL", "HEIGHT", "WIDTH"))
+    parser.add_argument("--name", default="first_map")
+    args = parser.parse_args()
+    if not args.image:
+        images, masks = sample.write(ROOT / "runs/sample")
+        args.image, args.mask = images[4], masks[4]
+    table = ClassTable.load(args.classes)
     with tempfile.TemporaryDirectory() as folder:
-        predict.main([str(images[number]), "--output", folder])
-        with scenes.Mask(next(Path(folder).glob("*.tif")), table) as mapped, geotiff.Raster(images[number]) as image:
+        path = args.checkpoint or predict.newest_checkpoint()
+        predict.main([str(args.image), "--output", folder, "--uncertainty", "--checkpoint", str(path)])
+        with scenes.Mask(next(Path(folder).glob("*_landcover.tif")), table) as mapped:
             labels = np.concatenate(list(mapped.strips()))
-            shown = picture.rgb(image.read(), sample.BANDS, image.nodata)
-        with scenes.Mask(masks[number], table) as mask:
+        with geotiff.Raster(args.image) as image:
+            shown = picture.rgb(image.read(), checkpoint.load(path)["bands"], image.nodata)
+        with geotiff.Raster(next(Path(folder).glob("*_uncertainty.tif"))) as raster:
+            doubt = raster.read()[:1].repeat(3, axis=0).transpose(1, 2, 0)
+        with scenes.Mask(args.mask, table) as mask:
             truth = reproject.strips(mask.read, mask.grid, mapped.grid, "nearest", IGNORE, np.uint8)
             truth = np.concatenate(list(truth))
-    drawn = picture.beside(shown, picture.colored(truth, table), picture.colored(labels, table))
-    path = ROOT / "tests/bench/pictures/first_map.png"
+    row, col, height, width = args.crop or (0, 0, *labels.shape)
+    shown, truth, labels, doubt = (
+        part[row : row + height, col : col + width] for part in (shown, truth, labels, doubt)
+    )
+    above = picture.beside(shown, picture.colored(truth, table), picture.colored(labels, table))
+    below = picture.beside(picture.overlay(shown, labels, table), doubt, picture.legend(labels, table, height))
+    wide = max(above.shape[1], below.shape[1])
+    rows = [np.pad(part, ((0, 8), (0, wide - part.shape[1]), (0, 0)), constant_values=255) for part in (above, below)]
+    path = ROOT / f"tests/bench/pictures/{args.name}.png"
     path.parent.mkdir(exist_ok=True)
-    path.write_bytes(report.png(drawn))
+    path.write_bytes(report.png(np.ascontiguousarray(np.concatenate(rows)[:-8])))
     print(path)
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main()
