@@ -58,7 +58,8 @@ def write_scene(path: Path, height: int, width: int) -> None:
             rows = min(200, height - top)
             fields = random.integers(500, 3500, (10, 5, width // 40 + 1))
             ground = np.kron(fields, np.ones((40, 40)))[:, :rows, :width]
-            yield (ground + random.normal(0, 40, (1, rows, width))).astype(np.uint16)
+            noise = random.standard_normal((10, rows, width), np.float32)
+            yield (ground + 40 * noise).astype(np.uint16)
 
     geotiff.write_blocks(path, strips(), Grid(None, (10, 0, 0, 0, -10, 0), height, width), 10, np.uint16, nodata=0)
 
