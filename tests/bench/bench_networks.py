@@ -100,9 +100,8 @@ def main() -> None:
     def median(name: str, what: str, relative: bool = False) -> float:
         return statistics.median(r[name][what] / (r["unet"][what] if relative else 1) for r in rounds)
 
-    print(
-        f"{args.batch} x {BANDS} x {args.size} x {args.size}, {pick_device(args.device)}, {args.clock} clock, torch {torch.__version__}"
-    )
+    shape = f"{args.batch} x {BANDS} x {args.size} x {args.size}"
+    print(f"{shape}, {pick_device(args.device)}, {args.clock} clock, torch {torch.__version__}")
     print(f"unet: a step of {median('unet', 'seconds'):.2f} s and {median('unet', 'bytes') / 1e9:.2f} GB\n")
     print("| network | parameters, millions | multiply-adds, 10^9 | step time | memory |\n|---|---|---|---|---|")
     for name in names:
