@@ -39,13 +39,7 @@ class DoubleConv(nn.Module):
     https://arxiv.org/abs/1411.4280). It has no parameters, so names do not depend on it.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        mid_channels: int | None = None,
-        dropout: float = 0.0,
-    ):
+    def __init__(self, in_channels: int, out_channels: int, mid_channels: int | None = None, dropout: float = 0.0):
         super().__init__()
         mid_channels = mid_channels or out_channels
         self.double_conv = nn.Sequential(
