@@ -98,8 +98,10 @@ def training_bytes(build: Callable[[], nn.Module], shape: tuple[int, int, int, i
 
     `build` makes the network; `itemsize` is that of the activations, 2 under autocast.
     """
+    # The share of a batch may be a single window, which DeepLabV3's normalisation takes only together with others'.
+    two = max(2, shape[0])
     with torch.device("meta"):
-        model, batch = build().train(), torch.empty(shape)
+        model, batch = build().train(), torch.empty(two, *shape[1:])
     kept = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
@@ -115,7 +117,7 @@ def training_bytes(build: Callable[[], nn.Module], shape: tuple[int, int, int, i
     activations = sum(sizes) * itemsize // 4
     passing = 3 * max(sizes, default=0) * itemsize // 4
     loss = 4 * output.numel() * 4  # logits in float32, log-softmax, and their gradients
-    return LIBRARIES + 4 * weights + activations + passing + loss
+    return LIBRARIES + 4 * weights + (activations + passing + loss) * shape[0] // two
 
 
 def free_bytes(device: torch.device) -> int | None:
