@@ -104,6 +104,15 @@ def test_the_network_compiles_without_graph_breaks():
         torch.testing.assert_close(torch.compile(model, backend="eager", fullgraph=True)(x), model(x))
 
 
+def test_the_graph_ends_before_logits_are_enlarged_or_compiled_gradients_would_be_zero():
+    """Inductor itself takes a minute; with torch 2.13 its backward pass of SegFormer in one graph gave 0."""
+    with torch.no_grad():
+        found = torch._dynamo.explain(network("segformer-b0"))(torch.randn(1, 4, 33, 40))
+    network_alone, enlarging, _ = found.ops_per_graph
+    assert torch.nn.functional.interpolate in network_alone  # in the head, and compiled rightly
+    assert enlarging == [torch.nn.functional.interpolate]
+
+
 @pytest.mark.parametrize("name", ["deeplabv3", "segformer-unet"])
 def test_the_network_exports_with_any_number_of_images(name):
     any_number = ({0: torch.export.Dim.AUTO},)

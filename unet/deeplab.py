@@ -25,10 +25,9 @@ The test beside this file is tests/test_deeplab.py.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unet.resnet import ResNet50
+from unet.resnet import ResNet50, to_size
 
 RATES = (12, 24, 36)
 WIDTH = 256
@@ -83,4 +82,4 @@ class DeepLabV3(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         features = self.backbone(x)[-1]  # (N, 2048, H/8, W/8)
         logits = self.classifier(features)  # (N, num_classes, H/8, W/8)
-        return F.interpolate(logits, size=x.shape[-2:], mode="bilinear", align_corners=False)  # (N, num_classes, H, W)
+        return to_size(logits, x.shape[-2:])  # (N, num_classes, H, W)

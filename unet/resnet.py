@@ -144,6 +144,17 @@ def pad(x: Tensor, multiple: int) -> Tensor:
     return F.pad(x, [0, -width % multiple, 0, -height % multiple], mode="replicate")
 
 
+def to_size(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """(N, K, h, w) to (N, K, *size), bilinear; the last step of networks whose logits are coarser than the image.
+
+    torch.compile's graph ends before it: with torch 2.13 on a CPU the compiled backward pass of one that holds a
+    whole SegFormer and this gives gradients of 0, without a word (like https://github.com/pytorch/pytorch/issues/185509).
+    """
+    if torch.compiler.is_dynamo_compiling():
+        torch._dynamo.graph_break()
+    return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+
+
 class ResNetUNet(nn.Module):
     """(N, in_channels, H, W) -> logits (N, num_classes, H, W), for any H and W from 1.
 

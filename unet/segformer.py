@@ -27,6 +27,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unet.attention import Block, to_image, to_tokens
+from unet.resnet import to_size
 
 # size: channels and number of blocks in the four stages, channels of the head (D)
 SIZES = {
@@ -139,5 +140,5 @@ class SegFormer(nn.Module):
         x = F.pad(x, [0, right, 0, below], mode="replicate")
         features = self.segformer["encoder"](x)  # (N, c1, H/4, W/4) to (N, c4, H/32, W/32)
         logits = self.decode_head(features)  # (N, num_classes, H/4, W/4)
-        logits = F.interpolate(logits, size=x.shape[-2:], mode="bilinear", align_corners=False)
+        logits = to_size(logits, x.shape[-2:])
         return logits[..., :height, :width]  # (N, num_classes, H, W)
