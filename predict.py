@@ -17,7 +17,7 @@ Leaves beside each image, or in the folder named by --output:
 and with options img_landcover_probabilities.tif, _uncertainty.tif, _overlay.png, with --truth a report (report.html of
 several images), with --compare a_landcover_to_b.tif and .csv.
 
-A scene is read, mapped and written in strips, so its size is no matter: data/mapping.py has how. Several processes
+A scene is read, mapped and written in strips, so its size is no matter: data/mapping/strips.py has how. Several processes
 share the strips of a scene or, where there are as many, the images. Read beside it: tests/test_predict.py.
 """
 
@@ -35,15 +35,22 @@ import numpy as np
 import torch
 
 import reproject
-from data import InputError, areas_csv, change, geotiff, mapping, maps, picture, ranks, scenes, stack
-from data.areas import Areas
-from data.classes import IGNORE, ClassTable
+from data.classes import ClassTable
 from data.console import Parser, duration, one_line_errors, progress, say_error, within
+from data.files import IGNORE, InputError, replacing
 from data.grid import Grid, Window
-from data.inputs import Input, Wanted, recipe
+from data.input import stack
+from data.input.inputs import Input, Wanted, recipe
+from data.mapping import ranks
+from data.mapping import strips as mapping
+from data.output import change, maps, preview, tables
+from data.output.areas import Areas
+from data.raster import geotiff
 from data.scaling import Scaling, network_input, sample_pixels, spread_windows, valid_pixels
-from unet import area_estimation, checkpoint, evaluation, export, metrics, report, uncertainty
-from unet.device import DeviceError, autocast, pick_device, pick_precision
+from data.training import scenes
+from unet import checkpoint, export, metrics
+from unet.evaluation import area_estimation, report, scores, uncertainty
+from unet.training.device import DeviceError, autocast, pick_device, pick_precision
 
 SAMPLES = 6  # images with truth that the report shows
 
@@ -180,7 +187,7 @@ def map_image(
     table, classes = mapper.table, len(mapper.table.names)
     with Input(dates, mapper.wanted, args.bands, args.offset, args.nodata) as raster, ExitStack() as files:
         grid, nodata = raster.grid, raster.nodata
-        small_image, small_map = (picture.Thinned(grid.height, grid.width) for _ in range(2))
+        small_image, small_map = (preview.Thinned(grid.height, grid.width) for _ in range(2))
         whole = bool(args.probabilities or args.uncertainty)
         made = mapper.label_strips(raster, args.overlap, args.batch, small_image.step, whole, sharing)
         if sharing.rank > 0:
@@ -204,12 +211,12 @@ def map_image(
             if add_doubts:
                 entropy = uncertainty.entropy(torch.from_numpy(found[:classes]), dim=0).numpy()[None]
                 add_doubts(np.concatenate([entropy / mapper.most_entropy, found[classes:]]))
-    image, labels = picture.rgb(small_image.array(), mapper.names, nodata), small_map.array()
-    legend = picture.legend(labels, table, len(labels))
-    write_png(target.with_suffix(".png"), picture.beside(image, picture.colored(labels, table), legend))
+    image, labels = preview.rgb(small_image.array(), mapper.names, nodata), small_map.array()
+    legend = preview.legend(labels, table, len(labels))
+    write_png(target.with_suffix(".png"), preview.beside(image, preview.colored(labels, table), legend))
     if args.overlay:
-        write_png(beside(target, "overlay", ".png"), picture.beside(picture.overlay(image, labels, table), legend))
-    return areas, (picture.small(image), picture.small(labels))
+        write_png(beside(target, "overlay", ".png"), preview.beside(preview.overlay(image, labels, table), legend))
+    return areas, (preview.small(image), preview.small(labels))
 
 
 class Mapped(NamedTuple):
@@ -226,7 +233,7 @@ def map_one(
     target: Path,
     truth: Path | None,
     args: argparse.Namespace,
-    adjust: areas_csv.Adjust | None,
+    adjust: tables.Adjust | None,
     sharing: ranks.Ranks,
 ) -> Mapped | None:
     """Map one image, say what is in the map and how right it is; None where another process does the saying."""
@@ -235,11 +242,11 @@ def map_one(
     if found is None:
         return None
     areas, (image, labels) = found
-    print(f"{target}\n{areas_csv.text(mapper.table, areas, adjust)}")
+    print(f"{target}\n{tables.text(mapper.table, areas, adjust)}")
     if truth is None:
         return Mapped(areas, None, {})
     confusion, small_truth = confusion_of(mapper.table, target, truth)
-    print(evaluation.text(mapper.table.names, confusion))
+    print(scores.text(mapper.table.names, confusion))
     return Mapped(areas, confusion, {"rgb": image, "truth": small_truth, "prediction": labels})
 
 
@@ -250,7 +257,7 @@ def beside(target: Path, what: str, suffix: str = ".tif") -> Path:
 
 def write_png(path: Path, drawn: np.ndarray) -> None:
     """A picture (H, W, 3) uint8."""
-    with geotiff.replacing(path) as temporary:
+    with replacing(path) as temporary:
         temporary.write_bytes(report.png(drawn))
 
 
@@ -272,12 +279,12 @@ def confusion_of(table: ClassTable, target: Path, truth: Path) -> tuple[metrics.
     """The confusion matrix of a map against a mask, over the pixels that have both; and the mask as a small picture."""
     confusion = metrics.ConfusionMatrix(len(table.names))
     with geotiff.Raster(target) as raster:
-        thinned = picture.Thinned(raster.grid.height, raster.grid.width)
+        thinned = preview.Thinned(raster.grid.height, raster.grid.width)
     for predicted, labels in pairs(table, target, truth):
         thinned.add(labels)
         both = (labels != IGNORE) & (predicted != IGNORE)
         confusion.update(torch.from_numpy(predicted[both]), torch.from_numpy(labels[both]))
-    return confusion, picture.small(thinned.array())
+    return confusion, preview.small(thinned.array())
 
 
 def write_changes(table: ClassTable, before: Path, after: Path, path: Path) -> None:
@@ -297,15 +304,15 @@ def write_changes(table: ClassTable, before: Path, after: Path, path: Path) -> N
 def write_report(path: Path, mapper: Mapper, matrices: list, samples: list[dict], settings: dict) -> None:
     """report.html of maps with known truth."""
     table = mapper.table
-    towns = areas_csv.built_up(table.names)
+    towns = tables.built_up(table.names)
     groups = {"built-up": towns} if towns else {name: [k] for k, name in enumerate(table.names)}
     classes = [(name, "#%02X%02X%02X" % color) for name, color in zip(table.names, table.colors)]
-    page = evaluation.page(f"Maps by {mapper.path}", classes, matrices, groups, samples, settings)
-    with geotiff.replacing(path) as temporary:
+    page = scores.page(f"Maps by {mapper.path}", classes, matrices, groups, samples, settings)
+    with replacing(path) as temporary:
         temporary.write_text(report.html(page), encoding="utf-8")
 
 
-def adjustment(mapper: Mapper) -> areas_csv.Adjust | None:
+def adjustment(mapper: Mapper) -> tables.Adjust | None:
     """How areas are freed from the errors that the validation found; None for a checkpoint without its matrix."""
     if mapper.confusion is None:
         return None
@@ -377,16 +384,16 @@ def main(arguments: list[str] | None = None) -> None:
     folder, first = args.output or images[0].parent, targets[images[0]]
     if rows:
         path = folder / "areas.csv" if several else beside(first, "areas", ".csv")
-        areas_csv.write(path, mapper.table, rows, adjust)
+        tables.write(path, mapper.table, rows, adjust)
         print(path)
     if matrices:
         if several:
-            print(f"all {len(matrices)} images\n{evaluation.text(mapper.table.names, sum(matrices[1:], matrices[0]))}")
+            print(f"all {len(matrices)} images\n{scores.text(mapper.table.names, sum(matrices[1:], matrices[0]))}")
         path = folder / "report.html" if several else beside(first, "report", ".html")
         write_report(path, mapper, matrices, samples, vars(args))
         print(path)
     if args.compare and not failed:
-        days = [areas_csv.date_in(image.name) for image in images]
+        days = [tables.date_in(image.name) for image in images]
         before, after = images if not all(days) or days[0] <= days[1] else images[::-1]
         path = targets[before].with_name(f"{targets[before].stem}_to_{after.stem}.tif")
         write_changes(mapper.table, targets[before], targets[after], path)

@@ -16,7 +16,7 @@ In mode each source pixel votes once, for the one target pixel that holds its ce
 twice and the votes of a class add up to its area. No-data does not vote; outside the source is no-data. With
 `--vote-weights` w_k need not be 1, so that roads and houses survive a tenfold shrink; "inverse" is 1 / (pixels of k).
 
-data/coordinates.py is about T. Read tests/test_reproject.py beside this file.
+data/raster/warp.py is about T. Read tests/test_reproject.py beside this file.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from data import InputError
 from data.console import duration, one_line_errors, progress
-from data.coordinates import CELL, EDGE, Coordinates, between, clip, parts, target_grid_for
-from data.geotiff import Raster, write_blocks
+from data.files import InputError
 from data.grid import IDENTITY, Grid, Window
+from data.raster.geotiff import Raster, write_blocks
+from data.raster.warp import CELL, EDGE, Coordinates, between, clip, parts, target_grid_for
 
 TILE = 256  # rows and columns of the target that are one task
 PIECE = 2**19  # pixels of the source that are worked on at a time

@@ -32,18 +32,23 @@ from torch.utils.data import DataLoader
 
 import reproject
 import unet
-from data import InputError, console, picture, pipeline, scenes
-from data.classes import IGNORE, ClassTable
+from data import console
+from data.classes import ClassTable
 from data.console import duration, progress, within
-from data.dataset import Windows
-from data.geotiff import replacing
+from data.files import IGNORE, InputError, replacing
 from data.grid import Grid
-from unet import checkpoint, evaluation, learning, losses, metrics, parallel, report, weights
-from unet import device as hardware
-from unet.board import Board, BoardError
-from unet.finetune import transfer
-from unet.optimizer import OPTIMIZERS, SCHEDULES, Optimizer
-from unet.recompute import recompute
+from data.output import preview
+from data.training import pipeline, scenes
+from data.training.dataset import Windows
+from unet import checkpoint, losses, metrics
+from unet.evaluation import report, scores
+from unet.networks import weights
+from unet.networks.finetune import transfer
+from unet.training import device as hardware
+from unet.training import passes, processes
+from unet.training.optimizer import OPTIMIZERS, SCHEDULES, Optimizer
+from unet.training.recompute import recompute
+from unet.training.tensorboard import Board, BoardError
 
 SAMPLES = 6  # validation windows shown in the report
 # What may differ when a run goes on: none of it shapes the result, but for the length of the run.
@@ -140,7 +145,7 @@ def main(arguments: list[str] | None = None) -> Path:
     said = log.read_text(encoding="utf-8").splitlines() if args.resume and log.exists() else []
 
     def say(text: str) -> None:
-        if parallel.rank() > 0:
+        if processes.rank() > 0:
             return
         progress("")
         print(text, flush=True)
@@ -160,14 +165,14 @@ def train(args: argparse.Namespace, run: Path, say: Callable, signals: console.S
     hardware.keep_memory()
     table = ClassTable.load(args.classes)
     device = hardware.pick_device(args.device)
-    parallel.start(device)
+    processes.start(device)
     precision = hardware.pick_precision(args.precision, device, training=True)
-    rank, world = parallel.rank(), parallel.world()
+    rank, world = processes.rank(), processes.world()
 
     def align(mask: scenes.Mask, grid: Grid) -> Iterator[np.ndarray]:
         return reproject.strips(mask.read, mask.grid, grid, args.align, IGNORE, np.uint8)
 
-    with parallel.first_alone():
+    with processes.first_alone():
         data = pipeline.load(args, table, align, say, progress if rank == 0 else lambda text: None)
     workers = (4 if device.type == "cuda" else 0) if args.workers is None else args.workers
     sampler, training, validation = pipeline.loaders(args, data, workers, device.type == "cuda", rank, world)
@@ -183,7 +188,7 @@ def train(args: argparse.Namespace, run: Path, say: Callable, signals: console.S
         say(transfer(checkpoint.load(args.finetune), model, inputs, table.names))
     for path in [] if args.resume else args.weights:
         say(f"{path}: {weights.load_weights(model, path)}")
-    learner = parallel.synchronise(model, device, changing=args.freeze_encoder > 0)
+    learner = processes.synchronise(model, device, changing=args.freeze_encoder > 0)
     learner = torch.compile(learner) if args.compile else learner
     loss_function = make_loss(args, data.counts.sum(0), table, device)
     scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
@@ -192,7 +197,7 @@ def train(args: argparse.Namespace, run: Path, say: Callable, signals: console.S
     optimizer = Optimizer(groups, *way, scaler)
 
     # What a checkpoint keeps of the past, besides weights and optimizer.
-    past = {"epoch": 0, "best": -math.inf, "best_epoch": 0, "history": [], "position": learning.start_of_epoch()}
+    past = {"epoch": 0, "best": -math.inf, "best_epoch": 0, "history": [], "position": passes.start_of_epoch()}
     torch.manual_seed(args.seed + rank)  # the processes' weights are equal by now, their dropout shall not be
     if args.resume:
         past = checkpoint.resume(args.resume, past, model, optimizer, data.checkpoint)
@@ -208,14 +213,14 @@ def train(args: argparse.Namespace, run: Path, say: Callable, signals: console.S
     def save(*names: str) -> None:
         settings = {name: plain(value) for name, value in vars(args).items()}
         state = {"model": network, "weights": model.state_dict(), **data.checkpoint, "settings": settings, **past}
-        state |= optimizer.state_dict() | {"random": parallel.random_states(device)}
+        state |= optimizer.state_dict() | {"random": processes.random_states(device)}
         for name in names if rank == 0 else ():
             checkpoint.save(run / name, state)
 
     began, done = time.monotonic(), past["epoch"]
 
     def check(epoch: int, share: float = 1.0, loss: float | None = None) -> None:
-        if number := parallel.largest(signals.seen, device):
+        if number := processes.largest(signals.seen, device):
             save("last.pt")
             say(f"stopped in epoch {epoch}, and saved; to go on: train.py --resume {run}")
             raise console.Interrupted(number)
@@ -232,11 +237,11 @@ def train(args: argparse.Namespace, run: Path, say: Callable, signals: console.S
         learner.train()
         weights.freeze_encoder(model, epoch <= args.freeze_encoder)
         try:
-            train_loss = learning.learn(learner, training, loss_function, optimizer, device, precision, position, here)
-        except learning.NotFinite as error:
+            train_loss = passes.learn(learner, training, loss_function, optimizer, device, precision, position, here)
+        except passes.NotFinite as error:
             raise not_finite(error, data.training, run) from None
         speed = windows / (time.monotonic() - started)
-        val_loss, confusion = learning.evaluate(
+        val_loss, confusion = passes.evaluate(
             learner, validation, loss_function, len(table.names), device, precision, here
         )
         row = {
@@ -258,15 +263,15 @@ def train(args: argparse.Namespace, run: Path, say: Callable, signals: console.S
         better = row["macro_dice"] > past["best"]
         if better:
             past |= {"best": row["macro_dice"], "best_epoch": epoch}
-        past |= {"epoch": epoch, "history": [*past["history"], row], "position": learning.start_of_epoch()}
+        past |= {"epoch": epoch, "history": [*past["history"], row], "position": passes.start_of_epoch()}
         past["metrics"] = {"confusion": confusion.matrix.cpu()}
         # The best first: a run that is killed between the two makes this epoch again.
         save(*["best.pt"] * better, "last.pt")
         if rank == 0:
             write_log(run / "log.csv", past["history"])
         if board:
-            labels = learning.predict(model, DataLoader(shown, args.batch), device, precision).numpy()
-            maps = picture.side_by_side(picture.samples(shown, labels, SAMPLES), table)
+            labels = passes.predict(model, DataLoader(shown, args.batch), device, precision).numpy()
+            maps = preview.side_by_side(preview.samples(shown, labels, SAMPLES), table)
             board.epoch(row, confusion.matrix, maps)
         say(
             f"epoch {epoch:3}/{args.epochs}  loss {train_loss:.4f}  validation loss {val_loss:.4f}  macro Dice "
@@ -281,7 +286,7 @@ def train(args: argparse.Namespace, run: Path, say: Callable, signals: console.S
             say(f"stopped after epoch {epoch}; to go on: train.py --resume {run}")
     if rank == 0:
         finish(run, args, data, table, device, precision, say)
-    parallel.stop()
+    processes.stop()
 
 
 def make_model(args, network: dict, data: pipeline.Data, device: torch.device, precision: torch.dtype):
@@ -293,7 +298,7 @@ def make_model(args, network: dict, data: pipeline.Data, device: torch.device, p
 
     size, channels = data.training.size, network["in_channels"]
     hardware.check_last_batch(build, len(data.training), args.batch, channels, size)
-    hardware.check_memory(build, -(-args.batch // parallel.world()), channels, size, device, precision)
+    hardware.check_memory(build, -(-args.batch // processes.world()), channels, size, device, precision)
     return build().to(device, memory_format=torch.channels_last)
 
 
@@ -310,11 +315,11 @@ def make_loss(args: argparse.Namespace, counts: np.ndarray, table: ClassTable, d
     return partial(losses.LOSSES[args.loss], **options)
 
 
-def not_finite(error: learning.NotFinite, windows: Windows, run: Path) -> InputError:
+def not_finite(error: passes.NotFinite, windows: Windows, run: Path) -> InputError:
     """The error to raise, after the windows of the batch have been written into the run's folder."""
     places = [(windows.scene_of(n).image_path, windows.items[n][1]) for n in error.numbers]
     path = run / "not_finite.txt"
-    if parallel.rank() == 0:
+    if processes.rank() == 0:
         lines = sorted(f"{image}: row {window.row}, column {window.col}" for image, window in places)
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     files = ", ".join(sorted({str(image) for image, _ in places}))
@@ -327,7 +332,7 @@ def finish(run, args, data: pipeline.Data, table: ClassTable, device, precision,
     history = checkpoint.load(run / "last.pt")["history"]
     model = checkpoint.build_model(best).to(device, memory_format=torch.channels_last)
     loader = DataLoader(data.validation, args.batch)
-    predictions = learning.predict(model, loader, device, precision).numpy()
+    predictions = passes.predict(model, loader, device, precision).numpy()
     confusion = metrics.ConfusionMatrix(len(table.names), best["metrics"]["confusion"])
     first = data.validation.scene_of(0)
     images = map(str, [first.image_path, *first.later_dates])
@@ -335,12 +340,12 @@ def finish(run, args, data: pipeline.Data, table: ClassTable, device, precision,
     script = console.from_here(Path(__file__).with_name("predict.py"))
     command = shlex.join([console.python_command(), script, *images, *elsewhere])
     names, title = table.names, f"{args.model}, {len(data.training.scenes)} scenes, {len(table.names)} classes"
-    page = evaluation.page(
+    page = scores.page(
         title,
         [(name, "#%02X%02X%02X" % color) for name, color in zip(names, table.colors)],
         window_matrices(data.validation, predictions, len(names)),
         {" + ".join(names[1:]) if len(names) < 5 else f"all but {names[0]}": range(1, len(names))},
-        picture.samples(data.validation, predictions, SAMPLES),
+        preview.samples(data.validation, predictions, SAMPLES),
         best["settings"],
     )
     page |= {

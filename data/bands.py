@@ -12,8 +12,8 @@ A normalised difference index contrasts two bands whose ratio tells a material:
 A network could learn such ratios, but division is costly to imitate with convolutions and a few
 hundred images do not teach it.
 
-Where several dates of one place are stacked (data/stack.py), the bands of the second are named `Red@2`, and
-so are its indices: `NDVI@2` is made of `NIR@2` and `Red@2`. Read beside it: tests/test_bands.py.
+Where several dates of one place are stacked (data/input/stack.py), the bands of the second are named `Red@2`, and
+so are its indices: `NDVI@2` is made of `NIR@2` and `Red@2`. Read beside it: tests/data/test_bands.py.
 """
 
 import re
@@ -21,7 +21,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from data import InputError
+from data.files import InputError
 
 INDICES = {
     "NDVI": ("NIR", "Red"),

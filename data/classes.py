@@ -14,7 +14,7 @@ Rows of one name are one class (0 and 1 above); a prediction is written with the
 first. A code is an integer, or a colour such as #00FFFF for masks that are RGB pictures. A row
 whose ignore column says true is no class. A code that stands in no row is an error, never guessed.
 
-Read beside it: tests/test_classes.py.
+Read beside it: tests/data/test_classes.py.
 """
 
 import csv
@@ -27,9 +27,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data import InputError
+from data.files import IGNORE, InputError
 
-IGNORE = 255
 UNKNOWN = 254  # only inside `encode`: no row names this code
 TABLES = Path(__file__).with_name("classes")
 SPAN = 1 << 24  # between the smallest and the largest code: all colours, and a lookup of 16 MB

@@ -1,6 +1,6 @@
 """How the scripts talk with people: options, errors and progress in one line each, Ctrl-C, durations, commands to copy.
 
-Read beside it: tests/test_console.py.
+Read beside it: tests/data/test_console.py.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from data import InputError
+from data.files import InputError
 
 
 class Interrupted(KeyboardInterrupt):

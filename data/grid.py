@@ -11,7 +11,7 @@ a > 0 and e < 0; south-up, mirrored and rotated rasters are only other coefficie
 
 x is easting or longitude and y northing or latitude, whatever axis order the CRS itself declares.
 
-Read tests/test_grid.py beside this file.
+Read tests/data/test_grid.py beside this file.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ minmax of each image by itself: it forgives haze and season, and loses what abso
 tells. What is fitted lives in the checkpoint and is applied by the one function `network_input`, in
 training and in prediction alike.
 
-Read beside it: tests/test_scaling.py.
+Read beside it: tests/data/test_scaling.py.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data import InputError, bands
+from data import bands
+from data.files import InputError
 from data.grid import Window
 
 METHODS = ("minmax", "standard", "image")

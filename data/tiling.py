@@ -1,6 +1,6 @@
 """Windows over a raster, for training: equal sizes, none beyond the raster's edge.
 
-How a whole scene is mapped in windows, data/mapping.py has. Read beside it: tests/test_tiling.py.
+How a whole scene is mapped in windows, data/mapping/strips.py has. Read beside it: tests/data/test_tiling.py.
 """
 
 from data.grid import Window

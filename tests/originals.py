@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 import unet
-from unet.segformer import SIZES
+from unet.networks.segformer import SIZES
 
 RECORDED = Path(__file__).with_name("recorded") / "networks.npz"
 SHAPES = {"unet": (1, 3, 35, 50), "resnet50": (1, 3, 65, 40), "deeplabv3": (1, 3, 49, 66), "segformer": (1, 3, 32, 32)}

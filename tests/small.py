@@ -7,9 +7,9 @@ import torch
 from pyproj import CRS
 
 import unet
-from data import geotiff
 from data.classes import ClassTable
 from data.grid import Grid
+from data.raster import geotiff
 from unet import checkpoint
 
 BANDS = ["Green", "Red", "NIR", "SWIR1"]

@@ -18,9 +18,10 @@ from pyproj import CRS
 import predict
 import train
 import unet
-from data import console, geotiff
+from data import console
 from data.classes import ClassTable
 from data.grid import Grid
+from data.raster import geotiff
 from unet import checkpoint
 
 ROOT = Path(__file__).parents[1]

@@ -12,9 +12,10 @@ import torch
 
 import predict
 import unet
-from data import InputError, geotiff
 from data.classes import ClassTable
+from data.files import InputError
 from data.grid import Window
+from data.raster import geotiff
 from unet import checkpoint
 
 pytestmark = pytest.mark.filterwarnings("ignore:Dataset has no geotransform")

@@ -8,9 +8,11 @@ import pytest
 
 import predict
 import train
-from data import geotiff, scenes
-from data.classes import IGNORE, ClassTable
+from data.classes import ClassTable
+from data.files import IGNORE
 from data.grid import Window
+from data.raster import geotiff
+from data.training import scenes
 
 REAL = Path(__file__).parents[2] / "shared/realdata"
 pytestmark = pytest.mark.skipif(not REAL.is_dir(), reason="no real imagery beside the project")

@@ -5,9 +5,9 @@ import pytest
 from pyproj import CRS, Transformer
 
 import reproject as module
-from data import InputError
-from data.coordinates import between, parts
+from data.files import InputError
 from data.grid import IDENTITY, Grid, Window
+from data.raster.warp import between, parts
 from reproject import reproject, strips, target_grid_for
 
 NO = 255

@@ -14,8 +14,9 @@ import torch
 from test_reproject import CASES, FOUR, NO, UTM, grid, patches, plain
 
 import reproject as module
-from data import InputError, geotiff
+from data.files import InputError
 from data.grid import IDENTITY, Grid
+from data.raster import geotiff
 from reproject import reproject, reproject_file, strips, target_grid_for
 
 # --- files -----------------------------------------------------------------------------------------------

@@ -14,8 +14,8 @@ import small
 import torch
 
 import train
-from data import InputError
 from data.console import Interrupted
+from data.files import InputError
 from unet import checkpoint
 
 ROOT = Path(__file__).parents[1]

@@ -14,7 +14,8 @@ import torch
 
 import predict
 import train
-from data import InputError, geotiff
+from data.files import InputError
+from data.raster import geotiff
 from unet import checkpoint
 from unet.losses import LOSSES
 

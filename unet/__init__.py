@@ -10,11 +10,11 @@ from functools import partial
 
 from torch import nn
 
-from unet.attention import Block
-from unet.deeplab import DeepLabV3
-from unet.hybrids import SegFormerResNetUNet, SegFormerUNet
-from unet.resnet import Bottleneck, ResNetUNet
-from unet.segformer import SIZES, SegFormer
+from unet.networks.attention import Block
+from unet.networks.deeplab import DeepLabV3
+from unet.networks.hybrids import SegFormerResNetUNet, SegFormerUNet
+from unet.networks.resnet import Bottleneck, ResNetUNet
+from unet.networks.segformer import SIZES, SegFormer
 from unet.unet import DoubleConv, UNet
 
 # Each is called with in_channels, num_classes and options of its own.

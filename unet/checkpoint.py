@@ -29,7 +29,7 @@ from a stranger runs no code. It has all that a map needs: predict never asks fo
 
 On the disk it is what torch.save writes, a ZIP archive.
 
-The test beside this file is tests/test_checkpoint.py.
+The test beside this file is tests/unet/test_checkpoint.py.
 """
 
 import os
@@ -42,8 +42,9 @@ from pickle import UnpicklingError
 import torch
 from torch import Tensor, nn
 
-from unet import build, parallel
-from unet.optimizer import Optimizer
+from unet import build
+from unet.training import processes
+from unet.training.optimizer import Optimizer
 
 FORMAT = 1
 REQUIRED = ("model", "weights", "classes", "bands", "indices", "scaling", "size")
@@ -137,7 +138,7 @@ def resume(path: Path, past: dict, model: nn.Module, optimizer: Optimizer, data:
     device = next(model.parameters()).device
     model.load_state_dict(state["weights"])
     optimizer.load_state_dict(state)
-    parallel.set_random_states(state["random"], device)
+    processes.set_random_states(state["random"], device)
     return {name: state[name] for name in (*past, "metrics") if name in state}
 
 

@@ -12,7 +12,7 @@ What was written is read again and compared with the network itself before it ge
     network = torch.export.load("model.pt2").module()
     logits = network(torch.zeros(1, 6, 256, 256))
 
-The test beside this file is tests/test_export.py.
+The test beside this file is tests/unet/test_export.py.
 """
 
 import io

@@ -17,7 +17,7 @@ included, changes neither value nor gradient.
 A label outside 0..K-1 other than `ignore_index` is a programmer's error, for the class table has checked the
 mask before. On the CPU it ends in an index error, on a GPU in a device-side assertion.
 
-The test beside this file is tests/test_losses.py.
+The test beside this file is tests/unet/test_losses.py.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from unet.parallel import total
+from unet.training.processes import total
 
 
 def cross_entropy(

@@ -13,7 +13,7 @@ depends on how pixels happened to fall into batches. A ratio 0 / 0 is NaN and le
 of a class that neither occurs nor is predicted, precision of one never predicted, recall of one that does
 not occur. "Macro" is the plain mean over classes, "weighted" that by their true number of pixels.
 
-The test beside this file is tests/test_metrics.py.
+The test beside this file is tests/unet/test_metrics.py.
 """
 
 import math

@@ -23,7 +23,7 @@ Ronneberger, Fischer, Brox: U-Net: Convolutional Networks for Biomedical Image S
 the map has the image's size, and each is followed by batch normalisation (Ioffe and Szegedy 2015).
 Parameters have the names of milesial/Pytorch-UNet and its checkpoints load with strict=True.
 
-The test beside this file is tests/test_unet.py.
+The test beside this file is tests/unet/test_unet.py.
 """
 
 import torch

@@ -20,9 +20,10 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import reproject  # noqa: E402
 import train  # noqa: E402
-from data import pipeline  # noqa: E402
-from data.classes import IGNORE, ClassTable  # noqa: E402
-from data.dataset import Windows  # noqa: E402
+from data.classes import ClassTable  # noqa: E402
+from data.files import IGNORE  # noqa: E402
+from data.training import pipeline  # noqa: E402
+from data.training.dataset import Windows  # noqa: E402
 from unet.metrics import ConfusionMatrix  # noqa: E402
 
 ESM = ClassTable.load("esm")

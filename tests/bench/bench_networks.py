@@ -28,7 +28,7 @@ from torch.utils.flop_counter import FlopCounterMode
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import unet  # noqa: E402
-from unet.device import pick_device  # noqa: E402
+from unet.training.device import pick_device  # noqa: E402
 
 BANDS, CLASSES = 15, 3
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}

@@ -31,7 +31,8 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 from bench_scene import BANDS, write_checkpoint, write_scene  # noqa: E402
 
 import predict  # noqa: E402
-from data import mapping, tiling  # noqa: E402
+from data import tiling  # noqa: E402
+from data.mapping import strips  # noqa: E402
 
 try:
     from monai.inferers import sliding_window_inference
@@ -87,7 +88,7 @@ def main() -> None:
         write_scene(scene, args.side, args.side)
         float32 = predict.Mapper(network, "cpu", "float32")
         windows = len(tiling.windows(args.side, args.side, SIZE, OVERLAP))
-        ours = len(mapping.axis(args.side, SIZE, OVERLAP).starts) ** 2
+        ours = len(strips.axis(args.side, SIZE, OVERLAP).starts) ** 2
         batch = torch.rand(BATCH, len(BANDS), SIZE, SIZE).contiguous(memory_format=torch.channels_last)
         plain = predict.Mapper(network, "cpu", "float32").model.to(memory_format=torch.contiguous_format)
 
@@ -98,7 +99,7 @@ def main() -> None:
 
         def from_file_to_file(mapper: predict.Mapper) -> Callable[[], None]:
             options = predict.parse([str(scene)])
-            return lambda: predict.map_image(mapper, [scene], target, options, mapping.Alone())
+            return lambda: predict.map_image(mapper, [scene], target, options, strips.Alone())
 
         calls = {f"bare network, {windows} windows": bare, f"predict.py, {ours} windows": from_file_to_file(float32)}
         if torch.cpu.get_capabilities().get("avx512_bf16"):

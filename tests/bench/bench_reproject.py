@@ -27,8 +27,8 @@ sys.path.insert(0, str(ROOT))
 
 from data.grid import Grid  # noqa: E402
 from reproject import reproject, target_grid_for  # noqa: E402
+from unet.evaluation.report import colorize, png  # noqa: E402
 from unet.metrics import spearman  # noqa: E402
-from unet.report import colorize, png  # noqa: E402
 
 THREADS = 2
 UTM, ETRS, WEB = CRS.from_epsg(32631), CRS.from_epsg(25831), CRS.from_epsg(3857)

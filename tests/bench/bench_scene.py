@@ -23,9 +23,9 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
 import unet  # noqa: E402
-from data import geotiff  # noqa: E402
 from data.classes import ClassTable  # noqa: E402
 from data.grid import Grid  # noqa: E402
+from data.raster import geotiff  # noqa: E402
 from unet import checkpoint  # noqa: E402
 
 BANDS = [f"band {number}" for number in range(1, 11)]

@@ -22,10 +22,12 @@ sys.path.insert(0, str(ROOT))
 
 import predict  # noqa: E402
 import reproject  # noqa: E402
-from data import InputError, geotiff, mapping, sample  # noqa: E402
-from data.classes import IGNORE  # noqa: E402
+from data.files import IGNORE, InputError  # noqa: E402
+from data.mapping import strips as mapping  # noqa: E402
+from data.raster import geotiff  # noqa: E402
+from data.sample import towns as sample  # noqa: E402
 from data.scaling import network_input  # noqa: E402
-from data.scenes import Mask  # noqa: E402
+from data.training.scenes import Mask  # noqa: E402
 
 RING, SIDE = 8, 80
 MIRRORS = 0, 16, 32, 64

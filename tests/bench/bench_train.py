@@ -40,12 +40,16 @@ sys.path.insert(0, str(ROOT))
 import reproject  # noqa: E402
 import train  # noqa: E402
 import unet  # noqa: E402
-from data import console, pipeline, sample  # noqa: E402
-from data.classes import IGNORE, ClassTable  # noqa: E402
-from unet import learning, losses  # noqa: E402
-from unet.device import autocast, keep_memory, peak_bytes, pick_precision  # noqa: E402
-from unet.optimizer import Optimizer  # noqa: E402
-from unet.recompute import recompute  # noqa: E402
+from data import console  # noqa: E402
+from data.classes import ClassTable  # noqa: E402
+from data.files import IGNORE  # noqa: E402
+from data.sample import towns  # noqa: E402
+from data.training import pipeline  # noqa: E402
+from unet import losses  # noqa: E402
+from unet.training import passes  # noqa: E402
+from unet.training.device import autocast, keep_memory, peak_bytes, pick_precision  # noqa: E402
+from unet.training.optimizer import Optimizer  # noqa: E402
+from unet.training.recompute import recompute  # noqa: E402
 
 CPU, CLASSES, CHANNELS, WARM_UP = torch.device("cpu"), 3, 15, 2
 DEFAULTS = {
@@ -116,8 +120,8 @@ def ours(options: dict, folder: str, done: Callable[[], None]) -> None:
 
     while True:
         order.epoch += 1
-        position = learning.start_of_epoch()
-        learning.learn(model, batches, losses.cross_entropy, optimizer, CPU, precision, position, check)
+        position = passes.start_of_epoch()
+        passes.learn(model, batches, losses.cross_entropy, optimizer, CPU, precision, position, check)
 
 
 def validation(options: dict, folder: str, done: Callable[[], None]) -> None:
@@ -127,7 +131,7 @@ def validation(options: dict, folder: str, done: Callable[[], None]) -> None:
     _, _, batches = pipeline.loaders(args, data, options["workers"], False, 0, 1)
     model, precision = network(options), pick_precision(options["precision"], CPU, training=True)
     while True:
-        learning.evaluate(model, batches, losses.cross_entropy, CLASSES, CPU, precision, done)
+        passes.evaluate(model, batches, losses.cross_entropy, CLASSES, CPU, precision, done)
 
 
 @torch.no_grad()
@@ -311,7 +315,7 @@ def main() -> None:
         return work(args.work[0], json.loads(args.work[1]), args.folder)
     options = {"base": args.base, "batch": args.batch, "clock": args.clock}
     with tempfile.TemporaryDirectory() as folder:
-        sample.write(folder, 24)
+        towns.write(folder, 24)
         load(folder)  # prepares the scenes
         print(f"{torch.get_num_threads()} threads, {args.clock} clock, medians of {args.steps} steps in turn")
         if args.only != "effects":

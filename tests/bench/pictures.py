@@ -20,9 +20,14 @@ sys.path.insert(0, str(ROOT))
 
 import predict  # noqa: E402
 import reproject  # noqa: E402
-from data import geotiff, picture, sample, scenes  # noqa: E402
-from data.classes import IGNORE, ClassTable  # noqa: E402
-from unet import checkpoint, report  # noqa: E402
+from data.classes import ClassTable  # noqa: E402
+from data.files import IGNORE  # noqa: E402
+from data.output import preview  # noqa: E402
+from data.raster import geotiff  # noqa: E402
+from data.sample import towns  # noqa: E402
+from data.training import scenes  # noqa: E402
+from unet import checkpoint  # noqa: E402
+from unet.evaluation import report  # noqa: E402
 
 
 def main() -> None:
@@ -36,7 +41,7 @@ def main() -> None:
     parser.add_argument("--name", default="first_map")
     args = parser.parse_args()
     if not args.image:
-        images, masks = sample.write(ROOT / "runs/sample")
+        images, masks = towns.write(ROOT / "runs/sample")
         args.image, args.mask = images[4], masks[4]
     table = ClassTable.load(args.classes)
     with tempfile.TemporaryDirectory() as folder:
@@ -45,7 +50,7 @@ def main() -> None:
         with scenes.Mask(next(Path(folder).glob("*_landcover.tif")), table) as mapped:
             labels = np.concatenate(list(mapped.strips()))
         with geotiff.Raster(args.image) as image:
-            shown = picture.rgb(image.read(), checkpoint.load(path)["bands"], image.nodata)
+            shown = preview.rgb(image.read(), checkpoint.load(path)["bands"], image.nodata)
         with geotiff.Raster(next(Path(folder).glob("*_uncertainty.tif"))) as raster:
             doubt = raster.read()[:1].repeat(3, axis=0).transpose(1, 2, 0)
         with scenes.Mask(args.mask, table) as mask:
@@ -55,8 +60,8 @@ def main() -> None:
     shown, truth, labels, doubt = (
         part[row : row + height, col : col + width] for part in (shown, truth, labels, doubt)
     )
-    above = picture.beside(shown, picture.colored(truth, table), picture.colored(labels, table))
-    below = picture.beside(picture.overlay(shown, labels, table), doubt, picture.legend(labels, table, height))
+    above = preview.beside(shown, preview.colored(truth, table), preview.colored(labels, table))
+    below = preview.beside(preview.overlay(shown, labels, table), doubt, preview.legend(labels, table, height))
     wide = max(above.shape[1], below.shape[1])
     rows = [np.pad(part, ((0, 8), (0, wide - part.shape[1]), (0, 0)), constant_values=255) for part in (above, below)]
     path = ROOT / f"tests/bench/pictures/{args.name}.png"

@@ -22,8 +22,9 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[2]))
 import reproject
 import train
-from data import pipeline
-from data.classes import IGNORE, ClassTable
+from data.classes import ClassTable
+from data.files import IGNORE
+from data.training import pipeline
 from unet import checkpoint, metrics
 
 # One change at a time, from the first on. "default" is what train.py does unasked.

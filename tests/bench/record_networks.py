@@ -18,7 +18,7 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 import originals  # noqa: E402
 import seeded  # noqa: E402
 
-from unet.segformer import SIZES  # noqa: E402
+from unet.networks.segformer import SIZES  # noqa: E402
 
 
 def milesial(folder: str, bilinear: bool) -> dict:

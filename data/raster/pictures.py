@@ -1,0 +1,70 @@
+"""PNG, JPEG and JPEG 2000 files as arrays, so that masks keep their codes.
+
+Many data sets come as pictures, their masks as palette PNGs: each pixel a code, and a table from codes to
+colours. Image libraries like to hand out the colours; a segmentation wants the codes, and gets them here.
+imagecodecs (libpng, libjpeg, OpenJPEG) does the decoding.
+
+Specification: PNG, W3C Recommendation (2003), chapter 11. Read tests/data/raster/test_pictures.py beside this file.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+import imagecodecs
+import numpy as np
+
+PALETTE_TYPE, GREY_TYPE = 3, 0
+
+
+class UnknownFormat(ValueError):
+    """Neither of the three formats."""
+
+
+def decode(data: bytes) -> tuple[np.ndarray, dict[int, tuple[int, int, int]] | None]:
+    """Pixels (bands, height, width) of a file's bytes, and its palette {code: (red, green, blue)} or None.
+
+    A palette PNG gives its codes in one band, an n-bit grey one 0 to 2^n - 1, and an alpha channel is the
+    last band. Raises UnknownFormat for other bytes, and for a damaged file ValueError, RuntimeError,
+    LookupError or struct.error.
+    """
+    palette = None
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        pixels, palette = _decode_png(data)
+    elif data.startswith(b"\xff\xd8\xff"):
+        # libjpeg fills what is missing with grey and says nothing: look for the end mark after the pixels.
+        if data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
+            raise ValueError("its end is missing")
+        pixels = imagecodecs.jpeg_decode(data)
+    elif data.startswith((b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")):
+        pixels = imagecodecs.jpeg2k_decode(data)
+    else:
+        raise UnknownFormat("neither PNG nor JPEG nor JPEG 2000")
+    return pixels.reshape(*pixels.shape[:2], -1).transpose(2, 0, 1), palette
+
+
+def _decode_png(data: bytes) -> tuple[np.ndarray, dict | None]:
+    """libpng turns codes into colours and stretches n-bit greys to 0..255; both are undone.
+
+    The codes come out as they are when the header says that they are greys: one byte of the first chunk,
+    and its check sum. Greys of n bits are multiples of 255 / (2^n - 1) and are divided again.
+    """
+    chunks, palette, at = [], None, 8
+    depth, color_type = data[24], data[25]
+    while at < len(data):
+        (size,) = struct.unpack_from(">I", data, at)
+        kind, body = data[at + 4 : at + 8], data[at + 8 : at + 8 + size]
+        if kind == b"IHDR" and color_type == PALETTE_TYPE:
+            header = kind + body[:9] + bytes([GREY_TYPE]) + body[10:]
+            chunks.append(struct.pack(">I", size) + header + struct.pack(">I", zlib.crc32(header)))
+        elif kind == b"PLTE":
+            colors = np.frombuffer(body, np.uint8).reshape(-1, 3).tolist()
+            palette = {code: tuple(color) for code, color in enumerate(colors)}
+        elif kind in (b"IHDR", b"IDAT", b"IEND"):  # with the tRNS chunk libpng would add an alpha band
+            chunks.append(data[at : at + 12 + size])
+        at += 12 + size
+    pixels = imagecodecs.png_decode(data[:8] + b"".join(chunks))
+    if depth < 8:
+        pixels = pixels // (255 // (2**depth - 1))
+    return pixels, palette if color_type == PALETTE_TYPE else None

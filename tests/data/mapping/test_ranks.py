@@ -1,0 +1,119 @@
+"""Several processes, one map: started as torchrun starts them, on a scene of four strips."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import small
+
+import predict
+from data.grid import Grid
+from data.mapping import ranks
+from data.raster import geotiff
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory) -> Path:
+    """A folder with a network, a scene of 600 x 300 pixels, and its map by one process in one/."""
+    folder = tmp_path_factory.mktemp("ranks")
+    small.untrained(folder / "net.pt")
+    random = np.random.default_rng(0)
+    image = np.kron(random.integers(1, 4000, (4, 60, 30)), np.ones((10, 10))).astype(np.uint16)
+    image[:, :40, :40] = 0
+    grid = Grid(None, (1, 0, 0, 0, 1, 0), 600, 300)
+    geotiff.write(folder / "scene.tif", image, grid, nodata=0, descriptions=small.BANDS)
+    geotiff.write(folder / "part.tif", image[:, :300, :200], Grid(None, grid.transform, 300, 200), nodata=0)
+    predict.main([str(folder / name) for name in ("scene.tif", "part.tif")] + options(folder, "one"))
+    return folder
+
+
+def options(folder: Path, output: str) -> list[str]:
+    return ["--checkpoint", str(folder / "net.pt"), "--output", str(folder / output)]
+
+
+def start(world: int, arguments: list[str]) -> list[subprocess.Popen]:
+    """predict.py in `world` processes, which find each other by the variables that torchrun sets."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(world), "OMP_NUM_THREADS": "1"}
+    call = [sys.executable, str(ROOT / "predict.py"), *arguments]
+    return [
+        subprocess.Popen(
+            call,
+            env={**os.environ, **shared, "RANK": str(rank)},
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )  # fmt: skip
+        for rank in range(world)
+    ]
+
+
+def ended(processes: list[subprocess.Popen]) -> list[tuple[int, str, str]]:
+    """(status, stdout, stderr) of each."""
+    said = [process.communicate(timeout=300) for process in processes]
+    return [(process.returncode, *texts) for process, texts in zip(processes, said)]
+
+
+def test_two_processes_write_the_same_file_as_one(here):
+    (status, said, errors), (other_status, other_said, other_errors) = ended(
+        start(2, [str(here / "scene.tif"), *options(here, "two")])
+    )
+    assert (status, other_status, errors, other_errors, other_said) == (0, 0, "", "", "")
+    assert "scene_landcover.tif" in said
+    for name in ("scene_landcover.tif", "scene_landcover.png"):
+        assert (here / "two" / name).read_bytes() == (here / "one" / name).read_bytes()
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_of_several_images_each_process_takes_its_own_and_the_first_writes_the_table(here, world):
+    done = ended(start(world, [str(here / "part.tif"), str(here / "scene.tif"), *options(here, f"many{world}")]))
+    assert [status for status, _, _ in done] == [0] * world
+    assert "part_landcover.tif" in done[0][1] and "scene_landcover.tif" in done[1][1]
+    assert "areas.csv" in done[0][1] and "areas.csv" not in done[1][1]
+    for name in ("scene_landcover.tif", "part_landcover.tif"):
+        assert (here / f"many{world}" / name).read_bytes() == (here / "one" / name).read_bytes()
+    rows = [sorted((here / folder / "areas.csv").read_text().split()) for folder in ("one", f"many{world}")]
+    assert rows[0] == rows[1]
+
+
+def damage(here: Path, path: Path) -> None:
+    """The scene with a block that cannot be decoded; no row of windows but the second begins to need it."""
+    with geotiff.Raster(here / "scene.tif") as raster:
+        offset = raster._page.dataoffsets[2]  # rows 256 to 511
+    damaged = bytearray((here / "scene.tif").read_bytes())
+    damaged[offset : offset + 200] = bytes(200)
+    path.write_bytes(damaged)
+
+
+def test_an_image_that_fails_in_one_process_loses_no_other(here, tmp_path):
+    damage(here, tmp_path / "bad.tif")
+    images = [here / "part.tif", tmp_path / "bad.tif"]
+    done = ended(start(2, [*map(str, images), *options(here, str(tmp_path / "maps"))]))
+    assert [status for status, _, _ in done] == [2, 0]  # who writes the table says what is missing in it
+    assert "bad.tif: block" in done[1][2] and "1 of 2 images failed" in done[0][2]
+    names = {"areas.csv", "part_landcover.tif", "part_landcover.tif.aux.xml", "part_landcover.png"}
+    assert {path.name for path in (tmp_path / "maps").iterdir()} == names
+
+
+def test_a_rank_that_fails_ends_the_run_and_leaves_nothing_half_written(here, tmp_path):
+    damage(here, tmp_path / "scene.tif")
+    done = ended(start(2, [str(tmp_path / "scene.tif"), *options(here, str(tmp_path / "maps"))]))
+    assert [status for status, _, _ in done] == [2, 2]
+    assert "scene.tif: block" in done[1][2] and len(done[1][2].splitlines()) == 1
+    assert done[0][2].startswith("predict.py: error: ") and len(done[0][2].splitlines()) == 1
+    assert not list((tmp_path / "maps").iterdir())
+
+
+def test_without_torchrun_there_is_one_process(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    alone = ranks.start()
+    assert (alone.rank, alone.world) == (0, 1)
+    assert list(ranks.in_order(iter("abc"), alone, 3)) == ["a", "b", "c"] and ranks.gather({1: 2}, alone) == {1: 2}

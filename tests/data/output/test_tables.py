@@ -1,0 +1,114 @@
+"""areas.csv: dates in names, rows by hand, sums, and cells that stay empty."""
+
+import csv
+
+import numpy as np
+import pytest
+from pyproj import CRS
+
+from data.classes import ClassTable
+from data.files import IGNORE
+from data.grid import IDENTITY, Grid
+from data.output import tables as areas_csv
+from data.output.areas import Areas
+from data.output.tables import date_in
+
+ESM = ClassTable.load("esm")  # other, non-residential, residential
+EQUAL_AREA = Grid(CRS.from_epsg(3035), (1000, 0, 4e6, 0, -1000, 3e6), 4, 5)  # a pixel is 1 km2
+
+
+def areas(labels: list, grid: Grid) -> Areas:
+    found = Areas(grid, 3)
+    labels = np.array(labels, np.uint8)
+    found.add(labels[:1]), found.add(labels[1:])
+    return found
+
+
+def table_of(path) -> list[dict]:
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+TOWN = [[0, 0, 0, 0, 0], [0, 0, 0, 1, 2], [0, 0, 2, 2, 2], [IGNORE] * 5]  # 10, 1 and 4 pixels; 5 without data
+
+
+@pytest.mark.parametrize(
+    "name, date",
+    [
+        ("town_20180412.tif", "2018-04-12"),
+        ("2018-04-12 town.tif", "2018-04-12"),
+        ("S2A_MSIL2A_20190801T105031_N0213_R051_T31UDQ_20190801T134112", "2019-08-01"),
+        ("town_20181341_20180230_20200229.tif", "2020-02-29"),  # the first that the calendar has
+        ("town_004.tif", ""),
+        ("120180412.tif", ""),
+        ("20180412001.tif", ""),
+        ("2018-0412.tif", ""),
+        ("tile_31004512.tif", ""),
+    ],
+)
+def test_the_date_is_the_first_in_the_name_that_is_a_day(name, date):
+    assert date_in(name) == date
+
+
+def test_pixels_and_areas_of_a_map_that_streams_by():
+    found = areas(TOWN, EQUAL_AREA)
+    assert found.pixels.tolist() == [10, 1, 4] and found.no_data == 5
+    np.testing.assert_allclose(found.km2, [10, 1, 4], rtol=1e-6)
+    np.testing.assert_allclose(found.shares, [10 / 15, 1 / 15, 4 / 15])
+    assert np.isnan(areas([[IGNORE] * 5] * 4, EQUAL_AREA).shares).all()
+
+
+def test_a_row_for_each_image_and_class(tmp_path):
+    areas_csv.write(tmp_path / "areas.csv", ESM, [("in/t_20180412.tif", areas(TOWN, EQUAL_AREA))])
+    rows = table_of(tmp_path / "areas.csv")
+    assert [(row["image"], row["date"], row["class"], row["code"], row["pixels"]) for row in rows] == [
+        ("in/t_20180412.tif", "2018-04-12", "other", "1", "10"),
+        ("in/t_20180412.tif", "2018-04-12", "non-residential", "250", "1"),
+        ("in/t_20180412.tif", "2018-04-12", "residential", "255", "4"),
+    ]
+    assert [float(row["km2"]) for row in rows] == pytest.approx([10, 1, 4], rel=1e-6)
+    assert [row["share"] for row in rows] == ["0.666667", "0.066667", "0.266667"]
+    assert [row["share_of_built_up"] for row in rows] == ["", "0.200000", "0.800000"]
+    assert list(rows[0]) == areas_csv.COLUMNS
+
+
+def test_without_crs_km2_are_empty_and_other_tables_have_no_built_up(tmp_path):
+    table = ClassTable.load("deepglobe")
+    found = Areas(Grid(None, IDENTITY, 2, 2), len(table.names))
+    found.add(np.array([[0, 0], [0, 3]], np.uint8))
+    areas_csv.write(tmp_path / "areas.csv", table, [("a.png", found)])
+    rows = table_of(tmp_path / "areas.csv")
+    assert [row["share"] for row in rows] == ["0.750000", "0.000000", "0.000000", "0.250000", "0.000000", "0.000000"]
+    assert all(row["km2"] == row["share_of_built_up"] == "" for row in rows)
+
+
+def test_several_images_end_with_their_sum_if_it_has_one_unit(tmp_path):
+    plain = Grid(None, IDENTITY, 4, 5)
+    for grids, sums in (([EQUAL_AREA] * 2, True), ([plain] * 2, True), ([EQUAL_AREA, plain], False)):
+        found = [(f"{n}.tif", areas(TOWN, grid)) for n, grid in enumerate(grids)]
+        areas_csv.write(tmp_path / "areas.csv", ESM, found)
+        rows = table_of(tmp_path / "areas.csv")
+        assert len(rows) == (9 if sums else 6)
+        if sums:
+            assert [row["image"] for row in rows[6:]] == ["all"] * 3
+            assert [row["pixels"] for row in rows[6:]] == ["20", "2", "8"]
+            assert rows[6]["km2"] == ("" if grids[0] is plain else "20.000000")
+
+
+def test_adjusted_areas_stand_beside_the_counted_ones(tmp_path):
+    def half_of_towns_are_fields(measured):
+        return measured + [measured[1:].sum() / 2, *(-measured[1:] / 2)], measured / 10
+
+    for grid, km2 in ((EQUAL_AREA, "12.500000"), (Grid(None, IDENTITY, 4, 5), "")):
+        found = [("a.tif", areas(TOWN, grid))]
+        areas_csv.write(tmp_path / "areas.csv", ESM, found, half_of_towns_are_fields)
+        row = table_of(tmp_path / "areas.csv")[0]
+        assert row["adjusted_share"] == f"{12.5 / 15:.6f}" and row["adjusted_share_ci95"] == f"{1 / 15:.6f}"
+        assert row["adjusted_km2"] == km2 and row["adjusted_km2_ci95"] == (km2 and "1.000000")
+
+
+def test_nothing_mapped_is_empty_cells_and_no_nan(tmp_path):
+    found = [("a.tif", areas([[IGNORE], [IGNORE]], Grid(EQUAL_AREA.crs, EQUAL_AREA.transform, 2, 1)))]
+    areas_csv.write(tmp_path / "areas.csv", ESM, found, lambda measured: (measured, measured * np.nan))
+    assert "nan" not in (tmp_path / "areas.csv").read_text()
+    assert [row["share"] for row in table_of(tmp_path / "areas.csv")] == [""] * 3

@@ -1,0 +1,145 @@
+"""Pictures as rasters: codes of palette PNGs by hand, everything else as rasterio reads it."""
+
+import struct
+import zlib
+
+import imagecodecs
+import numpy as np
+import pytest
+
+from data.files import InputError
+from data.grid import IDENTITY, Window
+from data.raster import geotiff, pictures
+
+pytestmark = pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
+
+COLORS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (9, 8, 7)]
+
+
+def png(rows: list[bytes], width: int, depth: int, color_type: int, *chunks: tuple[bytes, bytes]) -> bytes:
+    """A PNG from the bytes of its rows, each without a filter: the smallest encoder there is."""
+    header = struct.pack(">IIBBBBB", width, len(rows), depth, color_type, 0, 0, 0)
+    pixels = zlib.compress(b"".join(b"\0" + row for row in rows))
+    parts = [(b"IHDR", header), *chunks, (b"IDAT", pixels), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in parts
+    )
+
+
+PLTE = (b"PLTE", bytes(np.ravel(COLORS).tolist()))
+
+
+def test_a_palette_png_gives_its_codes_and_its_colours():
+    # Two pixels of 2 bits each: 0b11_01_0000 is code 3 and code 1.
+    pixels, palette = pictures.decode(png([b"\xd0"], 2, 2, 3, PLTE))
+    assert pixels.tolist() == [[[3, 1]]]
+    assert palette == dict(enumerate(COLORS))
+
+
+@pytest.mark.parametrize(("depth", "row"), [(1, b"\x40"), (2, b"\x10"), (4, b"\x01\x00"), (8, b"\0\1\0")])
+@pytest.mark.parametrize("transparent", [(), ((b"tRNS", b"\0"),)])
+def test_codes_do_not_depend_on_bit_depth_or_transparency(depth, row, transparent):
+    # Three pixels: 0, 1, 0.
+    pixels, palette = pictures.decode(png([row, row], 3, depth, 3, PLTE, *transparent))
+    assert pixels.tolist() == [[[0, 1, 0], [0, 1, 0]]] and palette[1] == COLORS[1]
+    pixels, palette = pictures.decode(png([row, row], 3, depth, 0))
+    assert pixels.tolist() == [[[0, 1, 0], [0, 1, 0]]] and palette is None
+
+
+def test_a_background_colour_of_a_palette_is_no_reason_to_complain(capfd):
+    pixels, _ = pictures.decode(png([b"\1\2"], 2, 8, 3, PLTE, (b"bKGD", b"\0")))
+    assert pixels.tolist() == [[[1, 2]]] and capfd.readouterr() == ("", "")
+
+
+def test_a_transparent_colour_adds_no_band():
+    key = (b"tRNS", struct.pack(">HHH", 1, 2, 3))
+    pixels, palette = pictures.decode(png([bytes(range(6))], 2, 8, 2, key))
+    assert pixels.tolist() == [[[0, 3]], [[1, 4]], [[2, 5]]] and palette is None
+
+
+def test_a_suggested_palette_of_a_colour_png_is_not_its_colormap():
+    pixels, palette = pictures.decode(png([bytes(range(6))], 2, 8, 2, PLTE))
+    assert pixels.shape == (3, 1, 2) and palette is None
+
+
+@pytest.mark.parametrize("nbits", [1, 2, 4, 8])
+@pytest.mark.parametrize("colors", [False, True])
+def test_codes_and_greys_are_those_of_rasterio(tmp_path, nbits, colors):
+    rasterio = pytest.importorskip("rasterio")
+    path, codes = tmp_path / "mask.png", np.uint8(np.arange(35).reshape(1, 5, 7) % 2**nbits)
+    profile = {"driver": "PNG", "height": 5, "width": 7, "count": 1, "dtype": "uint8", "nbits": nbits}
+    with rasterio.open(path, "w", **profile) as dataset:
+        dataset.write(codes)
+        if colors:
+            dataset.write_colormap(1, {code: (code, 2 * code, 255) for code in range(2**nbits)})
+    with rasterio.open(path) as dataset, geotiff.Raster(path) as raster:
+        assert np.array_equal(raster.read(), codes) and np.array_equal(dataset.read(), codes)
+        assert (raster.colormap is not None) == colors
+        if colors:
+            theirs = dataset.colormap(1)
+            assert all(theirs[code][:3] == color for code, color in raster.colormap.items())
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_bands_of_a_png_are_those_of_rasterio(tmp_path, count, dtype):
+    rasterio = pytest.importorskip("rasterio")
+    path = tmp_path / "image.png"
+    image = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (count, 11, 13)).astype(dtype)
+    profile = {"driver": "PNG", "height": 11, "width": 13, "count": count, "dtype": dtype}
+    with rasterio.open(path, "w", **profile) as dataset:
+        dataset.write(image)
+    with geotiff.Raster(path) as raster:
+        assert raster.dtype == image.dtype and raster.count == count
+        assert np.array_equal(raster.read(), image)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_jpeg_is_that_of_rasterio(tmp_path, count):
+    rasterio = pytest.importorskip("rasterio")
+    path, ramp = tmp_path / "image.jpg", np.linspace(0, 255, 40 * 50).reshape(40, 50).astype(np.uint8)
+    profile = {"driver": "JPEG", "height": 40, "width": 50, "count": count, "dtype": "uint8"}
+    with rasterio.open(path, "w", **profile) as dataset:
+        dataset.write(np.stack([ramp, ramp[::-1], ramp[:, ::-1]])[:count])
+    with rasterio.open(path) as dataset, geotiff.Raster(path) as raster:
+        # Decoders interpolate the colours, which have half the resolution, each in its way.
+        difference = np.abs(raster.read().astype(int) - dataset.read())
+        assert difference.max() <= 8 and difference.mean() < 1
+        assert raster.grid.crs is None and raster.grid.transform == IDENTITY and raster.geo_tags == {}
+
+
+@pytest.mark.parametrize("container", ["jp2", "j2k"])
+def test_a_lossless_jpeg_2000_keeps_its_pixels(tmp_path, container):
+    image = np.random.default_rng(0).integers(0, 10_000, (40, 50), dtype=np.uint16)
+    path = tmp_path / "band.jp2"
+    path.write_bytes(imagecodecs.jpeg2k_encode(image, level=0, reversible=True, codecformat=container))
+    with geotiff.Raster(path) as raster:
+        assert np.array_equal(raster.read()[0], image) and raster.count == 1
+
+
+def test_a_window_and_bands_of_a_picture_are_a_slice_of_it(tmp_path):
+    path, image = tmp_path / "image.png", np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8)
+    path.write_bytes(imagecodecs.png_encode(image))
+    with geotiff.Raster(path) as raster:
+        window = raster.read(Window(row=3, col=5, height=7, width=11), bands=[3, 1])
+        assert np.array_equal(window, image[3:10, 5:16, [2, 0]].transpose(2, 0, 1))
+        window[...] = 0  # what was handed out is the caller's
+        assert np.array_equal(raster.read(), image.transpose(2, 0, 1))
+        with pytest.raises(ValueError, match="is not inside"):
+            raster.read(Window(0, 0, 21, 1))
+
+
+@pytest.mark.parametrize("name", ["png", "palette", "jpg", "jp2"])
+def test_a_picture_cut_short_is_an_error_wherever_it_is_cut(tmp_path, name):
+    noise = np.random.default_rng(0).integers(0, 255, (30, 40, 3), dtype=np.uint8)
+    data = {
+        "png": lambda: imagecodecs.png_encode(noise),
+        "palette": lambda: png([bytes(row % 4) for row in noise[..., 0]], 40, 8, 3, PLTE),
+        "jpg": lambda: imagecodecs.jpeg_encode(noise),
+        "jp2": lambda: imagecodecs.jpeg2k_encode(noise, codecformat="jp2"),
+    }[name]()
+    path = tmp_path / "picture"
+    for size in np.linspace(12, len(data) - 13, 50).astype(int):  # a PNG's last 12 bytes hold nothing
+        path.write_bytes(data[:size])
+        with pytest.raises(InputError, match="picture: .*; "):
+            geotiff.Raster(path)

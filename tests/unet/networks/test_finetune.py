@@ -1,0 +1,128 @@
+"""Weights of another run: unet/networks/finetune.py. What is taken, slice by slice, and what is said of it."""
+
+import pytest
+import torch
+from torch import nn
+
+import unet
+from unet.checkpoint import CheckpointError
+from unet.networks.finetune import transfer
+
+BANDS, CLASSES = ["Green", "Red", "NIR", "NDVI"], ["water", "forest", "town"]
+FIRST, HEAD = "inc.double_conv.0.weight", ("outc.conv.weight", "outc.conv.bias")
+
+
+def network(seed: int, inputs: int = 4, classes: int = 3, base: int = 2, **options) -> nn.Module:
+    torch.manual_seed(seed)
+    model = unet.build("unet", inputs, classes, base=base, **options)
+    with torch.no_grad():
+        for buffer in model.buffers():
+            buffer.fill_(seed)  # running statistics that tell where they come from
+    return model
+
+
+def source(**options) -> dict:
+    """The checkpoint of a run on Green, Red, NIR and NDVI, of water, forest and town; "none" is ignored."""
+    records = [
+        {"name": name, "ignore": "true" if name == "none" else ""}
+        for name in ("none", "water", "forest", "forest", "town")
+    ]
+    weights = network(7, **options).state_dict()
+    return {"weights": weights, "classes": records, "bands": BANDS[:3], "indices": BANDS[3:]}
+
+
+def test_an_equal_network_takes_all():
+    old, model = source(), network(1)
+    said = transfer(old, model, BANDS, CLASSES)
+    assert all(value.equal(old["weights"][name]) for name, value in model.state_dict().items())
+    count = len(old["weights"])
+    assert said == f"taken: {count} tensors of {count}"
+
+
+def test_of_other_classes_those_of_the_same_name_take_their_rows():
+    old, model = source(), network(1, classes=4)
+    made = {name: value.clone() for name, value in model.state_dict().items()}
+    said = transfer(old, model, BANDS, ["town", "road", "water", "field"])
+    for name in HEAD:
+        now, before = model.state_dict()[name], old["weights"][name]
+        assert now[0].equal(before[2]) and now[2].equal(before[0])
+        assert now[1].equal(made[name][1]) and now[3].equal(made[name][3])
+    others = [name for name in made if name not in HEAD]
+    assert all(model.state_dict()[name].equal(old["weights"][name]) for name in others)
+    count = len(made)
+    assert said == (
+        f"taken: {count - 2} tensors of {count}\nin part: outc.conv.weight (town, water); outc.conv.bias (town, water)"
+    )
+
+
+def test_of_other_bands_those_of_the_same_name_take_their_slices():
+    old, model = source(), network(1, inputs=3)
+    made = model.state_dict()[FIRST].clone()
+    said = transfer(old, model, ["NIR", "SWIR1", "Green"], CLASSES)
+    now, before = model.state_dict()[FIRST], old["weights"][FIRST]
+    assert now[:, 0].equal(before[:, 2]) and now[:, 2].equal(before[:, 0]) and now[:, 1].equal(made[:, 1])
+    assert said.endswith("\nin part: inc.double_conv.0.weight (NIR, Green)")
+
+
+def test_the_same_names_in_another_order_go_to_their_places():
+    old, model = source(), network(1)
+    transfer(old, model, BANDS[::-1], CLASSES[::-1])
+    assert model.state_dict()[FIRST].equal(old["weights"][FIRST].flip(1))
+    for name in HEAD:
+        assert model.state_dict()[name].equal(old["weights"][name].flip(0))
+
+
+def test_without_a_common_name_the_layer_is_made_anew_and_the_inside_taken():
+    old, model = source(), network(1)
+    made = {name: value.clone() for name, value in model.state_dict().items()}
+    said = transfer(old, model, ["B1", "B2", "B3", "B4"], ["corn", "wheat", "rye"])
+    outside = (FIRST, *HEAD)
+    for name, value in model.state_dict().items():
+        assert value.equal(made[name] if name in outside else old["weights"][name])
+    assert said == f"taken: {len(made) - 3} tensors of {len(made)}\nmade anew: {', '.join(outside)}"
+
+
+@pytest.mark.parametrize("classes", [CLASSES, ["corn"]])
+def test_a_network_of_another_width_is_an_error_though_its_counters_and_bias_would_fit(classes):
+    model = network(1, classes=len(classes), base=4)
+    with pytest.raises(CheckpointError, match="--finetune: no tensor fits; give the --model and --base that"):
+        transfer(source(), model, BANDS, classes)
+
+
+def test_a_network_of_other_layers_takes_those_it_has():
+    """Bilinear doubling has no transposed convolutions, and half the channels on the way up."""
+    old, model = source(), network(1, bilinear=True)
+    said = transfer(old, model, BANDS, CLASSES)
+    lines = dict(line.split(": ", 1) for line in said.splitlines())
+    assert (
+        model.down1.maxpool_conv[1]
+        .double_conv[0]
+        .weight.equal(old["weights"]["down1.maxpool_conv.1.double_conv.0.weight"])
+    )
+    assert "up1.conv.double_conv.3.weight" in lines["made anew"] and "down1" not in lines["made anew"]
+    taken, count = (int(word) for word in lines["taken"].split() if word.isdigit())
+    assert taken + len(lines["made anew"].split(", ")) == count == len(model.state_dict())
+
+
+def test_dropout_and_memory_format_do_not_matter():
+    old, model = source(), network(1, dropout=0.3, head_dropout=0.1).to(memory_format=torch.channels_last)
+    transfer(old, model, BANDS, CLASSES)
+    assert all(value.equal(old["weights"][name]) for name, value in model.state_dict().items())
+
+
+def test_what_was_taken_predicts_as_its_source_did():
+    old, model = source(), network(1).eval()
+    teacher = network(7).eval()
+    image = torch.randn(1, 4, 32, 32, generator=torch.Generator().manual_seed(0))
+    transfer(old, model, BANDS[::-1], CLASSES)
+    torch.testing.assert_close(model(image.flip(1)), teacher(image))
+
+
+def test_the_source_is_left_alone():
+    old, model = source(), network(1)
+    before = {name: value.clone() for name, value in old["weights"].items()}
+    transfer(old, model, BANDS, CLASSES)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(1)
+    assert all(value.equal(before[name]) for name, value in old["weights"].items())

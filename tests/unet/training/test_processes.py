@@ -1,0 +1,251 @@
+"""Several processes as one: unet/training/processes.py. What two processes compute is compared with what one does.
+
+This file is also what the two run: `compute` is called here, in one process, and in each of two that torchrun
+starts on this file. All is in float64, so that equal means equal to ten digits.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch.distributed.run import parse_args
+from torch.utils.data import DataLoader, Dataset
+
+import train
+import unet
+from data.training.dataset import Batches
+from unet import losses
+from unet.training import passes, processes
+from unet.training.optimizer import Optimizer
+from unet.training.recompute import recompute
+
+ROOT = Path(__file__).parents[3]
+CPU = torch.device("cpu")
+WEIGHT = torch.tensor([1.0, 3.0, 0.5])
+LOSSES = {
+    "cross_entropy": partial(losses.cross_entropy, weight=WEIGHT),
+    "dice": losses.dice,
+    "dice_focal": partial(losses.dice_focal, weight=WEIGHT),
+}
+SIZES = (6, 5, 1)  # of a batch: even shares, uneven ones, and one where the second process has nothing
+
+
+class Samples(Dataset):
+    """Seven windows of noise, 3 bands, 32 x 32, with 3 classes, of which the share that is labelled varies widely."""
+
+    def __init__(self):
+        generator = torch.Generator().manual_seed(0)
+        self.images = torch.randn(7, 3, 32, 32, generator=generator, dtype=torch.float64)
+        self.targets = torch.randint(0, 3, (7, 32, 32), generator=generator).byte()
+        for number in range(7):
+            self.targets[number, 4 * number :] = 255  # the first has no label at all
+
+    def __len__(self):
+        return 7
+
+    def __getitem__(self, number):
+        return number
+
+    def collate(self, numbers):
+        numbers = torch.tensor(numbers, dtype=torch.long)
+        return self.images[numbers], self.targets[numbers], numbers
+
+
+def network(again: bool = False) -> torch.nn.Module:
+    """The same tiny network each time; `again`: with activation checkpointing."""
+    torch.manual_seed(1)
+    model = unet.build("unet", 3, 3, base=2).double()
+    return recompute(model, unet.BLOCKS) if again else model
+
+
+def step(loss: str, size: int, again: bool = False) -> dict:
+    """Loss, all gradients and running statistics after one forward and backward pass on the last `size` windows."""
+    samples, model = Samples(), network(again)
+    images, targets, _ = samples.collate(range(7 - size, 7)[processes.rank() :: processes.world()])
+    learner = processes.synchronise(model, CPU)
+    value = LOSSES[loss](learner(images), targets)
+    value.backward()
+    found = {name: parameter.grad for name, parameter in model.named_parameters()} | dict(model.named_buffers())
+    return found | {"loss": value.detach()}
+
+
+def epochs(accumulate: int) -> dict:
+    """Two epochs of seven windows in batches of three, whose last has one, and what `evaluate` then finds."""
+    samples, model = Samples(), network()
+    batches = Batches(range(7), 3, processes.rank(), processes.world())
+    loader = DataLoader(samples, batch_sampler=batches, collate_fn=samples.collate)
+    learner = processes.synchronise(model, CPU)
+    optimizer = Optimizer(model.parameters(), "adamw", 0.01, 1e-4, "cosine", 2, accumulate)
+    means = []
+    for _ in range(2):
+        position = passes.start_of_epoch()
+        options = LOSSES["dice_focal"], optimizer, CPU, torch.float32, position, lambda share, loss: None
+        means.append(passes.learn(learner, loader, *options))
+        optimizer.end_epoch(0)
+    options = LOSSES["dice_focal"], 3, CPU, torch.float32, lambda: None
+    loss, confusion = passes.evaluate(learner, loader, *options)
+    means = torch.tensor([*means, loss], dtype=torch.float64)
+    return {**model.state_dict(), "means": means, "matrix": confusion.matrix, "windows": position["windows"]}
+
+
+def total_of_squares() -> float:
+    """The gradient that reaches this process's x, 1 in the first and 2 in the second, of (sum of x)^2."""
+    x = torch.tensor(processes.rank() + 1.0, requires_grad=True)
+    (processes.total(x) ** 2).backward()
+    return x.grad.item()
+
+
+def compute(folder: Path) -> dict:
+    """Everything that the tests below compare, by name."""
+    with processes.first_alone():
+        found = (folder / "made").exists()
+        time.sleep(0.2 * (not found))
+        (folder / "made").touch()
+    torch.manual_seed(processes.rank())
+    states, drawn = processes.random_states(CPU), torch.rand(3)
+    processes.set_random_states(states, CPU)
+    results = {
+        "found": processes.gather(found),
+        "largest": processes.largest(5 * processes.rank(), CPU),
+        "gradient of total": total_of_squares(),
+        "continues": torch.equal(torch.rand(3), drawn),
+        "drawn": processes.gather(drawn.tolist()),
+        "recomputed": step("cross_entropy", 5, again=True),
+    }
+    results |= {f"{loss} {size}": step(loss, size) for loss in LOSSES for size in SIZES}
+    return results | {f"epochs {accumulate}": epochs(accumulate) for accumulate in (1, 2)}
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory) -> dict:
+    return compute(tmp_path_factory.mktemp("one"))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> SimpleNamespace:
+    """Two processes on this file: what each has found, how the run ended, and how long after the second failed."""
+    folder = tmp_path_factory.mktemp("two")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", __file__]
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
+    ended = subprocess.run([*command, folder], env=environment, capture_output=True, text=True, timeout=300)
+    assert (folder / "1.pt").exists(), ended.stderr
+    found = [torch.load(folder / f"{rank}.pt") for rank in range(2)]
+    return SimpleNamespace(ended=ended, found=found, after=time.time() - (folder / "1.pt").stat().st_mtime)
+
+
+@pytest.fixture(scope="module")
+def two(run) -> list[dict]:
+    return run.found
+
+
+def assert_equal(found: dict, expected: dict, tolerance: float = 1e-10) -> None:
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(
+            found[name], value, rtol=tolerance, atol=tolerance, msg=lambda m, n=name: f"{n}: {m}"
+        )
+
+
+# By hand.
+
+
+def test_what_reaches_each_x_from_two_processes_is_twice_the_slope(one, two):
+    """(1 + 2)^2 has the slope 6 in each x, and two losses ask for it; a single process gets 2 x = 2."""
+    assert [found["gradient of total"] for found in two] == [12, 12]
+    assert one["gradient of total"] == 2
+
+
+def test_the_first_process_makes_what_the_others_find(two):
+    assert two[0]["found"] == two[1]["found"] == [False, True]
+
+
+def test_the_largest_number_is_known_to_all(one, two):
+    assert [found["largest"] for found in two] == [5, 5] and one["largest"] == 0
+
+
+def test_random_states_are_those_of_each_process_and_go_on(one, two):
+    assert one["continues"] and all(found["continues"] for found in two)
+    assert two[0]["drawn"] == two[1]["drawn"] and two[0]["drawn"][0] == one["drawn"][0] != two[0]["drawn"][1]
+
+
+def test_states_of_another_number_of_processes_are_left_alone():
+    before = torch.get_rng_state()
+    processes.set_random_states({"torch": [torch.zeros_like(before)] * 2}, CPU)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+# What one process with the whole batch finds.
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_loss_gradients_and_running_statistics_are_those_of_one_process(one, two, loss, size):
+    expected = one[f"{loss} {size}"]
+    assert expected["loss"] > 0 and expected["inc.double_conv.0.weight"].abs().max() > 1e-4
+    for found in two:
+        assert_equal(found[f"{loss} {size}"], expected)
+
+
+def test_recomputed_activations_change_nothing_in_two_processes(one, two):
+    assert_equal(one["recomputed"], one["cross_entropy 5"], 0)
+    for found in two:
+        assert_equal(found["recomputed"], one["cross_entropy 5"])
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_two_epochs_leave_the_weights_and_the_mean_losses_of_one_process(one, two, accumulate):
+    for found in two:
+        assert_equal(found[f"epochs {accumulate}"], one[f"epochs {accumulate}"], 1e-7)
+
+
+def test_each_validation_pixel_is_counted_once(one, two):
+    """Seven windows in batches of three, shared by two: the labelled ones are rows 0 to 3 of window 1, and so on."""
+    for found in [one, *two]:
+        matrix = found["epochs 1"]["matrix"]
+        assert matrix.sum() == 32 * 4 * (1 + 2 + 3 + 4 + 5 + 6) and matrix.equal(one["epochs 1"]["matrix"])
+        assert found["epochs 1"]["windows"] == 7
+
+
+def test_where_there_is_one_process_nothing_is_done():
+    x, model = torch.ones(2), network()
+    assert processes.total(x) is x and processes.synchronise(model, CPU) is model
+    processes.start(CPU)
+    assert (processes.rank(), processes.world(), torch.distributed.is_initialized()) == (0, 1, False)
+    processes.stop()
+
+
+# What goes wrong.
+
+
+def test_torchrun_leaves_our_options_to_us(capsys):
+    """In some Pythons it takes for its own whatever is short for one of its options, even behind the script."""
+    with pytest.raises(SystemExit):
+        train.parse(["--help"])
+    ours = re.findall("^  (--[a-z-]+)", capsys.readouterr().out, re.MULTILINE)
+    assert "--output" in ours and "--images" in ours
+    for name in ours:
+        args = parse_args(["--nproc-per-node", "2", "train.py", name, "1"])
+        assert args.training_script == "train.py" and args.training_script_args == [name, "1"]
+
+
+def test_a_process_that_fails_ends_the_run_with_its_error(run):
+    """The first waits for a sum to which the second, which raises an error, will never add."""
+    assert run.ended.returncode != 0 and "RuntimeError: the second has had enough" in run.ended.stderr
+    assert "the sum is there" not in run.ended.stdout
+    assert run.after < 60  # where torch would wait for hours
+
+
+if __name__ == "__main__":
+    processes.start(CPU)
+    torch.save(compute(Path(sys.argv[1])), Path(sys.argv[1]) / f"{processes.rank()}.pt")
+    if processes.rank() == 1:
+        raise RuntimeError("the second has had enough")
+    processes.total(torch.ones(()))
+    print("the sum is there")

@@ -1,0 +1,104 @@
+"""Attention between the pixels of an image, and the block that SegFormer repeats.
+
+Each token (here: a small patch of the image) asks a question q, offers a key k and has a value v; it gets the mean
+of all values, each weighted by how well its key fits the question:
+
+    attention(q, k, v) = softmax(q k^T / sqrt(d)) v        q, k, v: (number of tokens, d)
+
+Among the H W tokens of an image these are (H W)^2 products. So all ask, but a strided convolution (`sr`) shrinks
+the image of those that answer. Where a token lies it learns from the zeros around the image, through a 3 x 3
+convolution between two linear layers (Mix-FFN): no position is encoded, and any size will do.
+
+    tokens -- norm -- attention ---- + -- norm -- linear to 4C -- 3 x 3 -- GELU -- linear to C -- + --> tokens
+       |                             ^ |                                                          ^
+       +-----------------------------+ +----------------------------------------------------------+
+
+Vaswani and others: Attention Is All You Need, 2017 (https://arxiv.org/abs/1706.03762); the shrunk keys are from Wang
+and others: Pyramid Vision Transformer, 2021 (https://arxiv.org/abs/2102.12122), Mix-FFN from Xie and others:
+SegFormer, 2021 (https://arxiv.org/abs/2105.15203). Parameters have the names in transformers' published SegFormers.
+
+The test beside this file is tests/unet/networks/test_segformer.py.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def to_tokens(x: Tensor) -> Tensor:
+    """(N, C, H, W) -> (N, H W, C): the image's pixels, row by row."""
+    return x.flatten(2).transpose(1, 2)
+
+
+def to_image(tokens: Tensor, size: tuple[int, int]) -> Tensor:
+    """(N, H W, C) -> (N, C, H, W), the way back."""
+    return tokens.transpose(1, 2).unflatten(2, size)
+
+
+class SelfAttention(nn.Module):
+    """Tokens (N, H W, C) -> (N, H W, C), each the mean of the values that answer it, separately in `heads` groups.
+
+    Keys and values are made from the image shrunk `shrink` times; rows and columns that do not fill a patch of
+    it are not asked.
+    """
+
+    def __init__(self, channels: int, heads: int, shrink: int):
+        super().__init__()
+        self.heads = heads
+        self.query, self.key, self.value = (nn.Linear(channels, channels) for _ in range(3))
+        self.sr = self.layer_norm = None
+        if shrink > 1:
+            self.sr = nn.Conv2d(channels, channels, shrink, stride=shrink)
+            self.layer_norm = nn.LayerNorm(channels)
+
+    def forward(self, tokens: Tensor, size: tuple[int, int]) -> Tensor:
+        asked = tokens
+        if self.sr is not None:
+            asked = self.layer_norm(to_tokens(self.sr(to_image(tokens, size))))  # (N, H W / shrink^2, C)
+        # Each (N, heads, number of tokens, C / heads).
+        q, k, v = (
+            linear(x).unflatten(2, (self.heads, -1)).transpose(1, 2)
+            for linear, x in ((self.query, tokens), (self.key, asked), (self.value, asked))
+        )
+        answer = F.scaled_dot_product_attention(q, k, v)  # (N, heads, H W, C / heads)
+        return answer.transpose(1, 2).flatten(2)  # (N, H W, C)
+
+
+class MixFFN(nn.Module):
+    """Two linear layers on each token, and between them a 3 x 3 convolution of each channel over the image."""
+
+    def __init__(self, channels: int, dropout: float):
+        super().__init__()
+        hidden = 4 * channels
+        self.dense1 = nn.Linear(channels, hidden)
+        self.dwconv = nn.ModuleDict({"dwconv": nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)})
+        self.dense2 = nn.Linear(hidden, channels)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, tokens: Tensor, size: tuple[int, int]) -> Tensor:
+        x = to_image(self.dense1(tokens), size)  # (N, 4C, H, W)
+        x = to_tokens(self.dwconv["dwconv"](x))  # (N, H W, 4C)
+        return self.dropout(self.dense2(self.dropout(F.gelu(x))))  # (N, H W, C)
+
+
+class Block(nn.Module):
+    """Attention, then Mix-FFN, each on normalised tokens and added to them: (N, H W, C) -> (N, H W, C).
+
+    drop_path: probability for a sample to skip either (stochastic depth, Huang and others 2016,
+    https://arxiv.org/abs/1603.09382).
+    """
+
+    def __init__(self, channels: int, heads: int, shrink: int, dropout: float, drop_path: float):
+        super().__init__()
+        self.layer_norm_1 = nn.LayerNorm(channels)
+        dense = nn.ModuleDict({"dense": nn.Linear(channels, channels)})
+        self.attention = nn.ModuleDict({"self": SelfAttention(channels, heads, shrink), "output": dense})
+        self.dropout = nn.Dropout(dropout)
+        self.layer_norm_2 = nn.LayerNorm(channels)
+        self.mlp = MixFFN(channels, dropout)
+        self.drop_path = nn.Dropout(drop_path)
+
+    def forward(self, tokens: Tensor, size: tuple[int, int]) -> Tensor:
+        one = tokens.new_ones(tokens.shape[0], 1, 1)  # of which dropout makes 0 or 1 / (1 - p), sample by sample
+        x = self.attention["self"](self.layer_norm_1(tokens), size)
+        tokens = tokens + self.drop_path(one) * self.dropout(self.attention["output"]["dense"](x))
+        return tokens + self.drop_path(one) * self.mlp(self.layer_norm_2(tokens), size)

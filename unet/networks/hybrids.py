@@ -1,0 +1,92 @@
+"""SegFormer's encoder in a U-Net: attention for what lies far, convolutions for what lies near.
+
+SegFormer sees the whole image but nothing finer than 4 pixels; a U-Net sees each pixel but not far. Two ways to have
+both, with the decoder of `resnet.py`:
+
+    SegFormerUNet                                    SegFormerResNetUNet
+    x        C, H, W                                 x                   C, H, W          16, H, W --> head
+    stem1   16, H, W       - skip ->  16 --> head    conv1              64, H/2, W/2      - skip ->  32
+    stem2   32, H/2, W/2   - skip ->  32  ^          layer1 + stage 1   256 + 32, H/4     - skip ->  64  ^
+    stage 1 32, H/4, W/4   - skip ->  64  |          layer2 + stage 2   512 + 64, H/8     - skip -> 128  |
+    stage 2 64, H/8, W/8   - skip -> 128  |          layer3 + stage 3   1024 + 160, H/16  - skip -> 256  |
+    stage 3 160, H/16      - skip -> 256  |          layer4 + stage 4   2048 + 256, H/32 ------------^
+    stage 4 256, H/32 -----------------^
+
+On the left the stem takes the place that the stages leave empty, as in a U-Net; on the right ResNet-50 and the
+stages look at the image side by side, and the decoder joins what both saw at each scale.
+
+After Ronneberger, Fischer, Brox: U-Net, 2015 (https://arxiv.org/abs/1505.04597); He and others: Deep Residual
+Learning, 2015 (https://arxiv.org/abs/1512.03385); Xie and others: SegFormer, 2021
+(https://arxiv.org/abs/2105.15203). The combinations are ours: no published network is their model. Their encoders
+have the published names, with `encoder.` and `resnet.` before them.
+
+The test beside this file is tests/unet/networks/test_hybrids.py.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from unet.networks.resnet import CHANNELS, WIDTHS, Decoder, ResNet50, pad
+from unet.networks.segformer import SIZES, MixTransformer
+from unet.unet import DoubleConv, Down
+
+SIZE = "b0"
+STAGES = SIZES[SIZE][0]  # channels of SegFormer's features
+STEM = (16, 32)
+
+
+class Hybrid(nn.Module):
+    """(N, in_channels, H, W) -> logits (N, num_classes, H, W), for any H and W from 1.
+
+    channels: of the `features`, finest first, that each hybrid makes in its own way.
+    dropout: probability for a channel to be dropped in stem, ResNet and decoder, for a value in SegFormer's stages.
+    head_dropout: probability for a channel to be dropped before the last convolution.
+    """
+
+    stride = 32  # pixels of the input to one token of the last stage: shift a window by a multiple of it
+    receptive_radius = None  # without limit: attention asks the whole input
+
+    def __init__(self, in_channels: int, num_classes: int, channels: list[int], dropout: float, head_dropout: float):
+        super().__init__()
+        self.encoder = MixTransformer(SIZE, in_channels, dropout)
+        self.decoder = Decoder(channels, WIDTHS, dropout)
+        self.head_dropout = nn.Dropout2d(head_dropout)
+        self.head = nn.Conv2d(WIDTHS[-1], num_classes, kernel_size=3, padding=1)
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[-2:]
+        features = self.features(pad(x, self.stride))
+        x = self.decoder(features)  # (N, 16, H, W)
+        logits = self.head(self.head_dropout(x))  # (N, num_classes, H, W)
+        return logits[..., :height, :width]
+
+
+class SegFormerUNet(Hybrid):
+    """SegFormer's stages below a stem of two double convolutions, and a U-Net's decoder. See `Hybrid`."""
+
+    def __init__(self, in_channels: int, num_classes: int, dropout: float = 0.0, head_dropout: float = 0.0):
+        super().__init__(in_channels, num_classes, [*STEM, *STAGES], dropout, head_dropout)
+        self.stem1 = DoubleConv(in_channels, STEM[0], dropout=dropout)
+        self.stem2 = Down(STEM[0], STEM[1], dropout)
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        x1 = self.stem1(x)  # (N, 16, H, W)
+        x2 = self.stem2(x1)  # (N, 32, H/2, W/2)
+        return [x1, x2, *self.encoder(x)]  # and (N, 32, H/4, W/4) to (N, 256, H/32, W/32)
+
+
+class SegFormerResNetUNet(Hybrid):
+    """ResNet-50 and SegFormer's stages side by side, and a U-Net's decoder on both. See `Hybrid`."""
+
+    def __init__(self, in_channels: int, num_classes: int, dropout: float = 0.0, head_dropout: float = 0.0):
+        channels = [CHANNELS[0], *(r + s for r, s in zip(CHANNELS[1:], STAGES))]
+        super().__init__(in_channels, num_classes, channels, dropout, head_dropout)
+        self.resnet = ResNet50(in_channels, dropout)
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        fine, *coarser = self.resnet(x)  # (N, 64, H/2, W/2); (N, 256, H/4, W/4) to (N, 2048, H/32, W/32)
+        # (N, 256 + 32, H/4, W/4) to (N, 2048 + 256, H/32, W/32)
+        return [fine, *(torch.cat(pair, dim=1) for pair in zip(coarser, self.encoder(x)))]

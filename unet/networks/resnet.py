@@ -1,0 +1,198 @@
+"""ResNet-50 as an encoder, and the U-Net on top of it: an encoder that others have trained already.
+
+A residual block learns what to add to its input, x + f(x), instead of a new x: then fifty layers train as
+readily as five, because the gradient has a way past each of them. The block is a bottleneck: 1 x 1 to fewer
+channels, 3 x 3 on those, 1 x 1 back to four times as many.
+
+    ResNet50                                Decoder: nearest doubling, join, double convolution
+    x       C, H, W                         16, H, W ---> head (N, K, H, W)
+    conv1   64, H/2, W/2    ---- skip --->  32, H/2, W/2   ^
+    layer1  256, H/4, W/4   ---- skip --->  64, H/4, W/4   |
+    layer2  512, H/8, W/8   ---- skip --->  128, H/8, W/8  |
+    layer3  1024, H/16, W/16 --- skip --->  256, H/16, W/16
+    layer4  2048, H/32, W/32 -------------------^
+
+He, Zhang, Ren, Sun: Deep Residual Learning for Image Recognition, 2015 (https://arxiv.org/abs/1512.03385), with
+the stride in the 3 x 3 convolution as everywhere today. The encoder's parameters have torchvision's names, and
+those of its resnet50 load (`unet.weights`). The decoder is Ronneberger's (2015) idea with the widths of
+segmentation_models_pytorch, whose Unet("resnet50") it equals.
+
+The test beside this file is tests/unet/networks/test_resnet.py.
+"""
+
+from collections.abc import Sequence
+from itertools import zip_longest
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from unet.unet import DoubleConv
+
+CHANNELS = (64, 256, 512, 1024, 2048)  # of the encoder's five features
+WIDTHS = (256, 128, 64, 32, 16)  # of the decoder's five blocks
+
+
+class Bottleneck(nn.Module):
+    """relu(x + f(x)), f being 1 x 1, 3 x 3, 1 x 1. (N, in_channels, H, W) -> (N, 4 * width, H / stride, W / stride).
+
+    Where f changes the size or the number of channels, x goes through a 1 x 1 convolution (`downsample`) to match.
+    """
+
+    def __init__(self, in_channels: int, width: int, stride: int = 1, dilation: int = 1):
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, width, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, padding=dilation, dilation=dilation, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, 4 * width, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(4 * width)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = None
+        if stride > 1 or in_channels != 4 * width:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(in_channels, 4 * width, 1, stride, bias=False), nn.BatchNorm2d(4 * width)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        residual = self.relu(self.bn1(self.conv1(x)))  # (N, width, H, W)
+        residual = self.relu(self.bn2(self.conv2(residual)))  # (N, width, H/stride, W/stride)
+        residual = self.bn3(self.conv3(residual))  # (N, 4 width, H/stride, W/stride)
+        if self.downsample is not None:
+            x = self.downsample(x)  # (N, 4 width, H/stride, W/stride)
+        return self.relu(residual + x)
+
+
+def stage(in_channels: int, width: int, blocks: int, stride: int = 1, dilations: tuple[int, int] = (1, 1)):
+    """A row of bottlenecks; the first has the stride. `dilations`: of the first block, and of the others."""
+    first = Bottleneck(in_channels, width, stride, dilations[0])
+    return nn.Sequential(first, *(Bottleneck(4 * width, width, 1, dilations[1]) for _ in range(blocks - 1)))
+
+
+class ResNet50(nn.Module):
+    """(N, in_channels, H, W) -> the five features, finest first, of CHANNELS channels; sizes are rounded up.
+
+    dropout: probability for a channel to be dropped after each stage.
+    dilated: the last two stages keep the size H/8 and spread their kernels instead: DeepLab's encoder.
+    """
+
+    def __init__(self, in_channels: int, dropout: float = 0.0, dilated: bool = False):
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, 64, kernel_size=7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
+        self.layer1 = stage(64, 64, 3)
+        self.layer2 = stage(256, 128, 4, stride=2)
+        self.layer3 = stage(512, 256, 6, dilations=(1, 2)) if dilated else stage(512, 256, 6, stride=2)
+        self.layer4 = stage(1024, 512, 3, dilations=(2, 4)) if dilated else stage(1024, 512, 3, stride=2)
+        self.dropout = nn.Dropout2d(dropout)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        x0 = self.relu(self.bn1(self.conv1(x)))  # (N, 64, H/2, W/2)
+        x1 = self.dropout(self.layer1(self.maxpool(x0)))  # (N, 256, H/4, W/4)
+        x2 = self.dropout(self.layer2(x1))  # (N, 512, H/8, W/8)
+        x3 = self.dropout(self.layer3(x2))  # (N, 1024, H/16, W/16); H/8, W/8 if dilated
+        x4 = self.dropout(self.layer4(x3))  # (N, 2048, H/32, W/32); H/8, W/8 if dilated
+        return [x0, x1, x2, x3, x4]
+
+
+class UpJoin(nn.Module):
+    """Double the size, join the skip connection if there is one, then a double convolution.
+
+    x (N, in_channels, h, w) and skip (N, skip_channels, 2h, 2w) -> (N, out_channels, 2h, 2w). Each pixel is
+    repeated, not interpolated: on a GPU the gradient of that adds up in the same order every time.
+    """
+
+    def __init__(self, in_channels: int, skip_channels: int, out_channels: int, dropout: float):
+        super().__init__()
+        self.conv = DoubleConv(in_channels + skip_channels, out_channels, dropout=dropout)
+
+    def forward(self, x: Tensor, skip: Tensor | None) -> Tensor:
+        x = F.interpolate(x, scale_factor=2, mode="nearest")  # (N, in, 2h, 2w)
+        if skip is not None:
+            x = torch.cat([x, skip], dim=1)  # (N, in + skip, 2h, 2w)
+        return self.conv(x)  # (N, out, 2h, 2w)
+
+
+class Decoder(nn.Module):
+    """Features of an encoder, finest first, each half the size of the one before -> (N, widths[-1], H, W).
+
+    `channels` are the features', `widths` the blocks': with as many blocks as features, the last one doubles
+    the size without a skip; with one block fewer, the finest feature has the map's size already.
+    """
+
+    def __init__(self, channels: Sequence[int], widths: Sequence[int], dropout: float):
+        super().__init__()
+        deepest, *skips = reversed(channels)
+        sizes = zip_longest((deepest, *widths[:-1]), skips, widths, fillvalue=0)
+        self.blocks = nn.ModuleList(UpJoin(*size, dropout) for size in sizes)
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        x, *skips = reversed(features)
+        for block, skip in zip_longest(self.blocks, skips):
+            x = block(x, skip)  # (N, width, 2h, 2w)
+        return x
+
+
+def pad(x: Tensor, multiple: int) -> Tensor:
+    """Repeats the last row and column until both sizes are multiples, so that doubling meets each skip exactly."""
+    height, width = x.shape[-2:]
+    return F.pad(x, [0, -width % multiple, 0, -height % multiple], mode="replicate")
+
+
+def to_size(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """(N, K, h, w) to (N, K, *size), bilinear; the last step of networks whose logits are coarser than the image.
+
+    torch.compile's graph ends before it: with torch 2.13 on a CPU the compiled backward pass of one that holds a
+    whole SegFormer and this gives gradients of 0, without a word (like https://github.com/pytorch/pytorch/issues/185509).
+    """
+    if torch.compiler.is_dynamo_compiling():
+        torch._dynamo.graph_break()
+    return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+
+
+class ResNetUNet(nn.Module):
+    """(N, in_channels, H, W) -> logits (N, num_classes, H, W), for any H and W from 1.
+
+    dropout: probability for a channel to be dropped after each stage of the encoder and block of the decoder.
+    head_dropout: the same, before the last convolution.
+    """
+
+    stride = 32  # pixels of the input to one of the deepest level: shift a window by a multiple of it
+
+    def __init__(self, in_channels: int, num_classes: int, dropout: float = 0.0, head_dropout: float = 0.0):
+        super().__init__()
+        self.encoder = ResNet50(in_channels, dropout)
+        self.decoder = Decoder(CHANNELS, WIDTHS, dropout)
+        self.head_dropout = nn.Dropout2d(head_dropout)
+        self.head = nn.Conv2d(WIDTHS[-1], num_classes, kernel_size=3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[-2:]
+        features = self.encoder(pad(x, self.stride))  # (N, 64, H/2, W/2) to (N, 2048, H/32, W/32)
+        x = self.decoder(features)  # (N, 16, H, W)
+        logits = self.head(self.head_dropout(x))  # (N, num_classes, H, W)
+        return logits[..., :height, :width]
+
+    @property
+    def receptive_radius(self) -> int:
+        """Rows (or columns) between an output pixel and the furthest input pixel that can change it.
+
+        Found as in `UNet.receptive_radius`, through the deepest level and for each of its 32 places in a cell.
+        """
+        radius = 0
+        for row in range(self.stride):
+            low, high = row - 1, row + 1  # the head
+            for _ in WIDTHS:  # a double convolution, and before it a doubling
+                low, high = (low - 2) // 2, (high + 2) // 2
+            for blocks, halved in ((3, True), (6, True), (4, True), (3, False)):  # layer4 to layer1
+                low, high = low - (blocks - halved), high + (blocks - halved)
+                low, high = (2 * low - 1, 2 * high + 1) if halved else (low, high)
+            low, high = 2 * low - 1, 2 * high + 1  # the pooling
+            low, high = 2 * low - 3, 2 * high + 3  # conv1
+            radius = max(radius, row - low, high - row)
+        return radius
