@@ -1,20 +1,21 @@
 """Put a raster of classes on another raster's grid.
 
-    python reproject.py mask.tif --like image.tif -o aligned.tif
-    python reproject.py cover_1m.tif --crs EPSG:3857 --resolution 10 --method mode -o cover_10m.tif
-    python reproject.py cover_1m.tif --like image.tif --method mode --vote-weights inverse -o houses_kept.tif
+    python reproject.py mask.tif --like image.tif -o aligned.tif python reproject.py cover_1m.tif
+    --crs EPSG:3857 --resolution 10 --method mode -o cover_10m.tif python reproject.py cover_1m.tif
+    --like image.tif --method mode --vote-weights inverse -o houses_kept.tif
 
-Classes cannot be averaged: a target pixel takes the class of one source pixel, or the class that wins a vote.
-With p_t and p_s the centres of a target and a source pixel as (row, col), A the affine map of a grid from there
-to x and y, and T the transform from the source's CRS to the target's:
+Classes cannot be averaged: a target pixel takes the class of one source pixel, or the class that
+wins a vote. With p_t and p_s the centres of a target and a source pixel as (row, col), A the affine
+map of a grid from there to x and y, and T the transform from the source's CRS to the target's:
 
     nearest   out(t) = in(floor(A_source^-1 T^-1 A_target p_t))           the source pixel under the centre of t
     mode      votes(t, k) = w_k * number of s with in(s) = k and floor(A_target^-1 T A_source p_s) = t
               out(t) = argmax_k votes(t, k)     the lower class on a tie; nearest where nobody votes
 
-In mode each source pixel votes once, for the one target pixel that holds its centre, so that no pixel counts
-twice and the votes of a class add up to its area. No-data does not vote; outside the source is no-data. With
-`--vote-weights` w_k need not be 1, so that roads and houses survive a tenfold shrink; "inverse" is 1 / (pixels of k).
+In mode each source pixel votes once, for the one target pixel that holds its centre, so that no
+pixel counts twice and the votes of a class add up to its area. No-data does not vote; outside the
+source is no-data. With `--vote-weights` w_k need not be 1, so that roads and houses survive a
+tenfold shrink; "inverse" is 1 / (pixels of k).
 
 data/raster/warp.py is about T. Read tests/test_reproject.py beside this file.
 """
@@ -41,7 +42,10 @@ from data.raster.warp import CELL, EDGE, Coordinates, between, clip, parts, targ
 
 TILE = 256  # rows and columns of the target that are one task
 PIECE = 2**19  # pixels of the source that are worked on at a time
-MOST_PIXELS, MOST_VOTES = 2**23, 2**22  # a tile with a larger window of the source, or more counters, is halved
+MOST_PIXELS, MOST_VOTES = (
+    2**23,
+    2**22,
+)  # a tile with a larger window of the source, or more counters, is halved
 NEAR = 32  # classes whose codes follow no-data this closely need no look-up
 CACHE_BYTES = 2**27  # of decoded source blocks
 NO_CRS = "CRS is missing; assign it, for example with gdal_edit.py -a_srs"
@@ -66,7 +70,11 @@ def _halved(method: Callable, job: Job, tile: Window) -> np.ndarray:
     row, col, height, width = tile
     tall, half = height >= width, max(height, width) // 2
     first = Window(row, col, half, width) if tall else Window(row, col, height, half)
-    second = Window(row + half, col, height - half, width) if tall else Window(row, col + half, height, width - half)
+    second = (
+        Window(row + half, col, height - half, width)
+        if tall
+        else Window(row, col + half, height, width - half)
+    )
     return np.concatenate([method(job, first), method(job, second)], axis=0 if tall else 1)
 
 
@@ -91,7 +99,9 @@ def _number(block: np.ndarray, nodata: int | None) -> tuple[np.ndarray, np.ndarr
     above = codes - first  # wraps around, so that the classes 0, 1, 2 ... follow no-data 255
     count = int(above.max()) + 1
     if count <= NEAR:
-        return (first + np.arange(count, dtype=codes.dtype)).view(block.dtype), above.astype(np.uint8, copy=False)
+        return (first + np.arange(count, dtype=codes.dtype)).view(block.dtype), above.astype(
+            np.uint8, copy=False
+        )
     if block.itemsize > 2:
         return np.unique(block, return_inverse=True)
     seen = np.zeros(2 ** (8 * block.itemsize), bool)
@@ -103,16 +113,19 @@ def _number(block: np.ndarray, nodata: int | None) -> tuple[np.ndarray, np.ndarr
 def _window(job: Job, tile: Window) -> Window | None:
     """The pixels of the source whose centre may lie in a tile of the target."""
     low, high = job.backward.patch(tile, pad=1).span()
-    # The centres around the tile bound its area; two pixels more are for the errors of both coordinates.
+    # The centres around the tile bound its area; two pixels more are for the errors of both
+    # coordinates.
     return clip(low - 2, high + 2, job.extent)
 
 
 def _votes(job: Job, tile: Window, window: Window) -> tuple[list[int], torch.Tensor] | None:
-    """k values, and (k, h, w): how many pixels of a window of the source have one and their centre in each pixel of a
-    tile, 0 for no-data. None: too many values for so large a tile.
+    """k values, and (k, h, w): how many pixels of a window of the source have one and their centre
+    in each pixel of a tile, 0 for no-data. None: too many values for so large a tile.
     """
     area = tile.height * tile.width
-    count_type = torch.int32 if area > 1 else torch.int64  # a window of more than 2**31 pixels has a tile of one
+    count_type = (
+        torch.int32 if area > 1 else torch.int64
+    )  # a window of more than 2**31 pixels has a tile of one
     plane, votes = {}, torch.zeros(0, tile.height, tile.width, dtype=count_type)
     for part in parts(window, CELL, CELL):
         patch = job.forward.patch(part)
@@ -130,7 +143,10 @@ def _votes(job: Job, tile: Window, window: Window) -> tuple[list[int], torch.Ten
                     return None
                 more = votes.new_zeros(len(plane) - len(votes), tile.height, tile.width)
                 votes = torch.cat([votes, more]) if len(votes) else more
-            height, width = met.height + 2, met.width + 2  # with the rim, on which the votes for other tiles fall
+            height, width = (
+                met.height + 2,
+                met.width + 2,
+            )  # with the rim, on which the votes for other tiles fall
             index.add_(torch.from_numpy(numbers), alpha=height * width)
             counts = torch.bincount(index.view(-1), minlength=len(values) * height * width)
             counts = counts.view(len(values), height, width)[:, 1:-1, 1:-1].to(count_type)
@@ -158,15 +174,23 @@ def _mode(job: Job, tile: Window) -> np.ndarray:
     if not values:
         return _nearest(job, tile)
     if job.weights:
-        weights = torch.tensor([job.weights.get(value, 1.0) for value in values], dtype=torch.float64)
+        weights = torch.tensor(
+            [job.weights.get(value, 1.0) for value in values], dtype=torch.float64
+        )
         votes = votes * weights[:, None, None]
-    out, most, votes = np.empty((tile.height, tile.width), job.dtype), votes.amax(dim=0).numpy(), votes.numpy()
+    out, most, votes = (
+        np.empty((tile.height, tile.width), job.dtype),
+        votes.amax(dim=0).numpy(),
+        votes.numpy(),
+    )
     for value in sorted(values, reverse=True):  # the lower class overwrites the higher on a tie
         np.copyto(out, value, where=votes[values.index(value)] == most)
     rows, cols = np.nonzero(most == 0)
     job.found |= len(rows) < out.size
     if len(rows):
-        top, left, bottom, right = (int(end) for end in (rows.min(), cols.min(), rows.max() + 1, cols.max() + 1))
+        top, left, bottom, right = (
+            int(end) for end in (rows.min(), cols.min(), rows.max() + 1, cols.max() + 1)
+        )
         nearest = _nearest(job, Window(tile.row + top, tile.col + left, bottom - top, right - left))
         out[rows, cols] = nearest[rows - top, cols - left]
     return out
@@ -204,24 +228,29 @@ def strips(
 ) -> Iterator[np.ndarray]:
     """The target from top to bottom as arrays (h, width), whatever the size of either raster.
 
-    `read(window)` returns the classes (H, W), of `dtype`, in a window of the source; it is called from `threads`
-    threads (None: as many as torch uses). `nodata` None: every value is a class, and outside is the largest value
-    of `dtype` (255 for uint8). `vote_weights`, for mode: {value: weight > 0}, 1 for others, or "inverse". `rows`
-    is the largest h, a power of 2. Two grids without CRS lie in one plane. Raises InputError for a type that holds
-    no classes, a CRS on one side only, and a target that lies wholly outside the source.
+    `read(window)` returns the classes (H, W), of `dtype`, in a window of the source; it is called
+    from `threads` threads (None: as many as torch uses). `nodata` None: every value is a class, and
+    outside is the largest value of `dtype` (255 for uint8). `vote_weights`, for mode: {value:
+    weight > 0}, 1 for others, or "inverse". `rows` is the largest h, a power of 2. Two grids
+    without CRS lie in one plane. Raises InputError for a type that holds no classes, a CRS on one
+    side only, and a target that lies wholly outside the source.
     """
     dtype = np.dtype(dtype)
     if method not in METHODS:
         raise ValueError(f"method {method!r} is not one of {', '.join(METHODS)}")
     if dtype.kind not in "iu":
-        raise InputError(f"pixels of type {dtype} are not classes; convert them to an integer type first")
+        raise InputError(
+            f"pixels of type {dtype} are not classes; convert them to an integer type first"
+        )
     if nodata is not None and not np.iinfo(dtype).min <= nodata <= np.iinfo(dtype).max:
         raise InputError(f"no-data {nodata} is not a value of {dtype}; give another")
     weights = vote_weights if isinstance(vote_weights, dict) else {}
     if not all(0 < weight < np.inf for weight in weights.values()):
         raise InputError("a vote weight is not above 0; to leave a class out, make it no-data")
     if (source_grid.crs is None) != (target_grid.crs is None):
-        raise InputError(f"the {'source' if source_grid.crs is None else 'target'} has no CRS; assign it first")
+        raise InputError(
+            f"the {'source' if source_grid.crs is None else 'target'} has no CRS; assign it first"
+        )
     plain = source_grid.crs is None and IDENTITY in (source_grid.transform, target_grid.transform)
     if plain and not source_grid.matches(target_grid):
         raise InputError("neither raster has a CRS and they differ in size; assign CRSs first")
@@ -233,8 +262,11 @@ def strips(
     return _strips(METHODS[method], job, target_grid, vote_weights == "inverse", threads, rows)
 
 
-def _strips(method: Callable, job: Job, target: Grid, inverse: bool, threads: int, rows: int) -> Iterator[np.ndarray]:
-    # Each of our threads is one of torch's. Torch keeps the number for threads to come: the last line restores it.
+def _strips(
+    method: Callable, job: Job, target: Grid, inverse: bool, threads: int, rows: int
+) -> Iterator[np.ndarray]:
+    # Each of our threads is one of torch's. Torch keeps the number for threads to come: the last
+    # line restores it.
     pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
     try:
         if inverse and method is _mode:
@@ -252,7 +284,9 @@ def _strips(method: Callable, job: Job, target: Grid, inverse: bool, threads: in
                     started[-1].append(pool.submit(method, job, tile))
             strip = np.concatenate([tile.result() for tile in started.popleft()], axis=1)
             if not (waiting or started or job.found):
-                raise InputError("the target lies wholly outside the source; check the CRS and extent of both")
+                raise InputError(
+                    "the target lies wholly outside the source; check the CRS and extent of both"
+                )
             yield strip
     finally:
         pool.shutdown(cancel_futures=True)
@@ -260,37 +294,61 @@ def _strips(method: Callable, job: Job, target: Grid, inverse: bool, threads: in
 
 
 def reproject(
-    source: np.ndarray, source_grid: Grid, target_grid: Grid, method="nearest", nodata: int | None = None, **options
+    source: np.ndarray,
+    source_grid: Grid,
+    target_grid: Grid,
+    method="nearest",
+    nodata: int | None = None,
+    **options,
 ) -> np.ndarray:
-    """`source` (H, W) or (bands, H, W) on the target's grid, of the same integer type; all else as for `strips`."""
+    """`source` (H, W) or (bands, H, W) on the target's grid, of the same integer type; all else as
+    for `strips`.
+    """
     source = np.asarray(source)
     if source.ndim == 3:
-        return np.stack([reproject(band, source_grid, target_grid, method, nodata, **options) for band in source])
+        return np.stack(
+            [
+                reproject(band, source_grid, target_grid, method, nodata, **options)
+                for band in source
+            ]
+        )
     if source.shape != (source_grid.height, source_grid.width):
-        raise ValueError(f"a source {source.shape} is not on a grid {source_grid.height, source_grid.width}")
+        raise ValueError(
+            f"a source {source.shape} is not on a grid {source_grid.height, source_grid.width}"
+        )
     source = source.astype(source.dtype.newbyteorder("="), copy=False)
 
     def read(window: Window) -> np.ndarray:
-        return source[window.row : window.row + window.height, window.col : window.col + window.width]
+        return source[
+            window.row : window.row + window.height, window.col : window.col + window.width
+        ]
 
-    return np.concatenate(list(strips(read, source_grid, target_grid, method, nodata, source.dtype, **options)))
+    return np.concatenate(
+        list(strips(read, source_grid, target_grid, method, nodata, source.dtype, **options))
+    )
 
 
 def _block_reader(raster: Raster) -> Callable[[Window], np.ndarray]:
-    """`read` for a file: whole blocks, or several small ones at a time; those used last are kept decoded."""
+    """`read` for a file: whole blocks, or several small ones at a time; those used last are kept
+    decoded.
+    """
     size, (block_height, block_width) = (raster.grid.height, raster.grid.width), raster.block_shape
     width = min(size[1], block_width * max(1, 512 // block_width))
     height = min(size[0], block_height * max(1, min(512, 2**20 // width) // block_height))
 
     @functools.lru_cache(maxsize=max(4, CACHE_BYTES // (height * width * raster.dtype.itemsize)))
     def block(row: int, col: int) -> np.ndarray:
-        return raster.read(Window(row, col, min(height, size[0] - row), min(width, size[1] - col)))[0]
+        return raster.read(Window(row, col, min(height, size[0] - row), min(width, size[1] - col)))[
+            0
+        ]
 
     def read(window: Window) -> np.ndarray:
         out = np.empty((window.height, window.width), raster.dtype)
         for part in parts(window, height, width):
             row, col = part.row % height, part.col % width
-            pixels = block(part.row - row, part.col - col)[row : row + part.height, col : col + part.width]
+            pixels = block(part.row - row, part.col - col)[
+                row : row + part.height, col : col + part.width
+            ]
             row, col = part.row - window.row, part.col - window.col
             out[row : row + part.height, col : col + part.width] = pixels
         return out
@@ -299,11 +357,15 @@ def _block_reader(raster: Raster) -> Callable[[Window], np.ndarray]:
 
 
 def _rows(raster: Raster, target: Grid) -> int:
-    """How many rows of the target to make at a time: fewer where a block is as wide as the file, and many are met."""
+    """How many rows of the target to make at a time: fewer where a block is as wide as the file,
+    and many are met.
+    """
     rows, middle = TILE, Window(target.height // 2, target.width // 2, 1, 1)
     low, high = between(raster.grid, target, 1)[0].patch(middle, pad=1).span()
     per_row = (high[0] - low[0]) / 2 * raster.grid.width * raster.dtype.itemsize
-    while raster.block_shape[1] >= raster.grid.width and rows > 1 and rows * per_row > CACHE_BYTES / 2:
+    while (
+        raster.block_shape[1] >= raster.grid.width and rows > 1 and rows * per_row > CACHE_BYTES / 2
+    ):
         rows //= 2
     return rows
 
@@ -318,23 +380,37 @@ def _covers(source: Grid, target: Grid) -> bool:
 
 
 def reproject_file(
-    source_path, output_path, target_grid: Grid, method="nearest", nodata: int | None = None, geo_tags=None, **options
+    source_path,
+    output_path,
+    target_grid: Grid,
+    method="nearest",
+    nodata: int | None = None,
+    geo_tags=None,
+    **options,
 ) -> None:
-    """Write the one-band raster `source_path` on `target_grid`, with its colour map, description and no-data.
+    """Write the one-band raster `source_path` on `target_grid`, with its colour map, description
+    and no-data.
 
-    `nodata` None: the source's own; if it has none, the largest value of its type, provided that it is no class.
-    `geo_tags` are those of the raster whose grid it is, to be written as they are; all else is as for `strips`.
-    Raises InputError, and OSError such as for a full disk. An earlier output is then as it was.
+    `nodata` None: the source's own; if it has none, the largest value of its type, provided that it
+    is no class. `geo_tags` are those of the raster whose grid it is, to be written as they are; all
+    else is as for `strips`. Raises InputError, and OSError such as for a full disk. An earlier
+    output is then as it was.
     """
     if os.path.exists(output_path) and os.path.samefile(source_path, output_path):
         raise InputError(f"{output_path}: is the input; give the output another name")
     with Raster(source_path) as raster:
         if raster.count > 1 or raster.dtype.kind not in "iu":
             has = f"{raster.count} band{'s' * (raster.count > 1)} of {raster.dtype}"
-            raise InputError(f"{source_path}: has {has}, and classes are one band of integers; convert it first")
+            raise InputError(
+                f"{source_path}: has {has}, and classes are one band of integers; convert it first"
+            )
         if raster.grid.crs is None or target_grid.crs is None:
             raise InputError(f"{'the target' if raster.grid.crs else source_path}: {NO_CRS}")
-        decoded, largest, start = _block_reader(raster), np.iinfo(raster.dtype).max, time.monotonic()
+        decoded, largest, start = (
+            _block_reader(raster),
+            np.iinfo(raster.dtype).max,
+            time.monotonic(),
+        )
         nodata = raster.nodata if nodata is None else nodata
         undeclared = nodata is None and not _covers(raster.grid, target_grid)
         nodata = largest if undeclared else nodata
@@ -342,7 +418,9 @@ def reproject_file(
         def read(window: Window) -> np.ndarray:
             block = decoded(window)
             if undeclared and (block == largest).any():
-                raise InputError(f"declares no no-data, and {largest} is a class; choose a code with --nodata")
+                raise InputError(
+                    f"declares no no-data, and {largest} is a class; choose a code with --nodata"
+                )
             return block
 
         def with_progress(made: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
@@ -366,20 +444,34 @@ def reproject_file(
 def _vote_weights(text: str) -> dict[int, float] | str:
     if text == "inverse":
         return text
-    return {int(code): float(weight) for code, weight in (item.split("=") for item in text.split(","))}
+    return {
+        int(code): float(weight) for code, weight in (item.split("=") for item in text.split(","))
+    }
 
 
 def main() -> None:
     """The script."""
-    parser = argparse.ArgumentParser(description="Put a raster of classes on another raster's grid.")
+    parser = argparse.ArgumentParser(
+        description="Put a raster of classes on another raster's grid."
+    )
     parser.add_argument("source", help="raster of classes: one band of integers")
     parser.add_argument("-o", "--output", required=True, help="GeoTIFF to write")
-    parser.add_argument("--like", metavar="RASTER", help="a raster whose CRS, pixels and extent to take")
-    parser.add_argument("--crs", help="or the output's CRS, such as EPSG:3857; it then holds all of the source")
-    parser.add_argument("--resolution", type=float, help="with --crs: pixel size in its units (default: as fine)")
+    parser.add_argument(
+        "--like", metavar="RASTER", help="a raster whose CRS, pixels and extent to take"
+    )
+    parser.add_argument(
+        "--crs", help="or the output's CRS, such as EPSG:3857; it then holds all of the source"
+    )
+    parser.add_argument(
+        "--resolution", type=float, help="with --crs: pixel size in its units (default: as fine)"
+    )
     parser.add_argument("--method", choices=METHODS, default="nearest", help="default: %(default)s")
-    parser.add_argument("--nodata", type=int, help="no-data of source and output (default: as declared)")
-    parser.add_argument("--vote-weights", type=_vote_weights, metavar="inverse|CODE=W,...", help="for mode")
+    parser.add_argument(
+        "--nodata", type=int, help="no-data of source and output (default: as declared)"
+    )
+    parser.add_argument(
+        "--vote-weights", type=_vote_weights, metavar="inverse|CODE=W,...", help="for mode"
+    )
     args = parser.parse_args()
     if bool(args.like) == bool(args.crs) or (args.resolution is not None and args.like):
         parser.error("give either --like, or --crs and perhaps --resolution")

@@ -1,1 +1,3 @@
-"""From files to batches: everything that knows files, grids and coordinate systems, and knows no network."""
+"""From files to batches: everything that knows files, grids and coordinate systems, and knows no
+network.
+"""

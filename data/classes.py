@@ -61,7 +61,9 @@ class ClassTable:
         return ClassTable.from_records(path.stem, records, path)
 
     @staticmethod
-    def from_records(name: str, records: list[dict[str, str]], path: str | Path = "class table") -> "ClassTable":
+    def from_records(
+        name: str, records: list[dict[str, str]], path: str | Path = "class table"
+    ) -> "ClassTable":
         """Check and parse records as csv.DictReader gives them (and as `records` gives them back)."""
         rows, colored = [], set()
         for number, record in enumerate(records, start=2):  # line 1 is the header
@@ -73,11 +75,17 @@ class ClassTable:
             code, ignore = record["code"].strip(), (record.get("ignore") or "").strip().lower()
             try:
                 color = _parse_color(record["color"])
-                value = int.from_bytes(_parse_color(code), "big") if code.startswith("#") else int(code)
+                value = (
+                    int.from_bytes(_parse_color(code), "big") if code.startswith("#") else int(code)
+                )
             except ValueError as error:
-                raise InputError(f"{path}, line {number}: {error}; write an integer or #RRGGBB") from None
+                raise InputError(
+                    f"{path}, line {number}: {error}; write an integer or #RRGGBB"
+                ) from None
             if ignore not in ("", "0", "1", "true", "false", "yes", "no"):
-                raise InputError(f"{path}, line {number}: ignore is {ignore!r}; write true or leave it empty")
+                raise InputError(
+                    f"{path}, line {number}: ignore is {ignore!r}; write true or leave it empty"
+                )
             colored.add(code.startswith("#"))
             rows.append((value, record["name"].strip(), color, ignore in ("1", "true", "yes")))
             if not rows[-1][1]:
@@ -94,7 +102,9 @@ class ClassTable:
             raise InputError(f"{path}: {len(table.names)} classes; a table has 1 to {UNKNOWN}")
         low, high = min(row[0] for row in rows), max(row[0] for row in rows)
         if low < -(1 << 31) or high >= 1 << 32 or high - low >= SPAN:
-            raise InputError(f"{path}: codes from {low} to {high}; they fit into 32 bits and lie within {SPAN:,}")
+            raise InputError(
+                f"{path}: codes from {low} to {high}; they fit into 32 bits and lie within {SPAN:,}"
+            )
         return table
 
     @property
@@ -118,7 +128,10 @@ class ClassTable:
     @cached_property
     def colors(self) -> list[tuple[int, int, int]]:
         """(r, g, b) of each label, of the row that stands first."""
-        return [next(color for _, n, color, ignore in self.rows if n == name and not ignore) for name in self.names]
+        return [
+            next(color for _, n, color, ignore in self.rows if n == name and not ignore)
+            for name in self.names
+        ]
 
     @cached_property
     def codes(self) -> list[int]:
@@ -129,24 +142,36 @@ class ClassTable:
         """
         if self.coded_by_color:
             return list(range(len(self.names)))
-        return [next(code for code, n, _, ignore in self.rows if n == name and not ignore) for name in self.names]
+        return [
+            next(code for code, n, _, ignore in self.rows if n == name and not ignore)
+            for name in self.names
+        ]
 
     @cached_property
     def nodata(self) -> int:
-        """The code of no-data in a map: an ignored code that fits a byte, else the first of 0, 255, 254, ... in no row.
+        """The code of no-data in a map: an ignored code that fits a byte, else the first of 0, 255,
+        254, ... in no row.
 
-        In no row, because a code that is merged into a class (ESM's 0 into "other") would be read back as that class.
+        In no row, because a code that is merged into a class (ESM's 0 into "other") would be read
+        back as that class.
         """
         rows = {} if self.coded_by_color else {code: ignore for code, _, _, ignore in self.rows}
         ignored = [code for code, ignore in rows.items() if ignore and 0 <= code < 256]
-        unused = (code for code in (0, *range(255, 0, -1), *range(256, 1 << 16)) if code not in {*rows, *self.codes})
+        unused = (
+            code
+            for code in (0, *range(255, 0, -1), *range(256, 1 << 16))
+            if code not in {*rows, *self.codes}
+        )
         return ignored[0] if ignored else next(unused)
 
     @cached_property
     def dtype(self) -> np.dtype:
         """The smallest integer type that holds every code of a map."""
         low, high = min(*self.codes, self.nodata), max(*self.codes, self.nodata)
-        types = [np.iinfo(kind) for kind in (np.uint8, np.uint16, np.int16, np.uint32, np.int32, np.int64)]
+        types = [
+            np.iinfo(kind)
+            for kind in (np.uint8, np.uint16, np.int16, np.uint32, np.int32, np.int64)
+        ]
         return next(kind.dtype for kind in types if kind.min <= low and high <= kind.max)
 
     @cached_property
@@ -166,9 +191,9 @@ class ClassTable:
     def encode(self, raster: np.ndarray, nodata=None, unknown: Counter | None = None) -> np.ndarray:
         """Raster codes (H, W), or colours (3 or 4, H, W), to labels (H, W) uint8.
 
-        A pixel that is `nodata` (the file's declared value) and stands in no row, or NaN, is IGNORE.
-        Codes in no row raise InputError; with a `Counter` given they are counted there and become
-        IGNORE, so that a caller who reads in blocks can `complain` once about all of them.
+        A pixel that is `nodata` (the file's declared value) and stands in no row, or NaN, is
+        IGNORE. Codes in no row raise InputError; with a `Counter` given they are counted there and
+        become IGNORE, so that a caller who reads in blocks can `complain` once about all of them.
         """
         if raster.ndim == 3 and self.coded_by_color:
             if raster.shape[0] not in (3, 4) or raster.dtype != np.uint8:
@@ -198,7 +223,10 @@ class ClassTable:
             strange = labels == UNKNOWN
         if strange.any():
             codes, counts = np.unique(raster[strange], return_counts=True)
-            if codes.dtype.kind == "f" and not (np.isfinite(codes) & (codes == np.floor(codes))).all():
+            if (
+                codes.dtype.kind == "f"
+                and not (np.isfinite(codes) & (codes == np.floor(codes))).all()
+            ):
                 raise InputError("the mask holds fractions or infinity; class codes are integers")
             found = Counter(dict(zip(map(int, codes), counts.tolist())))
             if unknown is None:
@@ -208,21 +236,29 @@ class ClassTable:
         return labels
 
     def numbers(self, text: str, otherwise: str) -> list[float]:
-        """'1,4,2.5', a number from 0 for each class, not all 0. Else an InputError that begins with `otherwise`."""
+        """'1,4,2.5', a number from 0 for each class, not all 0. Else an InputError that begins with
+        `otherwise`.
+        """
         try:
             values = [float(value) for value in text.split(",")]
         except ValueError:
             values = []
         if len(values) != len(self.names) or min(values) < 0 or not 0 < sum(values) < math.inf:
-            raise InputError(f"{otherwise}, or {len(self.names)} numbers such as 1,4,2.5 for {', '.join(self.names)}")
+            raise InputError(
+                f"{otherwise}, or {len(self.names)} numbers such as 1,4,2.5 for {', '.join(self.names)}"
+            )
         return values
 
     def complain(self, unknown: Counter, path: str | Path) -> None:
-        """Raise InputError that names codes, their pixel counts and the file; nothing if none is unknown."""
+        """Raise InputError that names codes, their pixel counts and the file; nothing if none is
+        unknown.
+        """
         if not unknown:
             return
         form = "#{:06X}".format if self.coded_by_color else str
-        listed = ", ".join(f"{form(code)} ({count:,} pixels)" for code, count in unknown.most_common(5))
+        listed = ", ".join(
+            f"{form(code)} ({count:,} pixels)" for code, count in unknown.most_common(5)
+        )
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
         raise InputError(
             f"{path}: code {listed}{more} not in the class table {self.name}; add a row for each "

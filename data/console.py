@@ -1,4 +1,5 @@
-"""How the scripts talk with people: options, errors and progress in one line each, Ctrl-C, durations, commands to copy.
+"""How the scripts talk with people: options, errors and progress in one line each, Ctrl-C,
+durations, commands to copy.
 
 Read beside it: tests/data/test_console.py.
 """
@@ -26,12 +27,15 @@ class Interrupted(KeyboardInterrupt):
 class Signals:
     """While it is entered, SIGINT and SIGTERM are noted in `seen` and disturb nothing.
 
-    So that work can be left at a place from which it can go on. A second SIGINT raises at once, for those in a hurry.
+    So that work can be left at a place from which it can go on. A second SIGINT raises at once, for
+    those in a hurry.
     """
 
     def __enter__(self) -> "Signals":
         self.seen = 0
-        self.before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        self.before = {
+            number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)
+        }
         return self
 
     def __exit__(self, *exception) -> None:
@@ -50,10 +54,11 @@ def _interrupt(number: int, frame: object) -> None:
 
 @contextmanager
 def one_line_errors(script: str, *others: type[Exception]) -> Iterator[None]:
-    """Turn InputError, OSError (no such file, disk full) and `others` into `script: error: ...` and status 2.
+    """Turn InputError, OSError (no such file, disk full) and `others` into `script: error: ...` and
+    status 2.
 
-    Ctrl-C becomes status 130 and SIGTERM 143, after what was begun has been tidied up. Whatever else is raised
-    is a bug, and keeps its traceback.
+    Ctrl-C becomes status 130 and SIGTERM 143, after what was begun has been tidied up. Whatever
+    else is raised is a bug, and keeps its traceback.
     """
     signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -84,9 +89,14 @@ class Parser(argparse.ArgumentParser):
 
 
 def within(
-    kind: type, least: float = -math.inf, most: float = math.inf, above: float = -math.inf, below: float = math.inf
+    kind: type,
+    least: float = -math.inf,
+    most: float = math.inf,
+    above: float = -math.inf,
+    below: float = math.inf,
 ) -> Callable[[str], float]:
-    """A `type` for argparse: a finite int or float in the limits; `least` and `most` are among the values.
+    """A `type` for argparse: a finite int or float in the limits; `least` and `most` are among the
+    values.
 
     >>> within(float, above=0, below=1)("0.2")
     0.2
@@ -95,8 +105,12 @@ def within(
 
     def parse(text: str) -> float:
         value = kind(text)
-        if not (least <= value <= most and above < value < below):  # False for NaN, and for infinity
-            said = " and ".join(f"{name} {limit:,}" for name, limit in limits.items() if math.isfinite(limit))
+        if not (
+            least <= value <= most and above < value < below
+        ):  # False for NaN, and for infinity
+            said = " and ".join(
+                f"{name} {limit:,}" for name, limit in limits.items() if math.isfinite(limit)
+            )
             raise argparse.ArgumentTypeError(f"{text} must be a number {said}")
         return value
 
@@ -105,7 +119,9 @@ def within(
 
 
 def progress(text: str) -> None:
-    """A line that the next one overwrites; only on a terminal, and cut at its edge, beyond which it would stay."""
+    """A line that the next one overwrites; only on a terminal, and cut at its edge, beyond which it
+    would stay.
+    """
     if sys.stderr.isatty():
         text = text[: shutil.get_terminal_size().columns - 1]
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
@@ -114,7 +130,11 @@ def progress(text: str) -> None:
 def duration(seconds: float) -> str:
     """'2:05' or '1:02:05'."""
     minutes, seconds = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}" if minutes >= 60 else f"{minutes}:{seconds:02}"
+    return (
+        f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
+        if minutes >= 60
+        else f"{minutes}:{seconds:02}"
+    )
 
 
 def from_here(path: str | Path) -> str:

@@ -1,4 +1,5 @@
-"""What every room agrees on: errors a user can mend, files written whole or not at all, and the label of no label.
+"""What every room agrees on: errors a user can mend, files written whole or not at all, and the
+label of no label.
 
 Read beside it: tests/data/test_files.py.
 """
@@ -24,8 +25,9 @@ class InputError(ValueError):
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
     """A temporary path beside `path` to write to; it becomes `path` when the block ends well.
 
-    When it does not, whatever the exception, the temporary file is removed and an earlier `path` is as it
-    was. Raises FileNotFoundError for a folder that does not exist, and OSError naming `path` on a full disk.
+    When it does not, whatever the exception, the temporary file is removed and an earlier `path` is
+    as it was. Raises FileNotFoundError for a folder that does not exist, and OSError naming `path`
+    on a full disk.
     """
     path = Path(path)
     if not path.parent.is_dir():
@@ -39,11 +41,15 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        if error.filename == str(temporary):  # no right to write here, say: the user knows `path` alone
+        if error.filename == str(
+            temporary
+        ):  # no right to write here, say: the user knows `path` alone
             raise type(error)(error.errno, error.strerror, str(path)) from error
         # Python does not know the name of the file when a write fails.
         if error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise OSError(error.errno, f"{error.strerror}; make room and run again", str(path)) from error
+            raise OSError(
+                error.errno, f"{error.strerror}; make room and run again", str(path)
+            ) from error
         raise
     finally:
         temporary.unlink(missing_ok=True)

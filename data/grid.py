@@ -1,13 +1,15 @@
 """Where a raster lies on the ground: its CRS, its affine transform and its size.
 
-A pixel position is a pair of *continuous* coordinates (row, col): (0, 0) is the upper-left CORNER of the
-first pixel and (0.5, 0.5) its centre. The affine transform (a, b, c, d, e, f) takes it to the map,
+A pixel position is a pair of *continuous* coordinates (row, col): (0, 0) is the upper-left CORNER
+of the first pixel and (0.5, 0.5) its centre. The affine transform (a, b, c, d, e, f) takes it to
+the map,
 
     x = a * col + b * row + c
     y = d * col + e * row + f
 
-in the order of coefficients that the `affine` package and rasterio use. A north-up raster has b = d = 0,
-a > 0 and e < 0; south-up, mirrored and rotated rasters are only other coefficients, never special cases.
+in the order of coefficients that the `affine` package and rasterio use. A north-up raster has b = d
+= 0, a > 0 and e < 0; south-up, mirrored and rotated rasters are only other coefficients, never
+special cases.
 
 x is easting or longitude and y northing or latitude, whatever axis order the CRS itself declares.
 
@@ -37,10 +39,12 @@ class Window(NamedTuple):
 
 @dataclass(frozen=True)
 class Grid:
-    """The pixels of a raster on the map; `crs` is None where the file names none, or one we cannot parse.
+    """The pixels of a raster on the map; `crs` is None where the file names none, or one we cannot
+    parse.
 
-    `transform` may be any sequence that begins with the six coefficients, such as an `affine.Affine`.
-    Raises ValueError for a size below one pixel or a transform that cannot be inverted.
+    `transform` may be any sequence that begins with the six coefficients, such as an
+    `affine.Affine`. Raises ValueError for a size below one pixel or a transform that cannot be
+    inverted.
     """
 
     crs: CRS | None
@@ -85,7 +89,9 @@ class Grid:
 
     @property
     def resolution(self) -> tuple[float, float]:
-        """(width, height) of a pixel in units of the CRS: the lengths of its two sides, never negative."""
+        """(width, height) of a pixel in units of the CRS: the lengths of its two sides, never
+        negative.
+        """
         a, b, _, d, e, _ = self.transform
         return math.hypot(a, d), math.hypot(b, e)
 
@@ -96,7 +102,9 @@ class Grid:
         return Grid(self.crs, (a, b, c, d, e, f), window.height, window.width)
 
     def matches(self, other: Grid, tolerance: float = 1e-6) -> bool:
-        """Whether both are the same pixels: same size and CRS, and every corner within `tolerance` pixels."""
+        """Whether both are the same pixels: same size and CRS, and every corner within `tolerance`
+        pixels.
+        """
         if (self.height, self.width) != (other.height, other.width):
             return False
         if self.crs is None or other.crs is None:

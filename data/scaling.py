@@ -37,7 +37,8 @@ class Scaling:
 
     @staticmethod
     def fit(pixels: np.ndarray, method: str) -> "Scaling":
-        """Fit to pixels (channels, n) float; NaN and infinite values are left out, channel by channel.
+        """Fit to pixels (channels, n) float; NaN and infinite values are left out, channel by
+        channel.
 
         Raises InputError where a channel has no finite value at all. For `image` such a channel is
         left as it is: an image without data has nothing to scale, and is no reason to stop.
@@ -70,7 +71,9 @@ class Scaling:
         """
         together = np.moveaxis(stacked, 0, -1)  # (H, W, channels)
         rows = together.reshape(len(together), -1)
-        offset, scale = (np.tile(np.float32(v), rows.shape[1] // len(stacked)) for v in (self.offset, self.scale))
+        offset, scale = (
+            np.tile(np.float32(v), rows.shape[1] // len(stacked)) for v in (self.offset, self.scale)
+        )
         scaled = rows - offset
         scaled /= scale
         np.clip(scaled, *LIMITS[self.method], out=scaled)
@@ -90,7 +93,8 @@ def valid_pixels(image: np.ndarray, nodata: float | None) -> np.ndarray:
     """(H, W) bool: where (C, H, W) holds data.
 
     A pixel is no-data where every band holds the declared value (0 in one band alone is a dark
-    surface), or any band is NaN, infinite or too large for float32 (nothing can be computed from it).
+    surface), or any band is NaN, infinite or too large for float32 (nothing can be computed from
+    it).
     """
     if image.dtype.kind == "f":
         valid = (np.abs(image) <= np.finfo(np.float32).max).all(axis=0)  # False for NaN too
@@ -104,9 +108,14 @@ def valid_pixels(image: np.ndarray, nodata: float | None) -> np.ndarray:
 
 
 def network_input(
-    image: np.ndarray, names: Sequence[str], indices: Sequence[str], scaling: Scaling, nodata: float | None
+    image: np.ndarray,
+    names: Sequence[str],
+    indices: Sequence[str],
+    scaling: Scaling,
+    nodata: float | None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A window as read (C, H, W) to (the network's input (C + indices, H, W) float32, valid (H, W) bool).
+    """A window as read (C, H, W) to (the network's input (C + indices, H, W) float32, valid (H, W)
+    bool).
 
     No-data pixels are 0 in every channel, whatever they held.
     """
@@ -124,7 +133,8 @@ def sample_pixels(
     indices: Sequence[str],
     nodata: float | None,
 ) -> np.ndarray:
-    """Valid pixels (channels, n) with their indices: about SAMPLE, evenly thinned, of at most 512 windows.
+    """Valid pixels (channels, n) with their indices: about SAMPLE, evenly thinned, of at most 512
+    windows.
 
     `windows` pairs a reader with a window that it shall read.
     """
@@ -140,7 +150,9 @@ def sample_pixels(
 
 
 def spread_windows(height: int, width: int) -> list[Window]:
-    """The whole raster if it is small, else an 8 x 8 lattice of windows over it: enough for its percentiles."""
+    """The whole raster if it is small, else an 8 x 8 lattice of windows over it: enough for its
+    percentiles.
+    """
     if height * width <= 4 * SAMPLE:
         return [Window(0, 0, height, width)]
     side = min(128, height, width)

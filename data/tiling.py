@@ -1,13 +1,15 @@
 """Windows over a raster, for training: equal sizes, none beyond the raster's edge.
 
-How a whole scene is mapped in windows, data/mapping/strips.py has. Read beside it: tests/data/test_tiling.py.
+How a whole scene is mapped in windows, data/mapping/strips.py has. Read beside it:
+tests/data/test_tiling.py.
 """
 
 from data.grid import Window
 
 
 def starts(length: int, size: int, overlap: int = 0) -> list[int]:
-    """First pixels of the windows along one axis: steps of size - overlap, the last one moved back inside.
+    """First pixels of the windows along one axis: steps of size - overlap, the last one moved back
+    inside.
 
     >>> starts(10, 4, 1)
     [0, 3, 6]
@@ -20,7 +22,9 @@ def starts(length: int, size: int, overlap: int = 0) -> list[int]:
 
 
 def windows(height: int, width: int, size: int, overlap: int = 0) -> list[Window]:
-    """The windows that cover a raster, row by row; all size x size, smaller only where the raster is."""
+    """The windows that cover a raster, row by row; all size x size, smaller only where the raster
+    is.
+    """
     return [
         Window(row, col, min(size, height), min(size, width))
         for row in starts(height, size, overlap)

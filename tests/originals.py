@@ -1,7 +1,8 @@
-"""The published networks from their own libraries, with the weights of `seeded.py`: what each layer of them gives.
+"""The published networks from their own libraries, with the weights of `seeded.py`: what each layer
+of them gives.
 
-Used by the tests where the libraries are installed, and by tests/bench/record_networks.py, which records the outputs
-for where they are not. Names of weights and layers are the published ones.
+Used by the tests where the libraries are installed, and by tests/bench/record_networks.py, which
+records the outputs for where they are not. Names of weights and layers are the published ones.
 """
 
 import importlib
@@ -21,10 +22,16 @@ import unet
 from unet.networks.segformer import SIZES
 
 RECORDED = Path(__file__).with_name("recorded") / "networks.npz"
-SHAPES = {"unet": (1, 3, 35, 50), "resnet50": (1, 3, 65, 40), "deeplabv3": (1, 3, 49, 66), "segformer": (1, 3, 32, 32)}
+SHAPES = {
+    "unet": (1, 3, 35, 50),
+    "resnet50": (1, 3, 65, 40),
+    "deeplabv3": (1, 3, 49, 66),
+    "segformer": (1, 3, 32, 32),
+}
 SHAPES["odd"] = (1, 3, 45, 70)  # for segformer-b0, beside the other
 
-# Published names, which ours are, to those inside transformers 5, which renames them when it loads and saves files.
+# Published names, which ours are, to those inside transformers 5, which renames them when it loads
+# and saves files.
 RENAMED = [
     (r"encoder\.patch_embeddings\.(\d+)\.", r"stages.\1.patch_embeddings."),
     (r"encoder\.block\.(\d+)\.", r"stages.\1.blocks."),
@@ -45,7 +52,9 @@ RENAMED = [
 def installed(name: str) -> types.ModuleType:
     """The module of that name; the test is skipped where it is missing or broken."""
     # A torchvision made for another torch fails in this part, which no network here needs.
-    sys.modules.setdefault("torchvision._meta_registrations", types.ModuleType("torchvision._meta_registrations"))
+    sys.modules.setdefault(
+        "torchvision._meta_registrations", types.ModuleType("torchvision._meta_registrations")
+    )
     try:
         return importlib.import_module(name)
     except Exception as error:
@@ -53,20 +62,28 @@ def installed(name: str) -> types.ModuleType:
 
 
 def recorded(network: str) -> dict[str, Tensor]:
-    """What record_networks.py has written for one network: layer -> up to 64 values by `seeded.spread`."""
+    """What record_networks.py has written for one network: layer -> up to 64 values by
+    `seeded.spread`.
+    """
     with np.load(RECORDED) as file:
         names = [name for name in file.files if name.startswith(network + "/")]
         return {name.removeprefix(network + "/"): torch.from_numpy(file[name]) for name in names}
 
 
 def check(found: Tensor, expected: Tensor, layer: str) -> None:
-    """Equal to 1e-5, of the largest value where that is above 1: another processor adds up in another order."""
+    """Equal to 1e-5, of the largest value where that is above 1: another processor adds up in
+    another order.
+    """
     tolerance = 1e-5 * max(1, expected.abs().max().item())
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=tolerance, msg=lambda text: f"{layer}: {text}")
+    torch.testing.assert_close(
+        found, expected, rtol=1e-5, atol=tolerance, msg=lambda text: f"{layer}: {text}"
+    )
 
 
 def outputs(network: nn.Module, layers: list[str], x: Tensor) -> dict[str, Tensor]:
-    """What the layers of these names give when the network sees x. A copy each: the next layer may work in place."""
+    """What the layers of these names give when the network sees x. A copy each: the next layer may
+    work in place.
+    """
     found = {}
 
     def keep(name: str) -> Callable:
@@ -81,7 +98,10 @@ def outputs(network: nn.Module, layers: list[str], x: Tensor) -> dict[str, Tenso
 
 
 RESNET_LAYERS = ["bn1", "maxpool", "layer1", "layer2", "layer3", "layer4"]
-DEEPLAB_LAYERS = [*(f"backbone.layer{i}" for i in (1, 2, 3, 4)), *(f"classifier.0.convs.{i}" for i in range(4))]
+DEEPLAB_LAYERS = [
+    *(f"backbone.layer{i}" for i in (1, 2, 3, 4)),
+    *(f"classifier.0.convs.{i}" for i in range(4)),
+]
 DEEPLAB_LAYERS += ["classifier.0.project", "classifier.1", "classifier.4"]
 UNET_LAYERS = ["inc", "down1", "down2", "down3", "down4", "up1", "up2", "up3", "up4", "outc"]
 
@@ -90,7 +110,9 @@ def resnet50() -> dict[str, Tensor]:
     """torchvision's, layer by layer; the classifier at its end is not compared."""
     models = installed("torchvision.models")
     return outputs(
-        seeded.filled(lambda: models.resnet50(weights=None)), RESNET_LAYERS, seeded.image(*SHAPES["resnet50"])
+        seeded.filled(lambda: models.resnet50(weights=None)),
+        RESNET_LAYERS,
+        seeded.image(*SHAPES["resnet50"]),
     )
 
 
@@ -109,10 +131,16 @@ def deeplabv3() -> dict[str, Tensor]:
 
 
 def segformer_model(size: str) -> nn.Module:
-    """transformers' SegformerForSemanticSegmentation with 5 classes and the weights of the published names."""
+    """transformers' SegformerForSemanticSegmentation with 5 classes and the weights of the
+    published names.
+    """
     transformers, (channels, depths, width) = installed("transformers"), SIZES[size]
     config = transformers.SegformerConfig(
-        hidden_sizes=channels, depths=depths, decoder_hidden_size=width, num_labels=5, attn_implementation="eager"
+        hidden_sizes=channels,
+        depths=depths,
+        decoder_hidden_size=width,
+        num_labels=5,
+        attn_implementation="eager",
     )
     with torch.device("meta"):
         network = transformers.SegformerForSemanticSegmentation(config)
@@ -131,4 +159,7 @@ def segformer(size: str, shape: str = "segformer") -> dict[str, Tensor]:
     """The four stages of transformers' network, and its logits at a quarter of the size."""
     with torch.no_grad():
         found = segformer_model(size)(seeded.image(*SHAPES[shape]), output_hidden_states=True)
-    return {**{f"stage{i + 1}": x for i, x in enumerate(found.hidden_states)}, "logits": found.logits}
+    return {
+        **{f"stage{i + 1}": x for i, x in enumerate(found.hidden_states)},
+        "logits": found.logits,
+    }

@@ -1,5 +1,8 @@
-"""Small georeferenced scenes for the tests of the scripts: two classes that a network can tell in seconds."""
+"""Small georeferenced scenes for the tests of the scripts: two classes that a network can tell in
+seconds.
+"""
 
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,7 @@ import unet
 from data.classes import ClassTable
 from data.grid import Grid
 from data.raster import geotiff
+from data.training import pipeline
 from unet import checkpoint
 
 BANDS = ["Green", "Red", "NIR", "SWIR1"]
@@ -29,8 +33,16 @@ def write(
         row, col, radius = random.uniform(0.3, 0.7, 2).tolist() + [random.uniform(0.15, 0.3)]
         lake = np.hypot(rows / size - row, cols / size - col) < radius
         image = np.where(lake, 400, 2000) + random.normal(0, 150, (len(BANDS), size, size))
-        grid = Grid(crs and CRS.from_epsg(crs), (10, 0, 4e5 + 1e4 * number, 0, -10, 5e6), size, size)
-        geotiff.write(images / f"s_{number}.tif", image.clip(1).astype(np.uint16), grid, nodata=0, descriptions=BANDS)
+        grid = Grid(
+            crs and CRS.from_epsg(crs), (10, 0, 4e5 + 1e4 * number, 0, -10, 5e6), size, size
+        )
+        geotiff.write(
+            images / f"s_{number}.tif",
+            image.clip(1).astype(np.uint16),
+            grid,
+            nodata=0,
+            descriptions=BANDS,
+        )
         geotiff.write(masks / f"m_{number}.tif", np.where(lake, 20, 10).astype(np.uint8), grid)
     return images, masks, table
 
@@ -44,6 +56,41 @@ def untrained(path: Path, base: int = 4, size: int = 256) -> Path:
     model = {"name": "unet", "in_channels": 4, "num_classes": 2, "options": {"base": base}}
     weights = unet.build("unet", 4, 2, base=base).state_dict()
     scaling = {"method": "minmax", "offset": [0.0] * 4, "scale": [4000.0] * 4}
-    state = {"model": model, "weights": weights, "classes": classes.records, "class_table": classes.name}
-    checkpoint.save(path, {**state, "bands": BANDS, "indices": [], "size": size, "scaling": scaling})
+    state = {
+        "model": model,
+        "weights": weights,
+        "classes": classes.records,
+        "class_table": classes.name,
+    }
+    checkpoint.save(
+        path, {**state, "bands": BANDS, "indices": [], "size": size, "scaling": scaling}
+    )
     return path
+
+
+def options(folder: Path, **changes) -> Namespace:
+    """The options on data of train.py for the scenes of `write` in `folder`, but for some `changes`."""
+    images, masks, table = folder / "in/images", folder / "in/masks", folder / "in/table.csv"
+    if not images.exists():
+        write(folder / "in")
+    parser = ArgumentParser()
+    pipeline.add_options(parser)
+    given = {
+        "images": [images],
+        "masks": [masks],
+        "classes": table,
+        "cache": folder / "cache",
+        "validation": 0.25,
+    }
+    return Namespace(**{**vars(parser.parse_args([])), **given, "batch": 2, "seed": 0, **changes})
+
+
+def load(args: Namespace) -> tuple[pipeline.Data, str]:
+    """What a run with these options trains on, and what is printed about it. The grids must agree."""
+
+    def never(mask, grid):
+        raise AssertionError("the grids agree")
+
+    said = []
+    data = pipeline.load(args, ClassTable.load(args.classes), never, said.append, lambda text: None)
+    return data, "\n".join(said)

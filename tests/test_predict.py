@@ -32,8 +32,30 @@ def trained(tmp_path_factory) -> Path:
     """A folder with in/ (small scenes) and runs/lakes/best.pt, a network that knows them."""
     folder = tmp_path_factory.mktemp("lakes")
     images, masks, table = small.write(folder / "in")
-    options = ["--images", images, "--masks", masks, "--classes", table, "--overfit", 4, "--base", 8, "--epochs", 4]
-    options += ["--lr", 0.01, "--batch", 2, "--cache", folder / "cache", "--output", folder / "runs/lakes"]
+    options = [
+        "--images",
+        images,
+        "--masks",
+        masks,
+        "--classes",
+        table,
+        "--overfit",
+        4,
+        "--base",
+        8,
+        "--epochs",
+        4,
+    ]
+    options += [
+        "--lr",
+        0.01,
+        "--batch",
+        2,
+        "--cache",
+        folder / "cache",
+        "--output",
+        folder / "runs/lakes",
+    ]
     train.main([str(option) for option in options])
     return folder
 
@@ -54,24 +76,39 @@ def mapped(path) -> np.ndarray:
 def test_an_image_becomes_a_map_on_its_own_grid_that_rasterio_reads(here, capsys):
     rasterio = pytest.importorskip("rasterio")
     predict.main(["in/images/s_0.tif"])
-    with rasterio.open("in/images/s_0.tif") as image, rasterio.open("in/images/s_0_landcover.tif") as result:
-        assert (result.crs, result.transform, result.shape) == (image.crs, image.transform, image.shape)
+    with (
+        rasterio.open("in/images/s_0.tif") as image,
+        rasterio.open("in/images/s_0_landcover.tif") as result,
+    ):
+        assert (result.crs, result.transform, result.shape) == (
+            image.crs,
+            image.transform,
+            image.shape,
+        )
         assert result.nodata == 0 and result.dtypes == ("uint8",)
-        assert result.colormap(1)[10][:3] == (0xC8, 0xB4, 0x78) and result.colormap(1)[20][:3] == (0, 0x64, 0xC8)
+        assert result.colormap(1)[10][:3] == (0xC8, 0xB4, 0x78) and result.colormap(1)[20][:3] == (
+            0,
+            0x64,
+            0xC8,
+        )
         codes = result.read(1)
     assert set(np.unique(codes)) == {10, 20}
     assert (codes == mapped("in/masks/m_0.tif")).mean() > 0.97
     lake = (codes == 20).sum()
     out = capsys.readouterr().out
     assert "in/images/s_0_landcover.tif" in out
-    # 48 x 48 pixels of 10 m, in UTM at 4e5 m east: true areas differ by twice the scale error, 0.08 % or less
+    # 48 x 48 pixels of 10 m, in UTM at 4e5 m east: true areas differ by twice the scale error, 0.08
+    # % or less
     words = next(line for line in out.splitlines() if "water" in line).split()
     assert (
         words[1] == "20"
         and words[2] == f"{lake / 48**2:.2%}"
         and float(words[3]) == pytest.approx(lake * 1e-4, rel=2e-3)
     )
-    assert Path("in/images/s_0_landcover_areas.csv").exists() and not Path("in/images/areas.csv").exists()
+    assert (
+        Path("in/images/s_0_landcover_areas.csv").exists()
+        and not Path("in/images/areas.csv").exists()
+    )
 
 
 def test_the_preview_shows_image_and_map_side_by_side(here):
@@ -85,18 +122,26 @@ def test_the_preview_shows_image_and_map_side_by_side(here):
 
 def test_several_images_give_a_row_each(here, capsys):
     predict.main(["in/images", "--output", "maps", "--truth", "in/masks"])
-    assert sorted(p.name for p in Path("maps").glob("*.tif")) == [f"s_{n}_landcover.tif" for n in range(4)]
+    assert sorted(p.name for p in Path("maps").glob("*.tif")) == [
+        f"s_{n}_landcover.tif" for n in range(4)
+    ]
     with open("maps/areas.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["image"], row["class"]) for row in rows] == [
-        (image, name) for image in (*(f"in/images/s_{n}.tif" for n in range(4)), "all") for name in ("land", "water")
+        (image, name)
+        for image in (*(f"in/images/s_{n}.tif" for n in range(4)), "all")
+        for name in ("land", "water")
     ]
     for land, water in zip(rows[::2], rows[1::2]):
         images = 4 if land["image"] == "all" else 1
         assert float(land["share"]) + float(water["share"]) == pytest.approx(1, abs=2e-6)
-        assert float(land["km2"]) + float(water["km2"]) == pytest.approx(images * 48 * 48 * 1e-4, rel=2e-3)
+        assert float(land["km2"]) + float(water["km2"]) == pytest.approx(
+            images * 48 * 48 * 1e-4, rel=2e-3
+        )
         for kind in "km2", "adjusted_km2":  # no pixel has two classes, however they are told apart
-            assert float(land[kind]) + float(water[kind]) == pytest.approx(images * 48 * 48 * 1e-4, rel=2e-3)
+            assert float(land[kind]) + float(water[kind]) == pytest.approx(
+                images * 48 * 48 * 1e-4, rel=2e-3
+            )
     out = capsys.readouterr().out
     assert out.count("against the truth") == 5 and "all 4 images" in out
 
@@ -104,7 +149,9 @@ def test_several_images_give_a_row_each(here, capsys):
 def test_a_damaged_image_among_many_does_not_lose_the_others(here, monkeypatch, capsys):
     path = Path("in/images/s_1.tif")
     path.write_bytes(path.read_bytes()[:3000])
-    status, said = script(["in/images", "--output", "maps", "--truth", "in/masks"], monkeypatch, capsys)
+    status, said = script(
+        ["in/images", "--output", "maps", "--truth", "in/masks"], monkeypatch, capsys
+    )
     assert status == 2 and len(said.splitlines()) == 2
     assert said.startswith("predict.py: error: in/images/s_1.tif: ")
     assert "error: 1 of 4 images failed: in/images/s_1.tif; see above why" in said
@@ -127,7 +174,9 @@ def test_figures_against_the_truth_are_those_of_the_written_map(here, capsys):
     truth, codes = mapped("in/masks/m_1.tif"), mapped("in/images/s_1_landcover.tif")
     both = ((truth == 20) & (codes == 20)).sum()
     dice = 2 * both / ((truth == 20).sum() + (codes == 20).sum())
-    line = [line for line in capsys.readouterr().out.splitlines() if line.strip().startswith("water")][-1]
+    line = [
+        line for line in capsys.readouterr().out.splitlines() if line.strip().startswith("water")
+    ][-1]
     assert float(line.split()[2]) == pytest.approx(dice, abs=5e-4)
 
 
@@ -145,7 +194,9 @@ def test_no_data_stays_no_data(here):
 
 
 def test_no_data_given_by_hand_in_training_is_so_in_prediction(here, capsys):
-    """So that a map never needs the training's options again; another value may be given all the same."""
+    """So that a map never needs the training's options again; another value may be given all the
+    same.
+    """
     loaded = checkpoint.load("runs/lakes/best.pt")
     checkpoint.save("marked.pt", {**loaded, "nodata": 7.0})
     with geotiff.Raster("in/images/s_0.tif") as raster:
@@ -154,16 +205,25 @@ def test_no_data_given_by_hand_in_training_is_so_in_prediction(here, capsys):
     geotiff.write("in/holes.tif", pixels, grid, descriptions=small.BANDS)
     for options, rows in ([], slice(0, 5)), (["--nodata", "8"], slice(5, 7)):
         predict.main(["in/holes.tif", "--checkpoint", "marked.pt", *options])
-        assert [*np.flatnonzero((mapped("in/holes_landcover.tif") == 0).all(1))] == [*range(48)][rows]
+        assert [*np.flatnonzero((mapped("in/holes_landcover.tif") == 0).all(1))] == [*range(48)][
+            rows
+        ]
 
 
 def test_an_image_without_any_data_has_dashes_for_shares(here, capsys):
     grid = Grid(CRS.from_epsg(32631), (10, 0, 4e5, 0, -10, 5e6), 20, 20)
-    geotiff.write("empty.tif", np.full((4, 20, 20), np.nan, np.float32), grid, descriptions=small.BANDS)
+    geotiff.write(
+        "empty.tif", np.full((4, 20, 20), np.nan, np.float32), grid, descriptions=small.BANDS
+    )
     predict.main(["empty.tif"])
     out = capsys.readouterr().out
     assert "nan" not in out and "400 pixels" in out
-    assert next(line for line in out.splitlines() if "water" in line).split() == ["water", "20", "-", "0.0000"]
+    assert next(line for line in out.splitlines() if "water" in line).split() == [
+        "water",
+        "20",
+        "-",
+        "0.0000",
+    ]
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 100), (7, 3), (48, 49), (131, 97)])
@@ -177,11 +237,15 @@ def test_any_size_is_mapped_in_full(here, shape):
 
 
 def test_windows_do_not_show_in_the_map(here):
-    """The network sees 256 pixels at a time; the map is that of the whole image but for a pixel in a thousand."""
+    """The network sees 256 pixels at a time; the map is that of the whole image but for a pixel in
+    a thousand.
+    """
     random = np.random.default_rng(3)
     noise = np.kron(random.integers(400, 2000, (60, 10)), np.ones((10, 10)))
     grid = Grid(None, (1, 0, 0, 0, 1, 0), *noise.shape)
-    geotiff.write("scene.tif", np.stack([noise] * 4).astype(np.uint16), grid, descriptions=small.BANDS)
+    geotiff.write(
+        "scene.tif", np.stack([noise] * 4).astype(np.uint16), grid, descriptions=small.BANDS
+    )
     predict.main(["scene.tif", "--output", "a"])
     loaded = checkpoint.load("runs/lakes/best.pt")
     checkpoint.save("whole.pt", {**loaded, "size": 600})
@@ -204,11 +268,33 @@ def test_a_crs_that_nobody_can_parse_survives(here):
     tifffile = pytest.importorskip("tifffile")
     with geotiff.Raster("in/images/s_0.tif") as raster:
         pixels = raster.read()
-    keys = (1, 1, 0, 3, 1024, 0, 1, 1, 1025, 0, 1, 1, 3072, 0, 1, 32767)  # user-defined, and not a word more
+    keys = (
+        1,
+        1,
+        0,
+        3,
+        1024,
+        0,
+        1,
+        1,
+        1025,
+        0,
+        1,
+        1,
+        3072,
+        0,
+        1,
+        32767,
+    )  # user-defined, and not a word more
     tags = [(33550, 12, 3, (10.0, 10.0, 0.0), True), (33922, 12, 6, (0.0, 0.0, 0.0, 7.0, 8.0, 0.0), True),
             (34735, 3, len(keys), keys, True)]  # fmt: skip
     tifffile.imwrite(
-        "strange.tif", pixels, photometric="minisblack", planarconfig="separate", extratags=tags, metadata=None
+        "strange.tif",
+        pixels,
+        photometric="minisblack",
+        planarconfig="separate",
+        extratags=tags,
+        metadata=None,
     )
     predict.main(["strange.tif"])
     with tifffile.TiffFile("strange_landcover.tif") as result:
@@ -250,22 +336,33 @@ def test_bad_input_is_one_line_and_status_2_and_leaves_the_earlier_map(here, mon
     predict.main(["in/images/s_0.tif"])
     before = Path("in/images/s_0_landcover.tif").read_bytes()
     with geotiff.Raster("in/images/s_0.tif") as raster:
-        geotiff.write("three.tif", raster.read(bands=[1, 2, 3]), raster.grid, descriptions=small.BANDS[:3])
+        geotiff.write(
+            "three.tif", raster.read(bands=[1, 2, 3]), raster.grid, descriptions=small.BANDS[:3]
+        )
     whole = Path("in/images/s_0.tif").read_bytes()
     Path("in/images/s_0.tif").write_bytes(whole[: len(whole) // 2])
     Path("text.tif").write_text("not a raster")
     Path("broken.pt").write_bytes(b"PK nothing")
     for options, message in [
-        (["three.tif"], "three.tif: 3 bands (Green, Red, NIR), but the checkpoint was trained on 4"),
+        (
+            ["three.tif"],
+            "three.tif: 3 bands (Green, Red, NIR), but the checkpoint was trained on 4",
+        ),
         (["in/images/s_0.tif"], "s_0.tif: "),
         (["missing.tif"], "missing.tif: no such file"),
         (["text.tif"], "text.tif: "),
         (["in/images/s_1.tif", "--checkpoint", "broken.pt"], "broken.pt: "),
-        (["in/images/s_1.tif", "--overlap", "256"], "--overlap 256: must be less than the window's 256 pixels"),
+        (
+            ["in/images/s_1.tif", "--overlap", "256"],
+            "--overlap 256: must be less than the window's 256 pixels",
+        ),
         (["in/images/s_1.tif", "--overlap", "-1"], "--overlap: -1 must be"),
         (["in/images/s_1.tif", "--batch", "0"], "--batch: 0 must be"),
         ([], "arguments are required: images"),
-        (["in/images/s_1.tif", "in/images/s_2.tif", "--truth", "in/masks/m_1.tif"], "images without a mask (s_2.tif)"),
+        (
+            ["in/images/s_1.tif", "in/images/s_2.tif", "--truth", "in/masks/m_1.tif"],
+            "images without a mask (s_2.tif)",
+        ),
         (["in/images/s_1.tif", "--output", "text.tif"], "text.tif"),
         (["in/images/s_1.tif", "--truth", "in/masks/m_0.tif"], "m_0.tif"),
     ]:
@@ -285,7 +382,10 @@ def test_without_a_run_it_says_what_to_do(tmp_path, monkeypatch, capsys):
 def test_the_script_runs_as_a_program(here):
     """From another folder, as a user calls it: nothing depends on the tests' own paths."""
     done = subprocess.run(
-        [sys.executable, str(ROOT / "predict.py"), "in/images/s_0.tif"], capture_output=True, text=True, cwd=here
+        [sys.executable, str(ROOT / "predict.py"), "in/images/s_0.tif"],
+        capture_output=True,
+        text=True,
+        cwd=here,
     )
     assert done.returncode == 0 and "s_0_landcover.tif" in done.stdout and done.stderr == ""
 
@@ -294,7 +394,10 @@ def test_ctrl_c_leaves_the_earlier_map_and_nothing_half_written(here, monkeypatc
     predict.main(["in/images/s_0.tif"])
     before = Path("in/images/s_0_landcover.tif").read_bytes()
     with geotiff.Raster("in/images/s_0.tif") as raster:
-        pixels, grid = np.tile(raster.read(), (1, 40, 10)), Grid(None, raster.grid.transform, 1920, 480)
+        pixels, grid = (
+            np.tile(raster.read(), (1, 40, 10)),
+            Grid(None, raster.grid.transform, 1920, 480),
+        )
     geotiff.write("in/images/s_0.tif", pixels, grid, descriptions=small.BANDS)
     told = []
 
@@ -305,4 +408,8 @@ def test_ctrl_c_leaves_the_earlier_map_and_nothing_half_written(here, monkeypatc
 
     monkeypatch.setattr(console, "progress", progress)
     assert script(["in/images/s_0.tif"], monkeypatch, capsys) == (130, "predict.py: stopped\n")
-    assert told and Path("in/images/s_0_landcover.tif").read_bytes() == before and not list(here.rglob("*.tmp"))
+    assert (
+        told
+        and Path("in/images/s_0_landcover.tif").read_bytes() == before
+        and not list(here.rglob("*.tmp"))
+    )

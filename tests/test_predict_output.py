@@ -1,4 +1,6 @@
-"""What predict.py leaves behind: layers, pictures, tables, comparison and report, of a network that was not trained."""
+"""What predict.py leaves behind: layers, pictures, tables, comparison and report, of a network that
+was not trained.
+"""
 
 import csv
 import math
@@ -23,18 +25,25 @@ pytestmark = pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
 
 @pytest.fixture
 def here(tmp_path, monkeypatch) -> Path:
-    """in/images with three scenes of one place, and a network with dropout whose weights are random."""
+    """in/images with three scenes of one place, and a network with dropout whose weights are
+    random.
+    """
     monkeypatch.chdir(tmp_path)
     _, _, table_path = small.write(tmp_path / "in", count=3, size=40)
     with geotiff.Raster("in/images/s_0.tif") as first:
-        for path in (path for n in (1, 2) for path in (f"in/images/s_{n}.tif", f"in/masks/m_{n}.tif")):
+        for path in (
+            path for n in (1, 2) for path in (f"in/images/s_{n}.tif", f"in/masks/m_{n}.tif")
+        ):
             with geotiff.Raster(path) as raster:
                 pixels, nodata, names = raster.read(), raster.nodata, raster.descriptions
             geotiff.write(path, pixels, first.grid, nodata=nodata, descriptions=names)
     torch.manual_seed(3)
     table, options = ClassTable.load(table_path), {"base": 4, "dropout": 0.4}
     model = unet.build("unet", len(small.BANDS), 2, **options)
-    with geotiff.Raster("in/images/s_0.tif") as raster, torch.no_grad():  # so that both classes come out
+    with (
+        geotiff.Raster("in/images/s_0.tif") as raster,
+        torch.no_grad(),
+    ):  # so that both classes come out
         logits = model.eval()(torch.from_numpy(raster.read() / np.float32(2500))[None])
         difference = logits[:, 1] - logits[:, 0]
         model.outc.conv.weight *= 2 / difference.std()
@@ -64,7 +73,14 @@ def bands(path) -> tuple[np.ndarray, tuple]:
 
 def test_every_file_is_a_valid_cloud_optimised_geotiff(here):
     rio_cogeo, rasterio = pytest.importorskip("rio_cogeo"), pytest.importorskip("rasterio")
-    run("in/images/s_0.tif", "in/images/s_1.tif", "--probabilities", "--uncertainty", "--compare", "--overlay")
+    run(
+        "in/images/s_0.tif",
+        "in/images/s_1.tif",
+        "--probabilities",
+        "--uncertainty",
+        "--compare",
+        "--overlay",
+    )
     found = sorted(Path("in/images").glob("*_landcover*.tif"))
     assert [path.stem for path in found] == [
         "s_0_landcover", "s_0_landcover_probabilities", "s_0_landcover_to_s_1", "s_0_landcover_uncertainty",
@@ -119,7 +135,10 @@ def test_no_data_is_no_data_in_every_layer(here):
     run("in/holes.tif", "--probabilities", "--uncertainty", "--mc-dropout", 2, "--overlay")
     for what in "probabilities", "uncertainty":
         layer, _ = bands(f"in/holes_landcover_{what}.tif")
-        assert np.isnan(layer[:, 3:6]).all() and np.isfinite(np.delete(layer, range(3, 6), axis=1)).all()
+        assert (
+            np.isnan(layer[:, 3:6]).all()
+            and np.isfinite(np.delete(layer, range(3, 6), axis=1)).all()
+        )
     drawn = imagecodecs.png_decode(Path("in/holes_landcover_overlay.png").read_bytes())
     assert not drawn[3:6, :40].any() and drawn.shape[0] >= 40 and drawn.shape[1] > 40 + 8
 
@@ -130,7 +149,10 @@ def test_areas_are_freed_from_the_errors_of_the_validation(here, capsys):
         land, water = csv.DictReader(file)
     # Of what is mapped as land 80 of 90 is land; of what is mapped as water, 20 of 110 is.
     share = float(land["share"]) * 80 / 90 + float(water["share"]) * 20 / 110
-    assert float(land["adjusted_share"]) == pytest.approx(share, abs=1e-3) and float(land["adjusted_share_ci95"]) > 0
+    assert (
+        float(land["adjusted_share"]) == pytest.approx(share, abs=1e-3)
+        and float(land["adjusted_share_ci95"]) > 0
+    )
     assert "adjusted, 95 %" in capsys.readouterr().out
 
 
@@ -143,7 +165,9 @@ def test_two_dates_are_compared_the_earlier_first(here, capsys):
     assert "a_20180412_landcover_to_b_20190801.tif" in out and "before \\ after, km2" in out
     with open("out/a_20180412_landcover_to_b_20190801.csv", newline="") as file:
         lines = {line[0]: line[1:] for line in csv.reader(file)}
-    assert set(lines["gain"]) == {"0.000000", ""} and float(lines["total after"][-2]) == pytest.approx(0.16, rel=2e-3)
+    assert set(lines["gain"]) == {"0.000000", ""} and float(
+        lines["total after"][-2]
+    ) == pytest.approx(0.16, rel=2e-3)
 
 
 def test_a_comparison_needs_two_images_of_one_place(here):
@@ -152,7 +176,9 @@ def test_a_comparison_needs_two_images_of_one_place(here):
     with geotiff.Raster("in/images/s_1.tif") as raster:
         pixels, grid = raster.read(), raster.grid
     Path("in/far").mkdir()
-    geotiff.write("in/far/s_1.tif", pixels, grid.window(Window(10_000, 0, 40, 40)), descriptions=small.BANDS)
+    geotiff.write(
+        "in/far/s_1.tif", pixels, grid.window(Window(10_000, 0, 40, 40)), descriptions=small.BANDS
+    )
     with pytest.raises(InputError, match="s_1"):
         run("in/images/s_0.tif", "in/far/s_1.tif", "--compare", "--output", "out")
     assert not list(Path("out").glob("*_to_*"))
@@ -161,7 +187,9 @@ def test_a_comparison_needs_two_images_of_one_place(here):
 def test_truth_leaves_a_report(here, capsys):
     run("in/images", "--truth", "in/masks", "--output", "out")
     text = Path("out/report.html").read_text()
-    assert text.count("<circle") == 2 * 3 and "Share of water" in text and text.count("<section") == 3
+    assert (
+        text.count("<circle") == 2 * 3 and "Share of water" in text and text.count("<section") == 3
+    )
     assert "out/report.html" in capsys.readouterr().out
     run("in/images/s_0.tif", "--truth", "in/masks/m_0.tif", "--output", "one")
     assert "Share of" not in Path("one/s_0_landcover_report.html").read_text()

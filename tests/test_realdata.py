@@ -19,7 +19,16 @@ pytestmark = pytest.mark.skipif(not REAL.is_dir(), reason="no real imagery besid
 
 
 def run(folder: Path, images, masks, table: str, *more) -> Path:
-    options = ["--images", *images, "--masks", *masks, "--classes", REAL / table, "--cache", folder / "cache"]
+    options = [
+        "--images",
+        *images,
+        "--masks",
+        *masks,
+        "--classes",
+        REAL / table,
+        "--cache",
+        folder / "cache",
+    ]
     options += ["--output", folder / "run", "--base", 4, "--epochs", 2, "--lr", 0.01, *more]
     return train.main([str(option) for option in options])
 
@@ -32,10 +41,17 @@ def test_a_georeferenced_sentinel_2_chip_is_learned_and_mapped_on_its_own_grid(t
     with open(folder / "log.csv", newline="") as file:
         assert len(list(csv.DictReader(file))) == 2
     predict.main([str(image), "--checkpoint", str(folder / "best.pt"), "--output", str(tmp_path)])
-    with rasterio.open(image) as given, rasterio.open(tmp_path / f"{image.stem}_landcover.tif") as made:
+    with (
+        rasterio.open(image) as given,
+        rasterio.open(tmp_path / f"{image.stem}_landcover.tif") as made,
+    ):
         assert (made.crs, made.transform, made.shape) == (given.crs, given.transform, given.shape)
         codes = made.read(1)
-        assert made.nodata == 255 and set(np.unique(codes)) <= {0, 1, 255}  # -1 does not fit a palette
+        assert made.nodata == 255 and set(np.unique(codes)) <= {
+            0,
+            1,
+            255,
+        }  # -1 does not fit a palette
         empty = (given.read() == 0).all(0)
         assert ((codes == 255) == empty).all()
 
@@ -44,7 +60,9 @@ def test_codes_below_zero_and_bands_by_their_numbers(tmp_path):
     """13 bands B1 to B12: the four indices are found, and -1 in the mask is no label."""
     image = REAL / "sen1floods11/Spain_7370579_S2Hand.tif"
     truth = REAL / "sen1floods11/Spain_7370579_LabelHand.tif"
-    scene = scenes.prepare(image, truth, ClassTable.load(REAL / "sen1floods11.csv"), tmp_path, None, "nearest")
+    scene = scenes.prepare(
+        image, truth, ClassTable.load(REAL / "sen1floods11.csv"), tmp_path, None, "nearest"
+    )
     with geotiff.Raster(truth) as raster:
         codes = raster.read()[0]
     assert ((scene.labels[:] == IGNORE) >= (codes == -1)).all()
@@ -54,7 +72,9 @@ def test_codes_below_zero_and_bands_by_their_numbers(tmp_path):
 
 def test_tiles_of_seven_bands_with_codes_of_worldcover(tmp_path):
     names = [f"{n}.tif" for n in (86, 185, 216, 190, 221, 187, 152, 87)]
-    images, masks = ([REAL / "hls-worldcover" / part / name for name in names] for part in ("images", "masks"))
+    images, masks = (
+        [REAL / "hls-worldcover" / part / name for name in names] for part in ("images", "masks")
+    )
     folder = run(tmp_path, images, masks, "worldcover.csv")
     text = (folder / "train.log").read_text()
     assert "8 scenes, 8 windows of 128 x 128" in text
@@ -65,7 +85,9 @@ def test_pictures_with_coloured_masks_whose_names_repeat_in_six_folders():
     images = scenes.find(sorted((REAL / "dubai-aerial").glob("*/images")), "images")
     masks = scenes.find(sorted((REAL / "dubai-aerial").glob("*/masks")), "masks")
     pairs = scenes.pair(images, masks)
-    assert len(pairs) == 54 and all(i.parent.parent == m.parent.parent and i.stem == m.stem for i, m in pairs)
+    assert len(pairs) == 54 and all(
+        i.parent.parent == m.parent.parent and i.stem == m.stem for i, m in pairs
+    )
     table = ClassTable.load(REAL / "dubai.csv")
     for _, path in pairs[::9]:
         with scenes.Mask(path, table) as mask:

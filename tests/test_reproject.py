@@ -1,4 +1,6 @@
-"""reproject.py: rasters of classes on other grids, as arrays, strip by strip, as files and as a script."""
+"""reproject.py: rasters of classes on other grids, as arrays, strip by strip, as files and as a
+script.
+"""
 
 import numpy as np
 import pytest
@@ -14,10 +16,17 @@ NO = 255
 
 
 def grid(crs, left, top, pixel, height, width, turn=0.0, up=False):
-    """Square pixels, turned clockwise by `turn` degrees about the upper-left corner; `up`: the first row is south."""
+    """Square pixels, turned clockwise by `turn` degrees about the upper-left corner; `up`: the
+    first row is south.
+    """
     cos, sin = np.cos(np.radians(turn)) * pixel, np.sin(np.radians(turn)) * pixel
     crs = None if crs is None else CRS.from_user_input(crs)
-    return Grid(crs, (cos, -sin, left, -sin, -cos, top) if not up else (cos, sin, left, -sin, cos, top), height, width)
+    return Grid(
+        crs,
+        (cos, -sin, left, -sin, -cos, top) if not up else (cos, sin, left, -sin, cos, top),
+        height,
+        width,
+    )
 
 
 def plain(height, width, pixel=1.0, left=0.0, top=0.0, **options):
@@ -40,7 +49,9 @@ def naive(source, source_grid, target_grid, method, nodata=NO, weights=None):
     transformer = Transformer.from_crs(source_grid.crs, target_grid.crs, always_xy=True)
 
     def place(here, there, direction):
-        centres = np.meshgrid(np.arange(here.height) + 0.5, np.arange(here.width) + 0.5, indexing="ij")
+        centres = np.meshgrid(
+            np.arange(here.height) + 0.5, np.arange(here.width) + 0.5, indexing="ij"
+        )
         x, y = transformer.transform(*here.xy(*centres), direction=direction)
         row, col = (np.floor(place + 1e-6).astype(int) for place in there.rowcol(x, y))
         return row, col, (row >= 0) & (row < there.height) & (col >= 0) & (col < there.width)
@@ -58,11 +69,14 @@ def naive(source, source_grid, target_grid, method, nodata=NO, weights=None):
         np.add.at(votes_of, (row[voters], col[voters]), 1)
         votes_of *= (weights or {}).get(value, 1)
     voted = votes.max(0) > 0
-    out[voted] = np.array(values, source.dtype)[votes.argmax(0)][voted]  # the first of equal ones, the lower class
+    out[voted] = np.array(values, source.dtype)[votes.argmax(0)][
+        voted
+    ]  # the first of equal ones, the lower class
     return out
 
 
-# --- by hand ---------------------------------------------------------------------------------------------
+# --- by hand
+# ---------------------------------------------------------------------------------------------
 
 FOUR = np.array([[1, 1, 2, 3], [1, 5, 2, 3], [4, 4, 6, 6], [4, 7, 6, 8]], np.uint8)
 
@@ -79,9 +93,13 @@ def test_a_grid_one_row_down_and_two_columns_left_shows_no_data_where_it_leaves_
 
 
 def test_nearest_takes_the_pixel_under_the_centre():
-    # The centre of each 2 x 2 block is the corner of its last pixel, and an edge belongs to the pixel behind it.
+    # The centre of each 2 x 2 block is the corner of its last pixel, and an edge belongs to the
+    # pixel behind it.
     assert reproject(FOUR, plain(4, 4), plain(2, 2, 2), "nearest", NO).tolist() == [[5, 3], [7, 8]]
-    assert reproject(FOUR, plain(4, 4), plain(2, 2, 2, -0.1, 0.1), "nearest", NO).tolist() == [[1, 2], [4, 6]]
+    assert reproject(FOUR, plain(4, 4), plain(2, 2, 2, -0.1, 0.1), "nearest", NO).tolist() == [
+        [1, 2],
+        [4, 6],
+    ]
 
 
 def test_mode_counts_two_by_two_pixels():
@@ -107,7 +125,8 @@ def test_finer_pixels_repeat_the_source(method):
 
 
 def test_a_finer_pixel_without_a_vote_takes_the_nearest_and_one_with_a_vote_its_vote():
-    # Pixels of 2/3: the centres 0.5 and 1.5 lie in the pixels 0 and 2; pixel 1 has its own centre at 1.0, an edge.
+    # Pixels of 2/3: the centres 0.5 and 1.5 lie in the pixels 0 and 2; pixel 1 has its own centre
+    # at 1.0, an edge.
     out = reproject(np.array([[1, 2]], np.uint8), plain(1, 2), plain(1, 3, 2 / 3), "mode", NO)
     assert out.tolist() == [[1, 2, 2]]
 
@@ -130,17 +149,23 @@ def test_one_pixel_onto_one_pixel(method):
     assert reproject(one, plain(1, 1), plain(1, 1, 1.8, -0.4, 0.4), method, NO).tolist() == [[7]]
     utm = grid("EPSG:32631", 5e5, 5e6, 1000, 1, 1)
     assert reproject(one, utm, target_grid_for(utm, "EPSG:3857", 100), method, NO).max() == NO
-    assert set(np.unique(reproject(one, utm, target_grid_for(utm, "EPSG:3857", 100), method, NO))) == {7, NO}
+    assert set(
+        np.unique(reproject(one, utm, target_grid_for(utm, "EPSG:3857", 100), method, NO))
+    ) == {7, NO}
 
 
 def test_weights_let_a_road_of_one_pixel_survive():
     field = np.ones((10, 10), np.uint8)
     field[:, 3] = 2  # 10 votes of 100
     assert reproject(field, plain(10, 10), plain(1, 1, 10), "mode", NO).tolist() == [[1]]
-    for weight, winner in ((8.9, 1), (9, 1), (9.1, 2)):  # 9 makes it a tie, which the lower class wins
-        assert reproject(field, plain(10, 10), plain(1, 1, 10), "mode", NO, vote_weights={2: weight}).tolist() == [
-            [winner]
-        ]
+    for weight, winner in (
+        (8.9, 1),
+        (9, 1),
+        (9.1, 2),
+    ):  # 9 makes it a tie, which the lower class wins
+        assert reproject(
+            field, plain(10, 10), plain(1, 1, 10), "mode", NO, vote_weights={2: weight}
+        ).tolist() == [[winner]]
 
 
 def test_inverse_weights_count_the_shares_of_classes():
@@ -148,19 +173,26 @@ def test_inverse_weights_count_the_shares_of_classes():
     source[0, 0] = source[3, 3] = 1
     source[2, 0] = NO
     # 13 zeros and 2 ones: a one weighs 6.5 zeros.
-    assert reproject(source, plain(4, 4), plain(2, 2, 2), "mode", NO, vote_weights="inverse").tolist() == [
+    assert reproject(
+        source, plain(4, 4), plain(2, 2, 2), "mode", NO, vote_weights="inverse"
+    ).tolist() == [
         [1, 0],
         [0, 1],
     ]
-    assert reproject(source, plain(4, 4), plain(1, 1, 4), "mode", NO, vote_weights="inverse").tolist() == [
-        [0]
-    ]  # 13/13 = 2/2
+    assert reproject(
+        source, plain(4, 4), plain(1, 1, 4), "mode", NO, vote_weights="inverse"
+    ).tolist() == [[0]]  # 13/13 = 2/2
     # In the right half there are 7 zeros and 1 one.
     half = plain(2, 1, 2, left=2)
-    assert reproject(source, plain(4, 4), half, "mode", NO, vote_weights="inverse").tolist() == [[0], [1]]
+    assert reproject(source, plain(4, 4), half, "mode", NO, vote_weights="inverse").tolist() == [
+        [0],
+        [1],
+    ]
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", ">u2", "int16", "int32", "uint32", "int64", "uint64"])
+@pytest.mark.parametrize(
+    "dtype", ["uint8", "int8", "uint16", ">u2", "int16", "int32", "uint32", "int64", "uint64"]
+)
 def test_any_integer_type_and_any_codes(dtype):
     info = np.iinfo(dtype)
     codes = np.array([info.max, info.min, 3, info.max - 1], dtype)
@@ -174,7 +206,9 @@ def test_any_integer_type_and_any_codes(dtype):
 def test_more_classes_than_any_table_holds():
     identities = np.arange(240 * 240, dtype=np.int32).reshape(240, 240)
     out = reproject(identities, plain(240, 240), plain(80, 80, 3), "mode", -1)
-    assert (out == identities[::3, ::3]).all()  # all have one vote: the lowest is the upper left one
+    assert (
+        out == identities[::3, ::3]
+    ).all()  # all have one vote: the lowest is the upper left one
 
 
 def test_bands_are_done_one_by_one():
@@ -190,12 +224,16 @@ def test_without_no_data_outside_is_the_largest_value():
 def test_without_crs_two_grids_lie_in_one_plane_but_two_pictures_do_not():
     source, target = grid(None, 0, 0, 1, 4, 4), grid(None, 0, 0, 2, 2, 2)
     assert reproject(FOUR, source, target, "mode", NO).tolist() == [[1, 2], [4, 6]]
-    assert (reproject(FOUR, Grid(None, IDENTITY, 4, 4), Grid(None, IDENTITY, 4, 4), "nearest", NO) == FOUR).all()
+    assert (
+        reproject(FOUR, Grid(None, IDENTITY, 4, 4), Grid(None, IDENTITY, 4, 4), "nearest", NO)
+        == FOUR
+    ).all()
     with pytest.raises(InputError, match="neither raster has a CRS"):
         reproject(FOUR, Grid(None, IDENTITY, 4, 4), Grid(None, IDENTITY, 2, 2), "nearest", NO)
 
 
-# --- against the naive reference -------------------------------------------------------------------------
+# --- against the naive reference
+# -------------------------------------------------------------------------
 
 UTM = grid("EPSG:25831", 430_000, 4_610_000, 1, 700, 650)
 LAEA = grid("EPSG:3035", 3_664_000, 2_100_000, 10, 500, 450)
@@ -203,9 +241,19 @@ DEGREES = grid("EPSG:4326", 2, 42, 1e-4, 400, 500)
 
 
 def part_of(source, crs, pixel, height, width, down, right, **options):
-    """A grid whose upper-left corner is `down` and `right` (shares of it) in the rectangle around a source."""
+    """A grid whose upper-left corner is `down` and `right` (shares of it) in the rectangle around a
+    source.
+    """
     left, bottom, east, top = target_grid_for(source, crs).bounds
-    return grid(crs, left + right * (east - left), top - down * (top - bottom), pixel, height, width, **options)
+    return grid(
+        crs,
+        left + right * (east - left),
+        top - down * (top - bottom),
+        pixel,
+        height,
+        width,
+        **options,
+    )
 
 
 CASES = {
@@ -223,7 +271,8 @@ CASES = {
     "same CRS": (UTM, grid("EPSG:25831", 430_003, 4_609_990, 3.7, 150, 120, 5)),
 }
 CASES = {
-    name: (source, target or target_grid_for(source, "EPSG:32631", 30)) for name, (source, target) in CASES.items()
+    name: (source, target or target_grid_for(source, "EPSG:32631", 30))
+    for name, (source, target) in CASES.items()
 }
 
 
@@ -238,9 +287,14 @@ def test_every_pixel_is_the_naive_one_at_threshold_0_and_999_in_1000_at_the_defa
     expected = naive(source, source_grid, target_grid, method, NO, weights)
     assert (expected != NO).sum() > 500
     assert (
-        reproject(source, source_grid, target_grid, method, NO, vote_weights=weights, error_threshold=0) == expected
+        reproject(
+            source, source_grid, target_grid, method, NO, vote_weights=weights, error_threshold=0
+        )
+        == expected
     ).all()
-    assert (reproject(source, source_grid, target_grid, method, NO, vote_weights=weights) == expected).mean() >= 0.999
+    assert (
+        reproject(source, source_grid, target_grid, method, NO, vote_weights=weights) == expected
+    ).mean() >= 0.999
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -253,7 +307,9 @@ def test_every_source_pixel_votes_exactly_once_whatever_the_tiles(case, monkeypa
     monkeypatch.setattr(module, "PIECE", 10_000)
 
     def read(window):
-        return source[window.row : window.row + window.height, window.col : window.col + window.width]
+        return source[
+            window.row : window.row + window.height, window.col : window.col + window.width
+        ]
 
     job = module.Job(read, extent, backward, forward, source.dtype, None, NO, {})
 
@@ -276,7 +332,9 @@ def test_every_source_pixel_votes_exactly_once_whatever_the_tiles(case, monkeypa
     )
     inside = (row >= 0) & (row < whole.height) & (col >= 0) & (col < whole.width)
     voters = sum(count.sum() for count in total.values())
-    assert abs(voters - inside.sum()) <= 0.001 * source.size  # but for the threshold at the target's rim
+    assert (
+        abs(voters - inside.sum()) <= 0.001 * source.size
+    )  # but for the threshold at the target's rim
     if inside.all() and abs(row - np.round(row)).min() > 0.1:
         assert voters == source.size
 
@@ -289,10 +347,14 @@ def test_the_result_does_not_depend_on_strips_tiles_pieces_or_threads(method, mo
     for name, value in {"TILE": 16, "PIECE": 2000, "MOST_PIXELS": 5000, "MOST_VOTES": 999}.items():
         monkeypatch.setattr(module, name, value)
         for threads in (1, 3):
-            assert (reproject(source, source_grid, target_grid, method, NO, threads=threads) == expected).all()
+            assert (
+                reproject(source, source_grid, target_grid, method, NO, threads=threads) == expected
+            ).all()
 
     def read(window):
-        return source[window.row : window.row + window.height, window.col : window.col + window.width]
+        return source[
+            window.row : window.row + window.height, window.col : window.col + window.width
+        ]
 
     parts = list(strips(read, source_grid, target_grid, method, NO, np.uint8, rows=4))
     assert max(map(len, parts)) <= 4 and (np.concatenate(parts) == expected).all()
@@ -301,14 +363,21 @@ def test_the_result_does_not_depend_on_strips_tiles_pieces_or_threads(method, mo
 def test_no_value_is_invented():
     random = np.random.default_rng(1)
     for seed in range(20):
-        source_grid = grid("EPSG:3035", 3.6e6, 2.1e6, random.uniform(5, 50), *random.integers(1, 90, 2), seed * 18)
+        source_grid = grid(
+            "EPSG:3035", 3.6e6, 2.1e6, random.uniform(5, 50), *random.integers(1, 90, 2), seed * 18
+        )
         fitting = target_grid_for(source_grid, "EPSG:3857")
         moved = random.uniform(-0.3, 0.3, 2) * (fitting.width, fitting.height) * fitting.resolution
         a, b, c, d, e, f = fitting.transform
-        target = Grid(fitting.crs, (a, b, c + moved[0], d, e, f + moved[1]), fitting.height, fitting.width)
+        target = Grid(
+            fitting.crs, (a, b, c + moved[0], d, e, f + moved[1]), fitting.height, fitting.width
+        )
         source = patches(source_grid.height, source_grid.width, seed=seed) * 3
         for method in ("nearest", "mode"):
-            assert set(np.unique(reproject(source, source_grid, target, method, NO))) <= {*np.unique(source), NO}
+            assert set(np.unique(reproject(source, source_grid, target, method, NO))) <= {
+                *np.unique(source),
+                NO,
+            }
 
 
 def test_a_world_map_from_a_european_one_is_no_data_beyond_europe():
@@ -318,25 +387,41 @@ def test_a_world_map_from_a_european_one_is_no_data_beyond_europe():
     for method in ("nearest", "mode"):
         out = reproject(source, europe, world, method, NO)
         assert (out == naive(source, europe, world, method)).mean() > 0.9995
-        assert (out[:, :200] == NO).all() and (out[200:] == NO).all() and (out[60:100, 370:400] != NO).all()
+        assert (
+            (out[:, :200] == NO).all()
+            and (out[200:] == NO).all()
+            and (out[60:100, 370:400] != NO).all()
+        )
 
 
-# --- against GDAL ----------------------------------------------------------------------------------------
+# --- against GDAL
+# ----------------------------------------------------------------------------------------
 
 
 def gdal(source, source_grid, target_grid, method, tolerance=0.125):
-    """What GDAL's warper makes of it, through rasterio. Tolerance is its error threshold; 0 is not accepted."""
+    """What GDAL's warper makes of it, through rasterio. Tolerance is its error threshold; 0 is not
+    accepted.
+    """
     rasterio = pytest.importorskip("rasterio")
     from rasterio.vrt import WarpedVRT
 
     height, width = source.shape
     here = dict(crs=source_grid.crs.to_wkt(), transform=rasterio.Affine(*source_grid.transform))
     there = dict(crs=target_grid.crs.to_wkt(), transform=rasterio.Affine(*target_grid.transform))
-    there |= dict(height=target_grid.height, width=target_grid.width, resampling=rasterio.enums.Resampling[method])
+    there |= dict(
+        height=target_grid.height,
+        width=target_grid.width,
+        resampling=rasterio.enums.Resampling[method],
+    )
     with rasterio.MemoryFile() as memory:
-        with memory.open(driver="GTiff", height=height, width=width, count=1, dtype="uint8", nodata=NO, **here) as file:
+        with memory.open(
+            driver="GTiff", height=height, width=width, count=1, dtype="uint8", nodata=NO, **here
+        ) as file:
             file.write(source, 1)
-        with memory.open() as file, WarpedVRT(file, tolerance=tolerance, nodata=NO, **there) as warped:
+        with (
+            memory.open() as file,
+            WarpedVRT(file, tolerance=tolerance, nodata=NO, **there) as warped,
+        ):
             return warped.read(1)
 
 
@@ -347,7 +432,9 @@ def test_nearest_is_gdals_except_where_a_centre_lies_on_an_edge(case):
     source[40:60, 100:140] = NO
     ours = reproject(source, source_grid, target_grid, "nearest", NO, error_threshold=0)
     theirs = gdal(source, source_grid, target_grid, "nearest", 1e-9)
-    place = between(source_grid, target_grid, 0)[0].exact(*(at + 0.5 for at in np.indices(theirs.shape)))
+    place = between(source_grid, target_grid, 0)[0].exact(
+        *(at + 0.5 for at in np.indices(theirs.shape))
+    )
     on_edge = (abs(place - np.round(place)) < 1e-6).any(0)
     assert (ours == theirs)[~on_edge].all() and on_edge.mean() < 0.01
 

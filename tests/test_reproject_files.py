@@ -19,7 +19,8 @@ from data.grid import IDENTITY, Grid
 from data.raster import geotiff
 from reproject import reproject, reproject_file, strips, target_grid_for
 
-# --- files -----------------------------------------------------------------------------------------------
+# --- files
+# -----------------------------------------------------------------------------------------------
 
 COLORS = {code: (20 * code, 250 - 20 * code, 7 * code) for code in range(12)}
 
@@ -34,28 +35,51 @@ def test_a_file_becomes_what_its_array_becomes_and_keeps_colours_no_data_and_nam
     rasterio = pytest.importorskip("rasterio")
     source_grid, target_grid = CASES["1 m to 13.3 m"]
     source = patches(source_grid.height, source_grid.width)
-    mask = write(tmp_path / "mask.tif", source, source_grid, colormap=COLORS, descriptions=["land cover"])
+    mask = write(
+        tmp_path / "mask.tif", source, source_grid, colormap=COLORS, descriptions=["land cover"]
+    )
     reproject_file(mask, tmp_path / "out.tif", target_grid, method)
     expected = reproject(source, source_grid, target_grid, method, NO)
     with rasterio.open(tmp_path / "out.tif") as out:
         assert (out.read(1) == expected).all()
-        assert out.nodata == NO and out.descriptions == ("land cover",) and out.crs.to_epsg() == 3857
+        assert (
+            out.nodata == NO and out.descriptions == ("land cover",) and out.crs.to_epsg() == 3857
+        )
         assert {code: out.colormap(1)[code][:3] for code in COLORS} == COLORS
         assert out.transform[:6] == pytest.approx(target_grid.transform) and out.profile["tiled"]
         assert out.compression is not None
 
 
-@pytest.mark.parametrize("layout", ["tiles of 256", "tiles of 512", "strips of 1 row", "strips of 16 rows"])
+@pytest.mark.parametrize(
+    "layout", ["tiles of 256", "tiles of 512", "strips of 1 row", "strips of 16 rows"]
+)
 @pytest.mark.parametrize("method", ["nearest", "mode"])
-def test_every_block_is_decoded_about_once_and_only_if_needed(tmp_path, method, layout, monkeypatch):
+def test_every_block_is_decoded_about_once_and_only_if_needed(
+    tmp_path, method, layout, monkeypatch
+):
     rasterio = pytest.importorskip("rasterio")
     size = int(layout.split()[2])
-    shape = {"tiled": True, "blockxsize": size, "blockysize": size} if "tiles" in layout else {"blockysize": size}
+    shape = (
+        {"tiled": True, "blockxsize": size, "blockysize": size}
+        if "tiles" in layout
+        else {"blockysize": size}
+    )
     source = patches(3000, 4000)
     where = grid("EPSG:25831", 430_000, 4_610_000, 1, 3000, 4000)
-    profile = dict(driver="GTiff", count=1, dtype="uint8", height=3000, width=4000, nodata=NO, compress="lzw", **shape)
+    profile = dict(
+        driver="GTiff",
+        count=1,
+        dtype="uint8",
+        height=3000,
+        width=4000,
+        nodata=NO,
+        compress="lzw",
+        **shape,
+    )
     transform = rasterio.Affine(*where.transform)
-    with rasterio.open(tmp_path / "mask.tif", "w", crs="EPSG:25831", transform=transform, **profile) as file:
+    with rasterio.open(
+        tmp_path / "mask.tif", "w", crs="EPSG:25831", transform=transform, **profile
+    ) as file:
         file.write(source, 1)
     decoded, block = Counter(), geotiff.Raster._block
 
@@ -67,7 +91,9 @@ def test_every_block_is_decoded_about_once_and_only_if_needed(tmp_path, method, 
     monkeypatch.setattr(module, "TILE", 64)
     monkeypatch.setattr(module, "CACHE_BYTES", 3 * 2**20)  # a quarter of the raster
     target = grid("EPSG:32631", 430_000, 4_609_995, 10, 150, 399)  # the upper half
-    monkeypatch.setattr(module.torch, "get_num_threads", lambda: 1)  # two may ask for a block at once, and both decode
+    monkeypatch.setattr(
+        module.torch, "get_num_threads", lambda: 1
+    )  # two may ask for a block at once, and both decode
     reproject_file(tmp_path / "mask.tif", tmp_path / "out.tif", target, method)
     times = Counter(decoded)  # before the output is read in its turn
     with geotiff.Raster(tmp_path / "out.tif") as out:
@@ -91,7 +117,9 @@ def test_the_script_aligns_a_mask_with_an_image(tmp_path):
     mask = write(tmp_path / "mask.tif", source, source_grid)
     image = np.zeros((2, target_grid.height, target_grid.width), np.float32)
     geotiff.write(tmp_path / "image.tif", image, target_grid)
-    done = script(mask, "--like", tmp_path / "image.tif", "-o", tmp_path / "aligned.tif", "--method", "mode")
+    done = script(
+        mask, "--like", tmp_path / "image.tif", "-o", tmp_path / "aligned.tif", "--method", "mode"
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     with geotiff.Raster(tmp_path / "aligned.tif") as out:
         assert out.grid.matches(target_grid)
@@ -101,7 +129,9 @@ def test_the_script_aligns_a_mask_with_an_image(tmp_path):
     assert done.returncode == 0, done.stderr
     with geotiff.Raster(tmp_path / "coarse.tif") as out:
         assert out.grid.matches(target_grid_for(source_grid, "EPSG:3857", 40))
-        expected = reproject(source, source_grid, out.grid, "mode", NO, vote_weights={3: 2.5, 4: 1e9})
+        expected = reproject(
+            source, source_grid, out.grid, "mode", NO, vote_weights={3: 2.5, 4: 1e9}
+        )
         assert (out.read()[0] == expected).all()
         unweighted = reproject(source, source_grid, out.grid, "mode", NO)
         assert (expected == 4).sum() > 1.5 * (unweighted == 4).sum()
@@ -117,9 +147,16 @@ def test_a_source_without_no_data_needs_none_inside_and_gets_an_unused_one_outsi
         reproject_file(mask, tmp_path / "out.tif", target)
         with geotiff.Raster(tmp_path / "out.tif") as out:
             assert out.nodata == nodata and (out.read()[0] == NO).sum() == (20 if nodata else 0)
-    full = write(tmp_path / "full.tif", np.where(patches(700, 650) == 0, np.uint8(255), np.uint8(1)), UTM, nodata=None)
+    full = write(
+        tmp_path / "full.tif",
+        np.where(patches(700, 650) == 0, np.uint8(255), np.uint8(1)),
+        UTM,
+        nodata=None,
+    )
     reproject_file(full, tmp_path / "out.tif", inside)
-    with pytest.raises(InputError, match=r"full.tif: declares no no-data, and 255 is a class; choose .* --nodata"):
+    with pytest.raises(
+        InputError, match=r"full.tif: declares no no-data, and 255 is a class; choose .* --nodata"
+    ):
         reproject_file(full, tmp_path / "out.tif", beyond)
     reproject_file(full, tmp_path / "out.tif", beyond, nodata=0)
     with geotiff.Raster(tmp_path / "out.tif") as out:
@@ -129,15 +166,27 @@ def test_a_source_without_no_data_needs_none_inside_and_gets_an_unused_one_outsi
 WRONG = {
     "no CRS in the source": ("bare.tif --like image.tif", "bare.tif: CRS is missing; assign"),
     "no CRS in the target": ("mask.tif --like bare.tif", "bare.tif: CRS is missing; assign"),
-    "disjoint": ("mask.tif --like far.tif", "mask.tif: the target lies wholly outside the source; check"),
-    "disjoint, by mode": ("mask.tif --like far.tif --method mode", "mask.tif: the target lies wholly outside"),
+    "disjoint": (
+        "mask.tif --like far.tif",
+        "mask.tif: the target lies wholly outside the source; check",
+    ),
+    "disjoint, by mode": (
+        "mask.tif --like far.tif --method mode",
+        "mask.tif: the target lies wholly outside",
+    ),
     "float": ("float.tif --like image.tif", "float.tif: has 1 band of float32, and classes are"),
     "bands": ("bands.tif --like image.tif", "bands.tif: has 3 bands of uint8, and classes are one"),
-    "resolution 0": ("mask.tif --crs EPSG:3857 --resolution 0", "a resolution of 0.0 makes no pixels; give"),
+    "resolution 0": (
+        "mask.tif --crs EPSG:3857 --resolution 0",
+        "a resolution of 0.0 makes no pixels; give",
+    ),
     "no such CRS": ("mask.tif --crs EPSG:99 --resolution 9", "'EPSG:99' is not a CRS; give"),
     "no such file": ("none.tif --like image.tif", "none.tif: No such file"),
     "not a raster": ("text.tif --like image.tif", "text.tif: "),
-    "no-data": ("mask.tif --like image.tif --nodata 256", "mask.tif: no-data 256 is not a value of uint8; give"),
+    "no-data": (
+        "mask.tif --like image.tif --nodata 256",
+        "mask.tif: no-data 256 is not a value of uint8; give",
+    ),
     "a weight": (
         "mask.tif --like image.tif --method mode --vote-weights 1=0",
         "mask.tif: a vote weight is not above 0",
@@ -196,12 +245,19 @@ def test_a_full_disk_is_one_line_and_leaves_the_earlier_output(folder):
     assert (folder / "kept.tif").read_bytes() == b"earlier" and not list(folder.glob(".kept.tif*"))
 
 
-APART = ["", "--like a.tif --crs EPSG:3857", "--like a.tif --resolution 5", "--like a.tif --vote-weights inverse"]
+APART = [
+    "",
+    "--like a.tif --crs EPSG:3857",
+    "--like a.tif --resolution 5",
+    "--like a.tif --vote-weights inverse",
+]
 
 
 @pytest.mark.parametrize("arguments", [*APART, "--crs EPSG:3857 --method mode --vote-weights 1:2"])
 def test_options_that_do_not_go_together_are_named(arguments, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["reproject.py", "mask.tif", "-o", "out.tif", *arguments.split()])
+    monkeypatch.setattr(
+        sys, "argv", ["reproject.py", "mask.tif", "-o", "out.tif", *arguments.split()]
+    )
     with pytest.raises(SystemExit) as stopped:
         module.main()
     assert stopped.value.code == 2 and "error: " in capsys.readouterr().err
@@ -218,7 +274,8 @@ def test_mistakes_of_a_programmer_are_value_errors():
         reproject(FOUR, grid(None, 0, 0, 1, 4, 4), plain(4, 4))
 
 
-# --- size, threads ---------------------------------------------------------------------------------------
+# --- size, threads
+# ---------------------------------------------------------------------------------------
 
 
 def test_a_raster_of_300000_squared_is_read_window_by_window():
@@ -227,7 +284,11 @@ def test_a_raster_of_300000_squared_is_read_window_by_window():
     pixels, lock = Counter(), threading.Lock()
 
     def read(window):
-        assert window.row >= 0 and window.row + window.height <= 300_000 and window.col + window.width <= 300_000
+        assert (
+            window.row >= 0
+            and window.row + window.height <= 300_000
+            and window.col + window.width <= 300_000
+        )
         with lock:
             pixels["read"] += window.height * window.width
             pixels["largest"] = max(pixels["largest"], window.height * window.width)
@@ -253,7 +314,9 @@ def test_torch_keeps_its_number_of_threads():
         thread = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
         thread.start(), thread.join()
         assert seen == [3, 3]
-        abandoned = strips(lambda window: FOUR[window.row :][: window.height], plain(4, 4), plain(4, 4), rows=1)
+        abandoned = strips(
+            lambda window: FOUR[window.row :][: window.height], plain(4, 4), plain(4, 4), rows=1
+        )
         next(abandoned)
         abandoned.close()
         assert torch.get_num_threads() == 3

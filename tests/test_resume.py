@@ -20,7 +20,8 @@ from unet import checkpoint
 
 ROOT = Path(__file__).parents[1]
 TIMES = ("seconds", "images_per_second", "peak_memory_mb")
-# Everything that draws random numbers or keeps a state: dropout, augmentation, oversampling, plateau, accumulation.
+# Everything that draws random numbers or keeps a state: dropout, augmentation, oversampling,
+# plateau, accumulation.
 STATEFUL = """--dropout 0.2 --head-dropout 0.3 --crop 0.5 --jitter 0.5 --scales 0.75 1 1.25 --oversample 0.9
               --schedule plateau --accumulate 2 --class-weights sqrt --loss dice_cross_entropy""".split()
 
@@ -28,15 +29,38 @@ STATEFUL = """--dropout 0.2 --head-dropout 0.3 --crop 0.5 --jitter 0.5 --scales 
 def options(folder: Path, *more) -> list[str]:
     if not (folder / "in").exists():
         small.write(folder / "in", count=9, size=32)
-    given = ["--images", folder / "in/images", "--masks", folder / "in/masks", "--classes", folder / "in/table.csv"]
-    given += ["--cache", folder / "cache", "--base", 2, "--batch", 2, "--lr", 0.01, "--epochs", 6, "--patience", 99]
+    given = [
+        "--images",
+        folder / "in/images",
+        "--masks",
+        folder / "in/masks",
+        "--classes",
+        folder / "in/table.csv",
+    ]
+    given += [
+        "--cache",
+        folder / "cache",
+        "--base",
+        2,
+        "--batch",
+        2,
+        "--lr",
+        0.01,
+        "--epochs",
+        6,
+        "--patience",
+        99,
+    ]
     return [str(option) for option in (*given, *more)]
 
 
 def result(run: Path) -> tuple[list, dict, dict]:
     """(log.csv without times, last checkpoint, best checkpoint)."""
     with open(run / "log.csv", newline="") as file:
-        rows = [{name: value for name, value in row.items() if name not in TIMES} for row in csv.DictReader(file)]
+        rows = [
+            {name: value for name, value in row.items() if name not in TIMES}
+            for row in csv.DictReader(file)
+        ]
     return rows, checkpoint.load(run / "last.pt"), checkpoint.load(run / "best.pt")
 
 
@@ -66,7 +90,9 @@ def whole(tmp_path_factory) -> Path:
 @pytest.mark.parametrize(("epoch", "workers"), [(1, 0), (2, 0), (3, 0), (4, 0), (5, 0), (3, 2)])
 def test_stopped_after_any_epoch_and_resumed_is_the_same_to_the_last_bit(whole, epoch, workers):
     run = whole / f"stopped-{epoch}-{workers}"
-    train.main(options(whole, *STATEFUL, "--output", run, "--stop-after", epoch, "--workers", workers))
+    train.main(
+        options(whole, *STATEFUL, "--output", run, "--stop-after", epoch, "--workers", workers)
+    )
     assert checkpoint.load(run / "last.pt")["epoch"] == epoch
     train.main(["--resume", str(run)])
     assert_same(run, whole / "whole")
@@ -82,7 +108,9 @@ def test_three_epochs_prolonged_by_three_are_six(whole):
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("call", [1, 4, 8])
-def test_a_signal_in_the_middle_of_an_epoch_loses_nothing(whole, monkeypatch, capsys, number, status, call):
+def test_a_signal_in_the_middle_of_an_epoch_loses_nothing(
+    whole, monkeypatch, capsys, number, status, call
+):
     run = whole / f"signal-{number}-{call}"
     calls = iter(range(100))
 
@@ -174,7 +202,9 @@ def test_what_shapes_the_result_cannot_be_changed(whole, more, message):
 @pytest.mark.parametrize("more", [[], ["--nodata", "nan"]])
 def test_no_data_may_be_nan(tmp_path, more):
     run = tmp_path / "run"
-    train.main(options(tmp_path, "--output", run, "--nodata", "nan", "--epochs", 2, "--stop-after", 1))
+    train.main(
+        options(tmp_path, "--output", run, "--nodata", "nan", "--epochs", 2, "--stop-after", 1)
+    )
     train.main(["--resume", str(run), *more])
     assert checkpoint.load(run / "last.pt")["epoch"] == 2
 

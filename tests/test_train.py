@@ -28,8 +28,29 @@ def run(tmp_path: Path, *more, **scenes) -> Path:
     images, masks, table = (folder / "images", folder / "masks", folder / "table.csv")
     if not folder.exists():
         small.write(folder, **scenes)
-    options = ["--images", images, "--masks", masks, "--classes", table, "--cache", tmp_path / "cache"]
-    options += ["--output", tmp_path / "run", "--base", 4, "--epochs", 3, "--batch", 2, "--lr", 0.01, *more]
+    options = [
+        "--images",
+        images,
+        "--masks",
+        masks,
+        "--classes",
+        table,
+        "--cache",
+        tmp_path / "cache",
+    ]
+    options += [
+        "--output",
+        tmp_path / "run",
+        "--base",
+        4,
+        "--epochs",
+        3,
+        "--batch",
+        2,
+        "--lr",
+        0.01,
+        *more,
+    ]
     return train.main([str(option) for option in options])
 
 
@@ -45,12 +66,20 @@ def without_times(rows):
 
 def test_a_run_leaves_checkpoints_log_and_report(tmp_path, capsys):
     folder = run(tmp_path)
-    assert sorted(p.name for p in folder.iterdir()) == ["best.pt", "last.pt", "log.csv", "report.html", "train.log"]
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "best.pt",
+        "last.pt",
+        "log.csv",
+        "report.html",
+        "train.log",
+    ]
     rows = log(folder)
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     best = checkpoint.load(folder / "best.pt")
     assert best["best"] == max(float(row["macro_dice"]) for row in rows)
-    assert best["bands"] == small.BANDS and best["indices"] == ["NDVI", "MNDWI"] and best["size"] == 48
+    assert (
+        best["bands"] == small.BANDS and best["indices"] == ["NDVI", "MNDWI"] and best["size"] == 48
+    )
     assert best["settings"]["lr"] == 0.01
     last = checkpoint.load(folder / "last.pt")
     assert last["epoch"] == 3 and last["metrics"]["confusion"].sum() == 48 * 48
@@ -61,17 +90,29 @@ def test_a_run_leaves_checkpoints_log_and_report(tmp_path, capsys):
     assert f"report      {folder / 'report.html'}" in printed
     command = printed.splitlines()[-1].split(maxsplit=1)[1]
     assert "predict.py " in command and command.endswith(f"--checkpoint {folder / 'best.pt'}")
-    assert subprocess.run(shlex.split(command), capture_output=True).returncode == 0  # it works as printed
+    assert (
+        subprocess.run(shlex.split(command), capture_output=True).returncode == 0
+    )  # it works as printed
     assert (folder / "train.log").read_text() == printed
 
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path):
-    first = without_times(log(run(tmp_path, "--output", tmp_path / "a", "--crop", 0.5, "--jitter", 0.5)))
-    again = without_times(log(run(tmp_path, "--output", tmp_path / "b", "--crop", 0.5, "--jitter", 0.5)))
-    workers = without_times(
-        log(run(tmp_path, "--output", tmp_path / "c", "--crop", 0.5, "--jitter", 0.5, "--workers", 2))
+    first = without_times(
+        log(run(tmp_path, "--output", tmp_path / "a", "--crop", 0.5, "--jitter", 0.5))
     )
-    other = without_times(log(run(tmp_path, "--output", tmp_path / "d", "--crop", 0.5, "--jitter", 0.5, "--seed", 1)))
+    again = without_times(
+        log(run(tmp_path, "--output", tmp_path / "b", "--crop", 0.5, "--jitter", 0.5))
+    )
+    workers = without_times(
+        log(
+            run(
+                tmp_path, "--output", tmp_path / "c", "--crop", 0.5, "--jitter", 0.5, "--workers", 2
+            )
+        )
+    )
+    other = without_times(
+        log(run(tmp_path, "--output", tmp_path / "d", "--crop", 0.5, "--jitter", 0.5, "--seed", 1))
+    )
     assert first == again == workers
     assert first != other
 
@@ -159,7 +200,9 @@ def test_two_runs_that_begin_in_the_same_second_do_not_share_a_folder(tmp_path, 
     monkeypatch.setattr(train.time, "strftime", lambda _: "now")
     Path("runs/now").mkdir(parents=True)  # by the other, which has no checkpoint yet
     with pytest.raises(FileExistsError):
-        train.main(["--images", str(images), "--masks", str(masks), "--classes", str(table), "--base", "2"])
+        train.main(
+            ["--images", str(images), "--masks", str(masks), "--classes", str(table), "--base", "2"]
+        )
 
 
 def test_checkpoints_hold_no_code(tmp_path):
@@ -169,7 +212,9 @@ def test_checkpoints_hold_no_code(tmp_path):
 
 def test_a_single_class_trains_and_has_no_share_to_report(tmp_path):
     small.write(tmp_path / "in")
-    (tmp_path / "in/table.csv").write_text("code,name,color\n10,ground,#C8B478\n20,ground,#C8B478\n")
+    (tmp_path / "in/table.csv").write_text(
+        "code,name,color\n10,ground,#C8B478\n20,ground,#C8B478\n"
+    )
     folder = run(tmp_path, "--epochs", 1, "--class-weights", "inverse", "--loss", "dice_focal")
     assert float(log(folder)[0]["macro_dice"]) == 1
     assert "Share of" not in (folder / "report.html").read_text()

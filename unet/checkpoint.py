@@ -1,7 +1,8 @@
 """Checkpoints: the one format that train and predict share.
 
-A checkpoint holds tensors and plain Python values only and is loaded with `weights_only=True`, so that a file
-from a stranger runs no code. It has all that a map needs: predict never asks for the training's options.
+A checkpoint holds tensors and plain Python values only and is loaded with `weights_only=True`, so
+that a file from a stranger runs no code. It has all that a map needs: predict never asks for the
+training's options.
 
     format      int     number of this format, set by `save`
     model       dict    name, in_channels, num_classes, options: the arguments of `unet.build`
@@ -57,10 +58,12 @@ class CheckpointError(ValueError):
 
 
 def save(path: str | Path, state: dict) -> None:
-    """Writes `state`, with the keys above. At every moment `path` is the whole old file or the whole new one.
+    """Writes `state`, with the keys above. At every moment `path` is the whole old file or the
+    whole new one.
 
-    Raises KeyError for a missing key, and TypeError, naming the place, for a value that is not plain: a numpy
-    number or a Path that slips in stops the file from loading later. OSError if the file cannot be written.
+    Raises KeyError for a missing key, and TypeError, naming the place, for a value that is not
+    plain: a numpy number or a Path that slips in stops the file from loading later. OSError if the
+    file cannot be written.
     """
     missing = [key for key in REQUIRED if key not in state]
     if missing:
@@ -77,7 +80,8 @@ def save(path: str | Path, state: dict) -> None:
         os.replace(temporary, path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        # On a full disk torch raises a RuntimeError about positions, and the reason stands behind it.
+        # On a full disk torch raises a RuntimeError about positions, and the reason stands behind
+        # it.
         reason = error.__context__ if isinstance(error, RuntimeError) else error
         if isinstance(reason, OSError):
             raise OSError(reason.errno, reason.strerror, str(path)) from error
@@ -87,14 +91,17 @@ def save(path: str | Path, state: dict) -> None:
 def load(path: str | Path) -> dict:
     """The checkpoint as a dict of plain values and tensors, the tensors on the CPU.
 
-    Raises CheckpointError if the file is missing, damaged, not a checkpoint, of a newer format or incomplete.
+    Raises CheckpointError if the file is missing, damaged, not a checkpoint, of a newer format or
+    incomplete.
     """
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file; {ADVICE}")
     state = _read(path)
     if not isinstance(state, dict) or type(state.get("format")) is not int:
-        weights = isinstance(state, dict) and any(isinstance(value, Tensor) for value in state.values())
+        weights = isinstance(state, dict) and any(
+            isinstance(value, Tensor) for value in state.values()
+        )
         what = "weights alone, without classes, bands and scaling" if weights else FOREIGN
         raise CheckpointError(f"{path}: {what}; {ADVICE}")
     if state["format"] > FORMAT:
@@ -110,29 +117,38 @@ def build_model(checkpoint: dict) -> nn.Module:
     """The trained network of a loaded checkpoint, on the CPU, in evaluation mode."""
     try:
         model = checkpoint["model"]
-        network = build(model["name"], model["in_channels"], model["num_classes"], **model["options"])
+        network = build(
+            model["name"], model["in_channels"], model["num_classes"], **model["options"]
+        )
         network.load_state_dict(checkpoint["weights"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = textwrap.shorten(str(error), 300)
-        raise CheckpointError(f"checkpoint: its network cannot be built: {reason}; train again") from error
+        raise CheckpointError(
+            f"checkpoint: its network cannot be built: {reason}; train again"
+        ) from error
     return network.eval()
 
 
 def same(one: object, other: object) -> bool:
-    """Whether two plain values are equal; NaN, which may stand for no-data, here is equal to itself."""
+    """Whether two plain values are equal; NaN, which may stand for no-data, here is equal to
+    itself.
+    """
     return repr(one) == repr(other)
 
 
 def resume(path: Path, past: dict, model: nn.Module, optimizer: Optimizer, data: dict) -> dict:
-    """Put a run back to where the checkpoint at `path` has left it; returns what of it stands under the keys of `past`.
+    """Put a run back to where the checkpoint at `path` has left it; returns what of it stands under
+    the keys of `past`.
 
-    `data` are the entries on the data as they are now. Raises CheckpointError where they are other data, or where
-    the best checkpoint of the run is gone.
+    `data` are the entries on the data as they are now. Raises CheckpointError where they are other
+    data, or where the best checkpoint of the run is gone.
     """
     state = load(path)
     changed = [name for name, value in data.items() if not same(state.get(name), value)]
     if changed:
-        raise CheckpointError(f"{path}: the data have changed since ({', '.join(changed)}); begin another run")
+        raise CheckpointError(
+            f"{path}: the data have changed since ({', '.join(changed)}); begin another run"
+        )
     if not path.with_name("best.pt").exists() and state["best_epoch"] < state["epoch"]:
         raise CheckpointError(f"{path}: best.pt is not beside it; give the folder of a whole run")
     device = next(model.parameters()).device
@@ -176,4 +192,6 @@ def _check_plain(value, name: str) -> None:
         for number, item in enumerate(value):
             _check_plain(item, f"{name}[{number}]")
     elif kind not in PLAIN:
-        raise TypeError(f"{name} is a {kind.__module__}.{kind.__qualname__}, not a plain value or tensor")
+        raise TypeError(
+            f"{name} is a {kind.__module__}.{kind.__qualname__}, not a plain value or tensor"
+        )

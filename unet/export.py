@@ -1,8 +1,9 @@
 """A trained network as one file that runs without this repository: torch.export.
 
-torch.export follows a network once and writes down what it computes, as a graph of tensor operations with the
-weights beside it. Sizes stay open where nothing in the network depends on them: any batch, and heights and
-widths of any multiple of the network's `stride`. The archive (.pt2) has besides
+torch.export follows a network once and writes down what it computes, as a graph of tensor
+operations with the weights beside it. Sizes stay open where nothing in the network depends on them:
+any batch, and heights and widths of any multiple of the network's `stride`. The archive (.pt2) has
+besides
 
     landcover.json   bands, indices, scaling and classes: what turns an image into input, and output into a map
     run.py           twenty lines that do so, with torch alone
@@ -32,7 +33,11 @@ from unet.checkpoint import CheckpointError, build_model
 
 TOLERANCE = 1e-4  # of a logit, relative to the largest
 LARGEST = 2**16  # pixels along a side, and windows in a batch
-UNTRACEABLE = (torch._dynamo.exc.TorchDynamoException, RuntimeError, ValueError)  # what torch.export raises
+UNTRACEABLE = (
+    torch._dynamo.exc.TorchDynamoException,
+    RuntimeError,
+    ValueError,
+)  # what torch.export raises
 
 RUN = '''"""From an image's numbers to probabilities of the classes: python run.py model.pt2 tries random numbers."""
 import json
@@ -68,11 +73,13 @@ if __name__ == "__main__":
 
 
 def export(checkpoint: dict, path: str | Path, about: dict) -> str:
-    """Write the network of a loaded checkpoint to `path`, ending in .pt2; returns the sizes it takes, in words.
+    """Write the network of a loaded checkpoint to `path`, ending in .pt2; returns the sizes it
+    takes, in words.
 
-    `about` is kept as landcover.json, with the network's `input` and `output` added. Where the sizes cannot stay
-    open, the file takes one window of the training's size. Raises CheckpointError where a network cannot be
-    exported or the file does not give what the network gives, and OSError where it cannot be written.
+    `about` is kept as landcover.json, with the network's `input` and `output` added. Where the
+    sizes cannot stay open, the file takes one window of the training's size. Raises CheckpointError
+    where a network cannot be exported or the file does not give what the network gives, and OSError
+    where it cannot be written.
     """
     path, network = Path(path), build_model(checkpoint)
     channels, stride = checkpoint["model"]["in_channels"], network.stride
@@ -86,7 +93,12 @@ def export(checkpoint: dict, path: str | Path, about: dict) -> str:
             sizes = f"one window of {size} x {size} pixels"
         about = {
             **about,
-            "input": {"channels": channels, "sizes": sizes, "multiple_of": stride, "smallest": sides[0]},
+            "input": {
+                "channels": channels,
+                "sizes": sizes,
+                "multiple_of": stride,
+                "smallest": sides[0],
+            },
             "output": "logits of each class; softmax over axis 1 makes them probabilities",
         }
         extra = {"landcover.json": json.dumps(about, indent=1), "run.py": RUN}
@@ -106,7 +118,9 @@ def export(checkpoint: dict, path: str | Path, about: dict) -> str:
 
 
 def _open(network: nn.Module, channels: int, stride: int) -> ExportedProgram:
-    """The network's graph for any batch, and any height and width of multiples of `stride`, from two."""
+    """The network's graph for any batch, and any height and width of multiples of `stride`, from
+    two.
+    """
     batch, most = Dim("batch", min=1, max=LARGEST), LARGEST // stride
     rows, columns = Dim("rows", min=2, max=most), Dim("columns", min=2, max=most)
     example = torch.zeros(2, channels, 2 * stride, 3 * stride)  # sides alike would be tied together
@@ -130,7 +144,9 @@ def _compare(network: nn.Module, exported, shape: tuple[int, ...], path: Path) -
     expected = network(x)
     difference = (exported(x) - expected).abs().max() / expected.abs().max().clamp(min=1e-30)
     if not difference <= TOLERANCE:
-        raise CheckpointError(f"{path}: the exported network's logits are off by {difference:.1e}; please report it")
+        raise CheckpointError(
+            f"{path}: the exported network's logits are off by {difference:.1e}; please report it"
+        )
 
 
 @contextmanager

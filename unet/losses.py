@@ -1,8 +1,8 @@
 """Losses: how wrong the logits are, as one number to descend.
 
-All take logits (N, K, H, W), of any float type, and target (N, H, W), labels 0..K-1 or `ignore_index`, and
-return a scalar, float32 (float64 for float64 logits). With p the softmax of the logits over the K classes, y
-the label of a pixel and w the class weights (1 where none are given):
+All take logits (N, K, H, W), of any float type, and target (N, H, W), labels 0..K-1 or
+`ignore_index`, and return a scalar, float32 (float64 for float64 logits). With p the softmax of the
+logits over the K classes, y the label of a pixel and w the class weights (1 where none are given):
 
     cross-entropy   sum of w_y (-log p_y) / sum of w_y
     focal           sum of w_y (1 - p_y)^gamma (-log p_y) / sum of w_y
@@ -10,12 +10,12 @@ the label of a pixel and w the class weights (1 where none are given):
                     and 0 otherwise; then the mean over the classes, weighted by w
     Dice + focal    their sum
 
-Sums run over all pixels of the batch that have a label, and where several processes share a batch, over all of
-theirs (`total`). A batch without any gives 0 and a gradient of zeros. What stands under an ignored pixel, NaN
-included, changes neither value nor gradient.
+Sums run over all pixels of the batch that have a label, and where several processes share a batch,
+over all of theirs (`total`). A batch without any gives 0 and a gradient of zeros. What stands under
+an ignored pixel, NaN included, changes neither value nor gradient.
 
-A label outside 0..K-1 other than `ignore_index` is a programmer's error, for the class table has checked the
-mask before. On the CPU it ends in an index error, on a GPU in a device-side assertion.
+A label outside 0..K-1 other than `ignore_index` is a programmer's error, for the class table has
+checked the mask before. On the CPU it ends in an index error, on a GPU in a device-side assertion.
 
 The test beside this file is tests/unet/test_losses.py.
 """
@@ -34,9 +34,11 @@ def cross_entropy(
     weight: Tensor | None = None,
     ignore_index: int = 255,
 ) -> Tensor:
-    """Mean of -log p of the true class: 0 if every pixel is surely right, log K if nothing is known.
+    """Mean of -log p of the true class: 0 if every pixel is surely right, log K if nothing is
+    known.
 
-    With `weight` (K,) the weighted mean, the same number as torch.nn.functional.cross_entropy gives.
+    With `weight` (K,) the weighted mean, the same number as torch.nn.functional.cross_entropy
+    gives.
     """
     return focal(logits, target, weight, ignore_index, gamma=0.0)
 
@@ -48,39 +50,50 @@ def focal(
     ignore_index: int = 255,
     gamma: float = 2.0,
 ) -> Tensor:
-    """Cross-entropy in which a pixel counts less the surer it is: 0.01 times at p = 0.9 and gamma = 2.
+    """Cross-entropy in which a pixel counts less the surer it is: 0.01 times at p = 0.9 and gamma =
+    2.
 
-    `weight` (K,) is the paper's alpha. gamma = 0 is cross-entropy. Lin, Goyal, Girshick, He, Dollar: Focal
-    Loss for Dense Object Detection, 2017 (https://arxiv.org/abs/1708.02002), with softmax for the sigmoid.
+    `weight` (K,) is the paper's alpha. gamma = 0 is cross-entropy. Lin, Goyal, Girshick, He,
+    Dollar: Focal Loss for Dense Object Detection, 2017 (https://arxiv.org/abs/1708.02002), with
+    softmax for the sigmoid.
     """
     logits, target, valid = _labelled(logits, target, ignore_index)
     log_p = logits.log_softmax(dim=1).gather(1, target.unsqueeze(1)).squeeze(1)  # (N, H, W)
     pixel_weight = valid if weight is None else valid * weight.to(logits)[target]  # (N, H, W)
     loss = -log_p
     if gamma != 0:
-        # 1 - p by expm1 keeps its digits where p is near 1; the bound, where powers below 1 are vertical.
+        # 1 - p by expm1 keeps its digits where p is near 1; the bound, where powers below 1 are
+        # vertical.
         loss = loss * (-log_p.expm1()).clamp_min(torch.finfo(log_p.dtype).eps) ** gamma
     return _ratio(*total(torch.stack([(pixel_weight * loss).sum(), pixel_weight.sum()])))
 
 
-def dice(logits: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = 255) -> Tensor:
-    """One minus the soft Dice coefficient of each class over the whole batch, then the mean over classes.
+def dice(
+    logits: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = 255
+) -> Tensor:
+    """One minus the soft Dice coefficient of each class over the whole batch, then the mean over
+    classes.
 
-    `weight` (K,) weights this mean. Milletari, Navab, Ahmadi: V-Net, 2016 (https://arxiv.org/abs/1606.04797),
-    with plain sums in the denominator where the paper squares.
+    `weight` (K,) weights this mean. Milletari, Navab, Ahmadi: V-Net, 2016
+    (https://arxiv.org/abs/1606.04797), with plain sums in the denominator where the paper squares.
 
-    A class without a pixel in the batch has no Dice coefficient: the formula gives 0 whatever is predicted,
-    and no slope. Its loss is instead the share of the batch that it wrongly takes, sum of p_k / number of
-    pixels: 0 for nothing, 1 for everything, and one slope throughout. (Leaving the class out would let wrong
-    pixels go free. The usual smoothing constant e, with a loss of 1 - e / (sum of p_k + e), has a slope of
-    1 / e at no wrong pixel and hardly any at many.)
+    A class without a pixel in the batch has no Dice coefficient: the formula gives 0 whatever is
+    predicted, and no slope. Its loss is instead the share of the batch that it wrongly takes, sum
+    of p_k / number of pixels: 0 for nothing, 1 for everything, and one slope throughout. (Leaving
+    the class out would let wrong pixels go free. The usual smoothing constant e, with a loss of 1 -
+    e / (sum of p_k + e), has a slope of 1 / e at no wrong pixel and hardly any at many.)
     """
     logits, target, valid = _labelled(logits, target, ignore_index)
     p = logits.softmax(dim=1) * valid.unsqueeze(1)  # (N, K, H, W)
-    true = torch.zeros_like(p).scatter(1, target.unsqueeze(1), valid.unsqueeze(1))  # (N, K, H, W), one-hot
-    sums = torch.stack([(p * true).sum(dim=(0, 2, 3)), p.sum(dim=(0, 2, 3)), true.sum(dim=(0, 2, 3))])
+    true = torch.zeros_like(p).scatter(
+        1, target.unsqueeze(1), valid.unsqueeze(1)
+    )  # (N, K, H, W), one-hot
+    sums = torch.stack(
+        [(p * true).sum(dim=(0, 2, 3)), p.sum(dim=(0, 2, 3)), true.sum(dim=(0, 2, 3))]
+    )
     overlap, predicted, occurring = total(sums)  # (K,) each
-    # Where the class occurs its denominator is at least 1: the bounds only keep the unused branch finite.
+    # Where the class occurs its denominator is at least 1: the bounds only keep the unused branch
+    # finite.
     present = 1 - 2 * overlap / (predicted + occurring).clamp_min(1)
     absent = predicted / occurring.sum().clamp_min(1)
     loss = torch.where(occurring > 0, present, absent)  # (K,)
@@ -96,10 +109,14 @@ def dice_focal(
     gamma: float = 2.0,
 ) -> Tensor:
     """Dice plus focal: each class as a whole, and each pixel by itself."""
-    return dice(logits, target, weight, ignore_index) + focal(logits, target, weight, ignore_index, gamma)
+    return dice(logits, target, weight, ignore_index) + focal(
+        logits, target, weight, ignore_index, gamma
+    )
 
 
-def dice_cross_entropy(logits: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = 255) -> Tensor:
+def dice_cross_entropy(
+    logits: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = 255
+) -> Tensor:
     """Dice plus cross-entropy: dice_focal without a focus."""
     return dice_focal(logits, target, weight, ignore_index, gamma=0.0)
 
@@ -117,28 +134,33 @@ CLASS_WEIGHTS = {"none": None, "inverse": 1.0, "sqrt": 0.5}  # power of the numb
 def class_weights(counts: Sequence[int] | Tensor, method: str, cap: float = 100.0) -> Tensor | None:
     """Weights (K,) float32 for the losses, from the number of training pixels of each class.
 
-    Method "none" gives None, "inverse" the inverse of the number of pixels and "sqrt" that of its square root, scaled
-    to a mean of 1 over the classes that occur. None counts as more than `cap` times rarer than the commonest, for else
-    a few pixels, perhaps mislabelled, would steer the network. A class without pixels weighs 0: there is nothing to
-    learn it from. Raises ValueError for another method, and for counts that are negative or all 0.
+    Method "none" gives None, "inverse" the inverse of the number of pixels and "sqrt" that of its
+    square root, scaled to a mean of 1 over the classes that occur. None counts as more than `cap`
+    times rarer than the commonest, for else a few pixels, perhaps mislabelled, would steer the
+    network. A class without pixels weighs 0: there is nothing to learn it from. Raises ValueError
+    for another method, and for counts that are negative or all 0.
     """
     if method not in CLASS_WEIGHTS:
-        raise ValueError(f"no class weights are called {method!r}; there are: {', '.join(CLASS_WEIGHTS)}")
+        raise ValueError(
+            f"no class weights are called {method!r}; there are: {', '.join(CLASS_WEIGHTS)}"
+        )
     if method == "none":
         return None
     counts = torch.as_tensor(counts, dtype=torch.float64).cpu()
     if counts.ndim != 1 or (counts < 0).any() or counts.sum() == 0:
         raise ValueError(f"need the number of pixels of each class, not all 0: {counts.tolist()}")
-    weight = torch.where(counts > 0, counts.clamp_min(counts.max() / cap) ** -CLASS_WEIGHTS[method], 0.0)
+    weight = torch.where(
+        counts > 0, counts.clamp_min(counts.max() / cap) ** -CLASS_WEIGHTS[method], 0.0
+    )
     return (weight / weight[counts > 0].mean()).float()
 
 
 def _labelled(logits: Tensor, target: Tensor, ignore_index: int) -> tuple[Tensor, Tensor, Tensor]:
     """Takes out the ignored pixels, once for all losses.
 
-    Returns logits (N, K, H, W) in float32 at least, 0 where ignored; labels (N, H, W) int64, 0 where ignored;
-    and valid (N, H, W), 1.0 where there is a label and 0.0 where ignored. Half precision would not do: sums
-    over more than 65,504 pixels overflow.
+    Returns logits (N, K, H, W) in float32 at least, 0 where ignored; labels (N, H, W) int64, 0
+    where ignored; and valid (N, H, W), 1.0 where there is a label and 0.0 where ignored. Half
+    precision would not do: sums over more than 65,504 pixels overflow.
     """
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     valid = target != ignore_index

@@ -1,6 +1,7 @@
 """How well a map agrees with the truth, all from one confusion matrix.
 
-Row t, column p of the matrix counts the pixels of true class t that were labelled p. With TP the diagonal:
+Row t, column p of the matrix counts the pixels of true class t that were labelled p. With TP the
+diagonal:
 
     IoU        TP / (row sum + column sum - TP)      Jaccard index
     Dice       2 TP / (row sum + column sum)         F1 score; equals 2 IoU / (1 + IoU)
@@ -8,10 +9,11 @@ Row t, column p of the matrix counts the pixels of true class t that were labell
     recall     TP / row sum                          producer's accuracy, accuracy of the class
     accuracy   sum of TP / sum of all                overall
 
-Counts of all batches are summed first and divided last: the mean of the batches' IoU is another number, and
-depends on how pixels happened to fall into batches. A ratio 0 / 0 is NaN and left out of means: IoU and Dice
-of a class that neither occurs nor is predicted, precision of one never predicted, recall of one that does
-not occur. "Macro" is the plain mean over classes, "weighted" that by their true number of pixels.
+Counts of all batches are summed first and divided last: the mean of the batches' IoU is another
+number, and depends on how pixels happened to fall into batches. A ratio 0 / 0 is NaN and left out
+of means: IoU and Dice of a class that neither occurs nor is predicted, precision of one never
+predicted, recall of one that does not occur. "Macro" is the plain mean over classes, "weighted"
+that by their true number of pixels.
 
 The test beside this file is tests/unet/test_metrics.py.
 """
@@ -39,14 +41,24 @@ class ConfusionMatrix:
     def __init__(self, num_classes: int, matrix: Tensor | Sequence | None = None):
         self.num_classes = num_classes
         shape = (num_classes, num_classes)
-        self.matrix = torch.zeros(shape, dtype=torch.int64) if matrix is None else torch.as_tensor(matrix)
-        if self.matrix.shape != shape or self.matrix.dtype != torch.int64 or bool((self.matrix < 0).any()):
-            raise ValueError(f"a confusion matrix of {num_classes} classes is {shape} whole numbers from 0")
+        self.matrix = (
+            torch.zeros(shape, dtype=torch.int64) if matrix is None else torch.as_tensor(matrix)
+        )
+        if (
+            self.matrix.shape != shape
+            or self.matrix.dtype != torch.int64
+            or bool((self.matrix < 0).any())
+        ):
+            raise ValueError(
+                f"a confusion matrix of {num_classes} classes is {shape} whole numbers from 0"
+            )
 
     def update(self, prediction: Tensor, target: Tensor, ignore_index: int = 255) -> None:
-        """Counts labels (not logits) of equal shape. Pixels whose target is `ignore_index` do not count.
+        """Counts labels (not logits) of equal shape. Pixels whose target is `ignore_index` do not
+        count.
 
-        Raises ValueError for any other label outside 0..K-1: a label that nobody counts is a wrong metric.
+        Raises ValueError for any other label outside 0..K-1: a label that nobody counts is a wrong
+        metric.
         """
         prediction, target = torch.as_tensor(prediction), torch.as_tensor(target)
         if prediction.shape != target.shape:
@@ -55,13 +67,19 @@ class ConfusionMatrix:
         valid = target != ignore_index
         prediction = _labels(prediction[valid], self.num_classes, "prediction")
         target = _labels(target[valid], self.num_classes, "target")
-        counts = torch.bincount(target * self.num_classes + prediction, minlength=self.num_classes**2)
-        self.matrix = self.matrix.to(counts.device) + counts.view(self.num_classes, self.num_classes)
+        counts = torch.bincount(
+            target * self.num_classes + prediction, minlength=self.num_classes**2
+        )
+        self.matrix = self.matrix.to(counts.device) + counts.view(
+            self.num_classes, self.num_classes
+        )
 
     def __add__(self, other: "ConfusionMatrix") -> "ConfusionMatrix":
         """The matrix of both sets of pixels together."""
         if self.num_classes != other.num_classes:
-            raise ValueError(f"cannot add matrices of {self.num_classes} and {other.num_classes} classes")
+            raise ValueError(
+                f"cannot add matrices of {self.num_classes} and {other.num_classes} classes"
+            )
         return ConfusionMatrix(self.num_classes, self.matrix + other.matrix.to(self.matrix.device))
 
     def support(self) -> Tensor:
@@ -89,9 +107,11 @@ class ConfusionMatrix:
         return matrix.diag() / matrix.sum(1)
 
     def class_accuracy(self) -> Tensor:
-        """(K,) accuracy on the pixels of each class: recall, under the name of the segmentation papers.
+        """(K,) accuracy on the pixels of each class: recall, under the name of the segmentation
+        papers.
 
-        Long, Shelhamer, Darrell: Fully Convolutional Networks for Semantic Segmentation, 2015, section 5.
+        Long, Shelhamer, Darrell: Fully Convolutional Networks for Semantic Segmentation, 2015,
+        section 5.
         """
         return self.recall()
 
@@ -126,13 +146,17 @@ def macro(values: Tensor) -> float:
 
 
 def weighted(values: Tensor, support: Tensor) -> float:
-    """Mean weighted by `support`, the classes' true numbers of pixels, over the classes that have a value."""
+    """Mean weighted by `support`, the classes' true numbers of pixels, over the classes that have a
+    value.
+    """
     known = ~values.isnan()
     return ((values * support)[known].sum() / support[known].sum()).item()
 
 
 def shares(labels: Tensor, num_classes: int, ignore_index: int = 255) -> Tensor:
-    """(K,) float64 share of each class among the labelled pixels of one image; NaN if there are none."""
+    """(K,) float64 share of each class among the labelled pixels of one image; NaN if there are
+    none.
+    """
     labels = torch.as_tensor(labels)
     labels = _labels(labels[labels != ignore_index], num_classes, "labels")
     return torch.bincount(labels, minlength=num_classes).cpu().double() / labels.numel()
@@ -149,9 +173,9 @@ class Interval(NamedTuple):
 def share_error(truth: Tensor | Sequence[float], prediction: Tensor | Sequence[float]) -> Interval:
     """Mean absolute difference of a class's share over images, with its 95 % confidence interval.
 
-    truth, prediction: (images,), the share of one class or of several together; an image where either is NaN
-    is left out. The interval is Student's, mean +- t(0.975, n - 1) s / sqrt(n), taking the images as
-    independent samples, and ends at 0. It is NaN for fewer than two images.
+    truth, prediction: (images,), the share of one class or of several together; an image where
+    either is NaN is left out. The interval is Student's, mean +- t(0.975, n - 1) s / sqrt(n),
+    taking the images as independent samples, and ends at 0. It is NaN for fewer than two images.
     """
     truth, prediction = _pairs(truth, prediction)
     error = (prediction - truth).abs()
@@ -163,9 +187,11 @@ def share_error(truth: Tensor | Sequence[float], prediction: Tensor | Sequence[f
 
 
 def spearman(a: Tensor | Sequence[float], b: Tensor | Sequence[float]) -> float:
-    """Spearman's rank correlation: the linear correlation of the ranks, equal values sharing their mean rank.
+    """Spearman's rank correlation: the linear correlation of the ranks, equal values sharing their
+    mean rank.
 
-    1 if the images are in the same order by both. NaN if either is constant, and with fewer than two values.
+    1 if the images are in the same order by both. NaN if either is constant, and with fewer than
+    two values.
     """
     a, b = _pairs(a, b)
     a, b = _ranks(a), _ranks(b)
@@ -186,7 +212,10 @@ def _labels(labels: Tensor, num_classes: int, name: str) -> Tensor:
 
 
 def _pairs(a: Tensor | Sequence[float], b: Tensor | Sequence[float]) -> tuple[Tensor, Tensor]:
-    a, b = torch.as_tensor(a, dtype=torch.float64).cpu(), torch.as_tensor(b, dtype=torch.float64).cpu()
+    a, b = (
+        torch.as_tensor(a, dtype=torch.float64).cpu(),
+        torch.as_tensor(b, dtype=torch.float64).cpu(),
+    )
     if a.ndim != 1 or a.shape != b.shape:
         raise ValueError(f"need two equally long rows, not {tuple(a.shape)} and {tuple(b.shape)}")
     known = ~(a.isnan() | b.isnan())
@@ -200,7 +229,9 @@ def _ranks(values: Tensor) -> Tensor:
 
 
 def _student_quantile(freedom: int, probability: float = 0.95) -> float:
-    """The t with P(|T| < t) = probability, by bisection of Abramowitz and Stegun 1964, 26.7.3 and 26.7.4."""
+    """The t with P(|T| < t) = probability, by bisection of Abramowitz and Stegun 1964, 26.7.3 and
+    26.7.4.
+    """
 
     def inside(t: float) -> float:
         angle = math.atan(t / math.sqrt(freedom))

@@ -1,8 +1,9 @@
 """U-Net: a label for every pixel, from its neighbourhood at five scales.
 
-Going down, each level halves the image and doubles the channels: it sees further and further, but knows
-less and less exactly where. Going up, each level doubles the size again and joins what the level on the
-same height saw on the way down (the skip connection), which puts the sharp borders back.
+Going down, each level halves the image and doubles the channels: it sees further and further, but
+knows less and less exactly where. Going up, each level doubles the size again and joins what the
+level on the same height saw on the way down (the skip connection), which puts the sharp borders
+back.
 
     (N, C, H, W)                                                            (N, K, H, W)
          |                                                                        ^
@@ -19,9 +20,9 @@ same height saw on the way down (the skip connection), which puts the sharp bord
               16b, H/16, W/16  -----------------------------------------+
 
 Ronneberger, Fischer, Brox: U-Net: Convolutional Networks for Biomedical Image Segmentation, 2015
-(https://arxiv.org/abs/1505.04597). As usual today, and unlike the paper, convolutions are padded, so that
-the map has the image's size, and each is followed by batch normalisation (Ioffe and Szegedy 2015).
-Parameters have the names of milesial/Pytorch-UNet and its checkpoints load with strict=True.
+(https://arxiv.org/abs/1505.04597). As usual today, and unlike the paper, convolutions are padded,
+so that the map has the image's size, and each is followed by batch normalisation (Ioffe and Szegedy
+2015). Parameters have the names of milesial/Pytorch-UNet and its checkpoints load with strict=True.
 
 The test beside this file is tests/unet/test_unet.py.
 """
@@ -34,12 +35,18 @@ from torch import Tensor, nn
 class DoubleConv(nn.Module):
     """Twice: 3 x 3 convolution, batch normalisation, ReLU. Then dropout of whole channels.
 
-    (N, in_channels, H, W) -> (N, out_channels, H, W). Neighbouring pixels of a channel are so alike that
-    dropping single values would hide nothing; `Dropout2d` drops channels (Tompson and others 2015,
-    https://arxiv.org/abs/1411.4280). It has no parameters, so names do not depend on it.
+    (N, in_channels, H, W) -> (N, out_channels, H, W). Neighbouring pixels of a channel are so alike
+    that dropping single values would hide nothing; `Dropout2d` drops channels (Tompson and others
+    2015, https://arxiv.org/abs/1411.4280). It has no parameters, so names do not depend on it.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, mid_channels: int | None = None, dropout: float = 0.0):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        mid_channels: int | None = None,
+        dropout: float = 0.0,
+    ):
         super().__init__()
         mid_channels = mid_channels or out_channels
         self.double_conv = nn.Sequential(
@@ -60,8 +67,8 @@ class DoubleConv(nn.Module):
 class Down(nn.Module):
     """One level down: the largest of each 2 x 2 pixels, then a double convolution.
 
-    (N, in_channels, H, W) -> (N, out_channels, H // 2, W // 2). An odd last row or column is dropped here
-    and lives on in the skip connection.
+    (N, in_channels, H, W) -> (N, out_channels, H // 2, W // 2). An odd last row or column is
+    dropped here and lives on in the skip connection.
     """
 
     def __init__(self, in_channels: int, out_channels: int, dropout: float = 0.0):
@@ -78,12 +85,14 @@ class Down(nn.Module):
 class Up(nn.Module):
     """One level up: double the size, join the skip connection, then a double convolution.
 
-    x (N, in_channels, h, w) and skip (N, in_channels / 2, H, W), H = 2h or 2h + 1 -> (N, out_channels, H, W).
-    The size is doubled by a transposed convolution that also halves the channels, or bilinearly, without
-    parameters; then x must come with in_channels / 2 already.
+    x (N, in_channels, h, w) and skip (N, in_channels / 2, H, W), H = 2h or 2h + 1 -> (N,
+    out_channels, H, W). The size is doubled by a transposed convolution that also halves the
+    channels, or bilinearly, without parameters; then x must come with in_channels / 2 already.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, bilinear: bool = False, dropout: float = 0.0):
+    def __init__(
+        self, in_channels: int, out_channels: int, bilinear: bool = False, dropout: float = 0.0
+    ):
         super().__init__()
         half = in_channels // 2
         if bilinear:
@@ -97,13 +106,17 @@ class Up(nn.Module):
         x = self.up(x)  # (N, in/2, 2h, 2w)
         rows, columns = skip.shape[-2] - x.shape[-2], skip.shape[-1] - x.shape[-1]
         # Halving an odd size has lost a row or column: zeros at the lower right take its place.
-        x = F.pad(x, [columns // 2, columns - columns // 2, rows // 2, rows - rows // 2])  # (N, in/2, H, W)
+        x = F.pad(
+            x, [columns // 2, columns - columns // 2, rows // 2, rows - rows // 2]
+        )  # (N, in/2, H, W)
         x = torch.cat([skip, x], dim=1)  # (N, in, H, W)
         return self.conv(x)  # (N, out, H, W)
 
 
 class OutConv(nn.Module):
-    """A linear classifier of each pixel's channels: a 1 x 1 convolution. (N, in, H, W) -> (N, out, H, W)."""
+    """A linear classifier of each pixel's channels: a 1 x 1 convolution. (N, in, H, W) -> (N, out,
+    H, W).
+    """
 
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__()
@@ -121,11 +134,13 @@ class UNet(nn.Module):
     head_dropout: the same, before the last 1 x 1 convolution.
     bilinear: double the size by interpolation instead of transposed convolutions: fewer parameters.
 
-    Training needs more than one value of each channel at the deepest level for batch normalisation: two
-    images, or one of 32 x 16.
+    Training needs more than one value of each channel at the deepest level for batch normalisation:
+    two images, or one of 32 x 16.
     """
 
-    stride = 16  # pixels of the input to one of the deepest level: shift a window by a multiple of it
+    stride = (
+        16  # pixels of the input to one of the deepest level: shift a window by a multiple of it
+    )
 
     def __init__(
         self,
@@ -154,7 +169,8 @@ class UNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]
         if min(height, width) < self.stride:
-            # Four halvings would leave nothing: repeat the last row and column, and crop the logits.
+            # Four halvings would leave nothing: repeat the last row and column, and crop the
+            # logits.
             right, below = max(self.stride - width, 0), max(self.stride - height, 0)
             x = F.pad(x, [0, right, 0, below], mode="replicate")
         x1 = self.inc(x)  # (N, b, H, W)
@@ -171,23 +187,27 @@ class UNet(nn.Module):
 
     @property
     def receptive_radius(self) -> int:
-        """Rows (or columns) between an output pixel and the furthest input pixel that can change it.
+        """Rows (or columns) between an output pixel and the furthest input pixel that can change
+        it.
 
-        Found by following an output row back to the input, for each of its 16 places in a cell of the deepest
-        level: the range of rows it depends on grows by 2 on either side in a double convolution, and is
-        mapped to the rows of the level before by each doubling and halving. The path through the deepest
-        level reaches furthest, so the skips need not be followed.
+        Found by following an output row back to the input, for each of its 16 places in a cell of
+        the deepest level: the range of rows it depends on grows by 2 on either side in a double
+        convolution, and is mapped to the rows of the level before by each doubling and halving. The
+        path through the deepest level reaches furthest, so the skips need not be followed.
 
-        A window with this margin on each side that starts at a multiple of `stride` gives in its inside what
-        the whole image gives. With `bilinear` only nearly: milesial's interpolation aligns the corners of
-        the window, so its weights depend on the window's size. The radius holds for every size.
+        A window with this margin on each side that starts at a multiple of `stride` gives in its
+        inside what the whole image gives. With `bilinear` only nearly: milesial's interpolation
+        aligns the corners of the window, so its weights depend on the window's size. The radius
+        holds for every size.
         """
         radius = 0
         for row in range(self.stride):
             low = high = row
             for _ in range(4):  # up4 to up1: a double convolution, and before it a doubling
                 low, high = low - 2, high + 2
-                low, high = ((low - 1) // 2, (high + 1) // 2) if self.bilinear else (low // 2, high // 2)
+                low, high = (
+                    ((low - 1) // 2, (high + 1) // 2) if self.bilinear else (low // 2, high // 2)
+                )
             low, high = low - 2, high + 2  # the double convolution of the deepest level
             for _ in range(4):  # down4 to down1: a halving, and before it a double convolution
                 low, high = 2 * low - 2, 2 * high + 1 + 2

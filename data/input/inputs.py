@@ -1,7 +1,7 @@
 """An image as it comes, made like those that the network was trained on.
 
-A network has learned what numbers of a certain unit and pixels of a certain size look like. Four things make
-a good image a strange one, and nothing in the map tells why it is bad:
+A network has learned what numbers of a certain unit and pixels of a certain size look like. Four
+things make a good image a strange one, and nothing in the map tells why it is bad:
 
     bands       in another order, or under other names: matched by name, else given by --bands (data/bands.py)
     offset      Sentinel-2 numbers since processing baseline 04.00 (January 2022) are 1000 too high: --offset -1000
@@ -38,10 +38,14 @@ SIDE, ACROSS = 32, 8  # a lattice of windows that is looked at for the unit
 
 
 def ground_resolution(grid: Grid) -> float | None:
-    """Side in metres of the square on the ground that is as large as the middle pixel; None without CRS."""
+    """Side in metres of the square on the ground that is as large as the middle pixel; None without
+    CRS.
+    """
     if grid.crs is None:
         return None
-    return float(np.sqrt(pixel_areas(grid.window(Window(grid.height // 2, grid.width // 2, 1, 1)))[0, 0]))
+    return float(
+        np.sqrt(pixel_areas(grid.window(Window(grid.height // 2, grid.width // 2, 1, 1)))[0, 0])
+    )
 
 
 class Wanted(NamedTuple):
@@ -60,17 +64,24 @@ class Wanted(NamedTuple):
         by_hand = bool((checkpoint.get("settings") or {}).get("bands"))
         scaling, nodata = Scaling.from_state(checkpoint["scaling"]), checkpoint.get("nodata")
         return cls(
-            checkpoint["bands"], checkpoint.get("dates", 1), nodata, scaling, checkpoint.get("resolution"), by_hand
+            checkpoint["bands"],
+            checkpoint.get("dates", 1),
+            nodata,
+            scaling,
+            checkpoint.get("resolution"),
+            by_hand,
         )
 
 
 class Input:
-    """The image of one place as a network wants it, read like `geotiff.Raster`: its bands, order, names and unit.
+    """The image of one place as a network wants it, read like `geotiff.Raster`: its bands, order,
+    names and unit.
 
-    Numbers are (number + offset) * gain; where that changes any, they are float32, and NaN without data. Of whole
-    numbers the sum with an offset is held at 1 or above: they stand for reflectances, which are positive, and an
-    index of negative ones means nothing. `given` is --bands; `nodata` goes before what the training and the image
-    say. `remarks` are lines for the user. Raises InputError for an image that is not what is wanted.
+    Numbers are (number + offset) * gain; where that changes any, they are float32, and NaN without
+    data. Of whole numbers the sum with an offset is held at 1 or above: they stand for
+    reflectances, which are positive, and an index of negative ones means nothing. `given` is
+    --bands; `nodata` goes before what the training and the image say. `remarks` are lines for the
+    user. Raises InputError for an image that is not what is wanted.
     """
 
     def __init__(
@@ -82,18 +93,37 @@ class Input:
         nodata: float | None = None,
     ) -> None:
         if offset and any(map(is_safe, paths)):
-            raise InputError(f"{paths[0]}: --offset {offset:g}: a SAFE folder tells its offset itself; leave it out")
+            raise InputError(
+                f"{paths[0]}: --offset {offset:g}: a SAFE folder tells its offset itself; leave it out"
+            )
         by_hand = wanted.nodata if nodata is None else nodata
         with ExitStack() as opened:
             raster = self._raster = opened.enter_context(open_image(paths, by_hand))
             self._nodata = raster.nodata if by_hand is None else by_hand
             self._numbers = bands.select(
-                wanted.bands, raster.descriptions, raster.path, given, wanted.dates, wanted.named_by_hand
+                wanted.bands,
+                raster.descriptions,
+                raster.path,
+                given,
+                wanted.dates,
+                wanted.named_by_hand,
             )
-            self._offset, self._gain = offset, gain_to(raster, self._numbers, self._nodata, wanted.scaling)
+            self._offset, self._gain = (
+                offset,
+                gain_to(raster, self._numbers, self._nodata, wanted.scaling),
+            )
             self._opened = opened.pop_all()
-        self.path, self.grid, self.geo_tags, self.colormap = raster.path, raster.grid, raster.geo_tags, None
-        self.count, self.descriptions, self.block_shape = len(wanted.bands), tuple(wanted.bands), raster.block_shape
+        self.path, self.grid, self.geo_tags, self.colormap = (
+            raster.path,
+            raster.grid,
+            raster.geo_tags,
+            None,
+        )
+        self.count, self.descriptions, self.block_shape = (
+            len(wanted.bands),
+            tuple(wanted.bands),
+            raster.block_shape,
+        )
         self._as_it_is = self._gain == 1 and not offset
         self.dtype = raster.dtype if self._as_it_is else np.dtype(np.float32)
         self.nodata = self._nodata if self._as_it_is else None
@@ -101,7 +131,9 @@ class Input:
         self.remarks = [together] if len(paths) > 1 else []
         if self._gain != 1:
             unit, other = ("reflectance", "ten thousandths")[:: 1 if self._gain > 1 else -1]
-            self.remarks.append(f"{self.path}: holds {unit}, the training {other}: multiplied by {self._gain:g}")
+            self.remarks.append(
+                f"{self.path}: holds {unit}, the training {other}: multiplied by {self._gain:g}"
+            )
         found = ground_resolution(self.grid)
         if found and wanted.resolution and abs(found / wanted.resolution - 1) > TOLERANCE:
             self.remarks.append(
@@ -116,35 +148,50 @@ class Input:
         self._opened.close()
 
     def read(self, window: Window | None = None, bands: Sequence[int] | None = None) -> np.ndarray:
-        """Pixels (bands, height, width) of a window, or of all; bands are numbered from 1, as the network's are."""
-        numbers = self._raster.read(window, self._numbers if bands is None else [self._numbers[b - 1] for b in bands])
+        """Pixels (bands, height, width) of a window, or of all; bands are numbered from 1, as the
+        network's are.
+        """
+        numbers = self._raster.read(
+            window, self._numbers if bands is None else [self._numbers[b - 1] for b in bands]
+        )
         if self._as_it_is:
             return numbers
         values = numbers.astype(np.float32) + np.float32(self._offset)
         if self._offset and numbers.dtype.kind in "iu":
             values = np.maximum(values, 1)
-        return np.where(valid_pixels(numbers, self._nodata), values * np.float32(self._gain), np.float32(np.nan))
+        return np.where(
+            valid_pixels(numbers, self._nodata), values * np.float32(self._gain), np.float32(np.nan)
+        )
 
 
-def gain_to(raster: Raster | Stack | Safe, numbers: list[int], nodata: float | None, scaling: Scaling) -> float:
-    """10,000 or 1 / 10,000 where the image is in reflectance and the training was in ten thousandths, or so; else 1.
+def gain_to(
+    raster: Raster | Stack | Safe, numbers: list[int], nodata: float | None, scaling: Scaling
+) -> float:
+    """10,000 or 1 / 10,000 where the image is in reflectance and the training was in ten
+    thousandths, or so; else 1.
 
-    `numbers` are the image's bands in the network's order, `scaling` is that of the training. Looks at pixels only
-    where the image's type and the training's range let it be thought of.
+    `numbers` are the image's bands in the network's order, `scaling` is that of the training. Looks
+    at pixels only where the image's type and the training's range let it be thought of.
     """
     if scaling.method == "image":  # it takes each image by itself, in whatever unit
         return 1.0
-    high = np.array(scaling.offset) + np.array(scaling.scale) * (2 if scaling.method == "standard" else 1)
+    high = np.array(scaling.offset) + np.array(scaling.scale) * (
+        2 if scaling.method == "standard" else 1
+    )
     trained = float(np.median(high[: len(numbers)]))
     in_floats = raster.dtype.kind == "f"
-    if not (trained > COLOURS if in_floats else trained < COLOURS / FAR and raster.dtype.itemsize > 1):
+    if not (
+        trained > COLOURS if in_floats else trained < COLOURS / FAR and raster.dtype.itemsize > 1
+    ):
         return 1.0
     height, width = min(SIDE, raster.grid.height), min(SIDE, raster.grid.width)
     rows = np.linspace(0, raster.grid.height - height, ACROSS).astype(int).tolist()
     cols = np.linspace(0, raster.grid.width - width, ACROSS).astype(int).tolist()
     windows = dict.fromkeys(Window(row, col, height, width) for row in rows for col in cols)
     names = [str(number) for number in numbers]
-    pixels = sample_pixels([(lambda w: raster.read(w, numbers), w) for w in windows], names, [], nodata)
+    pixels = sample_pixels(
+        [(lambda w: raster.read(w, numbers), w) for w in windows], names, [], nodata
+    )
     if not pixels.size:
         return 1.0
     found = float(np.median(np.percentile(pixels, 99, axis=1)))
@@ -154,7 +201,9 @@ def gain_to(raster: Raster | Stack | Safe, numbers: list[int], nodata: float | N
 
 
 def recipe(checkpoint: dict, table: ClassTable) -> dict:
-    """How the network's input is made and what its output means, as plain values that need no program to be read."""
+    """How the network's input is made and what its output means, as plain values that need no
+    program to be read.
+    """
     scaling, indices = checkpoint["scaling"], checkpoint["indices"]
     return {
         "bands": checkpoint["bands"],

@@ -5,8 +5,8 @@ tell them apart by what changes, and all it takes is more bands:
 
     Red, NIR of April and Red, NIR of August   ->   Red, NIR, Red@2, NIR@2
 
-The first date keeps its names. What one date does not show (a cloud cut out, a strip's edge) cannot be
-told from the others alone, so a pixel without data in any date is without data in all.
+The first date keeps its names. What one date does not show (a cloud cut out, a strip's edge) cannot
+be told from the others alone, so a pixel without data in any date is without data in all.
 
 Read beside it: tests/data/input/test_stack.py.
 """
@@ -29,15 +29,21 @@ from data.scaling import valid_pixels
 
 
 class Stack:
-    """Rasters of one grid and the same bands, read as one raster of dates x bands; used like `geotiff.Raster`.
+    """Rasters of one grid and the same bands, read as one raster of dates x bands; used like
+    `geotiff.Raster`.
 
-    `path` and the georeference are those of the first date, `nodata` is `nodata` if given, else the first
-    that a date declares. Raises InputError naming two dates that differ in grid, bands or their names.
+    `path` and the georeference are those of the first date, `nodata` is `nodata` if given, else the
+    first that a date declares. Raises InputError naming two dates that differ in grid, bands or
+    their names.
     """
 
-    def __init__(self, paths: Sequence[Path], nodata: float | None = None, folder: Path | None = None) -> None:
+    def __init__(
+        self, paths: Sequence[Path], nodata: float | None = None, folder: Path | None = None
+    ) -> None:
         with ExitStack() as opened:
-            self.rasters = [opened.enter_context(open_image([path], folder=folder)) for path in paths]
+            self.rasters = [
+                opened.enter_context(open_image([path], folder=folder)) for path in paths
+            ]
             first, *others = self.rasters
             names = bands.names(first.descriptions)
             for raster in others:
@@ -52,7 +58,12 @@ class Stack:
                             "one grid and the same bands in the same order"
                         )
             self._opened = opened.pop_all()
-        self.path, self.grid, self.geo_tags, self.colormap = first.path, first.grid, first.geo_tags, None
+        self.path, self.grid, self.geo_tags, self.colormap = (
+            first.path,
+            first.grid,
+            first.geo_tags,
+            None,
+        )
         self.block_shape = first.block_shape
         self.count = len(paths) * first.count
         self.dtype = np.result_type(*(raster.dtype for raster in self.rasters))
@@ -70,11 +81,17 @@ class Stack:
         self._opened.close()
 
     def read(self, window: Window | None = None, bands: Sequence[int] | None = None) -> np.ndarray:
-        """Pixels (bands, height, width) of a window, or of all; no-data is NaN in floats, else `nodata`."""
+        """Pixels (bands, height, width) of a window, or of all; no-data is NaN in floats, else
+        `nodata`.
+        """
         dates = [raster.read(window) for raster in self.rasters]
-        valid = np.logical_and.reduce([valid_pixels(date, value) for date, value in zip(dates, self._nodata)])
+        valid = np.logical_and.reduce(
+            [valid_pixels(date, value) for date, value in zip(dates, self._nodata)]
+        )
         pixels = np.concatenate(dates, dtype=self.dtype)
-        if not valid.all():  # where a date declares no value and has whole numbers, all its pixels are valid
+        if (
+            not valid.all()
+        ):  # where a date declares no value and has whole numbers, all its pixels are valid
             pixels[:, ~valid] = np.nan if self.dtype.kind == "f" else self.nodata
         return pixels if bands is None else pixels[[band - 1 for band in bands]]
 
@@ -86,10 +103,14 @@ def _said(raster: Raster | Safe) -> str:
     return f"{grid.width} x {grid.height} pixels of {grid.resolution[0]:g} from {left:.10g}, {top:.10g} in {crs}"
 
 
-def open_image(paths: Sequence[Path], nodata: float | None = None, folder: Path | None = None) -> Raster | Safe | Stack:
-    """The image of one place: its one file or SAFE folder, or the stack of its dates. A context manager.
+def open_image(
+    paths: Sequence[Path], nodata: float | None = None, folder: Path | None = None
+) -> Raster | Safe | Stack:
+    """The image of one place: its one file or SAFE folder, or the stack of its dates. A context
+    manager.
 
-    `nodata` holds for all dates; `folder` is where a product's decoded bands may lie for the time being.
+    `nodata` holds for all dates; `folder` is where a product's decoded bands may lie for the time
+    being.
     """
     if len(paths) > 1:
         return Stack(paths, nodata, folder)
@@ -97,7 +118,8 @@ def open_image(paths: Sequence[Path], nodata: float | None = None, folder: Path 
 
 
 def token(path: Path) -> str:
-    """The part of a file's name that says which place it shows: a product's tile, else what follows the last `_`.
+    """The part of a file's name that says which place it shows: a product's tile, else what follows
+    the last `_`.
 
     >>> token(Path("april_07.tif"))
     '07'
@@ -109,7 +131,8 @@ def token(path: Path) -> str:
 
 
 def by_place(images: Sequence[Path], dates: int) -> list[tuple[Path, ...]]:
-    """The images of each place, sorted by name as in training: one each, all if there are `dates`, else by `token`.
+    """The images of each place, sorted by name as in training: one each, all if there are `dates`,
+    else by `token`.
 
     Raises InputError where a place has another number of images than `dates`.
     """
@@ -141,7 +164,8 @@ def in_order(dates: Sequence[Path]) -> tuple[Path, ...]:
 def group(pairs: Sequence[tuple[Path, Path]]) -> list[tuple[tuple[Path, ...], Path]]:
     """Pairs (image, mask) to (the dates that share the mask, mask).
 
-    Raises InputError where places have different numbers of dates, listing the odd ones, or one each.
+    Raises InputError where places have different numbers of dates, listing the odd ones, or one
+    each.
     """
     places = defaultdict(list)
     for image, mask in pairs:

@@ -1,16 +1,20 @@
-r"""One map made by several processes, as `torchrun --nproc-per-node 2 predict.py scene.tif` starts them.
+r"""One map made by several processes, as `torchrun --nproc-per-node 2 predict.py scene.tif` starts
+them.
 
-Of W processes ("ranks"), rank r maps the strips r, r + W, r + 2W, ... of a scene (data/mapping/strips.py):
+Of W processes ("ranks"), rank r maps the strips r, r + W, r + 2W, ... of a scene
+(data/mapping/strips.py):
 
     rank 0   strip 0          strip 2          strip 4        all strips come here, in order, to be written
                  \ carry     /     \ carry     /
     rank 1        strip 1          strip 3
 
-Where two rows of windows overlap, the upper one's probabilities go to the rank of the lower one, which adds its
-own: the same sums in the same order as in one process, and so the same map to the last bit.
+Where two rows of windows overlap, the upper one's probabilities go to the rank of the lower one,
+which adds its own: the same sums in the same order as in one process, and so the same map to the
+last bit.
 
-Tensors travel by gloo, PyTorch's library for messages between CPUs, whatever computes them. A rank that fails takes
-its connections with it, and the others stop: LostRank. Read beside it: tests/data/mapping/test_ranks.py.
+Tensors travel by gloo, PyTorch's library for messages between CPUs, whatever computes them. A rank
+that fails takes its connections with it, and the others stop: LostRank. Read beside it:
+tests/data/mapping/test_ranks.py.
 """
 
 import atexit
@@ -55,11 +59,15 @@ class Several:
         self.sent = []
 
     def pass_on(self, carry: np.ndarray) -> None:
-        """Start sending to the next rank; it takes the carry when it has its own windows, and we go on."""
+        """Start sending to the next rank; it takes the carry when it has its own windows, and we go
+        on.
+        """
         with lost():
             for message in self.sent:
                 message.wait()
-            self.sent = [dist.isend(torch.from_numpy(carry), (self.rank + 1) % self.world, self.neighbours)]
+            self.sent = [
+                dist.isend(torch.from_numpy(carry), (self.rank + 1) % self.world, self.neighbours)
+            ]
 
     def receive(self, shape: tuple[int, int, int]) -> np.ndarray:
         """The carry of the rank before."""
@@ -76,7 +84,9 @@ def start() -> Ranks:
     """Join the other processes if torchrun has started several; call it once, before anything else."""
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         return Alone()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # torchrun's way of Ctrl-C: leave nothing half-written
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # torchrun's way of Ctrl-C: leave nothing half-written
     dist.init_process_group("gloo", timeout=FOREVER)
     atexit.register(dist.destroy_process_group)
     return Several()
@@ -84,7 +94,9 @@ def start() -> Ranks:
 
 @contextmanager
 def leaving() -> Iterator[None]:
-    """Among several, end at once on SystemExit: threads that wait for another rank would hold up the end for ever."""
+    """Among several, end at once on SystemExit: threads that wait for another rank would hold up
+    the end for ever.
+    """
     try:
         yield
     except SystemExit as error:
@@ -95,7 +107,8 @@ def leaving() -> Iterator[None]:
 
 
 def in_order(strips: Iterator[Strip], ranks: Ranks, count: int) -> Iterator[Strip]:
-    """All `count` strips, for rank 0, made of each rank's own; another rank sends its own, and gets nothing.
+    """All `count` strips, for rank 0, made of each rank's own; another rank sends its own, and gets
+    nothing.
 
     Strips are sent by pickle, so they should be small: labels rather than probabilities.
     """
@@ -116,7 +129,9 @@ def in_order(strips: Iterator[Strip], ranks: Ranks, count: int) -> Iterator[Stri
 
 
 def gather(found: dict, ranks: Ranks) -> dict:
-    """The entries of all ranks, for rank 0, when every rank has come here; another rank gets nothing."""
+    """The entries of all ranks, for rank 0, when every rank has come here; another rank gets
+    nothing.
+    """
     if ranks.world == 1:
         return found
     everyone = [None] * ranks.world if ranks.rank == 0 else None

@@ -60,7 +60,11 @@ class Areas:
     @property
     def shares(self) -> np.ndarray:
         """(K,) share of each class in the mapped pixels; NaN where nothing was mapped."""
-        return self.pixels / self.pixels.sum() if self.pixels.any() else np.full(len(self.pixels), np.nan)
+        return (
+            self.pixels / self.pixels.sum()
+            if self.pixels.any()
+            else np.full(len(self.pixels), np.nan)
+        )
 
 
 def pixel_areas(grid: Grid) -> np.ndarray:
@@ -68,7 +72,9 @@ def pixel_areas(grid: Grid) -> np.ndarray:
     if grid.crs is None:
         raise ValueError("a grid without CRS has no ground area")
     to_angles = pyproj.Transformer.from_crs(grid.crs, grid.crs.geodetic_crs, always_xy=True)
-    unit = grid.crs.geodetic_crs.axis_info[0].unit_conversion_factor  # of degrees, or of grads, in radians
+    unit = grid.crs.geodetic_crs.axis_info[
+        0
+    ].unit_conversion_factor  # of degrees, or of grads, in radians
     cols = np.linspace(0.5, grid.width - 0.5, min(COLUMNS, grid.width))
     col, row = np.meshgrid(cols, np.arange(grid.height) + 0.5)
 
@@ -78,17 +84,26 @@ def pixel_areas(grid: Grid) -> np.ndarray:
     (east, north_e), (west, north_w) = radians(0, 0.5), radians(0, -0.5)
     (east_s, south), (east_n, north) = radians(0.5, 0), radians(-0.5, 0)
     turn = 2 * np.pi
-    lon_col, lon_row = ((d + np.pi) % turn - np.pi for d in (east - west, east_s - east_n))  # across 180 degrees
+    lon_col, lon_row = (
+        (d + np.pi) % turn - np.pi for d in (east - west, east_s - east_n)
+    )  # across 180 degrees
     jacobian = np.abs(lon_col * (south - north) - lon_row * (north_e - north_w))
 
     latitude = radians(0, 0)[1]
-    a, flattening = grid.crs.ellipsoid.semi_major_metre, 1 / (grid.crs.ellipsoid.inverse_flattening or np.inf)
+    a, flattening = (
+        grid.crs.ellipsoid.semi_major_metre,
+        1 / (grid.crs.ellipsoid.inverse_flattening or np.inf),
+    )
     e2 = flattening * (2 - flattening)
     w2 = 1 - e2 * np.sin(latitude) ** 2
     at_columns = jacobian * a**2 * (1 - e2) / w2**2 * np.cos(latitude)
 
-    # Linear interpolation along the row, for all rows at once: the two columns around each pixel, weighted.
+    # Linear interpolation along the row, for all rows at once: the two columns around each pixel,
+    # weighted.
     position = np.interp(np.arange(grid.width) + 0.5, cols, np.arange(len(cols)))
     left = np.minimum(position.astype(int), max(len(cols) - 2, 0))
     share = position - left
-    return at_columns[:, left] * (1 - share) + at_columns[:, np.minimum(left + 1, len(cols) - 1)] * share
+    return (
+        at_columns[:, left] * (1 - share)
+        + at_columns[:, np.minimum(left + 1, len(cols) - 1)] * share
+    )

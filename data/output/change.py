@@ -4,11 +4,12 @@ A row of the matrix is what the ground was, a column what it has become; the dia
 
     loss of a class = its row without the diagonal       gain = its column without the diagonal
 
-The map has a code for each pair, before * K + after + 1, and 0 where either map has no data. What stayed has its
-class's colour, paled; what changed has the full colour of what it has become.
+The map has a code for each pair, before * K + after + 1, and 0 where either map has no data. What
+stayed has its class's colour, paled; what changed has the full colour of what it has become.
 
-Two maps that are each 90 % right can be wrong about change in a fifth of all pixels: small changes in the matrix
-may be nothing but the errors of both. Read beside it: tests/data/output/test_change.py.
+Two maps that are each 90 % right can be wrong about change in a fifth of all pixels: small changes
+in the matrix may be nothing but the errors of both. Read beside it:
+tests/data/output/test_change.py.
 """
 
 import contextlib
@@ -37,15 +38,22 @@ class Changes:
 
     def __init__(self, grid: Grid, num_classes: int):
         self._grid, self._row = grid, 0
-        self.matrix, self.unit = np.zeros((num_classes, num_classes)), "km2" if grid.crs else "pixels"
+        self.matrix, self.unit = (
+            np.zeros((num_classes, num_classes)),
+            "km2" if grid.crs else "pixels",
+        )
 
     def add(self, before: np.ndarray, after: np.ndarray) -> None:
-        """Labels (h, W) of both maps: the next rows, from the top. What either does not know does not count."""
+        """Labels (h, W) of both maps: the next rows, from the top. What either does not know does
+        not count.
+        """
         known, classes = (before != IGNORE) & (after != IGNORE), len(self.matrix)
         pairs = before[known].astype(np.int64) * classes + after[known]
         ground = None
         if self._grid.crs:
-            ground = pixel_areas(self._grid.window(Window(self._row, 0, *before.shape)))[known] / 1e6
+            ground = (
+                pixel_areas(self._grid.window(Window(self._row, 0, *before.shape)))[known] / 1e6
+            )
         self.matrix += np.bincount(pairs, ground, minlength=classes**2).reshape(classes, classes)
         self._row += len(before)
 
@@ -61,10 +69,14 @@ class Changes:
 
 
 def rows(table: ClassTable, changes: Changes) -> list[list]:
-    """The matrix as a table: a header, a row for each class before, and the totals, gains and losses."""
+    """The matrix as a table: a header, a row for each class before, and the totals, gains and
+    losses.
+    """
     matrix, names = changes.matrix, table.names
     lines = [[f"before \\ after, {changes.unit}", *names, "total before", "loss"]]
-    lines += [[name, *row, row.sum(), loss] for name, row, loss in zip(names, matrix, changes.losses)]
+    lines += [
+        [name, *row, row.sum(), loss] for name, row, loss in zip(names, matrix, changes.losses)
+    ]
     lines.append(["total after", *matrix.sum(0), matrix.sum(), ""])
     lines.append(["gain", *changes.gains, "", changes.gains.sum()])
     lines.append(["gain - loss", *(changes.gains - changes.losses), "", ""])
@@ -73,24 +85,33 @@ def rows(table: ClassTable, changes: Changes) -> list[list]:
 
 def write_csv(path: Path, table: ClassTable, changes: Changes) -> None:
     """The table of `rows`; six decimals of a km2 are square metres."""
-    lines = [[f"{x:.6f}" if isinstance(x, float) else x for x in line] for line in rows(table, changes)]
+    lines = [
+        [f"{x:.6f}" if isinstance(x, float) else x for x in line] for line in rows(table, changes)
+    ]
     with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(lines)
 
 
 def text(table: ClassTable, changes: Changes) -> str:
-    """The same for the terminal, without classes that neither map has; columns are headed by the codes."""
+    """The same for the terminal, without classes that neither map has; columns are headed by the
+    codes.
+    """
     there = np.flatnonzero(changes.matrix.any(0) | changes.matrix.any(1)).tolist()
     head, *lines = rows(table, changes)
     head = [head[0], *table.codes, *head[-2:]]
-    lines = [[f"{line[0]} ({code})", *line[1:]] for code, line in zip(table.codes, lines)] + lines[len(table.codes) :]
+    lines = [[f"{line[0]} ({code})", *line[1:]] for code, line in zip(table.codes, lines)] + lines[
+        len(table.codes) :
+    ]
     rest = range(len(table.codes), len(lines))
     shown = [
-        [line[0], *(line[1 + k] for k in there), *line[-2:]] for line in (head, *(lines[n] for n in (*there, *rest)))
+        [line[0], *(line[1 + k] for k in there), *line[-2:]]
+        for line in (head, *(lines[n] for n in (*there, *rest)))
     ]
     width, form = max(len(line[0]) for line in shown), ".4f" if changes.unit == "km2" else ".0f"
     cells = [[f"{x:{form}}" if isinstance(x, float) else x for x in line] for line in shown]
-    return "\n".join(f"  {line[0]:{width}}" + "".join(f"  {cell:>12}" for cell in line[1:]) for line in cells)
+    return "\n".join(
+        f"  {line[0]:{width}}" + "".join(f"  {cell:>12}" for cell in line[1:]) for line in cells
+    )
 
 
 @contextlib.contextmanager
@@ -104,7 +125,9 @@ def change_map(
         for after, name in enumerate(table.names):
             code, color = before * classes + after + 1, np.array(table.colors[after])
             names[code] = f"{was}: unchanged" if before == after else f"{was} to {name}"
-            colors[code] = tuple((color + PALE * (255 - color) * (before == after)).round().astype(int).tolist())
+            colors[code] = tuple(
+                (color + PALE * (255 - color) * (before == after)).round().astype(int).tolist()
+            )
     dtype = np.dtype(np.uint8 if classes**2 < 256 else np.uint16)
     with maps.coded(path, grid, dtype, 0, names, colors, "change of land cover", geo_tags) as add:
 

@@ -38,14 +38,18 @@ HEIGHT, GAP, SPACE = 8, 1, 3  # of a line, between letters, of an empty letter
 
 
 def write(text: str, scale: int = 2) -> np.ndarray:
-    """(8 * scale, width) bool: the text in one line. Accents are left off, what is not ASCII is a question mark."""
+    """(8 * scale, width) bool: the text in one line. Accents are left off, what is not ASCII is a
+    question mark.
+    """
     plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
     columns = [np.zeros((HEIGHT, 0), bool)]
     for letter in plain:
         number = ord(letter) - ord(FIRST)
         if not 0 <= number < len(GLYPHS) // 5:
             number = ord("?") - ord(FIRST)
-        dots = np.unpackbits(np.frombuffer(GLYPHS, np.uint8)[5 * number :][:5, None], axis=1, bitorder="little").T
+        dots = np.unpackbits(
+            np.frombuffer(GLYPHS, np.uint8)[5 * number :][:5, None], axis=1, bitorder="little"
+        ).T
         used = np.flatnonzero(dots.any(0))
         dots = dots[:, used[0] : used[-1] + 1] if used.size else np.zeros((HEIGHT, SPACE))
         columns += [dots.astype(bool), np.zeros((HEIGHT, GAP), bool)]

@@ -1,8 +1,8 @@
 """Pictures for people: bands as RGB, labels in their colours, one beside the other.
 
 Reflectances fill a small part of their range, so each of the three bands is stretched from its 2nd
-to its 98th percentile. A preview is thinned while the scene streams by; the map itself never is. The legend
-names the classes that occur, beside the picture and not in it.
+to its 98th percentile. A preview is thinned while the scene streams by; the map itself never is.
+The legend names the classes that occur, beside the picture and not in it.
 
 Read beside it: tests/data/output/test_preview.py.
 """
@@ -48,14 +48,20 @@ def colored(labels: np.ndarray, table: ClassTable) -> np.ndarray:
     return palette[labels]
 
 
-def overlay(picture: np.ndarray, labels: np.ndarray, table: ClassTable, opacity: float = 0.5) -> np.ndarray:
-    """(H, W, 3) uint8: the classes' colours over a picture of the same size; no-data leaves it as it is."""
+def overlay(
+    picture: np.ndarray, labels: np.ndarray, table: ClassTable, opacity: float = 0.5
+) -> np.ndarray:
+    """(H, W, 3) uint8: the classes' colours over a picture of the same size; no-data leaves it as
+    it is.
+    """
     mixed = picture + opacity * (colored(labels, table).astype(np.float32) - picture)
     return np.where((labels == IGNORE)[..., None], picture, mixed.round().astype(np.uint8))
 
 
 def legend(labels: np.ndarray, table: ClassTable, height: int = 0) -> np.ndarray:
-    """(h, w, 3) uint8: colour and name of each class in the labels, in further columns where `height` is too little."""
+    """(h, w, 3) uint8: colour and name of each class in the labels, in further columns where
+    `height` is too little.
+    """
     entries = [(table.colors[k], table.names[k]) for k in np.unique(labels) if k != IGNORE]
     if (labels == IGNORE).any():
         entries.append((NO_DATA, "no data"))
@@ -66,7 +72,9 @@ def legend(labels: np.ndarray, table: ClassTable, height: int = 0) -> np.ndarray
 
 def _legend_column(entries: list[tuple[tuple[int, int, int], str]]) -> np.ndarray:
     words = [lettering.write(name) for _, name in entries]
-    drawn = np.full((len(entries) * LINE, LINE + max(word.shape[1] for word in words), 3), 255, np.uint8)
+    drawn = np.full(
+        (len(entries) * LINE, LINE + max(word.shape[1] for word in words), 3), 255, np.uint8
+    )
     for row, ((color, _), word) in enumerate(zip(entries, words)):
         line = drawn[row * LINE : (row + 1) * LINE]
         line[1 : word.shape[0] + 1, : word.shape[0]] = FRAME
@@ -76,15 +84,21 @@ def _legend_column(entries: list[tuple[tuple[int, int, int], str]]) -> np.ndarra
 
 
 def beside(*pictures: np.ndarray) -> np.ndarray:
-    """Pictures side by side with a white gap, and white below those that are not as high as the highest."""
+    """Pictures side by side with a white gap, and white below those that are not as high as the
+    highest.
+    """
     height = max(picture.shape[0] for picture in pictures)
     gap = np.full((height, GAP, 3), 255, np.uint8)
-    padded = [np.pad(p, [(0, height - len(p)), (0, 0), (0, 0)], constant_values=255) for p in pictures]
+    padded = [
+        np.pad(p, [(0, height - len(p)), (0, 0), (0, 0)], constant_values=255) for p in pictures
+    ]
     return np.concatenate([part for picture in padded for part in (picture, gap)][:-1], axis=1)
 
 
 def small(drawn: np.ndarray, side: int = 400) -> np.ndarray:
-    """Every n-th row and column of a picture or labels (H, W, ...), so that neither side exceeds `side`."""
+    """Every n-th row and column of a picture or labels (H, W, ...), so that neither side exceeds
+    `side`.
+    """
     step = -(-max(drawn.shape[:2]) // side)
     return drawn[::step, ::step].copy()
 
@@ -107,7 +121,8 @@ class Thinned:
 
 
 def samples(windows: Windows, predictions: np.ndarray, count: int) -> list[dict]:
-    """`count` windows, evenly spread, as title, rgb, truth and prediction: what unet.report shows side by side.
+    """`count` windows, evenly spread, as title, rgb, truth and prediction: what unet.report shows
+    side by side.
 
     predictions: (n, S, S) uint8 labels of all the windows.
     """
@@ -126,7 +141,10 @@ def samples(windows: Windows, predictions: np.ndarray, count: int) -> list[dict]
 
 
 def side_by_side(samples: Sequence[dict], table: ClassTable) -> list[tuple[str, np.ndarray]]:
-    """(title, picture (H, W, 3) uint8) of each sample: image, truth and prediction beside each other."""
+    """(title, picture (H, W, 3) uint8) of each sample: image, truth and prediction beside each
+    other.
+    """
     return [
-        (s["title"], beside(s["rgb"], colored(s["truth"], table), colored(s["prediction"], table))) for s in samples
+        (s["title"], beside(s["rgb"], colored(s["truth"], table), colored(s["prediction"], table)))
+        for s in samples
     ]

@@ -1,4 +1,5 @@
-"""areas.csv: how much of each class there is, a row for each image and class, for a spreadsheet or a report.
+"""areas.csv: how much of each class there is, a row for each image and class, for a spreadsheet or
+a report.
 
     image, date        the file, and the first date in its name: 20180412, or 2018-04-12
     class, code        of the class table
@@ -10,8 +11,8 @@
                        Errors are taken to be as frequent as in the validation set: true for many images of its
                        kind together rather than for a single one, least of all for one that is mostly forest
 
-Several images of one table end with rows of the image "all", if all of them have a CRS or none has. Read beside it:
-tests/data/output/test_tables.py.
+Several images of one table end with rows of the image "all", if all of them have a CRS or none has.
+Read beside it: tests/data/output/test_tables.py.
 """
 
 import csv
@@ -31,17 +32,21 @@ ADJUSTED = "adjusted_share,adjusted_share_ci95,adjusted_km2,adjusted_km2_ci95".s
 BUILT_UP = ("residential", "non-residential")  # as the table esm calls them
 ALL = "all"
 
-# Areas (K,) in any unit to their adjusted values and the half widths of their intervals, in the same unit.
+# Areas (K,) in any unit to their adjusted values and the half widths of their intervals, in the
+# same unit.
 Adjust = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 def date_in(name: str) -> str:
-    """The first YYYYMMDD or YYYY-MM-DD of a name that is a day of the calendar, as 2018-04-12; "" if there is none.
+    """The first YYYYMMDD or YYYY-MM-DD of a name that is a day of the calendar, as 2018-04-12; ""
+    if there is none.
 
     >>> date_in("T31UDQ_20180412T105031_B02.tif"), date_in("tile_12345678.tif")
     ('2018-04-12', '')
     """
-    for year, month, day in re.findall(r"(?<!\d)((?:19|20)\d\d)(?:-(?=\d\d-))?(\d\d)-?(\d\d)(?!\d)", name):
+    for year, month, day in re.findall(
+        r"(?<!\d)((?:19|20)\d\d)(?:-(?=\d\d-))?(\d\d)-?(\d\d)(?!\d)", name
+    ):
         try:
             return datetime.date(int(year), int(month), int(day)).isoformat()
         except ValueError:
@@ -54,7 +59,9 @@ def built_up(names: Sequence[str]) -> list[int]:
     return [names.index(name) for name in BUILT_UP] if set(BUILT_UP) <= set(names) else []
 
 
-def rows(image: str, table: ClassTable, pixels: np.ndarray, km2: np.ndarray | None, adjust: Adjust | None) -> list:
+def rows(
+    image: str, table: ClassTable, pixels: np.ndarray, km2: np.ndarray | None, adjust: Adjust | None
+) -> list:
     """The rows of one image as lists in the order of COLUMNS and, with `adjust`, ADJUSTED."""
     measured = pixels.astype(float) if km2 is None else km2
     towns = built_up(table.names)
@@ -75,9 +82,15 @@ def rows(image: str, table: ClassTable, pixels: np.ndarray, km2: np.ndarray | No
     return found
 
 
-def write(path: Path, table: ClassTable, found: Sequence[tuple[Path, Areas]], adjust: Adjust | None = None) -> None:
+def write(
+    path: Path, table: ClassTable, found: Sequence[tuple[Path, Areas]], adjust: Adjust | None = None
+) -> None:
     """areas.csv of the images that were mapped, with the sum over several."""
-    lines = [row for image, areas in found for row in rows(str(image), table, areas.pixels, areas.km2, adjust)]
+    lines = [
+        row
+        for image, areas in found
+        for row in rows(str(image), table, areas.pixels, areas.km2, adjust)
+    ]
     with_crs = {areas.km2 is not None for _, areas in found}
     if len(found) > 1 and len(with_crs) == 1:
         km2 = sum(areas.km2 for _, areas in found) if with_crs == {True} else None
@@ -87,16 +100,27 @@ def write(path: Path, table: ClassTable, found: Sequence[tuple[Path, Areas]], ad
 
 
 def text(table: ClassTable, found: Areas, adjust: Adjust | None = None) -> str:
-    """The same for the terminal: class, code, share, area; behind it the area that is left without known errors."""
+    """The same for the terminal: class, code, share, area; behind it the area that is left without
+    known errors.
+    """
     adjust = adjust if found.pixels.any() else None
-    measured, unit, form = (found.pixels, "pixels", ",.0f") if found.km2 is None else (found.km2, "km2", ",.4f")
-    adjusted, half = adjust(measured.astype(float)) if adjust else (measured, np.full(len(measured), np.nan))
+    measured, unit, form = (
+        (found.pixels, "pixels", ",.0f") if found.km2 is None else (found.km2, "km2", ",.4f")
+    )
+    adjusted, half = (
+        adjust(measured.astype(float)) if adjust else (measured, np.full(len(measured), np.nan))
+    )
     width = max(map(len, [*table.names, "no data"]))
-    lines = [f"  {'class':{width}}  {'code':>5}  {'share':>7}  {unit:>12}" + "      adjusted, 95 %" * bool(adjust)]
+    lines = [
+        f"  {'class':{width}}  {'code':>5}  {'share':>7}  {unit:>12}"
+        + "      adjusted, 95 %" * bool(adjust)
+    ]
     for k, name in enumerate(table.names):
         share = f"{found.shares[k]:.2%}" if found.pixels.any() else "-"
         line = f"  {name:{width}}  {table.codes[k]:5}  {share:>7}  {measured[k]:12{form}}"
-        lines.append(line if np.isnan(half[k]) else f"{line}  {adjusted[k]:12{form}} +- {half[k]:{form}}")
+        lines.append(
+            line if np.isnan(half[k]) else f"{line}  {adjusted[k]:12{form}} +- {half[k]:{form}}"
+        )
     if found.no_data:
         lines.append(f"  {'no data':{width}}  {table.nodata:5}  {'':7}  {found.no_data:12,} pixels")
     return "\n".join(lines)

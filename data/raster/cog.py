@@ -1,19 +1,24 @@
-"""Cloud-optimised GeoTIFF: a map that opens at once, whether it lies on a disk or behind a web address.
+"""Cloud-optimised GeoTIFF: a map that opens at once, whether it lies on a disk or behind a web
+address.
 
-An ordinary GeoTIFF has to be read whole before a viewer can show all of it. This one carries itself in halves,
-quarters and so on ("overviews"), and begins with everything that says where things lie:
+An ordinary GeoTIFF has to be read whole before a viewer can show all of it. This one carries itself
+in halves, quarters and so on ("overviews"), and begins with everything that says where things lie:
 
-    header | IFD of the map, of its half, of its quarter ... | tiles of the smallest, ... of the half, of the map
+    header | IFD of the map, of its half, of its quarter ... | tiles of the smallest, ... of the
+    half, of the map
 
-so that one request for the first kilobytes, and one for a few tiles, show the map at any zoom. What is written
-first in the file is known last, therefore each level's tiles go to a temporary file of its own as the rows pass
-by, and are put together at the end: memory holds one row of tiles of each level, whatever the raster's height.
+so that one request for the first kilobytes, and one for a few tiles, show the map at any zoom. What
+is written first in the file is known last, therefore each level's tiles go to a temporary file of
+its own as the rows pass by, and are put together at the end: memory holds one row of tiles of each
+level, whatever the raster's height.
 
-A level is made of the one above it, four pixels of which become one: by `mode` (classes: the most frequent, on
-ties the lower code) or by `average` (quantities). No-data has no vote, and stays only where all four lack data.
+A level is made of the one above it, four pixels of which become one: by `mode` (classes: the most
+frequent, on ties the lower code) or by `average` (quantities). No-data has no vote, and stays only
+where all four lack data.
 
-Layout: TIFF 6.0 (1992) section 2 and BigTIFF; OGC 21-026, Cloud Optimized GeoTIFF; gdal.org, "COG -- Cloud
-Optimized GeoTIFF generator", for the note between the header and the first IFD. Read tests/data/raster/test_cog.py beside it.
+Layout: TIFF 6.0 (1992) section 2 and BigTIFF; OGC 21-026, Cloud Optimized GeoTIFF; gdal.org, "COG
+-- Cloud Optimized GeoTIFF generator", for the note between the header and the first IFD. Read
+tests/data/raster/test_cog.py beside it.
 """
 
 from __future__ import annotations
@@ -35,13 +40,16 @@ from data.grid import Grid
 from data.raster import geotiff
 
 TILE = 512  # the smallest overview is no larger
-FEW_BYTES = 4  # a pixel of more bytes gets tiles of half the side, lest a row of them fill the memory
+FEW_BYTES = (
+    4  # a pixel of more bytes gets tiles of half the side, lest a row of them fill the memory
+)
 LEVEL = 6  # of DEFLATE: higher ones take several times as long
 THREADS = 4
 SHORT, LONG, LONG8 = 3, 4, 16
 FORMATS = {2: "B", SHORT: "H", LONG: "I", 12: "d", LONG8: "Q"}
 SUBFILE, STRIP_TAGS, COLORMAP, TILE_OFFSETS, TILE_COUNTS = 254, (256, 257), 320, 324, 325
-# Readers that know this note need not ask for the size of a tile: it stands in the four bytes before it.
+# Readers that know this note need not ask for the size of a tile: it stands in the four bytes
+# before it.
 NOTE = b"""LAYOUT=IFDS_BEFORE_DATA
 BLOCK_ORDER=ROW_MAJOR
 BLOCK_LEADER=SIZE_AS_UINT4
@@ -65,7 +73,8 @@ def writer(
     scale: float | None = None,
     overviews: str = "mode",
 ) -> Iterator[Callable[[np.ndarray], None]]:
-    """A function that takes the strips (count, any h, width) of a raster, one after the other from the top.
+    """A function that takes the strips (count, any h, width) of a raster, one after the other from
+    the top.
 
     The file appears under its name when the block ends and all rows are there, see `replacing`.
     The arguments are those of `geotiff.write_blocks`, and
@@ -76,20 +85,27 @@ def writer(
     Raises ValueError where arguments or strips contradict each other, OSError where writing fails.
     """
     dtype = np.dtype(dtype).newbyteorder("=")
-    tags, palette = geotiff.described(grid, count, dtype, nodata, colormap, descriptions, geo_tags, items, scale)
+    tags, palette = geotiff.described(
+        grid, count, dtype, nodata, colormap, descriptions, geo_tags, items, scale
+    )
     reduce = {"mode": _mode, "average": _average}[overviews]
     with (
         replacing(path) as temporary,
         ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as threads,
         contextlib.ExitStack() as files,
     ):
-        # Differences of neighbours are small numbers in a quantity, and no help where codes are only names.
+        # Differences of neighbours are small numbers in a quantity, and no help where codes are
+        # only names.
         predictor = 1 if overviews == "mode" else 3 if dtype.kind == "f" else 2
         levels: list[_Level] = []
         height, width = grid.height, grid.width
         side = TILE if count * dtype.itemsize <= FEW_BYTES else TILE // 2
         # A raster one pixel wide has no overviews: GDAL tells their scale by the width.
-        while not levels or max(levels[-1].height, levels[-1].width) > TILE and min(grid.height, grid.width) > 1:
+        while (
+            not levels
+            or max(levels[-1].height, levels[-1].width) > TILE
+            and min(grid.height, grid.width) > 1
+        ):
             # Unnamed, and so gone with the process whatever ends it.
             file = files.enter_context(tempfile.TemporaryFile(dir=temporary.parent))
             levels.append(_Level(file, height, width, count, dtype, side, threads, predictor))
@@ -99,7 +115,11 @@ def writer(
             level.reduce = lambda tile: reduce(tile, nodata)
 
         def add(strip: np.ndarray) -> None:
-            if strip.ndim != 3 or strip.shape[::2] != (count, grid.width) or strip.dtype.newbyteorder("=") != dtype:
+            if (
+                strip.ndim != 3
+                or strip.shape[::2] != (count, grid.width)
+                or strip.dtype.newbyteorder("=") != dtype
+            ):
                 expected = f"({count}, any height, {grid.width}) {dtype}"
                 raise ValueError(f"a strip of {strip.shape} {strip.dtype} where {expected} is due")
             levels[0].add(strip.transpose(1, 2, 0))
@@ -111,7 +131,9 @@ def writer(
             _assemble(file, levels, tags, palette)
 
 
-def write_blocks(path: str | os.PathLike, strips: Iterable[np.ndarray], grid: Grid, **options) -> None:
+def write_blocks(
+    path: str | os.PathLike, strips: Iterable[np.ndarray], grid: Grid, **options
+) -> None:
     """Write a raster whose strips come as an iterable; options and errors as of `writer`."""
     with writer(path, grid, **options) as add:
         for strip in strips:
@@ -119,7 +141,9 @@ def write_blocks(path: str | os.PathLike, strips: Iterable[np.ndarray], grid: Gr
 
 
 class _Level:
-    """The map itself or one overview: rows come in, compressed tiles and rows of half the size go out."""
+    """The map itself or one overview: rows come in, compressed tiles and rows of half the size go
+    out.
+    """
 
     def __init__(
         self,
@@ -132,7 +156,14 @@ class _Level:
         threads: Executor,
         predictor: int,
     ) -> None:
-        self.file, self.height, self.width, self.count, self.dtype, self.side = file, height, width, count, dtype, side
+        self.file, self.height, self.width, self.count, self.dtype, self.side = (
+            file,
+            height,
+            width,
+            count,
+            dtype,
+            side,
+        )
         self.threads, self.predictor = threads, predictor
         self.rows, self.filled, self.done = np.zeros((side, width, count), dtype), 0, 0
         self.offsets, self.sizes = [], []  # of the tiles in `file`
@@ -158,7 +189,10 @@ class _Level:
             self._flush()
 
     def _flush(self) -> None:
-        tiles = [self.rows[: self.filled, col : col + self.side] for col in range(0, self.width, self.side)]
+        tiles = [
+            self.rows[: self.filled, col : col + self.side]
+            for col in range(0, self.width, self.side)
+        ]
         halves = []
         for data, half in self.threads.map(self._work, tiles):
             self.offsets.append(self.file.tell() + 4)
@@ -174,7 +208,9 @@ class _Level:
         half = self.reduce(tile) if self.reduce else None
         height, width = tile.shape[:2]
         if (height, width) != (self.side, self.side):
-            tile = np.pad(tile, [(0, self.side - height), (0, self.side - width), (0, 0)], mode="edge")
+            tile = np.pad(
+                tile, [(0, self.side - height), (0, self.side - width), (0, 0)], mode="edge"
+            )
         if self.predictor == 2:
             tile = imagecodecs.delta_encode(np.ascontiguousarray(tile), axis=1)
         elif self.predictor == 3:
@@ -201,7 +237,10 @@ class _Level:
             **tags,
         }
         if self.count > 1:
-            entries[338] = (SHORT, [0] * (self.count - 1))  # bands beyond the first: of no kind that TIFF knows
+            entries[338] = (
+                SHORT,
+                [0] * (self.count - 1),
+            )  # bands beyond the first: of no kind that TIFF knows
         return entries
 
 
@@ -209,8 +248,11 @@ def _assemble(file: BinaryIO, levels: list[_Level], tags: dict, palette: np.ndar
     """Header, note, directories from large to small, tiles from small to large."""
     if palette is not None:
         tags = {**tags, COLORMAP: (SHORT, palette.ravel().tolist())}
-    # An overview has its own pixels, their colours and their no-data value; where it lies the map says.
-    shared = {tag: value for tag, value in tags.items() if tag in (COLORMAP, geotiff.gdaltags.NODATA)}
+    # An overview has its own pixels, their colours and their no-data value; where it lies the map
+    # says.
+    shared = {
+        tag: value for tag, value in tags.items() if tag in (COLORMAP, geotiff.gdaltags.NODATA)
+    }
     shared[SUBFILE] = (LONG, [1])  # a smaller version of another image
     sizes = [level.file.tell() for level in levels]
     big = sum(sizes) > geotiff.BIGTIFF_BYTES
@@ -234,7 +276,9 @@ def _assemble(file: BinaryIO, levels: list[_Level], tags: dict, palette: np.ndar
 
 
 def _directory(entries: dict[int, tuple[int, Sequence]], at: int, big: bool, last: bool) -> bytes:
-    """An IFD that stands at byte `at`, with the values that are too long for it behind it, and the next after them."""
+    """An IFD that stands at byte `at`, with the values that are too long for it behind it, and the
+    next after them.
+    """
     number, field, pointer = ("<Q", "<HHQ", "<Q") if big else ("<H", "<HHI", "<I")
     room = struct.calcsize(pointer)
     table, values = struct.pack(number, len(entries)), b""
@@ -253,7 +297,9 @@ def _directory(entries: dict[int, tuple[int, Sequence]], at: int, big: bool, las
 
 
 def _quarters(tile: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The upper left, upper right, lower left and lower right of each square of four; an odd edge counts twice."""
+    """The upper left, upper right, lower left and lower right of each square of four; an odd edge
+    counts twice.
+    """
     height, width = tile.shape[:2]
     if height % 2 or width % 2:
         tile = np.pad(tile, [(0, height % 2), (0, width % 2), (0, 0)], mode="edge")

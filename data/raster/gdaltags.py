@@ -1,11 +1,12 @@
-"""Three tags that say what a GeoTIFF's pixels mean: the palette, the no-data value and the bands' names.
+"""Three tags that say what a GeoTIFF's pixels mean: the palette, the no-data value and the bands'
+names.
 
       320 ColorMap        all reds, then all greens, then all blues, in 16 bits each
     42112 GDAL_METADATA   XML; <Item name="DESCRIPTION" sample="0" role="description"> names the first band
     42113 GDAL_NODATA     the no-data value as text, "0", "-9999" or "nan"
 
-The first is of TIFF 6.0 (1992), section 5; the others GDAL's (gdal.org, "GTiff -- GeoTIFF File Format").
-Read tests/data/raster/test_gdaltags.py beside this file.
+The first is of TIFF 6.0 (1992), section 5; the others GDAL's (gdal.org, "GTiff -- GeoTIFF File
+Format"). Read tests/data/raster/test_gdaltags.py beside this file.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ Color = tuple[int, int, int]
 
 
 def nodata(text: str | None, dtype: np.dtype) -> float | int | None:
-    """The text as a value of the dtype, None if there is none or no pixel can have it (-9999 in uint8)."""
+    """The text as a value of the dtype, None if there is none or no pixel can have it (-9999 in
+    uint8).
+    """
     try:
         value = float(text)
         if dtype.kind == "f":
@@ -55,11 +58,15 @@ def colormap(values: Sequence[int] | None) -> dict[int, Color] | None:
 
 
 def palette(colors: Mapping[int, Color], dtype: np.dtype) -> np.ndarray:
-    """The tag's values (3, 2^bits) uint16, the inverse of `colormap`; codes without a colour are black."""
+    """The tag's values (3, 2^bits) uint16, the inverse of `colormap`; codes without a colour are
+    black.
+    """
     table = np.zeros((3, np.iinfo(dtype).max + 1), np.uint16)
     for code, color in colors.items():
         if not 0 <= code < table.shape[1] or not all(0 <= value <= 255 for value in color):
-            raise ValueError(f"colormap {code}: {color} is not a code of {dtype} with a colour of 0..255")
+            raise ValueError(
+                f"colormap {code}: {color} is not a code of {dtype} with a colour of 0..255"
+            )
         table[:, code] = np.multiply(color, 257)  # 255 becomes 65535
     return table
 
@@ -70,7 +77,9 @@ def descriptions(xml: str | None, count: int) -> tuple[str | None, ...]:
     try:
         for item in ElementTree.fromstring(xml or "<GDALMetadata/>"):
             if item.get("role") == "description" and item.text:
-                names[int(item.get("sample", ""))] = unescape(item.text, {"&quot;": '"', "&apos;": "'"})
+                names[int(item.get("sample", ""))] = unescape(
+                    item.text, {"&quot;": '"', "&apos;": "'"}
+                )
     except (ElementTree.ParseError, TypeError, ValueError):
         pass  # names are a courtesy: a map without them is better than none
     return tuple(names.get(band) for band in range(count))
@@ -79,15 +88,21 @@ def descriptions(xml: str | None, count: int) -> tuple[str | None, ...]:
 def metadata_xml(
     names: Sequence[str | None], items: Mapping[str, str] | None = None, scale: float | None = None
 ) -> bytes:
-    """The inverse of `descriptions`, with `items` that hold for the whole raster and the scale of every band.
+    """The inverse of `descriptions`, with `items` that hold for the whole raster and the scale of
+    every band.
 
     `gdalinfo` lists the items under "Metadata"; a pixel times `scale` is the quantity itself.
     """
-    lines = [f"<Item name={quoteattr(name)}>{escape(escape(text))}</Item>" for name, text in (items or {}).items()]
+    lines = [
+        f"<Item name={quoteattr(name)}>{escape(escape(text))}</Item>"
+        for name, text in (items or {}).items()
+    ]
     for band, name in enumerate(names):
         if scale:
             lines.append(f'<Item name="SCALE" sample="{band}" role="scale">{scale:.17g}</Item>')
         if name:
             text = escape(escape(name))
-            lines.append(f'<Item name="DESCRIPTION" sample="{band}" role="description">{text}</Item>')
+            lines.append(
+                f'<Item name="DESCRIPTION" sample="{band}" role="description">{text}</Item>'
+            )
     return "\n  ".join(["<GDALMetadata>", *lines]).encode() + b"\n</GDALMetadata>"

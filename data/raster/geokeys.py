@@ -7,10 +7,11 @@
     34736 GeoDoubleParams       the numbers that entries of the directory point into
     34737 GeoAsciiParams        the texts likewise
 
-A key is either a code of the EPSG register (ProjectedCSType = 32633 is "WGS 84 / UTM zone 33N") or, where it
-is 32767 ("user-defined"), other keys say what it is made of: the projection's method, its parameters and
-unit, and the geographic CRS beneath it with its datum and ellipsoid. What even these cannot say stands as a
-WKT text in a citation. Here all of them are read; written is a code or, where a CRS has none, a WKT.
+A key is either a code of the EPSG register (ProjectedCSType = 32633 is "WGS 84 / UTM zone 33N") or,
+where it is 32767 ("user-defined"), other keys say what it is made of: the projection's method, its
+parameters and unit, and the geographic CRS beneath it with its datum and ellipsoid. What even these
+cannot say stands as a WKT text in a citation. Here all of them are read; written is a code or,
+where a CRS has none, a WKT.
 
 Specification: OGC 19-008r4, GeoTIFF 1.1. Read tests/data/raster/test_geokeys.py beside this file.
 """
@@ -28,7 +29,14 @@ from tifffile.geodb import GeoKeys as Key
 
 from data.grid import IDENTITY, Transform
 
-SCALE, TIEPOINT, MATRIX, DIRECTORY, DOUBLES, TEXTS = TAGS = (33550, 33922, 34264, 34735, 34736, 34737)
+SCALE, TIEPOINT, MATRIX, DIRECTORY, DOUBLES, TEXTS = TAGS = (
+    33550,
+    33922,
+    34264,
+    34735,
+    34736,
+    34737,
+)
 
 PROJECTED, GEOGRAPHIC = 1, 2  # values of GTModelTypeGeoKey
 AREA, POINT = 1, 2  # values of GTRasterTypeGeoKey
@@ -45,9 +53,16 @@ WKT_NAMES = (
     "COMPOUNDCRS[",
 )
 
-# EPSG's name of each parameter: its kind, and the GeoKeys under which software has been seen to store it.
-_LATITUDE = "angle", (Key.ProjNatOriginLatGeoKey, Key.ProjFalseOriginLatGeoKey, Key.ProjCenterLatGeoKey)
-_LONGITUDE = "angle", (Key.ProjNatOriginLongGeoKey, Key.ProjFalseOriginLongGeoKey, Key.ProjCenterLongGeoKey)
+# EPSG's name of each parameter: its kind, and the GeoKeys under which software has been seen to
+# store it.
+_LATITUDE = (
+    "angle",
+    (Key.ProjNatOriginLatGeoKey, Key.ProjFalseOriginLatGeoKey, Key.ProjCenterLatGeoKey),
+)
+_LONGITUDE = (
+    "angle",
+    (Key.ProjNatOriginLongGeoKey, Key.ProjFalseOriginLongGeoKey, Key.ProjCenterLongGeoKey),
+)
 _EASTING = (
     "length",
     (Key.ProjFalseEastingGeoKey, Key.ProjFalseOriginEastingGeoKey, Key.ProjCenterEastingGeoKey),
@@ -75,8 +90,9 @@ PARAMETERS = {
 _NATURAL, _SCALE, _FALSE = tuple(PARAMETERS)[:2], tuple(PARAMETERS)[2:3], tuple(PARAMETERS)[3:5]
 _CONIC = tuple(PARAMETERS)[5:]
 
-# Values of ProjCoordTransGeoKey: EPSG's name of the method and its parameters. Mercator stands twice, with a
-# standard parallel (B) and with a scale at the equator (A): the first whose parallels the file has is taken.
+# Values of ProjCoordTransGeoKey: EPSG's name of the method and its parameters. Mercator stands
+# twice, with a standard parallel (B) and with a scale at the equator (A): the first whose parallels
+# the file has is taken.
 METHODS = (
     (1, "Transverse Mercator", (*_NATURAL, *_SCALE, *_FALSE)),
     (
@@ -94,10 +110,12 @@ METHODS = (
 
 
 def decode(tags: dict) -> tuple[CRS | None, Transform, dict]:
-    """CRS, transform and the tags themselves, with PixelIsPoint turned into PixelIsArea in the last two.
+    """CRS, transform and the tags themselves, with PixelIsPoint turned into PixelIsArea in the last
+    two.
 
-    `tags` maps each of TAGS that the file has to a tuple of numbers, or to bytes for the texts. The CRS is
-    None where there is none or where it cannot be told, the transform the identity where there is none.
+    `tags` maps each of TAGS that the file has to a tuple of numbers, or to bytes for the texts. The
+    CRS is None where there is none or where it cannot be told, the transform the identity where
+    there is none.
     """
     keys = _keys(tags)
     transform = _transform(tags)
@@ -113,7 +131,11 @@ def decode(tags: dict) -> tuple[CRS | None, Transform, dict]:
         if directory[at] == Key.GTRasterTypeGeoKey:
             directory[at + 3] = AREA
     params = {tag: tags[tag] for tag in (DOUBLES, TEXTS) if tag in tags}
-    return _crs(keys), transform, {**_transform_tags(transform), DIRECTORY: tuple(directory), **params}
+    return (
+        _crs(keys),
+        transform,
+        {**_transform_tags(transform), DIRECTORY: tuple(directory), **params},
+    )
 
 
 def encode(crs: CRS | None, transform: Transform) -> dict:
@@ -139,8 +161,9 @@ def _transform(tags: dict) -> Transform | None:
     scale, tiepoint, matrix = (tags.get(tag, ()) for tag in (SCALE, TIEPOINT, MATRIX))
     if len(scale) >= 2 and scale[0] and scale[1] and len(tiepoint) >= 6:
         col, row, _, x, y, _ = tiepoint[:6]
-        # A negative height should mean south-up, but is in fact the e of a north-up transform that somebody
-        # wrote into the tag as it was: GDAL ignores the sign, so every map of such a file is north-up.
+        # A negative height should mean south-up, but is in fact the e of a north-up transform that
+        # somebody wrote into the tag as it was: GDAL ignores the sign, so every map of such a file
+        # is north-up.
         a, e = scale[0], -abs(scale[1])
         return (a, 0.0, x - col * a, 0.0, e, y - row * e)
     if len(matrix) == 16 and matrix[0] * matrix[5] != matrix[1] * matrix[4]:
@@ -171,12 +194,17 @@ def _keys(tags: dict) -> dict[int, int | float | str | tuple]:
 
 
 def _crs(keys: dict) -> CRS | None:
-    """What the keys say; what is trusted most comes first: a code, a WKT, then the user-defined keys."""
+    """What the keys say; what is trusted most comes first: a code, a WKT, then the user-defined
+    keys.
+    """
     model = PROJECTED if Key.ProjectedCSTypeGeoKey in keys else GEOGRAPHIC
     projected = keys.get(Key.GTModelTypeGeoKey, model) != GEOGRAPHIC
     for attempt in (
-        lambda: CRS.from_epsg(_code(keys, Key.ProjectedCSTypeGeoKey if projected else Key.GeographicTypeGeoKey)),
-        # GDAL's keys for the pseudo-Mercator of web maps say true Mercator, and only its WKT says the truth.
+        lambda: CRS.from_epsg(
+            _code(keys, Key.ProjectedCSTypeGeoKey if projected else Key.GeographicTypeGeoKey)
+        ),
+        # GDAL's keys for the pseudo-Mercator of web maps say true Mercator, and only its WKT says
+        # the truth.
         lambda: CRS.from_wkt(_wkt(keys)),
         lambda: _user_defined(keys, projected),
     ):
@@ -203,7 +231,9 @@ def _wkt(keys: dict) -> str:
 
 
 def _user_defined(keys: dict, projected: bool) -> CRS:
-    """The CRS that is put together from keys, by way of PROJJSON; KeyError if one that matters is missing."""
+    """The CRS that is put together from keys, by way of PROJJSON; KeyError if one that matters is
+    missing.
+    """
     base = _geographic(keys)
     crs = CRS.from_json_dict(_projected(keys, base) if projected else base)
     shift = keys.get(Key.GeogTOWGS84GeoKey)
@@ -218,7 +248,8 @@ def _geographic(keys: dict) -> dict:
         return CRS.from_epsg(_code(keys, Key.GeographicTypeGeoKey)).to_json_dict()
     except KeyError:
         pass
-    # GDAL keeps the names in the citation: "GCS Name = unknown|Datum = ...|Ellipsoid = ...|Primem = ..."
+    # GDAL keeps the names in the citation: "GCS Name = unknown|Datum = ...|Ellipsoid = ...|Primem =
+    # ..."
     parts = str(keys.get(Key.GeogCitationGeoKey, "")).split("|")
     names = dict(part.split(" = ", 1) for part in parts if " = " in part)
     try:
@@ -255,13 +286,23 @@ def _ellipsoid(keys: dict, name: str) -> dict:
         pass
     semi_major = keys[Key.GeogSemiMajorAxisGeoKey]
     if inverse_flattening := keys.get(Key.GeogInvFlatteningGeoKey):
-        return {"name": name, "semi_major_axis": semi_major, "inverse_flattening": inverse_flattening}
-    return {"name": name, "semi_major_axis": semi_major, "semi_minor_axis": keys[Key.GeogSemiMinorAxisGeoKey]}
+        return {
+            "name": name,
+            "semi_major_axis": semi_major,
+            "inverse_flattening": inverse_flattening,
+        }
+    return {
+        "name": name,
+        "semi_major_axis": semi_major,
+        "semi_minor_axis": keys[Key.GeogSemiMinorAxisGeoKey],
+    }
 
 
 def _projected(keys: dict, base: dict) -> dict:
     """PROJJSON of the projected CRS of the keys 3074 to 3093 on a geographic CRS."""
-    unit = _unit(keys.get(Key.ProjLinearUnitsGeoKey), "linear", keys.get(Key.ProjLinearUnitSizeGeoKey))
+    unit = _unit(
+        keys.get(Key.ProjLinearUnitsGeoKey), "linear", keys.get(Key.ProjLinearUnitSizeGeoKey)
+    )
     try:
         conversion = CoordinateOperation.from_epsg(_code(keys, Key.ProjectionGeoKey)).to_json_dict()
     except KeyError:
@@ -282,7 +323,9 @@ def _projected(keys: dict, base: dict) -> dict:
 
 
 def _conversion(keys: dict, unit: str | dict) -> dict:
-    """PROJJSON of a map projection; KeyError for a method that is not in METHODS or lacks a parallel."""
+    """PROJJSON of a map projection; KeyError for a method that is not in METHODS or lacks a
+    parallel.
+    """
     angle = _unit(keys.get(Key.GeogAngularUnitsGeoKey), "angular")
     units = {"angle": angle, "parallel": angle, "length": unit, "scale": "unity"}
     defaults = {"angle": 0.0, "length": 0.0, "scale": 1.0}
@@ -301,7 +344,9 @@ def _conversion(keys: dict, unit: str | dict) -> dict:
 
 @cache
 def _epsg_units(category: str) -> dict:
-    return {int(unit.code): unit for unit in get_units_map(auth_name="EPSG", category=category).values()}
+    return {
+        int(unit.code): unit for unit in get_units_map(auth_name="EPSG", category=category).values()
+    }
 
 
 def _unit(code: int | None, category: str, size: float | None = None) -> str | dict:
@@ -316,7 +361,9 @@ def _unit(code: int | None, category: str, size: float | None = None) -> str | d
 
 
 def _crs_keys(crs: CRS) -> dict:
-    """The GeoKeys of a CRS: its EPSG code, or its WKT in a citation in the form that GDAL and ESRI read."""
+    """The GeoKeys of a CRS: its EPSG code, or its WKT in a citation in the form that GDAL and ESRI
+    read.
+    """
     if crs.is_compound:
         crs = crs.sub_crs_list[0]
     if len(crs.axis_info) == 3:
@@ -332,18 +379,24 @@ def _crs_keys(crs: CRS) -> dict:
     except CRSError:
         lossless = False
     text = PE_STRING + (wkt if lossless else crs.to_wkt())
-    return {Key.GTModelTypeGeoKey: USER_DEFINED, Key.GTCitationGeoKey: crs.name, Key.PCSCitationGeoKey: text}
+    return {
+        Key.GTModelTypeGeoKey: USER_DEFINED,
+        Key.GTCitationGeoKey: crs.name,
+        Key.PCSCitationGeoKey: text,
+    }
 
 
 def _epsg(crs: CRS) -> int | None:
-    """The EPSG code that a CRS declares, else the one of which pyproj is sure, else one that is equal."""
+    """The EPSG code that a CRS declares, else the one of which pyproj is sure, else one that is
+    equal.
+    """
     declared = crs.to_json_dict().get("id", {})
     if declared.get("authority") == "EPSG":
         return int(declared["code"])
     if (sure := crs.to_epsg(min_confidence=90)) is not None:
         return sure
-    # At its usual confidence pyproj also proposes near misses, such as another datum on the same ellipsoid.
-    # OGC:CRS84 has no EPSG code, but is 4326 with its axes in the order of every raster.
+    # At its usual confidence pyproj also proposes near misses, such as another datum on the same
+    # ellipsoid. OGC:CRS84 has no EPSG code, but is 4326 with its axes in the order of every raster.
     for code in (crs.to_epsg(), 4326):
         if code is not None and CRS.from_epsg(code).equals(crs, ignore_axis_order=True):
             return code

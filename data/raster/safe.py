@@ -5,17 +5,18 @@
         GRANULE/L2A_.../MTD_TL.xml           CRS, corner and size at 10, 20 and 60 m
         GRANULE/L2A_.../IMG_DATA/R10m/..._B02_10m.jp2       one JPEG 2000 file a band and resolution
 
-A file holds digital numbers, and since processing baseline 04.00 (January 2022) these have an offset, so that
-dark pixels need not be cut off at 0:
+A file holds digital numbers, and since processing baseline 04.00 (January 2022) these have an
+offset, so that dark pixels need not be cut off at 0:
 
     reflectance = (number + BOA_ADD_OFFSET) / BOA_QUANTIFICATION_VALUE,   0 is no data
 
-What `Safe` reads is reflectance x 10,000, as older products and Earth Engine's harmonized collection have it,
-so that images of all years go together. Each band is the finest that the product has, and 20 and 60 m pixels
-are repeated on the 10 m grid.
+What `Safe` reads is reflectance x 10,000, as older products and Earth Engine's harmonized
+collection have it, so that images of all years go together. Each band is the finest that the
+product has, and 20 and 60 m pixels are repeated on the 10 m grid.
 
-JPEG 2000 can be decoded only tile by tile, here of 1024 x 1024 pixels, and this takes long: a band is decoded
-once, when it is first asked for, into a memory-mapped file without a name, which is gone with the process.
+JPEG 2000 can be decoded only tile by tile, here of 1024 x 1024 pixels, and this takes long: a band
+is decoded once, when it is first asked for, into a memory-mapped file without a name, which is gone
+with the process.
 
 Specification: S2 Products Specification Document, S2-PDGS-TAS-DI-PSD, version 15 (2024), section 3.
 Read beside it: tests/data/raster/test_safe.py.
@@ -56,10 +57,12 @@ def is_safe(path: Path) -> bool:
 
 
 class Safe:
-    """A product opened for reading, used like `geotiff.Raster`; its bands are named, in the order of wavelengths.
+    """A product opened for reading, used like `geotiff.Raster`; its bands are named, in the order
+    of wavelengths.
 
-    `folder` is where decoded bands lie, 240 MB each at 10 m; decoding one takes 0.9 GB of memory for a while.
-    Raises InputError for a folder that is no L2A product, of another structure, or incomplete.
+    `folder` is where decoded bands lie, 240 MB each at 10 m; decoding one takes 0.9 GB of memory
+    for a while. Raises InputError for a folder that is no L2A product, of another structure, or
+    incomplete.
     """
 
     dtype, nodata, colormap, block_shape = np.dtype(np.uint16), 0, None, (1024, 1024)
@@ -67,11 +70,15 @@ class Safe:
     def __init__(self, path: Path, folder: Path | None = None) -> None:
         self.path, self._folder, self._lock = Path(path), folder, threading.Lock()
         if not (self.path / PRODUCT).exists():
-            raise InputError(f"{path}: has no {PRODUCT}; give the folder of a Sentinel-2 Level-2A product")
+            raise InputError(
+                f"{path}: has no {PRODUCT}; give the folder of a Sentinel-2 Level-2A product"
+            )
         product = _xml(self.path / PRODUCT)
         granules = sorted(self.path.glob(GRANULES))
         if len(granules) != 1:
-            raise InputError(f"{path}: has {len(granules)} {GRANULES} where one is due; download the product again")
+            raise InputError(
+                f"{path}: has {len(granules)} {GRANULES} where one is due; download the product again"
+            )
         tile = _xml(granules[0])
         files = {}  # of each band the finest: it is met last
         for file in granules[0].parent.glob("IMG_DATA/R??m/*_B??_??m.jp2"):
@@ -79,21 +86,34 @@ class Safe:
             if band not in files or int(resolution[:2]) < files[band][0]:
                 files[band] = int(resolution[:2]), file
         if not files:
-            raise InputError(f"{path}: has no IMG_DATA/R10m/*_B02_10m.jp2 nor other bands; download it again")
+            raise InputError(
+                f"{path}: has no IMG_DATA/R10m/*_B02_10m.jp2 nor other bands; download it again"
+            )
         finest = min(resolution for resolution, _ in files.values())
         try:
             self.grid = _grid(tile, finest)
             scale, self._offsets = _calibration(product)
-            self._zero = int(_text(product, ".//Special_Values[SPECIAL_VALUE_TEXT='NODATA']/SPECIAL_VALUE_INDEX", "0"))
+            self._zero = int(
+                _text(
+                    product,
+                    ".//Special_Values[SPECIAL_VALUE_TEXT='NODATA']/SPECIAL_VALUE_INDEX",
+                    "0",
+                )
+            )
         except (LookupError, ValueError, CRSError) as error:
-            raise InputError(f"{path}: its metadata are not those of a Level-2A product: {error}") from error
+            raise InputError(
+                f"{path}: its metadata are not those of a Level-2A product: {error}"
+            ) from error
         self._scale = REFLECTANCE / scale
         order = list(bands.ALIASES)
         self._files = sorted(files.items(), key=lambda item: order.index(bands.canonical(item[0])))
         self._decoded: dict[int, np.ndarray] = {}
         self._factors = [resolution // finest for _, (resolution, _) in self._files]
         self.descriptions = tuple(bands.canonical(band) for band, _ in self._files)
-        self.count, self.geo_tags = len(self._files), geokeys.encode(self.grid.crs, self.grid.transform)
+        self.count, self.geo_tags = (
+            len(self._files),
+            geokeys.encode(self.grid.crs, self.grid.transform),
+        )
 
     def __enter__(self) -> Safe:
         return self
@@ -105,23 +125,34 @@ class Safe:
         self._decoded.clear()
 
     def read(self, window: Window | None = None, bands: Sequence[int] | None = None) -> np.ndarray:
-        """Reflectance x 10,000 (bands, height, width) uint16, 0 without data; as `geotiff.Raster.read`."""
+        """Reflectance x 10,000 (bands, height, width) uint16, 0 without data; as
+        `geotiff.Raster.read`.
+        """
         row, col, height, width = map(index, window or (0, 0, self.grid.height, self.grid.width))
-        if not (0 <= row < row + height <= self.grid.height and 0 <= col < col + width <= self.grid.width):
+        if not (
+            0 <= row < row + height <= self.grid.height
+            and 0 <= col < col + width <= self.grid.width
+        ):
             raise ValueError(f"{self.path}: {window} is not inside the raster")
         chosen = range(1, self.count + 1) if bands is None else bands
         if not all(1 <= band <= self.count for band in chosen):
-            raise ValueError(f"{self.path}: bands {list(chosen)} are not all among 1 to {self.count}")
+            raise ValueError(
+                f"{self.path}: bands {list(chosen)} are not all among 1 to {self.count}"
+            )
         out = np.empty((len(chosen), height, width), self.dtype)
         for plane, band in zip(out, chosen):
             factor = self._factors[band - 1]
-            rows, cols = (np.arange(start, start + n) // factor for start, n in ((row, height), (col, width)))
+            rows, cols = (
+                np.arange(start, start + n) // factor for start, n in ((row, height), (col, width))
+            )
             part = self._band(band - 1)[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
             plane[...] = part if factor == 1 else part[rows - rows[0]][:, cols - cols[0]]
         return out
 
     def _band(self, number: int) -> np.ndarray:
-        """One band at its own resolution, memory-mapped; decoded when it is asked for the first time."""
+        """One band at its own resolution, memory-mapped; decoded when it is asked for the first
+        time.
+        """
         with self._lock:
             if number not in self._decoded:
                 self._decoded[number] = self._decode(number)
@@ -133,11 +164,17 @@ class Safe:
         folder = self._folder or Path(tempfile.gettempdir())
         free = shutil.disk_usage(folder).free
         if free < 2 * shape[0] * shape[1]:
-            raise InputError(f"{folder}: {free / 1e9:.1f} GB are free and {file.name} needs more; make room there")
+            raise InputError(
+                f"{folder}: {free / 1e9:.1f} GB are free and {file.name} needs more; make room there"
+            )
         try:
-            numbers = imagecodecs.jpeg2k_decode(file.read_bytes(), numthreads=min(8, os.cpu_count() or 1))
+            numbers = imagecodecs.jpeg2k_decode(
+                file.read_bytes(), numthreads=min(8, os.cpu_count() or 1)
+            )
         except (ValueError, RuntimeError) as error:
-            raise InputError(f"{file}: cannot be decoded ({error}); download the product again") from error
+            raise InputError(
+                f"{file}: cannot be decoded ({error}); download the product again"
+            ) from error
         if numbers.shape != shape:
             raise InputError(
                 f"{file}: {' x '.join(map(str, numbers.shape))} pixels where the metadata say {shape[0]} x {shape[1]}; "
@@ -149,7 +186,9 @@ class Safe:
         for start in range(0, shape[0], ROWS):
             part = numbers[start : start + ROWS]
             # Not below 1, for a shadow darker than the atmosphere's model is no missing pixel.
-            reflectance = ((part + np.float32(offset)) * np.float32(self._scale)).round().clip(1, 65535)
+            reflectance = (
+                ((part + np.float32(offset)) * np.float32(self._scale)).round().clip(1, 65535)
+            )
             values[start : start + ROWS] = np.where(part == self._zero, 0, reflectance)
         return values
 
@@ -172,16 +211,22 @@ def _text(element: ElementTree.Element, path: str, default: str | None = None) -
 def _grid(tile: ElementTree.Element, resolution: int) -> Grid:
     """The grid of MTD_TL.xml at 10, 20 or 60 m."""
     at = f"[@resolution='{resolution}']/"
-    left, top, dx, dy = (float(_text(tile, f".//Geoposition{at}{name}")) for name in ("ULX", "ULY", "XDIM", "YDIM"))
+    left, top, dx, dy = (
+        float(_text(tile, f".//Geoposition{at}{name}")) for name in ("ULX", "ULY", "XDIM", "YDIM")
+    )
     rows, cols = (int(_text(tile, f".//Size{at}{name}")) for name in ("NROWS", "NCOLS"))
     return Grid(CRS(_text(tile, ".//HORIZONTAL_CS_CODE")), (dx, 0, left, 0, dy, top), rows, cols)
 
 
 def _calibration(product: ElementTree.Element) -> tuple[float, dict[str, float]]:
-    """(quantification value, {band: offset}) of MTD_MSIL2A.xml; baselines before 04.00 have no offsets."""
+    """(quantification value, {band: offset}) of MTD_MSIL2A.xml; baselines before 04.00 have no
+    offsets.
+    """
     names = {
         element.get("bandId"): bands.canonical(element.get("physicalBand", ""))
         for element in product.iterfind(".//Spectral_Information")
     }
-    offsets = {names[e.get("band_id")]: float(e.text) for e in product.iterfind(".//BOA_ADD_OFFSET")}
+    offsets = {
+        names[e.get("band_id")]: float(e.text) for e in product.iterfind(".//BOA_ADD_OFFSET")
+    }
     return float(_text(product, ".//BOA_QUANTIFICATION_VALUE")), offsets

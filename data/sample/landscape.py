@@ -1,13 +1,15 @@
-"""The ground of the synthetic scenes: towns among fields, woods and rivers, as functions of the position.
+"""The ground of the synthetic scenes: towns among fields, woods and rivers, as functions of the
+position.
 
-A landscape is a few random numbers (`draw_landscape`) and the rules here: towns are blocks between streets,
-blocks are lots with a building on most, the country is strips of land cut into plots. `ground` says what lies
-at any position, `codes` which class the mask shows there. Nothing is a picture: image and mask ask on grids
-of their own, and agree.
+A landscape is a few random numbers (`draw_landscape`) and the rules here: towns are blocks between
+streets, blocks are lots with a building on most, the country is strips of land cut into plots.
+`ground` says what lies at any position, `codes` which class the mask shows there. Nothing is a
+picture: image and mask ask on grids of their own, and agree.
 
-Tiled roofs have the colour of bare soil, car parks that of marl, sheds that of gravel pits and of flats,
-gardens that of thin crops, and orchards stand in rows as houses do: no pixel tells by itself what it is, its
-surroundings do. The label belongs to the block: its streets, gardens and car parks count with its buildings.
+Tiled roofs have the colour of bare soil, car parks that of marl, sheds that of gravel pits and of
+flats, gardens that of thin crops, and orchards stand in rows as houses do: no pixel tells by itself
+what it is, its surroundings do. The label belongs to the block: its streets, gardens and car parks
+count with its buildings.
 
 Random numbers and noise that are functions of the position: Perlin 1985, An Image Synthesizer.
 Read beside it: tests/data/sample/test_landscape.py.
@@ -20,7 +22,8 @@ import numpy as np
 HALF = 1500.0  # positions are map metres east (x) and north (y) of the scene's centre; this far to its edge
 RIM = 15.0  # map metres along the edge where the mask has no data; no town reaches so far
 
-# Reflectance in per cent of Blue, Green, Red, RE1, RE2, RE3, NIR, RE4, WV, SWIR1, SWIR2: typical values.
+# Reflectance in per cent of Blue, Green, Red, RE1, RE2, RE3, NIR, RE4, WV, SWIR1, SWIR2: typical
+# values.
 SPECTRA = {  # reflectance, per cent
     "water":     (4.5, 5.0, 3.5, 2.8, 2.2, 2.0, 1.8, 1.7, 1.5, 1.0, 0.8),
     "soil":      (7.0, 9.5, 13.5, 15.8, 17.2, 18.6, 20.0, 21.5, 21.5, 28.0, 24.0),
@@ -42,9 +45,9 @@ SPECTRA = {  # reflectance, per cent
 (WATER, SOIL, LOESS, MARL, STRAW, GRAVEL, TILES, CONCRETE, SLATE, METAL, ASPHALT,
  GRASS, CROP, RAPE, BROADLEAF, CONIFER) = range(len(SPECTRA))  # fmt: skip
 
-# What fills a block between four streets: its code in the mask; width and depth of a lot in map metres; the
-# building's share of both; how many lots are built on; what lies around the building and how much of that is
-# green; the roofs to draw from.
+# What fills a block between four streets: its code in the mask; width and depth of a lot in map
+# metres; the building's share of both; how many lots are built on; what lies around the building
+# and how much of that is green; the roofs to draw from.
 BLOCKS = {
     "open":    (1,    1,  1, 0.00, 0.00, 0.00, SOIL,     0.00, (TILES, TILES, TILES, TILES, TILES)),
     "houses":  (255, 27, 42, 0.60, 0.42, 0.85, SOIL,     0.75, (TILES, TILES, TILES, SLATE, CONCRETE)),
@@ -56,7 +59,9 @@ BLOCKS = {
     "park":    (1,    1,  1, 0.00, 0.00, 0.00, SOIL,     0.95, (TILES, TILES, TILES, TILES, TILES)),
 }  # fmt: skip
 OPEN, HOUSES, FLATS, CENTRE, SHEDS, SCHOOL, GARDENS, PARK = range(len(BLOCKS))
-CODE, LOT_WIDTH, LOT_DEPTH, WIDE, DEEP, BUILT, YARD, GREEN, ROOFS = map(np.array, zip(*BLOCKS.values()))
+CODE, LOT_WIDTH, LOT_DEPTH, WIDE, DEEP, BUILT, YARD, GREEN, ROOFS = map(
+    np.array, zip(*BLOCKS.values())
+)
 
 # Eight kinds of soil; eight of field: what grows there, the share of the ground that it hides.
 SOILS = np.array([SOIL, SOIL, SOIL, LOESS, LOESS, MARL, MARL, MARL])
@@ -66,7 +71,9 @@ STUBBLE = 3  # the kind of field whose ground is straw
 
 
 class Settlement(NamedTuple):
-    """A patch of blocks: centre, radius, block size in map metres; direction of the streets in radians."""
+    """A patch of blocks: centre, radius, block size in map metres; direction of the streets in
+    radians.
+    """
 
     x: float
     y: float
@@ -78,12 +85,16 @@ class Settlement(NamedTuple):
 
 
 class Landscape(NamedTuple):
-    """The few numbers from which everything else follows; lengths in map metres, directions in radians."""
+    """The few numbers from which everything else follows; lengths in map metres, directions in
+    radians.
+    """
 
     seed: int
     settlements: list[Settlement]
     roads: list[tuple[float, float, float, float]]  # from x, y to x, y
-    river: tuple[float, float, float]  # direction, distance from the centre, half its width (0: no river)
+    river: tuple[
+        float, float, float
+    ]  # direction, distance from the centre, half its width (0: no river)
     woods: float  # they stand where a noise in -1..1 exceeds this
 
 
@@ -96,14 +107,18 @@ class Ground(NamedTuple):
     light: np.ndarray  # brightness, about 1
 
     def paint(self, where: np.ndarray, *layers) -> None:
-        """Replace what lies where `where` (N,) is true: layers as above, numbers or arrays, None to keep."""
+        """Replace what lies where `where` (N,) is true: layers as above, numbers or arrays, None to
+        keep.
+        """
         for layer, value in zip(self, layers):
             if value is not None:
                 np.copyto(layer, value, where=where, casting="unsafe")
 
 
 def draw_landscape(seed: int, index: int) -> Landscape:
-    """The landscape of scene `index`: one or two towns with estates and roads, hamlets, mostly a river."""
+    """The landscape of scene `index`: one or two towns with estates and roads, hamlets, mostly a
+    river.
+    """
     rng = np.random.default_rng([seed, index])
     settlements, roads = [], []
     for turn in rng.uniform(0, 2 * np.pi) + np.pi * np.arange(rng.integers(1, 3)):
@@ -112,20 +127,30 @@ def draw_landscape(seed: int, index: int) -> Landscape:
         settlements.append(Settlement(x, y, radius, angle, rng.uniform(130, 180), 100, 0.05))
         size, aside = rng.uniform(220, 340), turn + np.pi + rng.uniform(-1.3, 1.3)
         reach = radius + 0.6 * size  # the industrial estate begins where the town ends
-        centre, turned = (x + reach * np.cos(aside), y + reach * np.sin(aside)), angle + rng.normal(0, 0.3)
+        centre, turned = (
+            (x + reach * np.cos(aside), y + reach * np.sin(aside)),
+            angle + rng.normal(0, 0.3),
+        )
         settlements.append(Settlement(*centre, size, turned, rng.uniform(185, 230), 175, 0.95))
         for away in turn + rng.uniform(-1, 1) + np.array([0, 2.2]):
             roads.append((x, y, 2600 * np.cos(away), 2600 * np.sin(away)))
         roads.append((x, y, 0.0, 0.0))
     for _ in range(rng.integers(1, 4)):
         x, y = rng.uniform(-1180, 1180, 2)
-        settlements.append(Settlement(x, y, rng.uniform(80, 150), rng.uniform(0, np.pi), 110, 90, 0.1))
-    river = (rng.uniform(0, np.pi), rng.uniform(-900, 900), rng.uniform(15, 45) * (rng.random() < 0.7))
+        settlements.append(
+            Settlement(x, y, rng.uniform(80, 150), rng.uniform(0, np.pi), 110, 90, 0.1)
+        )
+    river = (
+        rng.uniform(0, np.pi),
+        rng.uniform(-900, 900),
+        rng.uniform(15, 45) * (rng.random() < 0.7),
+    )
     return Landscape(int(rng.integers(2**31)), settlements, roads, river, rng.uniform(0.1, 0.45))
 
 
 def random_at(seed: int, i: np.ndarray, j: np.ndarray) -> np.ndarray:
-    """A number in [0, 1) for each pair of whole numbers (N,): random, yet the same whenever it is asked for.
+    """A number in [0, 1) for each pair of whole numbers (N,): random, yet the same whenever it is
+    asked for.
 
     An integer hash: multiply, shift and exclusive-or until no trace of i, j and the seed is left.
     """
@@ -137,7 +162,9 @@ def random_at(seed: int, i: np.ndarray, j: np.ndarray) -> np.ndarray:
 
 
 def noise(seed: int, x: np.ndarray, y: np.ndarray, size: float) -> np.ndarray:
-    """Hills in -1..1, about `size` map metres wide: random heights on a lattice, smoothly blended between."""
+    """Hills in -1..1, about `size` map metres wide: random heights on a lattice, smoothly blended
+    between.
+    """
     i, j = np.floor(x / size), np.floor(y / size)
     u, v = x / size - i, y / size - j
     u, v = u * u * (3 - 2 * u), v * v * (3 - 2 * v)
@@ -159,18 +186,32 @@ def in_river(landscape: Landscape, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def blocks(landscape: Landscape, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, ...]:
-    """The block at each position: its kind, u and v (map metres from its corner), width, depth, number."""
+    """The block at each position: its kind, u and v (map metres from its corner), width, depth,
+    number.
+    """
     kind = np.zeros(x.shape, int)
     u, v, width, depth, number = np.zeros((5, *x.shape), np.float32)
     for k, town in enumerate(landscape.settlements):
         seed = landscape.seed + 100 * k
-        near = np.flatnonzero((np.hypot(x - town.x, y - town.y) < 1.2 * town.radius + 200) & (kind == OPEN))
+        near = np.flatnonzero(
+            (np.hypot(x - town.x, y - town.y) < 1.2 * town.radius + 200) & (kind == OPEN)
+        )
         along, across = rotate(x[near] - town.x, y[near] - town.y, town.angle)
-        along, across = along + 22 * np.sin(across / 170), across + 22 * np.sin(along / 210)  # streets bend
+        along, across = (
+            along + 22 * np.sin(across / 170),
+            across + 22 * np.sin(along / 210),
+        )  # streets bend
         i, j = np.floor(along / town.width), np.floor(across / town.depth)
         distance = np.hypot((i + 0.5) * town.width, (j + 0.5) * town.depth) / town.radius
         quarter, lot = random_at(seed + 1, i // 2, j // 2), random_at(seed + 2, i, j)
-        chances = [quarter < town.sheds, lot > 0.96, lot > 0.92, lot > 0.88, distance < 0.3, lot < 0.2]
+        chances = [
+            quarter < town.sheds,
+            lot > 0.96,
+            lot > 0.92,
+            lot > 0.88,
+            distance < 0.3,
+            lot < 0.2,
+        ]
         filled = np.select(chances, [SHEDS, PARK, GARDENS, SCHOOL, CENTRE, FLATS], HOUSES)
         kind[near] = np.where(distance < 0.8 + 0.35 * random_at(seed, i, j), filled, OPEN)
         u[near], v[near] = along - i * town.width, across - j * town.depth
@@ -188,12 +229,18 @@ def codes(landscape: Landscape, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def fields(seed: int, x: np.ndarray, y: np.ndarray) -> Ground:
     """Strips of land cut into plots, each with its crop; orchards; tracks between the strips."""
     bent_x, bent_y = x + 260 * noise(seed, x, y, 500), y + 260 * noise(seed + 1, x, y, 500)
-    i, j = np.floor(bent_x / 800), np.floor(bent_y / 800)  # a village's land: one direction, width and soil
+    i, j = (
+        np.floor(bent_x / 800),
+        np.floor(bent_y / 800),
+    )  # a village's land: one direction, width and soil
     along, across = rotate(x, y, np.pi * random_at(seed + 2, i, j))
     across = across + 8 * np.sin(along / 150)
     width, village = 35 + 130 * random_at(seed + 3, i, j) ** 2, 97 * i + j
     strip = np.floor(across / width)
-    length, start = 170 + 300 * random_at(seed + 4, strip, village), random_at(seed + 5, strip, village)
+    length, start = (
+        170 + 300 * random_at(seed + 4, strip, village),
+        random_at(seed + 5, strip, village),
+    )
     plot = 1000 * strip + np.floor(along / length + start)
     crop, shade, vigour = (random_at(seed + k, plot, village) for k in (6, 7, 8))
     patches, grain = noise(seed + 9, x, y, 90), noise(seed + 10, x, y, 14)
@@ -214,7 +261,10 @@ def fields(seed: int, x: np.ndarray, y: np.ndarray) -> Ground:
 def paint_woods(layers: Ground, seed: int, threshold: float, x: np.ndarray, y: np.ndarray) -> None:
     """Woods of two sorts, and gravel pits."""
     patches, grain = noise(seed, x, y, 90), noise(seed + 1, x, y, 12)
-    woods = 0.8 * noise(seed + 2, x, y, 700) + 0.4 * noise(seed + 3, x, y, 170) + 0.1 * grain > threshold
+    woods = (
+        0.8 * noise(seed + 2, x, y, 700) + 0.4 * noise(seed + 3, x, y, 170) + 0.1 * grain
+        > threshold
+    )
     conifers = noise(seed + 4, x, y, 400) + 0.3 * patches > 0.1
     crowns = 0.9 + 0.2 * grain + 0.08 * patches
     layers.paint(woods, None, np.where(conifers, CONIFER, BROADLEAF), 0.97, crowns)
@@ -223,12 +273,17 @@ def paint_woods(layers: Ground, seed: int, threshold: float, x: np.ndarray, y: n
 
 
 def paint_blocks(layers: Ground, landscape: Landscape, x: np.ndarray, y: np.ndarray) -> None:
-    """A street around each block, lots within, on most a building and its shadow, else yard or garden."""
+    """A street around each block, lots within, on most a building and its shadow, else yard or
+    garden.
+    """
     seed = landscape.seed + 9000
     kind, u, v, width, depth, number = blocks(landscape, x, y)
     street = np.minimum(np.minimum(u, width - u), np.minimum(v, depth - v)) < 6
     u, v, width, depth = u - 6, v - 6, width - 12, depth - 12
-    columns, rows = np.rint(width / LOT_WIDTH[kind]).clip(1), np.rint(depth / LOT_DEPTH[kind]).clip(1)
+    columns, rows = (
+        np.rint(width / LOT_WIDTH[kind]).clip(1),
+        np.rint(depth / LOT_DEPTH[kind]).clip(1),
+    )
     u, v = u * columns / width, v * rows / depth  # now in lots
     lot = np.floor(u) + 20 * np.floor(v)
     u, v = u - np.floor(u) - 0.5, v - np.floor(v) - 0.5  # from the lot's centre
@@ -251,7 +306,9 @@ def paint_blocks(layers: Ground, landscape: Landscape, x: np.ndarray, y: np.ndar
 
 
 def ground(landscape: Landscape, x: np.ndarray, y: np.ndarray) -> Ground:
-    """What lies at positions (N,), map metres from the scene's centre, painted from the bottom to the top."""
+    """What lies at positions (N,), map metres from the scene's centre, painted from the bottom to
+    the top.
+    """
     seed = landscape.seed + 5000
     layers = fields(seed, x, y)
     paint_woods(layers, seed + 100, landscape.woods, x, y)

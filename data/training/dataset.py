@@ -3,9 +3,11 @@
 Neighbouring pixels look alike, and so do two dates of one place. A validation window that overlaps
 a training window, or the same ground at another date, measures memory instead of skill. So the
 ground is cut into square blocks, whole blocks are drawn for validation, and a training window that
-touches a validation window all the same (at a block's border, or through a shifted grid) is left out.
+touches a validation window all the same (at a block's border, or through a shifted grid) is left
+out.
 
-Oversampling is that of Gupta and others 2019 (LVIS): with f_c the share of windows that show class c,
+Oversampling is that of Gupta and others 2019 (LVIS): with f_c the share of windows that show class
+c,
 
     r_c = max(1, sqrt(threshold / f_c)),   a window is drawn in proportion to max_c r_c over its classes
 
@@ -30,8 +32,8 @@ from data.training.scenes import Scene
 
 Item = tuple[int, Window]  # number of the scene, and where in it
 ROUNDING = 1e-3  # of a window's width: neighbours that share an edge do not overlap
-# Row and column, as shares of a window, once around it: corners and middles of the sides, because between
-# them a side that is straight on one map bends by less than a pixel on another.
+# Row and column, as shares of a window, once around it: corners and middles of the sides, because
+# between them a side that is straight on one map bends by less than a pixel on another.
 AROUND = np.array([(0, 0), (0, 0.5), (0, 1), (0.5, 1), (1, 1), (1, 0.5), (1, 0), (0.5, 0)])
 SHOWN = 0.01  # a window shows a class that has this share of its labelled pixels
 
@@ -55,17 +57,21 @@ def class_counts(scenes: Sequence[Scene], items: Sequence[Item], num_classes: in
 
 
 def useful(counts: np.ndarray, skip_only: Sequence[int] = ()) -> tuple[np.ndarray, int, int]:
-    """(which windows to keep (n,) bool, how many have no label, how many have only classes of `skip_only`)."""
+    """(which windows to keep (n,) bool, how many have no label, how many have only classes of
+    `skip_only`).
+    """
     labelled = counts.sum(1) > 0
     others = np.delete(counts, list(skip_only), axis=1).sum(1) > 0
     return labelled & others, int((~labelled).sum()), int((labelled & ~others).sum())
 
 
 def footprints(scenes: Sequence[Scene], items: Sequence[Item]) -> tuple[np.ndarray, np.ndarray]:
-    """Where the windows lie: (plane (n,) int, outline (n, 8, 2): x and y of AROUND, in widths of a window).
+    """Where the windows lie: (plane (n,) int, outline (n, 8, 2): x and y of AROUND, in widths of a
+    window).
 
-    All scenes with a CRS share plane 0, in the CRS of the first of them, and plane -1, in degrees, where
-    that CRS does not reach; scenes without one lie in a plane for each mask: what shares a mask is one place.
+    All scenes with a CRS share plane 0, in the CRS of the first of them, and plane -1, in degrees,
+    where that CRS does not reach; scenes without one lie in a plane for each mask: what shares a
+    mask is one place.
     """
     common = next((scene.grid.crs for scene in scenes if scene.grid.crs), None)
     masks = list(dict.fromkeys(scene.mask_path for scene in scenes))
@@ -95,13 +101,16 @@ def overlapping(one: np.ndarray, others: np.ndarray) -> np.ndarray:
     """(n,) bool: which outlines (n, 8, 2) share ground with the outline (8, 2).
 
     Convex shapes are apart where their shadows are, on a line across a side of either (separating
-    axes). Upright boxes would not do: in another zone's CRS windows stand askew, and their boxes overlap.
+    axes). Upright boxes would not do: in another zone's CRS windows stand askew, and their boxes
+    overlap.
     """
 
     def apart(outlines: np.ndarray) -> np.ndarray:
         corners = outlines[:, ::2]
         sides = np.roll(corners, -1, axis=1) - corners
-        across = sides[..., ::-1] * (1, -1) / np.linalg.norm(sides, axis=2, keepdims=True)  # (n, 4, 2)
+        across = (
+            sides[..., ::-1] * (1, -1) / np.linalg.norm(sides, axis=2, keepdims=True)
+        )  # (n, 4, 2)
         a, b = (shape @ across.transpose(0, 2, 1) for shape in (one, others))  # (n, 8, 4)
         return ((a.min(1) > b.max(1) - ROUNDING) | (a.max(1) < b.min(1) + ROUNDING)).any(1)
 
@@ -111,11 +120,12 @@ def overlapping(one: np.ndarray, others: np.ndarray) -> np.ndarray:
 def split(
     scenes: Sequence[Scene], items: Sequence[Item], fraction: float, seed: int
 ) -> tuple[list[int], list[int], int]:
-    """(training, validation, left out): numbers of the windows on each side, and how many would have straddled it.
+    """(training, validation, left out): numbers of the windows on each side, and how many would
+    have straddled it.
 
-    Blocks of 4 x 4 windows (2 x 2 or single ones where that makes fewer than 20 blocks) are drawn by
-    `seed` until they hold `fraction` of the windows; a scene of no more windows than a block stays whole.
-    Raises InputError where a side stays empty.
+    Blocks of 4 x 4 windows (2 x 2 or single ones where that makes fewer than 20 blocks) are drawn
+    by `seed` until they hold `fraction` of the windows; a scene of no more windows than a block
+    stays whole. Raises InputError where a side stays empty.
     """
     planes, outlines = footprints(scenes, items)
     low, high = outlines.min(1), outlines.max(1)
@@ -152,7 +162,9 @@ def split(
 
 
 def repeat_factors(counts: np.ndarray, threshold: float) -> np.ndarray:
-    """(n,) how often each window is drawn relative to one without rare classes; all 1 for threshold 0."""
+    """(n,) how often each window is drawn relative to one without rare classes; all 1 for threshold
+    0.
+    """
     shown = counts >= SHOWN * np.maximum(counts.sum(1, keepdims=True), 1)
     shown &= counts > 0
     frequency = np.maximum(shown.mean(0), 1e-9)
@@ -161,17 +173,27 @@ def repeat_factors(counts: np.ndarray, threshold: float) -> np.ndarray:
 
 
 def fit_scalings(
-    scenes: Sequence[Scene], items: Sequence[Item], names: Sequence[str], indices: Sequence[str], method: str
+    scenes: Sequence[Scene],
+    items: Sequence[Item],
+    names: Sequence[str],
+    indices: Sequence[str],
+    method: str,
 ) -> tuple[Scaling, list[Scaling]]:
-    """(the scaling that a checkpoint keeps, that of each scene): fitted to the windows, or to each image."""
+    """(the scaling that a checkpoint keeps, that of each scene): fitted to the windows, or to each
+    image.
+    """
 
     def read(scene: Scene, window: Window) -> np.ndarray:
         image = scene.read(window)
-        return np.where(valid_pixels(image, scene.nodata), image, np.nan)  # each scene may declare another value
+        return np.where(
+            valid_pixels(image, scene.nodata), image, np.nan
+        )  # each scene may declare another value
 
     def pixels(scene: Scene) -> np.ndarray:
         places = spread_windows(scene.grid.height, scene.grid.width)
-        return sample_pixels([(partial(read, scene), place) for place in places], names, indices, None)
+        return sample_pixels(
+            [(partial(read, scene), place) for place in places], names, indices, None
+        )
 
     if method == "image":
         scaling = Scaling("image")
@@ -182,7 +204,8 @@ def fit_scalings(
 
 
 class Windows(Dataset):
-    """Windows of scenes as (image (C, S, S) float32, target (S, S) uint8, number): scaled, padded to S, augmented.
+    """Windows of scenes as (image (C, S, S) float32, target (S, S) uint8, number): scaled, padded
+    to S, augmented.
 
     An index may be a pair (number, seed): the augmentation draws from that seed alone, so that a
     sample is the same in whatever process, and after whatever other samples, it is made.
@@ -222,7 +245,9 @@ class Windows(Dataset):
         number, seed = index if isinstance(index, tuple) else (index, 0)
         scene_number, window = self.items[number]
         scene, scaling = self.scenes[scene_number], self.scalings[scene_number]
-        values, _ = network_input(scene.read(window), self.names, self.indices, scaling, scene.nodata)
+        values, _ = network_input(
+            scene.read(window), self.names, self.indices, scaling, scene.nodata
+        )
         image, target = torch.from_numpy(values), torch.from_numpy(scene.read_labels(window).copy())
         if target.shape != (self.size, self.size):
             beyond = (0, self.size - window.width, 0, self.size - window.height)
@@ -232,17 +257,26 @@ class Windows(Dataset):
         return image, target, number
 
     def collate(self, samples: list) -> list[torch.Tensor]:
-        """Samples to a batch, also none: images (N, C, S, S) in channels_last, targets (N, S, S), numbers (N,)."""
-        images = torch.empty((len(samples), self.size, self.size, self.channels)).permute(0, 3, 1, 2)
+        """Samples to a batch, also none: images (N, C, S, S) in channels_last, targets (N, S, S),
+        numbers (N,).
+        """
+        images = torch.empty((len(samples), self.size, self.size, self.channels)).permute(
+            0, 3, 1, 2
+        )
         targets = torch.empty((len(samples), self.size, self.size), dtype=torch.uint8)
         for place, labels, (image, target, _) in zip(images, targets, samples):
             place.copy_(image)
             labels.copy_(target)
-        return [images, targets, torch.tensor([number for _, _, number in samples], dtype=torch.int64)]
+        return [
+            images,
+            targets,
+            torch.tensor([number for _, _, number in samples], dtype=torch.int64),
+        ]
 
 
 class EpochSampler(Sampler):
-    """Pairs (number, seed) for `Windows`: each epoch a new order and new seeds, made from `seed` and `epoch` alone.
+    """Pairs (number, seed) for `Windows`: each epoch a new order and new seeds, made from `seed`
+    and `epoch` alone.
 
     With `factors` (from `repeat_factors`) the windows are drawn with replacement in proportion to
     them, as many as there are; without, each comes once.
@@ -260,16 +294,19 @@ class EpochSampler(Sampler):
         if self.factors is None:
             order = torch.randperm(self.count, generator=generator)
         else:
-            order = torch.multinomial(self.factors, self.count, replacement=True, generator=generator)
+            order = torch.multinomial(
+                self.factors, self.count, replacement=True, generator=generator
+            )
         seeds = torch.randint(0, 2**62, (self.count,), generator=generator)
         return iter(list(zip(order.tolist(), seeds.tolist())))
 
 
 class Batches(Sampler):
-    """An order of samples in batches of `size`, the last perhaps smaller; from batch number `begin` on.
+    """An order of samples in batches of `size`, the last perhaps smaller; from batch number `begin`
+    on.
 
-    Where `world` processes train together, process `rank` gets its share of each batch: every one has as
-    many batches as the others, none gets a sample twice, and a share may be empty.
+    Where `world` processes train together, process `rank` gets its share of each batch: every one
+    has as many batches as the others, none gets a sample twice, and a share may be empty.
     """
 
     def __init__(self, order: Iterable, size: int, rank: int = 0, world: int = 1):

@@ -40,10 +40,11 @@ LAYOUT = 1  # of the cache; raise it when the arrays change their meaning
 
 @dataclass(frozen=True)
 class Mapped:
-    """The array in a .npy file, its axes in the order `axes`: `mapped[window]` gives a memory-mapped part of it.
+    """The array in a .npy file, its axes in the order `axes`: `mapped[window]` gives a
+    memory-mapped part of it.
 
-    Mapped anew each time, for a map that is kept costs an open file, and of those a process may have about a
-    thousand: too few for 700 images. To another process goes the name alone.
+    Mapped anew each time, for a map that is kept costs an open file, and of those a process may
+    have about a thousand: too few for 700 images. To another process goes the name alone.
     """
 
     path: Path
@@ -69,15 +70,20 @@ class Scene:
 
     def read(self, window: Window) -> np.ndarray:
         """(bands, h, w) of the image, as in the file."""
-        return self.image[:, window.row : window.row + window.height, window.col : window.col + window.width]
+        return self.image[
+            :, window.row : window.row + window.height, window.col : window.col + window.width
+        ]
 
     def read_labels(self, window: Window) -> np.ndarray:
         """(h, w) uint8 labels."""
-        return self.labels[window.row : window.row + window.height, window.col : window.col + window.width]
+        return self.labels[
+            window.row : window.row + window.height, window.col : window.col + window.width
+        ]
 
 
 class Mask:
-    """A mask raster seen as labels: `grid`, and `read(window) -> (h, w)` uint8, whatever its codes or colours.
+    """A mask raster seen as labels: `grid`, and `read(window) -> (h, w)` uint8, whatever its codes
+    or colours.
 
     Codes that the table does not know are counted while reading; `check` raises for all of them.
     """
@@ -104,7 +110,9 @@ class Mask:
                 palette[:, code] = color[:3]
             known = codes[0] != self.raster.nodata
             labels = np.full(known.shape, IGNORE, np.uint8)
-            labels[known] = self.table.encode(palette[:, codes[0][known]][:, None], None, self.unknown)[0]
+            labels[known] = self.table.encode(
+                palette[:, codes[0][known]][:, None], None, self.unknown
+            )[0]
             return labels
         except InputError as error:
             raise InputError(f"{self.path}: {error}") from None
@@ -130,7 +138,8 @@ Align = Callable[[Mask, Grid], Iterator[np.ndarray]]
 
 
 def labels_on(mask: Mask, grid: Grid, align: Align) -> Iterator[np.ndarray]:
-    """The mask's labels on the image's grid, strip by strip: as they are where the grids agree, else through `align`.
+    """The mask's labels on the image's grid, strip by strip: as they are where the grids agree,
+    else through `align`.
 
     Without a CRS on both sides nothing can be aligned: the sizes must then be equal.
     """
@@ -148,41 +157,58 @@ def labels_on(mask: Mask, grid: Grid, align: Align) -> Iterator[np.ndarray]:
         try:
             yield from align(mask, grid)
         except InputError as error:
-            raise error if str(mask.path) in str(error) else InputError(f"{mask.path}: {error}") from None
+            raise (
+                error if str(mask.path) in str(error) else InputError(f"{mask.path}: {error}")
+            ) from None
         mask.check()
 
 
 def find(paths: list[str | Path], what: str) -> list[Path]:
-    """The files named, and those in the folders named (not deeper), sorted within a folder, each once.
+    """The files named, and those in the folders named (not deeper), sorted within a folder, each
+    once.
 
     A SAFE folder is one image.
 
-    A map beside its image is not taken from a folder, so that one may train and predict there again.
-    Raises FileNotFoundError for a name that is not there and InputError where nothing is left.
+    A map beside its image is not taken from a folder, so that one may train and predict there
+    again. Raises FileNotFoundError for a name that is not there and InputError where nothing is
+    left.
     """
     found = []
     for path in map(Path, paths):
         if path.is_dir() and not is_safe(path):
             inside = [p for p in path.iterdir() if not p.name.startswith(".")]
-            inside = [p for p in inside if is_safe(p) or (p.suffix.lower() in SUFFIXES and p.is_file())]
-            stems = {p.stem for p in inside}  # beside a.tif, a_landcover.tif and a_landcover_overlay.png are of ours
-            found += sorted(p for p in inside if MAP not in p.stem or p.stem.rpartition(MAP)[0] not in stems)
+            inside = [
+                p for p in inside if is_safe(p) or (p.suffix.lower() in SUFFIXES and p.is_file())
+            ]
+            stems = {
+                p.stem for p in inside
+            }  # beside a.tif, a_landcover.tif and a_landcover_overlay.png are of ours
+            found += sorted(
+                p for p in inside if MAP not in p.stem or p.stem.rpartition(MAP)[0] not in stems
+            )
         elif path.exists():
             found.append(path)
         else:
-            raise FileNotFoundError(f"{path}: no such file or folder; give {what} as files or folders")
+            raise FileNotFoundError(
+                f"{path}: no such file or folder; give {what} as files or folders"
+            )
     if not found:
-        raise InputError(f"{', '.join(map(str, paths))}: no {what}; wanted files ending in {', '.join(SUFFIXES)}")
+        raise InputError(
+            f"{', '.join(map(str, paths))}: no {what}; wanted files ending in {', '.join(SUFFIXES)}"
+        )
     return list({p.resolve(): p for p in found}.values())
 
 
-def pair(images: list[Path], masks: list[Path], spare_masks: bool = False) -> list[tuple[Path, Path]]:
-    """Each image with its mask: of the same stem, else of the same last `_`-separated part of the stem.
+def pair(
+    images: list[Path], masks: list[Path], spare_masks: bool = False
+) -> list[tuple[Path, Path]]:
+    """Each image with its mask: of the same stem, else of the same last `_`-separated part of the
+    stem.
 
     Where names repeat from folder to folder (`a/images/1.jpg`, `b/images/1.jpg`), the mask nearest
-    in the tree is taken. A mask may serve several images (two dates of one place), and a single mask
-    that no image has for its own serves all. Raises InputError listing every image without a mask,
-    every image with several, and, unless `spare_masks`, every mask without an image.
+    in the tree is taken. A mask may serve several images (two dates of one place), and a single
+    mask that no image has for its own serves all. Raises InputError listing every image without a
+    mask, every image with several, and, unless `spare_masks`, every mask without an image.
     """
 
     def nearness(a: Path, b: Path) -> int:
@@ -202,11 +228,17 @@ def pair(images: list[Path], masks: list[Path], spare_masks: bool = False) -> li
         if len(nearest) == 1:
             pairs.append((image, nearest[0]))
         else:
-            problems["images with several masks" if nearest else "images without a mask"].append(image)
+            problems["images with several masks" if nearest else "images without a mask"].append(
+                image
+            )
     used = {mask for _, mask in pairs}
     if not spare_masks:
         problems["masks without an image"] = [mask for mask in masks if mask not in used]
-    found = [f"{len(paths)} {what} ({', '.join(p.name for p in paths)})" for what, paths in problems.items() if paths]
+    found = [
+        f"{len(paths)} {what} ({', '.join(p.name for p in paths)})"
+        for what, paths in problems.items()
+        if paths
+    ]
     if found:
         raise InputError(
             f"{images[0].parent}: {'; '.join(found)}; an image and its mask have one name, or the same last part "
@@ -224,30 +256,53 @@ def prepare(
     method: str,
     nodata: float | None = None,
 ) -> Scene:
-    """The scene of an image (or of the dates of one place) and its mask, from the cache, else made and put there.
+    """The scene of an image (or of the dates of one place) and its mask, from the cache, else made
+    and put there.
 
     `align(mask, grid)` yields the mask's labels on another grid, strip by strip; `method` names how
-    it does so, for the cache. `nodata` overrides what the image declares. Raises InputError for what is wrong with
-    the files, and where the disk has no room.
+    it does so, for the cache. `nodata` overrides what the image declares. Raises InputError for
+    what is wrong with the files, and where the disk has no room.
     """
     image_path, *later = images = [images] if isinstance(images, Path) else images
     stamped = [(p, p / PRODUCT if is_safe(p) else p) for p in (*images, mask_path)]
     inputs = [(str(p.resolve()), s.stat().st_size, s.stat().st_mtime_ns) for p, s in stamped]
-    key = hashlib.sha256(json.dumps([LAYOUT, inputs, table.records, method, nodata]).encode()).hexdigest()[:16]
+    key = hashlib.sha256(
+        json.dumps([LAYOUT, inputs, table.records, method, nodata]).encode()
+    ).hexdigest()[:16]
     folder = cache / f"{image_path.stem}-{key}"
     with open_image(images, nodata, cache) as raster:
         if not folder.is_dir():
             _make(raster, mask_path, table, folder, align, nodata)
         nodata = raster.nodata if nodata is None else nodata
-        image, labels = Mapped(folder / "image.npy", (2, 0, 1)), Mapped(folder / "labels.npy", (0, 1))
+        image, labels = (
+            Mapped(folder / "image.npy", (2, 0, 1)),
+            Mapped(folder / "labels.npy", (0, 1)),
+        )
         names = raster.descriptions
-        return Scene(image_path.stem, image_path, mask_path, raster.grid, image, labels, names, nodata, tuple(later))
+        return Scene(
+            image_path.stem,
+            image_path,
+            mask_path,
+            raster.grid,
+            image,
+            labels,
+            names,
+            nodata,
+            tuple(later),
+        )
 
 
 def _make(
-    raster: Raster | Safe | Stack, mask_path: Path, table: ClassTable, folder: Path, align: Align, nodata: float | None
+    raster: Raster | Safe | Stack,
+    mask_path: Path,
+    table: ClassTable,
+    folder: Path,
+    align: Align,
+    nodata: float | None,
 ) -> None:
-    """Write image.npy and labels.npy into a folder of another name, and rename it when both are whole."""
+    """Write image.npy and labels.npy into a folder of another name, and rename it when both are
+    whole.
+    """
     grid = raster.grid
     nodata = raster.nodata if nodata is None else nodata
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -259,7 +314,9 @@ def _make(
             "are free; make room or name another folder by --cache"
         )
     half_made = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    shutil.rmtree(half_made, ignore_errors=True)  # of a killed process; in a container numbers come again
+    shutil.rmtree(
+        half_made, ignore_errors=True
+    )  # of a killed process; in a container numbers come again
     half_made.mkdir()
     try:
         with Mask(mask_path, table) as mask:
@@ -269,7 +326,9 @@ def _make(
                 raster.dtype.newbyteorder("="),
                 (grid.height, grid.width, raster.count),
             )
-            labels = np.lib.format.open_memmap(half_made / "labels.npy", "w+", np.uint8, (grid.height, grid.width))
+            labels = np.lib.format.open_memmap(
+                half_made / "labels.npy", "w+", np.uint8, (grid.height, grid.width)
+            )
             row = 0
             for strip in labels_on(mask, grid, align):
                 labels[row : row + len(strip)] = strip

@@ -1,11 +1,12 @@
-"""How far a pixel's own spectrum goes: a linear classifier of single pixels on the synthetic scenes.
+"""How far a pixel's own spectrum goes: a linear classifier of single pixels on the synthetic
+scenes.
 
     python tests/bench/bench_linear.py
 
-Multinomial logistic regression on the network's input (11 bands and 4 indices, scaled), fitted by L-BFGS on
-every third pixel of the windows that `make train` trains on and scored on those that it validates on, with the
-classes weighted by 1, by 1 / sqrt(frequency) and by 1 / frequency. The best of the three is what a network that
-looks at the surroundings has to beat.
+Multinomial logistic regression on the network's input (11 bands and 4 indices, scaled), fitted by
+L-BFGS on every third pixel of the windows that `make train` trains on and scored on those that it
+validates on, with the classes weighted by 1, by 1 / sqrt(frequency) and by 1 / frequency. The best
+of the three is what a network that looks at the surroundings has to beat.
 """
 
 import sys
@@ -85,7 +86,9 @@ def main() -> None:
     start = time.perf_counter()
     data = load()
     scores = linear_dice(data)
-    print(f"linear classifier of single pixels: Dice on {len(data.validation)} windows, fitted on {len(data.training)}")
+    print(
+        f"linear classifier of single pixels: Dice on {len(data.validation)} windows, fitted on {len(data.training)}"
+    )
     print(f"{'class weights':24}" + "".join(f"{name:>18}" for name in ESM.names) + f"{'macro':>9}")
     for power, dice in scores.items():
         weights = {0.0: "none", 0.5: "1 / sqrt(frequency)", 1.0: "1 / frequency"}[power]

@@ -1,13 +1,15 @@
-"""What each network costs: parameters, multiply-adds, time and memory of a training step relative to `unet`.
+"""What each network costs: parameters, multiply-adds, time and memory of a training step relative
+to `unet`.
 
     python tests/bench/bench_networks.py [--size 300] [--batch 2] [--rounds 3] [--device auto] [--models unet ...]
                                            [--clock cpu]
 
-Multiply-adds are those of one image forward, counted by torch's FlopCounterMode on the meta device. A step is
-forward, cross-entropy, backward and AdamW in float32, each in a process of its own: one to warm up, then the median of
-three. The networks take turns, and the ratio to `unet` is taken within each round; the table has the median of the
-rounds. Memory is the largest resident set of the process less that before the network was made, or on a GPU the most
-that was allocated. `unet` has base 16, as by default; `unet-64` is that of the paper.
+Multiply-adds are those of one image forward, counted by torch's FlopCounterMode on the meta device.
+A step is forward, cross-entropy, backward and AdamW in float32, each in a process of its own: one
+to warm up, then the median of three. The networks take turns, and the ratio to `unet` is taken
+within each round; the table has the median of the rounds. Memory is the largest resident set of the
+process less that before the network was made, or on a GPU the most that was allocated. `unet` has
+base 16, as by default; `unet-64` is that of the paper.
 """
 
 import argparse
@@ -50,7 +52,9 @@ def count(name: str, size: int) -> tuple[int, int]:
     return sum(p.numel() for p in network.parameters()), counter.get_total_flops() // 2
 
 
-def measure(name: str, size: int, batch: int, device: torch.device, clock: Callable[[], float]) -> dict:
+def measure(
+    name: str, size: int, batch: int, device: torch.device, clock: Callable[[], float]
+) -> dict:
     """{"seconds": of a training step, "bytes": at its peak}, in this process."""
     torch.manual_seed(0)
     images = torch.rand(batch, BANDS, size, size, device=device)
@@ -78,12 +82,22 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--clock", choices=CLOCKS, default="wall", help="cpu: for one thread, if others work")
+    parser.add_argument(
+        "--clock", choices=CLOCKS, default="wall", help="cpu: for one thread, if others work"
+    )
     parser.add_argument("--models", nargs="+", choices=NETWORKS, default=NETWORKS)
-    parser.add_argument("--only", help=argparse.SUPPRESS)  # the network that a process of our own measures
+    parser.add_argument(
+        "--only", help=argparse.SUPPRESS
+    )  # the network that a process of our own measures
     args = parser.parse_args()
     if args.only:
-        print(json.dumps(measure(args.only, args.size, args.batch, pick_device(args.device), CLOCKS[args.clock])))
+        print(
+            json.dumps(
+                measure(
+                    args.only, args.size, args.batch, pick_device(args.device), CLOCKS[args.clock]
+                )
+            )
+        )
         return
 
     names = ["unet", *(name for name in args.models if name != "unet")]
@@ -91,19 +105,41 @@ def main() -> None:
     for number in range(args.rounds):
         rounds.append({})
         for name in names:
-            print(f"\rround {number + 1} of {args.rounds}: {name:24}", end="", file=sys.stderr, flush=True)
-            command = [sys.executable, __file__, "--only", name, "--device", args.device, "--clock", args.clock]
+            print(
+                f"\rround {number + 1} of {args.rounds}: {name:24}",
+                end="",
+                file=sys.stderr,
+                flush=True,
+            )
+            command = [
+                sys.executable,
+                __file__,
+                "--only",
+                name,
+                "--device",
+                args.device,
+                "--clock",
+                args.clock,
+            ]
             command += ["--size", str(args.size), "--batch", str(args.batch)]
-            rounds[-1][name] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+            rounds[-1][name] = json.loads(
+                subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
+            )
     print("\r" + " " * 60 + "\r", end="", file=sys.stderr)
 
     def median(name: str, what: str, relative: bool = False) -> float:
-        return statistics.median(r[name][what] / (r["unet"][what] if relative else 1) for r in rounds)
+        return statistics.median(
+            r[name][what] / (r["unet"][what] if relative else 1) for r in rounds
+        )
 
     shape = f"{args.batch} x {BANDS} x {args.size} x {args.size}"
     print(f"{shape}, {pick_device(args.device)}, {args.clock} clock, torch {torch.__version__}")
-    print(f"unet: a step of {median('unet', 'seconds'):.2f} s and {median('unet', 'bytes') / 1e9:.2f} GB\n")
-    print("| network | parameters, millions | multiply-adds, 10^9 | step time | memory |\n|---|---|---|---|---|")
+    print(
+        f"unet: a step of {median('unet', 'seconds'):.2f} s and {median('unet', 'bytes') / 1e9:.2f} GB\n"
+    )
+    print(
+        "| network | parameters, millions | multiply-adds, 10^9 | step time | memory |\n|---|---|---|---|---|"
+    )
     for name in names:
         parameters, products = count(name, args.size)
         ratios = f"{median(name, 'seconds', True):.2f} | {median(name, 'bytes', True):.2f}"

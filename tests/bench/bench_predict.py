@@ -3,11 +3,12 @@
     python tests/bench/bench_predict.py                     a scene of 1,500 x 1,500, U-Net of base 16
     python tests/bench/bench_predict.py --base 32 --threads 2 --repeats 5
 
-The bare network sees arrays in memory, as few windows as cover the scene at the same size and overlap: no file, no
-blending, no softmax. MONAI's sliding_window_inference gets the scene read by rasterio in windows, the same network,
-size and overlap, and its labels are written by rasterio, tiled and with DEFLATE. It runs twice: as its manual has
-it, and with the channels of a pixel side by side as predict.py has them. All run in turn in one process; each
-figure is a median, and each ratio that of two medians. Random weights: time does not depend on them.
+The bare network sees arrays in memory, as few windows as cover the scene at the same size and
+overlap: no file, no blending, no softmax. MONAI's sliding_window_inference gets the scene read by
+rasterio in windows, the same network, size and overlap, and its labels are written by rasterio,
+tiled and with DEFLATE. It runs twice: as its manual has it, and with the channels of a pixel side
+by side as predict.py has them. All run in turn in one process; each figure is a median, and each
+ratio that of two medians. Random weights: time does not depend on them.
 
 MONAI is not among the requirements: pip install monai, or its rows are left out.
 """
@@ -42,7 +43,9 @@ except ImportError:
 SIZE, OVERLAP, BATCH = 256, 64, 4
 
 
-def with_monai(model: torch.nn.Module, scene: Path, target: Path, layout: torch.memory_format) -> None:
+def with_monai(
+    model: torch.nn.Module, scene: Path, target: Path, layout: torch.memory_format
+) -> None:
     """What a user of MONAI and rasterio writes."""
     with rasterio.open(scene) as source:
         image = torch.empty((1, source.count, source.height, source.width))
@@ -51,24 +54,37 @@ def with_monai(model: torch.nn.Module, scene: Path, target: Path, layout: torch.
             image[0, :, row : row + rows] = torch.from_numpy(
                 source.read(window=Window(0, row, source.width, rows)).astype(np.float32) / 4000
             )
-        profile = {**source.profile, "count": 1, "dtype": "uint8", "compress": "deflate", "predictor": 2, "tiled": True}
+        profile = {
+            **source.profile,
+            "count": 1,
+            "dtype": "uint8",
+            "compress": "deflate",
+            "predictor": 2,
+            "tiled": True,
+        }
         profile |= {"blockxsize": 256, "blockysize": 256}
     with torch.inference_mode():
         network = lambda batch: model(batch.contiguous(memory_format=layout)).softmax(1)  # noqa: E731
-        found = sliding_window_inference(image, SIZE, BATCH, network, overlap=OVERLAP / SIZE, mode="gaussian")
+        found = sliding_window_inference(
+            image, SIZE, BATCH, network, overlap=OVERLAP / SIZE, mode="gaussian"
+        )
     with rasterio.open(target, "w", **profile) as result:
         result.write(found[0].argmax(0).to(torch.uint8).numpy(), 1)
 
 
 def medians(calls: dict[str, Callable[[], None]], repeats: int) -> dict[str, tuple[float, float]]:
-    """Median (seconds, seconds of all processors) of each call, run in turn, after a round that does not count."""
+    """Median (seconds, seconds of all processors) of each call, run in turn, after a round that
+    does not count.
+    """
     spent = {name: [] for name in calls}
     for repeat in range(repeats + 1):
         for name, call in calls.items():
             started = time.perf_counter(), time.process_time()
             call()
             if repeat:
-                spent[name].append((time.perf_counter() - started[0], time.process_time() - started[1]))
+                spent[name].append(
+                    (time.perf_counter() - started[0], time.process_time() - started[1])
+                )
     return {name: tuple(map(statistics.median, zip(*times))) for name, times in spent.items()}
 
 
@@ -83,14 +99,20 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
-        scene, network, target = (Path(folder) / name for name in ("scene.tif", "random.pt", "map.tif"))
+        scene, network, target = (
+            Path(folder) / name for name in ("scene.tif", "random.pt", "map.tif")
+        )
         write_checkpoint(network, args.base, SIZE)
         write_scene(scene, args.side, args.side)
         float32 = predict.Mapper(network, "cpu", "float32")
         windows = len(tiling.windows(args.side, args.side, SIZE, OVERLAP))
         ours = len(strips.axis(args.side, SIZE, OVERLAP).starts) ** 2
-        batch = torch.rand(BATCH, len(BANDS), SIZE, SIZE).contiguous(memory_format=torch.channels_last)
-        plain = predict.Mapper(network, "cpu", "float32").model.to(memory_format=torch.contiguous_format)
+        batch = torch.rand(BATCH, len(BANDS), SIZE, SIZE).contiguous(
+            memory_format=torch.channels_last
+        )
+        plain = predict.Mapper(network, "cpu", "float32").model.to(
+            memory_format=torch.contiguous_format
+        )
 
         @torch.inference_mode()
         def bare() -> None:
@@ -101,15 +123,26 @@ def main() -> None:
             options = predict.parse([str(scene)])
             return lambda: predict.map_image(mapper, [scene], target, options, strips.Alone())
 
-        calls = {f"bare network, {windows} windows": bare, f"predict.py, {ours} windows": from_file_to_file(float32)}
+        calls = {
+            f"bare network, {windows} windows": bare,
+            f"predict.py, {ours} windows": from_file_to_file(float32),
+        }
         if torch.cpu.get_capabilities().get("avx512_bf16"):
-            calls["predict.py --precision bfloat16"] = from_file_to_file(predict.Mapper(network, "cpu", "bfloat16"))
+            calls["predict.py --precision bfloat16"] = from_file_to_file(
+                predict.Mapper(network, "cpu", "bfloat16")
+            )
         if sliding_window_inference:
             other = Path(folder) / "other.tif"
-            calls["MONAI and rasterio"] = lambda: with_monai(plain, scene, other, torch.contiguous_format)
-            calls["the same, channels last"] = lambda: with_monai(float32.model, scene, other, torch.channels_last)
+            calls["MONAI and rasterio"] = lambda: with_monai(
+                plain, scene, other, torch.contiguous_format
+            )
+            calls["the same, channels last"] = lambda: with_monai(
+                float32.model, scene, other, torch.channels_last
+            )
         found = medians(calls, args.repeats)
-        print(f"{args.side:,} x {args.side:,} x {len(BANDS)} uint16, base {args.base}, {args.threads} threads")
+        print(
+            f"{args.side:,} x {args.side:,} x {len(BANDS)} uint16, base {args.base}, {args.threads} threads"
+        )
         print(f"{'':34}{'seconds':>8}{'ours / it':>11}{'processor seconds':>20}{'ours / it':>11}")
         clock, processors = found[f"predict.py, {ours} windows"]
         for name, (a, b) in found.items():

@@ -3,9 +3,9 @@
     python tests/bench/bench_reproject.py           10,000 x 10,000 in memory, 40,000 x 40,000 from file to file
     python tests/bench/bench_reproject.py --quick   a tenth of both sides
 
-Prints three tables: time in memory, time and memory from file to file, shares kept. Both sides use two threads in
-one process after another, run alternately; each figure is the median of `--repeats` runs. Writes the
-picture of the three methods to tests/bench/pictures/resampling.png.
+Prints three tables: time in memory, time and memory from file to file, shares kept. Both sides use
+two threads in one process after another, run alternately; each figure is the median of `--repeats`
+runs. Writes the picture of the three methods to tests/bench/pictures/resampling.png.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -35,10 +36,14 @@ UTM, ETRS, WEB = CRS.from_epsg(32631), CRS.from_epsg(25831), CRS.from_epsg(3857)
 
 
 def landcover(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """(height, width) uint8: patches of 23 x 23 pixels of the classes 1 to 12, each rarer than the one before."""
+    """(height, width) uint8: patches of 23 x 23 pixels of the classes 1 to 12, each rarer than the
+    one before.
+    """
     share = 0.7 ** np.arange(12)
     shape = height // 23 + 1, width // 23 + 1
-    coarse = np.random.default_rng(seed).choice(12, shape, p=share / share.sum()).astype(np.uint8) + 1
+    coarse = (
+        np.random.default_rng(seed).choice(12, shape, p=share / share.sum()).astype(np.uint8) + 1
+    )
     return np.kron(coarse, np.ones((23, 23), np.uint8))[:height, :width]
 
 
@@ -56,7 +61,14 @@ def with_gdal(source, grid: Grid, target: Grid, method: str) -> np.ndarray:
     }
     crs = {"src_crs": grid.crs.to_wkt(), "dst_crs": target.crs.to_wkt()}
     gdal(
-        source, out, **transforms, **crs, resampling=Resampling[method], num_threads=THREADS, dst_nodata=0, src_nodata=0
+        source,
+        out,
+        **transforms,
+        **crs,
+        resampling=Resampling[method],
+        num_threads=THREADS,
+        dst_nodata=0,
+        src_nodata=0,
     )
     return out
 
@@ -75,7 +87,9 @@ def timed(*functions, repeats: int) -> list[float]:
 def in_memory(side: int, repeats: int) -> None:
     """mode and nearest of 1 m classes, to 10 m in UTM and to 13.3 m in web Mercator."""
     source, grid = landcover(side, side), source_grid(side)
-    print(f"in memory, {side:,} x {side:,} uint8 of 12 classes, 1 m EPSG:25831, {THREADS} threads, median of {repeats}")
+    print(
+        f"in memory, {side:,} x {side:,} uint8 of 12 classes, 1 m EPSG:25831, {THREADS} threads, median of {repeats}"
+    )
     print(f"{'':28}{'ours, s':>10}{'GDAL, s':>10}{'ratio':>8}{'equal':>9}")
     for crs, pixel in ((UTM, 10), (WEB, 13.3)):
         target = target_grid_for(grid, crs, pixel)
@@ -85,7 +99,8 @@ def in_memory(side: int, repeats: int) -> None:
             equal = (ours() == theirs()).mean()
             a, b = timed(ours, theirs, repeats=repeats)
             print(
-                f"{method:9}to {pixel:4} m {crs.to_string():10}{a:10.3f}{b:10.3f}{a / b:8.2f}{equal:9.2%}", flush=True
+                f"{method:9}to {pixel:4} m {crs.to_string():10}{a:10.3f}{b:10.3f}{a / b:8.2f}{equal:9.2%}",
+                flush=True,
             )
 
 
@@ -95,14 +110,19 @@ def linear(sides: list[int], repeats: int) -> None:
     for side in sides:
         source, grid = landcover(side, side), source_grid(side)
         target = target_grid_for(grid, UTM, 10)
-        (a,) = timed(lambda: reproject(source, grid, target, "mode", nodata=0, threads=THREADS), repeats=repeats)  # noqa: B023
-        print(f"  {side:,} x {side:,}: {a / side**2 * 1e9:6.2f} ns; 300,000 squared: {a / side**2 * 1.5e9:.1f} min")
+        mode = partial(reproject, source, grid, target, "mode", nodata=0, threads=THREADS)
+        (a,) = timed(mode, repeats=repeats)
+        print(
+            f"  {side:,} x {side:,}: {a / side**2 * 1e9:6.2f} ns; 300,000 squared: {a / side**2 * 1.5e9:.1f} min"
+        )
 
 
 def run(command: list[str]) -> tuple[float, float]:
     """(seconds, peak memory in GB) of a command; the peak as Linux counts it for the program alone."""
     start, peak = time.perf_counter(), 0
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
     while process.poll() is None:
         for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
@@ -117,18 +137,48 @@ def file_to_file(side: int, repeats: int) -> None:
     """LZW-compressed tiles of 512 to 10 m: time and memory of both programs."""
     with tempfile.TemporaryDirectory() as folder:
         path, grid = f"{folder}/mask.tif", source_grid(side)
-        shape = {"tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "lzw", "bigtiff": "if_safer"}
-        profile = {"driver": "GTiff", "count": 1, "dtype": "uint8", "height": side, "width": side, "nodata": 0}
+        shape = {
+            "tiled": True,
+            "blockxsize": 512,
+            "blockysize": 512,
+            "compress": "lzw",
+            "bigtiff": "if_safer",
+        }
+        profile = {
+            "driver": "GTiff",
+            "count": 1,
+            "dtype": "uint8",
+            "height": side,
+            "width": side,
+            "nodata": 0,
+        }
         with rasterio.open(
-            path, "w", crs="EPSG:25831", transform=rasterio.Affine(*grid.transform), **profile, **shape
+            path,
+            "w",
+            crs="EPSG:25831",
+            transform=rasterio.Affine(*grid.transform),
+            **profile,
+            **shape,
         ) as file:
             for row in range(0, side, 2000):
                 part = landcover(min(2000, side - row), side, seed=row)
                 file.write(part, 1, window=rasterio.windows.Window(0, row, side, len(part)))
-        print(f"file to file, {side:,} x {side:,}, LZW tiles of 512, to 10 m EPSG:32631, median of {repeats}")
-        print(f"{'':10}{'ours, s':>10}{'rio warp, s':>13}{'ratio':>8}{'ours, GB':>10}{'rio warp, GB':>14}")
+        print(
+            f"file to file, {side:,} x {side:,}, LZW tiles of 512, to 10 m EPSG:32631, median of {repeats}"
+        )
+        print(
+            f"{'':10}{'ours, s':>10}{'rio warp, s':>13}{'ratio':>8}{'ours, GB':>10}{'rio warp, GB':>14}"
+        )
         for method in ("mode", "nearest"):
-            ours = [sys.executable, "reproject.py", path, "-o", f"{folder}/a.tif", "--crs", "EPSG:32631"]
+            ours = [
+                sys.executable,
+                "reproject.py",
+                path,
+                "-o",
+                f"{folder}/a.tif",
+                "--crs",
+                "EPSG:32631",
+            ]
             ours += ["--resolution", "10", "--method", method]
             rio = [
                 str(Path(sys.executable).with_name("rio")),
@@ -142,7 +192,9 @@ def file_to_file(side: int, repeats: int) -> None:
             rio += ["--co", "compress=deflate", "--co", "tiled=true"]
             figures = [(*run(ours), *run(rio)) for _ in range(repeats)]
             a, mine, b, theirs = (statistics.median(column) for column in zip(*figures))
-            print(f"{method:10}{a:10.2f}{b:13.2f}{a / b:8.2f}{mine:10.2f}{theirs:14.2f}", flush=True)
+            print(
+                f"{method:10}{a:10.2f}{b:13.2f}{a / b:8.2f}{mine:10.2f}{theirs:14.2f}", flush=True
+            )
 
 
 def town(random: np.random.Generator, side: int = 600) -> np.ndarray:
@@ -167,24 +219,36 @@ def shares_kept(count: int) -> None:
     target = Grid(UTM, (10, 0, 430_000.3, 0, -10, 4_620_000.3), 60, 60)
     masks = [town(random) for _ in range(count)]
     before = [(mask == 3).mean() for mask in masks]
-    methods = {"nearest": ("nearest", None), "mode": ("mode", None), "mode, inverse weights": ("mode", "inverse")}
+    methods = {
+        "nearest": ("nearest", None),
+        "mode": ("mode", None),
+        "mode, inverse weights": ("mode", "inverse"),
+    }
     print(f"share of houses in {count} masks of 600 x 600, shrunk tenfold")
     print(f"{'':24}{'Spearman':>10}{'mean deviation':>16}{'largest':>9}{'share of roads':>16}")
     print(f"{'before':24}{'':35}{np.mean([(mask == 2).mean() for mask in masks]):16.2%}")
     pictures = []
     for name, (method, weights) in methods.items():
-        small = [reproject(mask, grid, target, method, nodata=0, vote_weights=weights) for mask in masks]
+        small = [
+            reproject(mask, grid, target, method, nodata=0, vote_weights=weights) for mask in masks
+        ]
         after = np.array([(mask == 3).mean() for mask in small])
         off, roads = after - before, np.mean([(mask == 2).mean() for mask in small])
-        print(f"{name:24}{spearman(before, after):10.3f}{off.mean():+16.2%}{abs(off).max():9.2%}{roads:16.2%}")
+        print(
+            f"{name:24}{spearman(before, after):10.3f}{off.mean():+16.2%}{abs(off).max():9.2%}{roads:16.2%}"
+        )
         pictures.append(np.kron(small[1], np.ones((5, 5), np.uint8)))
     colors = [(0, 0, 0), (214, 226, 200), (90, 90, 90), (215, 45, 39)]
     drawn = [colorize(mask, colors) for mask in (masks[1][::2, ::2], *pictures)]
     gap = np.full((300, 8, 3), 255, np.uint8)
     path = ROOT / "tests/bench/pictures/resampling.png"
     path.parent.mkdir(exist_ok=True)
-    path.write_bytes(png(np.concatenate([part for picture in drawn for part in (picture, gap)][:-1], axis=1)))
-    print(f"{path.relative_to(ROOT)}: at 1 m, and shrunk by nearest, mode, mode with inverse weights")
+    path.write_bytes(
+        png(np.concatenate([part for picture in drawn for part in (picture, gap)][:-1], axis=1))
+    )
+    print(
+        f"{path.relative_to(ROOT)}: at 1 m, and shrunk by nearest, mode, mode with inverse weights"
+    )
 
 
 def main() -> None:
@@ -195,7 +259,10 @@ def main() -> None:
     args = parser.parse_args()
     scale = 10 if args.quick else 1
     in_memory(10_000 // scale, args.repeats)
-    linear([side // scale for side in (5_000, 10_000, 20_000, 40_000)], 1 if not args.quick else args.repeats)
+    linear(
+        [side // scale for side in (5_000, 10_000, 20_000, 40_000)],
+        1 if not args.quick else args.repeats,
+    )
     file_to_file(40_000 // scale, 1 if args.quick else args.repeats)
     shares_kept(20 if args.quick else 200)
 

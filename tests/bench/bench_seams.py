@@ -1,13 +1,15 @@
-"""What windows and borders cost a map: labels that differ from the map in one piece, and classes at the border.
+"""What windows and borders cost a map: labels that differ from the map in one piece, and classes at
+the border.
 
     make train
     python tests/bench/bench_seams.py                         the best checkpoint of the newest run
     python tests/bench/bench_seams.py --checkpoint best.pt
 
-With a network trained on the synthetic towns. First table: nine towns side by side, mapped in windows of several
-sizes and overlaps, against one window that holds them all. Second table: squares of 80 x 80 pixels out of the
-towns' middle, each mapped as if it were a scene, with and without the mirror beyond its border; the share of each
-class in its outer 8 pixels and inside, in truth and map, and how many labels differ from the map of the town.
+With a network trained on the synthetic towns. First table: nine towns side by side, mapped in
+windows of several sizes and overlaps, against one window that holds them all. Second table: squares
+of 80 x 80 pixels out of the towns' middle, each mapped as if it were a scene, with and without the
+mirror beyond its border; the share of each class in its outer 8 pixels and inside, in truth and
+map, and how many labels differ from the map of the town.
 """
 
 import argparse
@@ -37,7 +39,9 @@ def mapped(mapper: predict.Mapper, image: np.ndarray, size: int, overlap: int) -
     """Probabilities (K, H, W) of an input (C, H, W)."""
 
     def read(window) -> np.ndarray:
-        return image[:, window.row : window.row + window.height, window.col : window.col + window.width]
+        return image[
+            :, window.row : window.row + window.height, window.col : window.col + window.width
+        ]
 
     strips = mapping.strips(
         read, lambda x: (x, np.ones(x.shape[1:], bool)), mapper.probabilities, lambda window, x: None,
@@ -52,27 +56,50 @@ def load(mapper: predict.Mapper, count: int) -> list[tuple[np.ndarray, np.ndarra
     found = []
     for image_path, mask_path in zip(*sample.write(ROOT / "runs/sample")):
         with geotiff.Raster(image_path) as raster, Mask(mask_path, mapper.table) as mask:
-            pixels = network_input(raster.read(), mapper.names, mapper.indices, mapper.scaling, raster.nodata)
-            strips = reproject.strips(mask.read, mask.grid, raster.grid, "nearest", IGNORE, np.uint8)
+            pixels = network_input(
+                raster.read(), mapper.names, mapper.indices, mapper.scaling, raster.nodata
+            )
+            strips = reproject.strips(
+                mask.read, mask.grid, raster.grid, "nearest", IGNORE, np.uint8
+            )
             found.append((pixels[0], np.where(pixels[1], np.concatenate(list(strips)), IGNORE)))
     return found[:count]
 
 
 def seams(mapper: predict.Mapper, towns: list[np.ndarray]) -> None:
     """The first table."""
-    image = np.concatenate([np.concatenate(towns[row : row + 3], axis=2) for row in (0, 3, 6)], axis=1)
+    image = np.concatenate(
+        [np.concatenate(towns[row : row + 3], axis=2) for row in (0, 3, 6)], axis=1
+    )
     whole = mapped(mapper, image, 1024, 0)
     inner = np.s_[:, 128:-128, 128:-128]
-    print(f"{'window':>8}{'overlap':>9}{'labels that differ':>20}{'largest difference, away from the border':>44}")
-    for size, overlap in [(256, 0), (256, 32), (256, 64), (256, 128), (512, 32), (512, 64), (512, 128), (512, 224)]:
+    print(
+        f"{'window':>8}{'overlap':>9}{'labels that differ':>20}{'largest difference, away from the border':>44}"
+    )
+    for size, overlap in [
+        (256, 0),
+        (256, 32),
+        (256, 64),
+        (256, 128),
+        (512, 32),
+        (512, 64),
+        (512, 128),
+        (512, 224),
+    ]:
         found = mapped(mapper, image, size, overlap)
-        differ, largest = (found.argmax(0) != whole.argmax(0)).mean(), np.abs(found - whole)[inner].max()
+        differ, largest = (
+            (found.argmax(0) != whole.argmax(0)).mean(),
+            np.abs(found - whole)[inner].max(),
+        )
         print(f"{size:8}{overlap:9}{differ:20.4%}{largest:44.1e}", flush=True)
 
 
 def borders(mapper: predict.Mapper, towns: list[tuple[np.ndarray, np.ndarray]]) -> None:
     """The second table."""
-    names, classes = [f"mirror of {width}" for width in MIRRORS] + ["the town goes on"], len(mapper.table.names)
+    names, classes = (
+        [f"mirror of {width}" for width in MIRRORS] + ["the town goes on"],
+        len(mapper.table.names),
+    )
     matrices = np.zeros((len(names), 2, classes, classes))  # truth and map, in the ring and inside
     differ = np.zeros((len(names), 2))
     ring = np.ones((SIDE, SIDE), bool)
@@ -85,7 +112,9 @@ def borders(mapper: predict.Mapper, towns: list[tuple[np.ndarray, np.ndarray]]) 
                 found = town[square]
                 if width is not None:
                     wide = np.pad(
-                        image[(slice(None), *square)], ((0, 0), (width, width), (width, width)), mode="reflect"
+                        image[(slice(None), *square)],
+                        ((0, 0), (width, width), (width, width)),
+                        mode="reflect",
                     )
                     found = mapper.probabilities(wide[None])[0].argmax(0)
                     found = found[width : width + SIDE, width : width + SIDE]
@@ -93,10 +122,15 @@ def borders(mapper: predict.Mapper, towns: list[tuple[np.ndarray, np.ndarray]]) 
                     part = part & (labels[square] != IGNORE)
                     np.add.at(matrices[number, where], (labels[square][part], found[part]), 1)
                     differ[number, where] += (found != town[square])[part].sum()
-    print(f"shares of {', '.join(mapper.table.names)}; accuracy; labels that differ from the town's")
+    print(
+        f"shares of {', '.join(mapper.table.names)}; accuracy; labels that differ from the town's"
+    )
     for where, place in enumerate((f"outer {RING} pixels", "inside")):
         total = matrices[0, where].sum()
-        print(f"{place}\n  {'truth':18}" + "".join(f"{share:8.2%}" for share in matrices[0, where].sum(1) / total))
+        print(
+            f"{place}\n  {'truth':18}"
+            + "".join(f"{share:8.2%}" for share in matrices[0, where].sum(1) / total)
+        )
         for name, matrix, other in zip(names, matrices[:, where], differ[:, where]):
             shares = "".join(f"{share:8.2%}" for share in matrix.sum(0) / total)
             print(f"  {name:18}{shares}{np.trace(matrix) / total:10.2%}{other / total:10.2%}")
@@ -117,8 +151,12 @@ def main() -> None:
     borders(mapper, towns)
     half, labels = predict.Mapper(mapper.path, "cpu", "bfloat16"), []
     for each in (mapper, half):
-        labels.append(np.stack([each.probabilities(image[None])[0].argmax(0) for image, _ in towns]))
-    print(f"in bfloat16 {(labels[0] != labels[1]).mean():.3%} of the labels differ from those in float32")
+        labels.append(
+            np.stack([each.probabilities(image[None])[0].argmax(0) for image, _ in towns])
+        )
+    print(
+        f"in bfloat16 {(labels[0] != labels[1]).mean():.3%} of the labels differ from those in float32"
+    )
 
 
 if __name__ == "__main__":

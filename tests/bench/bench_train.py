@@ -1,10 +1,12 @@
-"""What a training step costs beside the bare arithmetic, and what each means to make it cheaper is worth.
+"""What a training step costs beside the bare arithmetic, and what each means to make it cheaper is
+worth.
 
     python tests/bench/bench_train.py                         base 16, batch 6, a few minutes
     python tests/bench/bench_train.py --base 64 --steps 3     the network of the paper
     python tests/bench/bench_train.py --only effects
 
-Three loops take the same network, with windows of 300 x 300 of synthetic Sentinel-2 scenes, 11 bands and 4 indices:
+Three loops take the same network, with windows of 300 x 300 of synthetic Sentinel-2 scenes, 11
+bands and 4 indices:
 
     ours        unet.learning.learn as train.py calls it: windows read from the prepared scenes on the disk, scaled,
                 augmented and collated, forward, loss, backward, step, the loss looked at, progress printed
@@ -13,9 +15,10 @@ Three loops take the same network, with windows of 300 x 300 of synthetic Sentin
                 float32, cross-entropy and Dice, RMSprop, clipped gradients, the loss fetched three times a step; on
                 samples that lie in memory, so that its reading of files costs it nothing
 
-Each loop is a process of its own that makes one step at a time when it is told to, and two take turns: what else
-the machine does meets both alike. Figures are medians over the steps, after two to warm up; ratios are medians
-(and range) of those of the turns. A second table compares the bare loop with itself, one thing changed at a time.
+Each loop is a process of its own that makes one step at a time when it is told to, and two take
+turns: what else the machine does meets both alike. Figures are medians over the steps, after two to
+warm up; ratios are medians (and range) of those of the turns. A second table compares the bare loop
+with itself, one thing changed at a time.
 """
 
 import argparse
@@ -88,14 +91,25 @@ EFFECTS = [
 
 def load(folder: str, *options: str) -> tuple[argparse.Namespace, pipeline.Data]:
     """The synthetic scenes in `folder` as train.py would load them."""
-    paths = ["--images", f"{folder}/images", "--masks", f"{folder}/masks", "--cache", f"{folder}/cache"]
+    paths = [
+        "--images",
+        f"{folder}/images",
+        "--masks",
+        f"{folder}/masks",
+        "--cache",
+        f"{folder}/cache",
+    ]
     args = train.parse([*paths, *options])
 
     def align(mask, grid):
         return reproject.strips(mask.read, mask.grid, grid, args.align, IGNORE, np.uint8)
 
-    data = pipeline.load(args, ClassTable.load(args.classes), align, lambda text: None, lambda text: None)
-    whole = len(data.training) // args.batch * args.batch  # no small last batch, which would be a cheaper step
+    data = pipeline.load(
+        args, ClassTable.load(args.classes), align, lambda text: None, lambda text: None
+    )
+    whole = (
+        len(data.training) // args.batch * args.batch
+    )  # no small last batch, which would be a cheaper step
     data.training.items = data.training.items[:whole]
     return args, data
 
@@ -104,7 +118,9 @@ def network(options: dict) -> nn.Module:
     """The U-Net with the dropout that train.py gives it."""
     model = unet.build("unet", CHANNELS, CLASSES, base=options["base"], head_dropout=0.1)
     model = recompute(model, unet.BLOCKS) if options["recompute"] else model
-    return model.to(memory_format=torch.channels_last if options["channels_last"] else torch.contiguous_format).train()
+    return model.to(
+        memory_format=torch.channels_last if options["channels_last"] else torch.contiguous_format
+    ).train()
 
 
 def ours(options: dict, folder: str, done: Callable[[], None]) -> None:
@@ -112,7 +128,9 @@ def ours(options: dict, folder: str, done: Callable[[], None]) -> None:
     args, data = load(folder, "--batch", str(options["batch"]))
     order, batches, _ = pipeline.loaders(args, data, options["workers"], False, 0, 1)
     model, precision = network(options), pick_precision(options["precision"], CPU, training=True)
-    optimizer = Optimizer(model.parameters(), "adamw", args.lr, args.weight_decay, "cosine", args.epochs)
+    optimizer = Optimizer(
+        model.parameters(), "adamw", args.lr, args.weight_decay, "cosine", args.epochs
+    )
 
     def check(share: float, loss: float) -> None:
         console.progress(f"epoch {order.epoch}/{args.epochs} {share:4.0%}  loss {loss:.4f}")
@@ -121,7 +139,9 @@ def ours(options: dict, folder: str, done: Callable[[], None]) -> None:
     while True:
         order.epoch += 1
         position = passes.start_of_epoch()
-        passes.learn(model, batches, losses.cross_entropy, optimizer, CPU, precision, position, check)
+        passes.learn(
+            model, batches, losses.cross_entropy, optimizer, CPU, precision, position, check
+        )
 
 
 def validation(options: dict, folder: str, done: Callable[[], None]) -> None:
@@ -137,7 +157,10 @@ def validation(options: dict, folder: str, done: Callable[[], None]) -> None:
 @torch.no_grad()
 def forward(options: dict, folder: str, done: Callable[[], None]) -> None:
     """What of it is arithmetic alone."""
-    model, precision = network(options).eval(), pick_precision(options["precision"], CPU, training=True)
+    model, precision = (
+        network(options).eval(),
+        pick_precision(options["precision"], CPU, training=True),
+    )
     images = torch.rand((options["batch"], CHANNELS, options["size"], options["size"]))
     images = images.contiguous(memory_format=torch.channels_last)
     while True:
@@ -150,12 +173,16 @@ def bare(options: dict, folder: str, done: Callable[[], None]) -> None:
     """The arithmetic alone, on one batch of random numbers."""
     model, precision = network(options), pick_precision(options["precision"], CPU, training=True)
     model = torch.compile(model) if options["compile"] else model
-    optimizer = torch.optim.AdamW(model.parameters(), 5e-4, weight_decay=1e-4, fused=options["fused"])
+    optimizer = torch.optim.AdamW(
+        model.parameters(), 5e-4, weight_decay=1e-4, fused=options["fused"]
+    )
     parts = options["accumulate"]
     images = torch.rand((options["batch"], CHANNELS, options["size"], options["size"])).chunk(parts)
     if options["channels_last"]:
         images = [part.contiguous(memory_format=torch.channels_last) for part in images]
-    targets = torch.randint(CLASSES, (options["batch"], options["size"], options["size"])).chunk(parts)
+    targets = torch.randint(CLASSES, (options["batch"], options["size"], options["size"])).chunk(
+        parts
+    )
     while True:
         for image, target in zip(images, targets):
             with autocast(CPU, precision):
@@ -176,12 +203,19 @@ class MilesialUNet(nn.Module):
         def double(before: int, after: int) -> nn.Sequential:
             layers = [(before, after), (after, after)]
             convolutions = [
-                (nn.Conv2d(a, b, 3, padding=1, bias=False), nn.BatchNorm2d(b), nn.ReLU(inplace=True)) for a, b in layers
+                (
+                    nn.Conv2d(a, b, 3, padding=1, bias=False),
+                    nn.BatchNorm2d(b),
+                    nn.ReLU(inplace=True),
+                )
+                for a, b in layers
             ]
             return nn.Sequential(*convolutions[0], *convolutions[1])
 
         self.down = nn.ModuleList(map(double, [channels, *widths[:-1]], widths))
-        self.up = nn.ModuleList(nn.ConvTranspose2d(2 * width, width, 2, stride=2) for width in widths[-2::-1])
+        self.up = nn.ModuleList(
+            nn.ConvTranspose2d(2 * width, width, 2, stride=2) for width in widths[-2::-1]
+        )
         self.join = nn.ModuleList(double(2 * width, width) for width in widths[-2::-1])
         self.out = nn.Conv2d(base, classes, 1)
 
@@ -199,13 +233,24 @@ class MilesialUNet(nn.Module):
 
 
 def milesial(options: dict, folder: str, done: Callable[[], None]) -> None:
-    """Its loop with its settings: no mixed precision unless asked for, and C's allocator as it comes."""
+    """Its loop with its settings: no mixed precision unless asked for, and C's allocator as it
+    comes.
+    """
     _, data = load(folder, "--batch", str(options["batch"]))
     samples = [data.training[number, number] for number in range(len(data.training))]
-    pairs = [{"image": image.contiguous(), "mask": mask.clamp(max=CLASSES - 1).long()} for image, mask, _ in samples]
+    pairs = [
+        {"image": image.contiguous(), "mask": mask.clamp(max=CLASSES - 1).long()}
+        for image, mask, _ in samples
+    ]
     loader = DataLoader(pairs, options["batch"], shuffle=True)
-    model = MilesialUNet(CHANNELS, CLASSES, options["base"]).to(memory_format=torch.channels_last).train()
-    optimizer = torch.optim.RMSprop(model.parameters(), lr=1e-5, weight_decay=1e-8, momentum=0.999, foreach=True)
+    model = (
+        MilesialUNet(CHANNELS, CLASSES, options["base"])
+        .to(memory_format=torch.channels_last)
+        .train()
+    )
+    optimizer = torch.optim.RMSprop(
+        model.parameters(), lr=1e-5, weight_decay=1e-8, momentum=0.999, foreach=True
+    )
     scaler = torch.amp.GradScaler("cpu", enabled=False)
     total, log = 0.0, []
     while True:
@@ -230,7 +275,9 @@ def milesial(options: dict, folder: str, done: Callable[[], None]) -> None:
 
 
 def work(loop: str, options: dict, folder: str) -> None:
-    """A worker: for each line on stdin one step, and a line with its seconds and the peak memory so far."""
+    """A worker: for each line on stdin one step, and a line with its seconds and the peak memory so
+    far.
+    """
     torch.manual_seed(0)
     if loop != "milesial" and options["keep"]:
         keep_memory()
@@ -248,11 +295,23 @@ def work(loop: str, options: dict, folder: str) -> None:
 
 
 class Worker:
-    """A loop in a process of its own. `.first` seconds to warm up, `.seconds` of each step, `.peak` GB."""
+    """A loop in a process of its own. `.first` seconds to warm up, `.seconds` of each step, `.peak`
+    GB.
+    """
 
     def __init__(self, loop: str, folder: str, **options):
-        command = [sys.executable, __file__, "--work", loop, json.dumps(DEFAULTS | options), "--folder", folder]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        command = [
+            sys.executable,
+            __file__,
+            "--work",
+            loop,
+            json.dumps(DEFAULTS | options),
+            "--folder",
+            folder,
+        ]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         self.process.stdout.readline()
         self.first, self.seconds = sum(self.step()[0] for _ in range(WARM_UP)), []
 
@@ -285,7 +344,9 @@ def take_turns(workers: list[Worker], steps: int) -> None:
 
 def compare(rows: list, folder: str, steps: int, **options) -> None:
     """A table: two loops at a time, for more would not fit into memory."""
-    print(f"\n| base {options['base']}, batch {options['batch']} | s a step | s a step | ratio | peak memory, GB |")
+    print(
+        f"\n| base {options['base']}, batch {options['batch']} | s a step | s a step | ratio | peak memory, GB |"
+    )
     print("|---|---|---|---|---|")
     for name, *pair in rows:
         a, b = (Worker(loop, folder, **(options | change)) for loop, change in pair)
@@ -306,7 +367,12 @@ def main() -> None:
     parser.add_argument("--base", type=int, default=16, help="channels of the first level")
     parser.add_argument("--batch", type=int, default=6, help="windows in a batch")
     parser.add_argument("--steps", type=int, default=7, help="steps of each loop that are measured")
-    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: for one thread, if others work")
+    parser.add_argument(
+        "--clock",
+        choices=("wall", "cpu"),
+        default="wall",
+        help="cpu: for one thread, if others work",
+    )
     parser.add_argument("--only", choices=("loops", "effects"), help="one of the two tables")
     parser.add_argument("--work", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
@@ -317,7 +383,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         towns.write(folder, 24)
         load(folder)  # prepares the scenes
-        print(f"{torch.get_num_threads()} threads, {args.clock} clock, medians of {args.steps} steps in turn")
+        print(
+            f"{torch.get_num_threads()} threads, {args.clock} clock, medians of {args.steps} steps in turn"
+        )
         if args.only != "effects":
             compare(LOOPS, folder, args.steps, **options)
         if args.only != "loops":

@@ -5,7 +5,8 @@
         --checkpoint runs/flood/best.pt --crop 20 200 240 300 --name flood
 
 The first takes a validation scene of the newest run, which must be that of `make train`, and writes
-tests/bench/pictures/first_map.png. Doubt is the entropy of the probabilities: white is ln K, all classes alike.
+tests/bench/pictures/first_map.png. Doubt is the entropy of the probabilities: white is ln K, all
+classes alike.
 """
 
 import argparse
@@ -46,7 +47,9 @@ def main() -> None:
     table = ClassTable.load(args.classes)
     with tempfile.TemporaryDirectory() as folder:
         path = args.checkpoint or predict.newest_checkpoint()
-        predict.main([str(args.image), "--output", folder, "--uncertainty", "--checkpoint", str(path)])
+        predict.main(
+            [str(args.image), "--output", folder, "--uncertainty", "--checkpoint", str(path)]
+        )
         with scenes.Mask(next(Path(folder).glob("*_landcover.tif")), table) as mapped:
             labels = np.concatenate(list(mapped.strips()))
         with geotiff.Raster(args.image) as image:
@@ -61,9 +64,14 @@ def main() -> None:
         part[row : row + height, col : col + width] for part in (shown, truth, labels, doubt)
     )
     above = preview.beside(shown, preview.colored(truth, table), preview.colored(labels, table))
-    below = preview.beside(preview.overlay(shown, labels, table), doubt, preview.legend(labels, table, height))
+    below = preview.beside(
+        preview.overlay(shown, labels, table), doubt, preview.legend(labels, table, height)
+    )
     wide = max(above.shape[1], below.shape[1])
-    rows = [np.pad(part, ((0, 8), (0, wide - part.shape[1]), (0, 0)), constant_values=255) for part in (above, below)]
+    rows = [
+        np.pad(part, ((0, 8), (0, wide - part.shape[1]), (0, 0)), constant_values=255)
+        for part in (above, below)
+    ]
     path = ROOT / f"tests/bench/pictures/{args.name}.png"
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(report.png(np.ascontiguousarray(np.concatenate(rows)[:-8])))

@@ -1,12 +1,14 @@
-"""What helps rare classes: recipes of this project's training, and segmentation_models.pytorch's Unet, on one data set.
+"""What helps rare classes: recipes of this project's training, and segmentation_models.pytorch's
+Unet, on one data set.
 
-    python tests/bench/recipes.py --images images --masks masks --classes worldcover.csv --seeds 0 1 2
-    python tests/bench/recipes.py ... --only peer default
+    python tests/bench/recipes.py --images images --masks masks --classes worldcover.csv --seeds 0 1
+    2 python tests/bench/recipes.py ... --only peer default
 
-Each recipe is trained with each seed (which also draws the windows held out), and judged after its last epoch. The
-peer is the Unet with a ResNet-34 from scratch, AdamW, cosine, plain cross-entropy, with the same windows, flips and
-turns, 10 epochs; it needs `pip install segmentation-models-pytorch`, and is left out where that is missing. The
-whole table takes hours on a CPU, which is why `make bench` does not run it.
+Each recipe is trained with each seed (which also draws the windows held out), and judged after its
+last epoch. The peer is the Unet with a ResNet-34 from scratch, AdamW, cosine, plain cross-entropy,
+with the same windows, flips and turns, 10 epochs; it needs `pip install
+segmentation-models-pytorch`, and is left out where that is missing. The whole table takes hours on
+a CPU, which is why `make bench` does not run it.
 """
 
 import argparse
@@ -54,7 +56,12 @@ def peer(options: list[str], epochs: int) -> tuple[metrics.ConfusionMatrix, floa
     data = pipeline.load(args, table, align, lambda line: None, lambda line: None)
     order, training, validation = pipeline.loaders(args, data, 0, False, 0, 1)
     torch.manual_seed(args.seed)
-    model = smp.Unet("resnet34", encoder_weights=None, in_channels=data.training.channels, classes=len(table.names))
+    model = smp.Unet(
+        "resnet34",
+        encoder_weights=None,
+        in_channels=data.training.channels,
+        classes=len(table.names),
+    )
     optimizer = torch.optim.AdamW(model.parameters(), 5e-4)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
     began = time.monotonic()
@@ -62,7 +69,9 @@ def peer(options: list[str], epochs: int) -> tuple[metrics.ConfusionMatrix, floa
         model.train()
         for images, targets, _ in training:
             images = images.contiguous()  # as its own loaders give them
-            loss = torch.nn.functional.cross_entropy(model(images), targets.long(), ignore_index=IGNORE)
+            loss = torch.nn.functional.cross_entropy(
+                model(images), targets.long(), ignore_index=IGNORE
+            )
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -80,7 +89,9 @@ def ours(options: list[str], folder: Path) -> tuple[metrics.ConfusionMatrix, flo
     train.main([*options, "--output", str(folder), "--patience", "9999"])
     last = checkpoint.load(folder / "last.pt")
     matrix = last["metrics"]["confusion"]
-    return metrics.ConfusionMatrix(len(matrix), matrix), sum(row["seconds"] for row in last["history"])
+    return metrics.ConfusionMatrix(len(matrix), matrix), sum(
+        row["seconds"] for row in last["history"]
+    )
 
 
 def row(name: str, results: list[tuple[metrics.ConfusionMatrix, float]]) -> str:
@@ -101,12 +112,19 @@ def main() -> None:
     parser.add_argument("--classes", required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--only", nargs="+", choices=[PEER, *RECIPES], default=[PEER, *RECIPES])
-    parser.add_argument("--settings", default="--base 16 --batch 12 --lr 2e-3 --epochs 30", help="of all our recipes")
+    parser.add_argument(
+        "--settings",
+        default="--base 16 --batch 12 --lr 2e-3 --epochs 30",
+        help="of all our recipes",
+    )
     parser.add_argument("--folder", type=Path, default=Path("runs/recipes"), help="for the runs")
     args = parser.parse_args()
     given = ["--images", *args.images, "--masks", *args.masks, "--classes", args.classes]
-    # A torchvision built for CUDA beside a torch that is not lacks its operators, which nothing here needs.
-    sys.modules.setdefault("torchvision._meta_registrations", types.ModuleType("torchvision._meta_registrations"))
+    # A torchvision built for CUDA beside a torch that is not lacks its operators, which nothing
+    # here needs.
+    sys.modules.setdefault(
+        "torchvision._meta_registrations", types.ModuleType("torchvision._meta_registrations")
+    )
     lines = []
     for name in args.only:
         results = []
@@ -118,13 +136,24 @@ def main() -> None:
                     print("segmentation_models_pytorch is not installed: left out")
                     break
             else:
-                options = [*given, *args.settings.split(), *RECIPES[name].split(), "--seed", str(seed)]
+                options = [
+                    *given,
+                    *args.settings.split(),
+                    *RECIPES[name].split(),
+                    "--seed",
+                    str(seed),
+                ]
                 results.append(ours(options, args.folder / f"{name}-{seed}-{time.time():.0f}"))
             dice = " ".join(f"{value:.2f}" for value in results[-1][0].dice().tolist())
-            print(f"{name}, seed {seed}: macro Dice {results[-1][0].macro_dice():.4f} of {dice}", flush=True)
+            print(
+                f"{name}, seed {seed}: macro Dice {results[-1][0].macro_dice():.4f} of {dice}",
+                flush=True,
+            )
         if results:
             lines.append(row(name, results))
-    print("\n| recipe | macro Dice, mean | range | mean IoU | accuracy | training |\n|---|---|---|---|---|---|")
+    print(
+        "\n| recipe | macro Dice, mean | range | mean IoU | accuracy | training |\n|---|---|---|---|---|---|"
+    )
     print("\n".join(lines))
 
 

@@ -1,10 +1,12 @@
-"""Records what the published networks give, layer by layer, for the tests of ours: tests/recorded/networks.npz.
+"""Records what the published networks give, layer by layer, for the tests of ours:
+tests/recorded/networks.npz.
 
     git clone https://github.com/milesial/Pytorch-UNet
     python tests/bench/record_networks.py Pytorch-UNet
 
-Needs torchvision and transformers beside torch. Weights and images come from the rule in tests/seeded.py, sizes from
-tests/originals.py; of each layer 64 values are kept. The file was made with the versions that it names.
+Needs torchvision and transformers beside torch. Weights and images come from the rule in
+tests/seeded.py, sizes from tests/originals.py; of each layer 64 values are kept. The file was made
+with the versions that it names.
 """
 
 import importlib
@@ -22,8 +24,12 @@ from unet.networks.segformer import SIZES  # noqa: E402
 
 
 def milesial(folder: str, bilinear: bool) -> dict:
-    """Layer by layer, the UNet of a clone of milesial/Pytorch-UNet, which is called `unet` as ours is."""
-    ours = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] == "unet"}
+    """Layer by layer, the UNet of a clone of milesial/Pytorch-UNet, which is called `unet` as ours
+    is.
+    """
+    ours = {
+        name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] == "unet"
+    }
     sys.path.insert(0, folder)
     network = importlib.import_module("unet").UNet
     sys.path.remove(folder)
@@ -37,7 +43,10 @@ def milesial(folder: str, bilinear: bool) -> dict:
 def main() -> None:
     if len(sys.argv) != 2 or not Path(sys.argv[1], "unet").is_dir():
         sys.exit(__doc__)
-    versions = [f"{name} {originals.installed(name).__version__}" for name in ("torch", "torchvision", "transformers")]
+    versions = [
+        f"{name} {originals.installed(name).__version__}"
+        for name in ("torch", "torchvision", "transformers")
+    ]
     networks = {
         "unet": milesial(sys.argv[1], bilinear=False),
         "unet-bilinear": milesial(sys.argv[1], bilinear=True),
@@ -53,7 +62,9 @@ def main() -> None:
     }
     originals.RECORDED.parent.mkdir(exist_ok=True)
     np.savez_compressed(originals.RECORDED, versions=np.array(versions), **values)
-    print(f"{originals.RECORDED}: {len(values)} layers, {originals.RECORDED.stat().st_size / 1e3:.0f} kB")
+    print(
+        f"{originals.RECORDED}: {len(values)} layers, {originals.RECORDED.stat().st_size / 1e3:.0f} kB"
+    )
     print("; ".join(versions))
     for name, value in values.items():
         if name.endswith(("logits", "outc", "layer4")):

@@ -1,4 +1,6 @@
-"""Band names and indices: each index of one pixel, what must hold for all, a loop in double precision beside it."""
+"""Band names and indices: each index of one pixel, what must hold for all, a loop in double
+precision beside it.
+"""
 
 import numpy as np
 import pytest
@@ -47,7 +49,8 @@ def test_0_where_the_denominator_is_0():
 
 
 @pytest.mark.parametrize(
-    "dtype, a, b", [(np.uint8, 10, 250), (np.uint16, 65535, 65535), (np.int16, 32767, 1), (np.int8, 127, 127)]
+    "dtype, a, b",
+    [(np.uint8, 10, 250), (np.uint16, 65535, 65535), (np.int16, 32767, 1), (np.int8, 127, 127)],
 )
 def test_integers_do_not_overflow(dtype, a, b):
     found = bands.normalized_difference(np.array([a], dtype), np.array([b], dtype))
@@ -85,8 +88,22 @@ def test_the_image_itself_is_not_changed():
 
 @pytest.mark.parametrize(
     "written, meant",
-    [("B08", "NIR"), ("b8", "NIR"), ("nir", "NIR"), ("B8A", "RE4"), ("B8a", "RE4"), ("Red Edge 1", "RE1")]
-    + [("B05", "RE1"), ("SWIR 1", "SWIR1"), ("B11", "SWIR1"), ("B12", "SWIR2"), ("Water vapour", "WV"), ("B9", "WV")]
+    [
+        ("B08", "NIR"),
+        ("b8", "NIR"),
+        ("nir", "NIR"),
+        ("B8A", "RE4"),
+        ("B8a", "RE4"),
+        ("Red Edge 1", "RE1"),
+    ]
+    + [
+        ("B05", "RE1"),
+        ("SWIR 1", "SWIR1"),
+        ("B11", "SWIR1"),
+        ("B12", "SWIR2"),
+        ("Water vapour", "WV"),
+        ("B9", "WV"),
+    ]
     + [("B2", "Blue"), ("G", "Green"), ("red", "Red"), ("B1", "Coastal"), (" VV ", "VV"), ("", "")],
 )
 def test_a_band_has_one_name_however_it_is_written(written, meant):
@@ -134,7 +151,9 @@ def test_bands_without_names_are_trusted_to_be_in_order():
 
 
 def test_another_number_of_bands_names_both():
-    with pytest.raises(InputError, match="a.tif: 3 bands .1, 2, 3., but the checkpoint was trained on 2 .Red, NIR."):
+    with pytest.raises(
+        InputError, match="a.tif: 3 bands .1, 2, 3., but the checkpoint was trained on 2 .Red, NIR."
+    ):
         bands.order(["Red", "NIR"], ["1", "2", "3"], "a.tif")
 
 
@@ -169,10 +188,16 @@ def test_the_bands_of_later_dates_say_which_date():
 
 
 def test_indices_are_made_date_by_date():
-    assert bands.available(["Red", "NIR", "Red@2", "NIR@2", "Green", "SWIR1"]) == ["NDVI", "MNDWI", "NDVI@2"]
+    assert bands.available(["Red", "NIR", "Red@2", "NIR@2", "Green", "SWIR1"]) == [
+        "NDVI",
+        "MNDWI",
+        "NDVI@2",
+    ]
     assert bands.available(["Red", "NIR@2"]) == []  # of two dates no index is made
     image, names = pixel(**{"Red": 1000, "NIR": 3000, "Red@2": 2000, "NIR@2": 3000})
-    assert bands.stack(image, names, ["NDVI", "NDVI@2"])[-2:, 0, 0].tolist() == pytest.approx([0.5, 0.2])
+    assert bands.stack(image, names, ["NDVI", "NDVI@2"])[-2:, 0, 0].tolist() == pytest.approx(
+        [0.5, 0.2]
+    )
 
 
 def test_two_dates_stacked_give_the_indices_of_each_alone():
@@ -181,7 +206,9 @@ def test_two_dates_stacked_give_the_indices_of_each_alone():
     names = bands.dated(ESM, 2)
     stacked = bands.stack(np.concatenate([one, two]), names, bands.available(names))
     alone = [bands.stack(date, ESM, bands.available(ESM)) for date in (one, two)]
-    assert np.array_equal(stacked, np.concatenate([a[:11] for a in alone] + [a[11:] for a in alone]))
+    assert np.array_equal(
+        stacked, np.concatenate([a[:11] for a in alone] + [a[11:] for a in alone])
+    )
 
 
 # For all, and against a loop in double precision.
@@ -193,13 +220,17 @@ def test_an_index_is_bounded_antisymmetric_and_blind_to_brightness(dtype):
     found = bands.normalized_difference(a, b)
     assert found.min() == -1 and found.max() == 1
     assert np.array_equal(bands.normalized_difference(b, a), -found)
-    np.testing.assert_allclose(bands.normalized_difference(a * dtype(2), b * dtype(2)), found, rtol=1e-6)
+    np.testing.assert_allclose(
+        bands.normalized_difference(a * dtype(2), b * dtype(2)), found, rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.float32])
 def test_stack_agrees_with_a_loop_over_pixels(dtype):
     random = np.random.default_rng(2)
-    image = random.integers(0 if np.dtype(dtype).kind == "u" else -90, 250, (11, 6, 7)).astype(dtype)
+    image = random.integers(0 if np.dtype(dtype).kind == "u" else -90, 250, (11, 6, 7)).astype(
+        dtype
+    )
     image[:, 0, 0] = 0
     wanted = ["MNDWI", "NDVI"]
     expected = image.astype(float).tolist()

@@ -1,4 +1,6 @@
-"""Class tables: the three that come along pixel by pixel, the user's own, and a dictionary as independent reader."""
+"""Class tables: the three that come along pixel by pixel, the user's own, and a dictionary as
+independent reader.
+"""
 
 from collections import Counter
 
@@ -14,7 +16,9 @@ ESM = ClassTable.load("esm")
 
 def table(text: str, name: str = "mine") -> ClassTable:
     """A table from the lines of a CSV file without its header."""
-    records = [dict(zip(("code", "name", "color", "ignore"), line.split(","))) for line in text.split()]
+    records = [
+        dict(zip(("code", "name", "color", "ignore"), line.split(","))) for line in text.split()
+    ]
     return ClassTable.from_records(name, records)
 
 
@@ -51,7 +55,9 @@ def test_catalonia_has_12_classes_and_ignores_0():
 def test_deepglobe_reads_colours_with_black_as_unknown():
     found = ClassTable.load("deepglobe")
     assert found.names[:3] == ["urban land", "agriculture land", "rangeland"]
-    assert found.encode(rgb("00FFFF", "FFFF00", "FF00FF", "FFFFFF", "000000")).tolist() == [[0, 1, 2, 5, IGNORE]]
+    assert found.encode(rgb("00FFFF", "FFFF00", "FF00FF", "FFFFFF", "000000")).tolist() == [
+        [0, 1, 2, 5, IGNORE]
+    ]
 
 
 def test_the_fourth_band_of_a_colour_mask_is_left_out():
@@ -93,7 +99,13 @@ def test_every_class_has_its_own_colour_and_fits_a_palette(name):
 
 def test_a_csv_of_the_users_with_merged_codes_an_ignored_one_and_a_blank_line(tmp_path):
     path = tmp_path / "my classes.csv"
-    lines = ["code,name,color,ignore", "7,wood,#008000,", "", " 3 , water ,#0000ff,no", "8,wood,#FF0000,"]
+    lines = [
+        "code,name,color,ignore",
+        "7,wood,#008000,",
+        "",
+        " 3 , water ,#0000ff,no",
+        "8,wood,#FF0000,",
+    ]
     path.write_text("\n".join([*lines, "9,cloud,#FFFFFF,TRUE"]), encoding="utf-8-sig")
     found = ClassTable.load(path)
     assert found.name == "my classes"
@@ -140,7 +152,9 @@ def test_no_data_of_a_map_is_no_code_of_the_table():
     assert table("1,a,#000001 0,b,#000002").nodata == 255
     assert ESM.nodata == 254  # 0 is merged into "other", and would be read back as that
     assert table("5,a,#000001 6,b,#000002,true").nodata == 6
-    assert table("5,a,#000001 -9999,b,#000002,true").nodata == 0  # so that the map keeps its palette
+    assert (
+        table("5,a,#000001 -9999,b,#000002,true").nodata == 0
+    )  # so that the map keeps its palette
     full = table(" ".join(f"{code},c{code % 100},#{code:06X}" for code in range(256)))
     assert full.nodata == 256 and full.dtype == np.uint16
 
@@ -197,7 +211,10 @@ def test_a_file_that_is_no_text_is_told(tmp_path):
 def test_an_unknown_code_is_named_with_its_pixels_and_never_guessed():
     raster = np.ones((50, 50), np.uint8)
     raster[:30, :40], raster[0, 0] = 7, 9
-    with pytest.raises(InputError, match=r"^mask: code 7 \(1,199 pixels\), 9 \(1 pixels\) not in the class table esm"):
+    with pytest.raises(
+        InputError,
+        match=r"^mask: code 7 \(1,199 pixels\), 9 \(1 pixels\) not in the class table esm",
+    ):
         ESM.encode(raster)
 
 
@@ -227,7 +244,14 @@ def test_nothing_unknown_is_no_complaint():
 
 
 @pytest.mark.parametrize(
-    "code, dtype", [(-1, np.int8), (256, np.uint16), (-(2**63), np.int64), (2**64 - 1, np.uint64), (2**32, np.int64)]
+    "code, dtype",
+    [
+        (-1, np.int8),
+        (256, np.uint16),
+        (-(2**63), np.int64),
+        (2**64 - 1, np.uint64),
+        (2**32, np.int64),
+    ],
 )
 def test_a_code_beyond_a_byte_does_not_wrap_round_to_a_known_one(code, dtype):
     for known in (ESM, table("-1,a,#000000 0,b,#000001 254,c,#000002 255,d,#000003")):
@@ -247,7 +271,9 @@ def test_the_declared_no_data_is_ignored_unless_the_table_knows_it():
     assert ESM.encode(np.array([[0, 1, np.nan]]), nodata=0).tolist() == [[0, 0, IGNORE]]
 
 
-@pytest.mark.parametrize("nodata", [-9999.0, -3.4028234663852886e38, 1e20, 0.5, float("nan"), float("inf")])
+@pytest.mark.parametrize(
+    "nodata", [-9999.0, -3.4028234663852886e38, 1e20, 0.5, float("nan"), float("inf")]
+)
 def test_masks_of_floats_are_read_with_nan_and_whatever_they_declare_as_no_data(nodata):
     raster = np.array([[1, 250, nodata, np.nan]], np.float32)
     assert ESM.encode(raster, nodata=nodata).tolist() == [[0, 1, IGNORE, IGNORE]]
@@ -286,7 +312,9 @@ def test_masks_of_the_wrong_kind_are_told():
 
 
 def test_a_mask_of_bits_is_read():
-    assert table("0,no,#000000 1,yes,#FFFFFF").encode(np.array([[True, False]])).tolist() == [[1, 0]]
+    assert table("0,no,#000000 1,yes,#FFFFFF").encode(np.array([[True, False]])).tolist() == [
+        [1, 0]
+    ]
 
 
 def test_the_raster_itself_is_not_changed():
@@ -307,18 +335,26 @@ def test_the_raster_itself_is_not_changed():
 def test_random_tables_read_random_masks_as_a_dictionary_does(seed, dtype):
     random = np.random.default_rng(seed)
     lowest = -300 if np.dtype(dtype).kind in "if" else 0
-    codes = random.choice(np.arange(lowest, 256 if dtype == np.uint8 else 2000), 12, replace=False).tolist()
+    codes = random.choice(
+        np.arange(lowest, 256 if dtype == np.uint8 else 2000), 12, replace=False
+    ).tolist()
     lines = [
         f"{code},{random.choice(['a', 'b', 'c', 'd'])},#{code & 0xFFFFFF:06X},{random.choice(['', 'true'])}"
         for code in codes[:10]
     ]
     found = table(" ".join([f"{codes[10]},always,#123456,", *lines]))
-    meaning = {code: IGNORE if ignore else found.names.index(name) for code, name, _, ignore in found.rows}
+    meaning = {
+        code: IGNORE if ignore else found.names.index(name) for code, name, _, ignore in found.rows
+    }
 
-    raster = random.choice(np.array(codes), (9, 11)).astype(dtype)  # one code in twelve stands in no row
+    raster = random.choice(np.array(codes), (9, 11)).astype(
+        dtype
+    )  # one code in twelve stands in no row
     unknown = Counter()
     labels = found.encode(raster, unknown=unknown)
-    assert labels.tolist() == [[meaning.get(code, IGNORE) for code in row] for row in raster.tolist()]
+    assert labels.tolist() == [
+        [meaning.get(code, IGNORE) for code in row] for row in raster.tolist()
+    ]
     assert unknown == Counter(code for code in raster.ravel().tolist() if code not in meaning)
 
     again = found.decode(labels)
@@ -326,5 +362,7 @@ def test_random_tables_read_random_masks_as_a_dictionary_does(seed, dtype):
     for code, name, _, ignore in found.rows:
         if not ignore:
             first.setdefault(found.names.index(name), code)
-    assert again.tolist() == [[first.get(label, found.nodata) for label in row] for row in labels.tolist()]
+    assert again.tolist() == [
+        [first.get(label, found.nodata) for label in row] for row in labels.tolist()
+    ]
     assert np.array_equal(found.encode(again, nodata=found.nodata), labels)

@@ -39,9 +39,15 @@ def handlers():
 @pytest.mark.parametrize(
     ("error", "line"),
     [
-        (InputError("a.tif: CRS is missing; assign one"), "x.py: error: a.tif: CRS is missing; assign one\n"),
+        (
+            InputError("a.tif: CRS is missing; assign one"),
+            "x.py: error: a.tif: CRS is missing; assign one\n",
+        ),
         (FileNotFoundError("b.tif: no such file"), "x.py: error: b.tif: no such file\n"),
-        (OSError(errno.ENOSPC, "No space left on device", "c.tif"), "x.py: error: c.tif: No space left on device\n"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "c.tif"),
+            "x.py: error: c.tif: No space left on device\n",
+        ),
         (InputError("two\n  lines"), "x.py: error: two lines\n"),
     ],
 )
@@ -131,7 +137,9 @@ def test_a_program_that_is_told_to_end_tidies_up_and_says_so_by_its_status(numbe
         program.send_signal(number)
         out, err = program.communicate(timeout=30)
     assert program.returncode == status
-    assert out == "saved\n" * len(noted) + "tidied up\n" and err == ("" if noted else "x.py: stopped\n")
+    assert out == "saved\n" * len(noted) + "tidied up\n" and err == (
+        "" if noted else "x.py: stopped\n"
+    )
 
 
 def test_progress_is_silent_where_there_is_no_terminal(capsys, monkeypatch):
@@ -142,7 +150,9 @@ def test_progress_is_silent_where_there_is_no_terminal(capsys, monkeypatch):
     assert capsys.readouterr().err == "\r\033[Khalf done"
 
 
-def test_progress_is_cut_at_the_edge_of_the_terminal_beyond_which_it_would_stay(capsys, monkeypatch):
+def test_progress_is_cut_at_the_edge_of_the_terminal_beyond_which_it_would_stay(
+    capsys, monkeypatch
+):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "12")
     progress("scene 1: a_long_name.tif")
@@ -150,10 +160,16 @@ def test_progress_is_cut_at_the_edge_of_the_terminal_beyond_which_it_would_stay(
 
 
 def test_numbers_lie_in_their_limits_and_are_finite():
-    assert within(int, 1)("1") == 1 and within(float, 0, 1)("1e-3") == 0.001 and within(float, 0)("0") == 0
+    assert (
+        within(int, 1)("1") == 1
+        and within(float, 0, 1)("1e-3") == 0.001
+        and within(float, 0)("0") == 0
+    )
     open_interval = within(float, above=0, below=1)
     for text in ("0", "1", "nan", "inf", "-inf", "-0.5"):
-        with pytest.raises(argparse.ArgumentTypeError, match=f"{text} must be a number above 0 and below 1"):
+        with pytest.raises(
+            argparse.ArgumentTypeError, match=f"{text} must be a number above 0 and below 1"
+        ):
             open_interval(text)
     with pytest.raises(argparse.ArgumentTypeError, match="inf must be a number at least 0"):
         within(float, 0)(str(math.inf))

@@ -7,7 +7,8 @@ from pyproj import CRS
 from data.grid import IDENTITY, Grid, Window
 
 UTM33 = CRS.from_epsg(32633)
-# 3 rows of 4 pixels of 10 m from the corner (500000, 6000000): x = 500000 + 10 col, y = 6000000 - 10 row
+# 3 rows of 4 pixels of 10 m from the corner (500000, 6000000): x = 500000 + 10 col, y = 6000000 -
+# 10 row
 NORTH_UP = Grid(UTM33, (10, 0, 500_000, 0, -10, 6_000_000), height=3, width=4)
 
 
@@ -68,7 +69,9 @@ def test_rowcol_is_the_inverse_of_xy_for_scalars_and_arrays():
         grid = random_grid(rng)
         row, col = rng.uniform(-50, 350, (2, 6, 7))
         assert np.allclose(grid.rowcol(*grid.xy(row, col)), (row, col), rtol=0, atol=1e-6)
-        assert np.allclose(grid.xy(row, col)[1][2, 3], grid.xy(row[2, 3], col[2, 3])[1], rtol=0, atol=1e-9)
+        assert np.allclose(
+            grid.xy(row, col)[1][2, 3], grid.xy(row[2, 3], col[2, 3])[1], rtol=0, atol=1e-9
+        )
 
 
 def test_coordinates_and_bounds_are_those_of_rasterio():
@@ -90,7 +93,8 @@ def test_grids_match_up_to_a_millionth_of_a_pixel_at_every_corner():
     a, b, c, d, e, f = NORTH_UP.transform
     assert NORTH_UP.matches(Grid(UTM33, (a, b, c + 1e-6, d, e, f), 3, 4))
     assert not NORTH_UP.matches(Grid(UTM33, (a, b, c + 1e-4, d, e, f), 3, 4))
-    # A scale that is off by 1e-5 of its size is invisible in the first pixel, not at the far end of a scene.
+    # A scale that is off by 1e-5 of its size is invisible in the first pixel, not at the far end of
+    # a scene.
     wide = Grid(UTM33, NORTH_UP.transform, 3, 30_000)
     assert not wide.matches(Grid(UTM33, (a * 1.00001, b, c, d, e, f), 3, 30_000))
     assert not NORTH_UP.matches(Grid(UTM33, NORTH_UP.transform, 3, 5))

@@ -1,4 +1,6 @@
-"""Scaling: the numbers 0 to 100 by hand, what no input may break, numpy's own percentiles beside it."""
+"""Scaling: the numbers 0 to 100 by hand, what no input may break, numpy's own percentiles beside
+it.
+"""
 
 import json
 
@@ -8,7 +10,14 @@ import pytest
 from data import scaling
 from data.files import InputError
 from data.grid import Window
-from data.scaling import METHODS, Scaling, network_input, sample_pixels, spread_windows, valid_pixels
+from data.scaling import (
+    METHODS,
+    Scaling,
+    network_input,
+    sample_pixels,
+    spread_windows,
+    valid_pixels,
+)
 
 RAMP = np.arange(101, dtype=np.float32)[None]  # 1 % of it lies below 1, 99 % below 99
 
@@ -30,7 +39,9 @@ def test_minmax_takes_the_1st_to_99th_percentile_to_0_and_1():
 def test_standard_takes_mean_and_deviation_of_what_lies_between():
     fitted = Scaling.fit(RAMP, "standard")
     # The 99 numbers 1 to 99: mean 50, and the variance of n numbers in a row is (n^2 - 1) / 12.
-    assert fitted.offset == pytest.approx((50,)) and fitted.scale == pytest.approx((np.sqrt((99**2 - 1) / 12),))
+    assert fitted.offset == pytest.approx((50,)) and fitted.scale == pytest.approx(
+        (np.sqrt((99**2 - 1) / 12),)
+    )
     assert apply(fitted, 50, 50 + fitted.scale[0]) == pytest.approx([0, 1])
 
 
@@ -52,7 +63,9 @@ def test_nan_and_infinity_are_left_out_channel_by_channel(method):
     spoilt[0, 101:], spoilt[1, :101] = np.nan, -np.inf
     both = Scaling.fit(spoilt, method)
     alone = [Scaling.fit(channel, method) for channel in (RAMP, 2 * RAMP)]
-    assert both.offset == tuple(a.offset[0] for a in alone) and both.scale == tuple(a.scale[0] for a in alone)
+    assert both.offset == tuple(a.offset[0] for a in alone) and both.scale == tuple(
+        a.scale[0] for a in alone
+    )
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -84,7 +97,9 @@ def test_an_image_is_fitted_by_itself_and_only_where_that_is_the_method():
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_checkpoint_keeps_plain_values_that_give_the_same_scaling(method):
-    fitted = Scaling("image") if method == "image" else Scaling.fit(np.vstack([RAMP, RAMP / 7]), method)
+    fitted = (
+        Scaling("image") if method == "image" else Scaling.fit(np.vstack([RAMP, RAMP / 7]), method)
+    )
     state = json.loads(json.dumps(fitted.state()))
     assert Scaling.from_state(state) == fitted
 
@@ -107,7 +122,9 @@ def test_nan_in_any_band_is_no_data_whatever_is_declared():
 def test_what_float32_cannot_hold_is_no_data():
     image = np.array([[[-1.7976931348623157e308, 1.0]], [[-1.7976931348623157e308, 2.0]]])
     assert valid_pixels(image, None).tolist() == [[False, True]]
-    values, _ = network_input(image, ["NIR", "Red"], ["NDVI"], Scaling("minmax", (0,) * 3, (1,) * 3), None)
+    values, _ = network_input(
+        image, ["NIR", "Red"], ["NDVI"], Scaling("minmax", (0,) * 3, (1,) * 3), None
+    )
     assert np.isfinite(values).all()
 
 
@@ -136,13 +153,25 @@ def test_bands_and_indices_are_scaled_and_no_data_is_0_in_every_channel():
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.uint64, np.float16, np.float32, np.float64])
+@pytest.mark.parametrize(
+    "dtype", [np.uint8, np.int32, np.uint64, np.float16, np.float32, np.float64]
+)
 def test_whatever_a_file_holds_the_input_is_finite_and_held(method, dtype):
     random = np.random.default_rng(3)
     image = random.integers(0, 100, (4, 20, 30)).astype(dtype)
     if np.dtype(dtype).kind == "f":
-        strange = [np.nan, np.inf, -np.inf, np.finfo(dtype).max, np.finfo(dtype).min, np.finfo(dtype).tiny, 0]
-        image = np.where(random.random(image.shape) < 0.02, random.choice(strange, image.shape), image).astype(dtype)
+        strange = [
+            np.nan,
+            np.inf,
+            -np.inf,
+            np.finfo(dtype).max,
+            np.finfo(dtype).min,
+            np.finfo(dtype).tiny,
+            0,
+        ]
+        image = np.where(
+            random.random(image.shape) < 0.02, random.choice(strange, image.shape), image
+        ).astype(dtype)
     names, indices = ["Green", "Red", "NIR", "SWIR1"], ["NDVI", "MNDWI"]
     with np.errstate(all="ignore"):
         sample = sample_pixels([(lambda w: image, Window(0, 0, 20, 30))], names, indices, 0)
@@ -162,14 +191,20 @@ def test_a_window_is_scaled_as_the_whole_is():
 
 
 def test_the_image_may_be_read_only_and_in_any_layout():
-    image = np.random.default_rng(6).integers(1, 5000, (30, 40, 2)).astype(np.uint16)  # as scenes lie on the disk
+    image = (
+        np.random.default_rng(6).integers(1, 5000, (30, 40, 2)).astype(np.uint16)
+    )  # as scenes lie on the disk
     image.flags.writeable = False
     fitted = Scaling("minmax", (0, 0, 0), (1, 1, 1))
     for view in (image.transpose(2, 0, 1), np.ascontiguousarray(image.transpose(2, 0, 1))):
         values, _ = network_input(view, ["NIR", "Red"], ["NDVI"], fitted, 0)
-        sample = sample_pixels([(lambda w, view=view: view, Window(0, 0, 30, 40))], ["NIR", "Red"], ["NDVI"], 0)
+        sample = sample_pixels(
+            [(lambda w, view=view: view, Window(0, 0, 30, 40))], ["NIR", "Red"], ["NDVI"], 0
+        )
         assert values.shape == (3, 30, 40) and sample.shape == (3, 1200)
-        assert sample[2, 41] == pytest.approx((image[1, 1, 0] - 1.0 * image[1, 1, 1]) / image[1, 1].sum())
+        assert sample[2, 41] == pytest.approx(
+            (image[1, 1, 0] - 1.0 * image[1, 1, 1]) / image[1, 1].sum()
+        )
 
 
 # The pixels that a fit looks at.
@@ -193,7 +228,9 @@ def test_the_sample_of_a_large_set_is_thinned_evenly(monkeypatch):
         return pixels
 
     found = sample_pixels([(reader(n), Window(0, 0, 10, 10)) for n in range(1000)], ["a"], [], None)
-    assert 256 < len(read) <= 512 and max(np.diff(read)) <= 2  # few windows, from the whole of the set
+    assert (
+        256 < len(read) <= 512 and max(np.diff(read)) <= 2
+    )  # few windows, from the whole of the set
     assert 1000 <= found.shape[1] <= 2000
     shares = np.bincount(found[0].astype(int), minlength=1000)[read]
     assert shares.max() - shares.min() <= 1
@@ -201,22 +238,35 @@ def test_the_sample_of_a_large_set_is_thinned_evenly(monkeypatch):
 
 def test_percentiles_of_the_sample_are_those_of_all_pixels(monkeypatch):
     monkeypatch.setattr(scaling, "SAMPLE", 20_000)
-    scene = (np.random.default_rng(7).gamma(2, 500, (1, 600, 500)) + np.arange(500) * 4).astype(np.float32)
-    places = [Window(row, col, 100, 100) for row in range(0, 600, 100) for col in range(0, 500, 100)]
+    scene = (np.random.default_rng(7).gamma(2, 500, (1, 600, 500)) + np.arange(500) * 4).astype(
+        np.float32
+    )
+    places = [
+        Window(row, col, 100, 100) for row in range(0, 600, 100) for col in range(0, 500, 100)
+    ]
 
     def read(window: Window) -> np.ndarray:
-        return scene[:, window.row : window.row + window.height, window.col : window.col + window.width]
+        return scene[
+            :, window.row : window.row + window.height, window.col : window.col + window.width
+        ]
 
-    fitted = Scaling.fit(sample_pixels([(read, place) for place in places], ["a"], [], None), "minmax")
+    fitted = Scaling.fit(
+        sample_pixels([(read, place) for place in places], ["a"], [], None), "minmax"
+    )
     low, high = np.percentile(scene, (1, 99))
     found = fitted.offset[0], fitted.offset[0] + fitted.scale[0]
     assert found == pytest.approx((low, high), abs=0.02 * (high - low))
 
 
-@pytest.mark.parametrize("height, width", [(1, 1), (300, 300), (2000, 2000), (30_000, 30_000), (3, 9_000_000)])
+@pytest.mark.parametrize(
+    "height, width", [(1, 1), (300, 300), (2000, 2000), (30_000, 30_000), (3, 9_000_000)]
+)
 def test_windows_for_one_image_lie_inside_it_and_reach_its_corners(height, width):
     places = spread_windows(height, width)
-    assert all(0 <= w.row and w.row + w.height <= height and 0 <= w.col and w.col + w.width <= width for w in places)
+    assert all(
+        0 <= w.row and w.row + w.height <= height and 0 <= w.col and w.col + w.width <= width
+        for w in places
+    )
     assert min(places)[:2] == (0, 0)
     assert max((w.row + w.height, w.col + w.width) for w in places) == (height, width)
     assert sum(w.height * w.width for w in places) <= 4 * scaling.SAMPLE

@@ -1,4 +1,6 @@
-"""Checkpoints: what comes back is what was saved; no broken file is loaded, and none is left behind."""
+"""Checkpoints: what comes back is what was saved; no broken file is loaded, and none is left
+behind.
+"""
 
 import os
 import pickle
@@ -122,8 +124,14 @@ class Number(int):
         ({"best": numpy.float64(0.5)}, r"checkpoint\['best'\] is a numpy.float64"),
         ({"epoch": numpy.int64(3)}, r"checkpoint\['epoch'\]"),
         ({"settings": {"out": Path("runs")}}, r"checkpoint\['settings'\]\['out'\] is a pathlib"),
-        ({"classes": [{"code": 1}, {"code": Number(2)}]}, r"checkpoint\['classes'\]\[1\]\['code'\]"),
-        ({"scaling": {"low": numpy.zeros(2)}}, r"checkpoint\['scaling'\]\['low'\] is a numpy.ndarray"),
+        (
+            {"classes": [{"code": 1}, {"code": Number(2)}]},
+            r"checkpoint\['classes'\]\[1\]\['code'\]",
+        ),
+        (
+            {"scaling": {"low": numpy.zeros(2)}},
+            r"checkpoint\['scaling'\]\['low'\] is a numpy.ndarray",
+        ),
         ({"settings": {"bands": {1, 2}}}, "builtins.set"),
         ({"random": {"device": torch.device("cpu")}}, "torch.device"),
         ({"settings": {(1, 2): 3}}, r"checkpoint\['settings'\] has the key \(1, 2\)"),
@@ -161,7 +169,15 @@ def test_a_file_cut_off_anywhere_is_a_one_line_error(tmp_path):
     save(tmp_path / "best.pt", example())
     whole = (tmp_path / "best.pt").read_bytes()
     source = random.Random(0)
-    for length in [0, 1, 3, 4, 30, len(whole) - 1, *(source.randrange(len(whole)) for _ in range(40))]:
+    for length in [
+        0,
+        1,
+        3,
+        4,
+        30,
+        len(whole) - 1,
+        *(source.randrange(len(whole)) for _ in range(40)),
+    ]:
         (tmp_path / "cut.pt").write_bytes(whole[:length])
         assert_refused(tmp_path / "cut.pt", "cut off" if length not in (1, 3) else "not one of our")
 
@@ -213,7 +229,9 @@ def test_a_file_that_is_not_one_of_ours_is_a_one_line_error(tmp_path, content, m
     assert_refused(tmp_path / "other.pt", message)
 
 
-@pytest.mark.parametrize("content", [b"epoch,loss\n", b"\x89PNG\r\n\x1a\n", pickle.dumps({"format": 1})])
+@pytest.mark.parametrize(
+    "content", [b"epoch,loss\n", b"\x89PNG\r\n\x1a\n", pickle.dumps({"format": 1})]
+)
 def test_a_file_of_another_kind_is_a_one_line_error_without_warnings(tmp_path, content):
     (tmp_path / "other.pt").write_bytes(content)
     with warnings.catch_warnings():
@@ -225,7 +243,9 @@ def test_a_file_of_another_kind_is_a_one_line_error_without_warnings(tmp_path, c
 
 
 @pytest.mark.parametrize("moment", ["save", "fsync", "replace"])
-def test_an_interrupted_save_leaves_the_earlier_file_and_nothing_else(tmp_path, monkeypatch, moment):
+def test_an_interrupted_save_leaves_the_earlier_file_and_nothing_else(
+    tmp_path, monkeypatch, moment
+):
     save(tmp_path / "last.pt", example(epoch=1))
 
     def interrupt(*args):
@@ -252,7 +272,9 @@ def test_the_target_is_not_touched_before_the_new_file_is_complete(tmp_path, mon
 
 
 @pytest.mark.parametrize("room", [0, 5000])
-def test_a_full_disk_is_an_error_that_names_the_file_and_leaves_the_earlier_one(tmp_path, monkeypatch, room):
+def test_a_full_disk_is_an_error_that_names_the_file_and_leaves_the_earlier_one(
+    tmp_path, monkeypatch, room
+):
     save(tmp_path / "last.pt", example(epoch=1))
     torch_save = torch.save
 

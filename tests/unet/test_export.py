@@ -23,7 +23,9 @@ TABLE = ClassTable.load("esm")
 
 
 def state(size=48, method="minmax", **options) -> dict:
-    """A checkpoint of a small network of random weights, whose batch statistics are not the initial ones."""
+    """A checkpoint of a small network of random weights, whose batch statistics are not the initial
+    ones.
+    """
     torch.manual_seed(0)
     options = {"base": 4, **options}
     model = unet.build("unet", 4, 3, **options)
@@ -64,16 +66,30 @@ def test_any_batch_and_any_multiple_of_16_give_what_the_network_gives(exported, 
 
 def test_the_file_says_what_it_wants_and_what_it_gives(exported):
     about = read(exported)[1]
-    assert about["bands"] == BANDS and about["indices"] == {"NDVI": ["NIR", "Red"]} and about["dates"] == 1
-    assert about["scaling"] == {**state()["scaling"], "limits": [-1, 2]} and about["resolution_metres"] == 6.7
-    assert about["classes"][2] == {"label": 2, "name": "residential", "code": 255, "color": "#D72D27"}
+    assert (
+        about["bands"] == BANDS
+        and about["indices"] == {"NDVI": ["NIR", "Red"]}
+        and about["dates"] == 1
+    )
+    assert (
+        about["scaling"] == {**state()["scaling"], "limits": [-1, 2]}
+        and about["resolution_metres"] == 6.7
+    )
+    assert about["classes"][2] == {
+        "label": 2,
+        "name": "residential",
+        "code": 255,
+        "color": "#D72D27",
+    }
     assert about["input"] == {
         "channels": 4, "multiple_of": 16, "smallest": 32,
         "sizes": "any batch, heights and widths of multiples of 16 from 32",
     }  # fmt: skip
 
 
-def test_the_script_inside_maps_images_as_we_do_and_needs_torch_alone(exported, tmp_path, monkeypatch):
+def test_the_script_inside_maps_images_as_we_do_and_needs_torch_alone(
+    exported, tmp_path, monkeypatch
+):
     by_itself, program = state(method="image"), torch.export.load(exported)
     monkeypatch.setattr(export, "_open", lambda *_: program)  # the network is the same
     export.export(by_itself, tmp_path / "image.pt2", inputs.recipe(by_itself, TABLE))
@@ -91,7 +107,9 @@ def test_the_script_inside_maps_images_as_we_do_and_needs_torch_alone(exported, 
         "    torch.save(run.probabilities(torch.load('numbers.pt')), name + '.pt')\n"
         "assert not {'unet', 'data', 'tifffile', 'pyproj'} & set(sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-I", "-c", calling], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", calling], cwd=tmp_path, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     for loaded in (state(), by_itself):
         fitted = Scaling.from_state(loaded["scaling"]).for_image(
@@ -110,20 +128,30 @@ def test_a_network_whose_sizes_cannot_stay_open_takes_one_window(tmp_path, monke
             return super().forward(x) * float(x.shape[-1])  # a number, once and for all
 
     monkeypatch.setitem(unet.MODELS, "unet", Fixed)
-    assert export.export(state(size=40), tmp_path / "model.pt2", {}) == "one window of 48 x 48 pixels"
+    assert (
+        export.export(state(size=40), tmp_path / "model.pt2", {}) == "one window of 48 x 48 pixels"
+    )
     network, about = read(tmp_path / "model.pt2")
     x = torch.randn(1, 4, 48, 48)
     torch.testing.assert_close(network(x), checkpoint.build_model(state())(x), rtol=1e-4, atol=1e-4)
-    assert about["input"]["sizes"] == "one window of 48 x 48 pixels" and about["input"]["smallest"] == 48
+    assert (
+        about["input"]["sizes"] == "one window of 48 x 48 pixels"
+        and about["input"]["smallest"] == 48
+    )
 
 
 def test_a_file_that_gives_something_else_is_not_kept(exported, tmp_path, monkeypatch):
     program = torch.export.load(exported)
     monkeypatch.setattr(export, "_open", lambda *_: program)  # another network's
     other = state()
-    other["weights"] = {**other["weights"], "outc.conv.bias": other["weights"]["outc.conv.bias"] + 1}
+    other["weights"] = {
+        **other["weights"],
+        "outc.conv.bias": other["weights"]["outc.conv.bias"] + 1,
+    }
     (tmp_path / "model.pt2").write_text("an earlier one")
-    with pytest.raises(checkpoint.CheckpointError, match="model.pt2: the exported network's logits are off by"):
+    with pytest.raises(
+        checkpoint.CheckpointError, match="model.pt2: the exported network's logits are off by"
+    ):
         export.export(other, tmp_path / "model.pt2", {})
     assert [p.read_text() for p in tmp_path.iterdir()] == ["an earlier one"]
 
@@ -134,8 +162,14 @@ def test_predict_exports_without_any_image(exported, tmp_path, monkeypatch, caps
     monkeypatch.setattr(export, "_open", lambda *_: program)
     checkpoint.save("best.pt", state())
     predict.main(["--checkpoint", "best.pt", "--export", "model.pt2"])
-    assert "model.pt2: takes any batch, heights and widths of multiples of 16 from 32" in capsys.readouterr().out
+    assert (
+        "model.pt2: takes any batch, heights and widths of multiples of 16 from 32"
+        in capsys.readouterr().out
+    )
     assert read(Path("model.pt2"))[1]["bands"] == BANDS
-    for name, message in (("model.onnx", "is a .pt2 file"), ("no/model.pt2", "there is no folder no; make it first")):
+    for name, message in (
+        ("model.onnx", "is a .pt2 file"),
+        ("no/model.pt2", "there is no folder no; make it first"),
+    ):
         with pytest.raises(predict.InputError, match=message):
             predict.main(["--checkpoint", "best.pt", "--export", name])

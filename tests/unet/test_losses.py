@@ -17,7 +17,9 @@ def two_pixels(*probabilities):
 
 
 def batch(seed=0, classes=4, dtype=torch.float32):
-    """Random logits (2, K, 5, 6) and labels of which a third are ignored and one class does not occur."""
+    """Random logits (2, K, 5, 6) and labels of which a third are ignored and one class does not
+    occur.
+    """
     generator = torch.Generator().manual_seed(seed)
     logits = 3 * torch.randn(2, classes, 5, 6, generator=generator, dtype=dtype)
     target = torch.randint(0, classes - 1, (2, 5, 6), generator=generator)
@@ -38,7 +40,9 @@ def test_cross_entropy_is_the_mean_of_minus_log_p():
 
 def test_weighted_cross_entropy_is_divided_by_the_sum_of_weights():
     expected = (1 * math.log(4 / 3) + 3 * math.log(2)) / (1 + 3)
-    assert cross_entropy(LOGITS, TARGET, weight=torch.tensor([1.0, 3.0])).item() == pytest.approx(expected)
+    assert cross_entropy(LOGITS, TARGET, weight=torch.tensor([1.0, 3.0])).item() == pytest.approx(
+        expected
+    )
 
 
 def test_focal_multiplies_by_the_square_of_1_minus_p():
@@ -58,7 +62,8 @@ def test_weighted_dice_is_the_weighted_mean_over_classes():
 
 def test_dice_of_a_class_that_does_not_occur_is_the_share_it_wrongly_takes():
     logits = two_pixels([0.5, 0.25, 0.25], [0.25, 0.25, 0.5])
-    # class 0: 2 * 0.5 / (0.75 + 1) = 4/7; class 1: 2 * 0.25 / (0.5 + 1) = 1/3; class 2: (0.25 + 0.5) / 2
+    # class 0: 2 * 0.5 / (0.75 + 1) = 4/7; class 1: 2 * 0.25 / (0.5 + 1) = 1/3; class 2: (0.25 +
+    # 0.5) / 2
     expected = (1 - 4 / 7 + 1 - 1 / 3 + 0.375) / 3
     assert dice(logits, TARGET).item() == pytest.approx(expected)
 
@@ -78,7 +83,9 @@ def test_an_ignored_pixel_leaves_the_loss_of_the_other():
 
 def test_dice_is_of_the_whole_batch_and_not_the_mean_over_images():
     logits, target = batch()
-    side_by_side = dice(torch.cat(tuple(logits), dim=2)[None], torch.cat(tuple(target), dim=1)[None])
+    side_by_side = dice(
+        torch.cat(tuple(logits), dim=2)[None], torch.cat(tuple(target), dim=1)[None]
+    )
     assert dice(logits, target).item() == pytest.approx(side_by_side.item())
     one_by_one = [dice(logits[i : i + 1], target[i : i + 1]).item() for i in (0, 1)]
     assert dice(logits, target).item() != pytest.approx(sum(one_by_one) / 2)
@@ -96,7 +103,9 @@ def test_a_sure_and_right_prediction_costs_nothing(loss):
 
 
 @every_loss
-@pytest.mark.parametrize("weight", [None, torch.tensor([1.0, 2.0, 0.5, 0.0])], ids=["plain", "weighted"])
+@pytest.mark.parametrize(
+    "weight", [None, torch.tensor([1.0, 2.0, 0.5, 0.0])], ids=["plain", "weighted"]
+)
 def test_what_stands_under_ignored_pixels_changes_neither_value_nor_gradient(loss, weight):
     logits, target = batch()
     value = loss(logits, target, weight)
@@ -110,7 +119,9 @@ def test_what_stands_under_ignored_pixels_changes_neither_value_nor_gradient(los
 
 
 @every_loss
-@pytest.mark.parametrize("weight", [None, torch.tensor([1.0, 2.0, 0.5, 0.0])], ids=["plain", "weighted"])
+@pytest.mark.parametrize(
+    "weight", [None, torch.tensor([1.0, 2.0, 0.5, 0.0])], ids=["plain", "weighted"]
+)
 def test_a_batch_without_a_valid_pixel_gives_0_and_gradient_0(loss, weight):
     logits, target = batch()
     value = loss(logits, torch.full_like(target, 255), weight)
@@ -132,7 +143,9 @@ def test_a_batch_of_only_a_class_without_weight_is_finite(loss):
 )
 def test_saturated_logits_give_finite_value_and_gradient(loss, options):
     target = torch.tensor([[[0, 1, 0, 1]]])
-    logits = torch.tensor([[1e4, 1e4, -1e4, -1e4], [-1e4, -1e4, 1e4, 1e4], [-1e4, -1e4, -1e4, -1e4]])
+    logits = torch.tensor(
+        [[1e4, 1e4, -1e4, -1e4], [-1e4, -1e4, 1e4, 1e4], [-1e4, -1e4, -1e4, -1e4]]
+    )
     logits = logits[None, :, None].requires_grad_()
     value = loss(logits, target, **options)
     value.backward()
@@ -173,14 +186,18 @@ def test_half_precision_logits_lose_nothing_in_a_million_pixels(loss, dtype):
 def test_labels_may_be_bytes_and_the_ignored_label_another(loss):
     logits, target = batch()
     assert loss(logits, target.to(torch.uint8)).equal(loss(logits, target))
-    assert loss(logits, target.where(target != 255, -1), ignore_index=-1).equal(loss(logits, target))
+    assert loss(logits, target.where(target != 255, -1), ignore_index=-1).equal(
+        loss(logits, target)
+    )
 
 
 @every_loss
 def test_only_the_ratio_of_class_weights_matters(loss):
     logits, target = batch()
     weight = torch.tensor([1.0, 2.0, 0.5, 4.0])
-    assert loss(logits, target, 7 * weight).item() == pytest.approx(loss(logits, target, weight).item())
+    assert loss(logits, target, 7 * weight).item() == pytest.approx(
+        loss(logits, target, weight).item()
+    )
     equal = loss(logits, target, torch.full((4,), 3.0))
     assert equal.item() == pytest.approx(loss(logits, target).item())
 
@@ -235,7 +252,9 @@ def test_focal_equals_a_loop_over_pixels(gamma):
         p = exponentials[label] / sum(exponentials)
         total += weight[label] * (1 - p) ** gamma * -math.log(p)
         weights += weight[label]
-    assert focal(logits, target, torch.tensor(weight), gamma=gamma).item() == pytest.approx(total / weights)
+    assert focal(logits, target, torch.tensor(weight), gamma=gamma).item() == pytest.approx(
+        total / weights
+    )
 
 
 def test_dice_equals_a_loop_over_classes_and_pixels():
@@ -249,7 +268,9 @@ def test_dice_equals_a_loop_over_classes_and_pixels():
             is_class = target[n, row, column].item() == k
             overlap, predicted = overlap + p * is_class, predicted + p
             occurring, pixels = occurring + is_class, pixels + 1
-        losses.append(1 - 2 * overlap / (predicted + occurring) if occurring else predicted / pixels)
+        losses.append(
+            1 - 2 * overlap / (predicted + occurring) if occurring else predicted / pixels
+        )
     assert (target != 3).all()  # so the last class is one that does not occur
     assert dice(logits, target).item() == pytest.approx(sum(losses) / 4)
 
@@ -276,7 +297,9 @@ def test_no_class_weighs_more_than_cap_times_the_commonest():
     torch.testing.assert_close(weight, torch.tensor([0.25, 0.25, 2.5]))
 
 
-@pytest.mark.parametrize("counts, method", [([1, 2], "median"), ([0, 0], "inverse"), ([3, -1], "inverse")])
+@pytest.mark.parametrize(
+    "counts, method", [([1, 2], "median"), ([0, 0], "inverse"), ([3, -1], "inverse")]
+)
 def test_unknown_methods_and_impossible_counts_are_errors(counts, method):
     with pytest.raises(ValueError, match="none, inverse|not all 0"):
         class_weights(counts, method)
@@ -285,5 +308,7 @@ def test_unknown_methods_and_impossible_counts_are_errors(counts, method):
 def test_sqrt_weights_by_hand_and_capped_by_how_rare_a_class_may_count():
     weight = class_weights([100, 25, 1, 0], "sqrt")
     assert weight.tolist() == pytest.approx([0.1 / 1.3 * 3, 0.2 / 1.3 * 3, 1 / 1.3 * 3, 0])
-    capped = class_weights([40_000, 10_000, 1], "sqrt")  # the third counts as a hundredth of the first
+    capped = class_weights(
+        [40_000, 10_000, 1], "sqrt"
+    )  # the third counts as a hundredth of the first
     assert (capped / capped[0]).tolist() == pytest.approx([1, 2, 10])

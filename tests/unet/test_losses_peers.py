@@ -1,6 +1,8 @@
-"""The losses against those of other libraries, in float64 to 1e-9, value and gradient: unet/losses.py.
+"""The losses against those of other libraries, in float64 to 1e-9, value and gradient:
+unet/losses.py.
 
-PyTorch's cross-entropy is the same as ours. Those of segmentation_models.pytorch (smp) are so in part:
+PyTorch's cross-entropy is the same as ours. Those of segmentation_models.pytorch (smp) are so in
+part:
 
     Dice     the same where all classes occur. A class that does not costs nothing there, and the mean is over all K
              classes all the same; here it costs the share that it wrongly takes.
@@ -8,9 +10,12 @@ PyTorch's cross-entropy is the same as ours. Those of segmentation_models.pytorc
     focal    the same for two classes, where the softmax is a sigmoid of z = logit 1 - logit 0. For more, smp adds up
              one sigmoid for each class against the rest, and the paper's alpha is a factor before a plain mean.
 
-RECORDED is what smp 0.6.0 gives for the logits and labels of `case`; `python tests/unet/test_losses_peers.py` prints it
-anew where smp is installed, and where it is the tests ask it as well.
+RECORDED is what smp 0.6.0 gives for the logits and labels of `case`; `python
+tests/unet/test_losses_peers.py` prints it anew where smp is installed, and where it is the tests
+ask it as well.
 """
+
+from functools import partial
 
 import pytest
 import torch
@@ -43,8 +48,11 @@ RECORDED = {  # (loss, one pixel ignored): (value, gradient of the logits in the
 # fmt: on
 
 
-def case(classes: int, ignored: bool, size: int = 3, seed: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits (2, K, 1, size), and labels (2, 1, size) that go round the classes; the second is ignored, or not.
+def case(
+    classes: int, ignored: bool, size: int = 3, seed: int = 1
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits (2, K, 1, size), and labels (2, 1, size) that go round the classes; the second is
+    ignored, or not.
 
     Made of sines, which no release of torch draws in another way.
     """
@@ -79,7 +87,10 @@ CASES = {"dice": 3, "focal": 2}  # classes
 def smp():
     try:
         from segmentation_models_pytorch import losses
-    except (ImportError, RuntimeError) as error:  # a torchvision for another torch raises the latter
+    except (
+        ImportError,
+        RuntimeError,
+    ) as error:  # a torchvision for another torch raises the latter
         pytest.skip(f"segmentation_models.pytorch cannot be imported: {error}")
     return losses
 
@@ -91,7 +102,9 @@ def test_value_and_gradient_are_those_that_smp_gave(name, ignored):
     value, gradient = value_and_gradient(lambda x: OURS[name](x, target), logits)
     recorded_value, recorded_gradient = RECORDED[name, ignored]
     torch.testing.assert_close(value, torch.tensor(recorded_value, dtype=torch.float64), **CLOSE)
-    torch.testing.assert_close(gradient.flatten(), torch.tensor(recorded_gradient, dtype=torch.float64), **CLOSE)
+    torch.testing.assert_close(
+        gradient.flatten(), torch.tensor(recorded_gradient, dtype=torch.float64), **CLOSE
+    )
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -100,14 +113,18 @@ def test_value_and_gradient_are_those_that_smp_gave(name, ignored):
 def test_value_and_gradient_are_those_that_smp_gives(smp, name, ignored, seed):
     logits, target = case(CASES[name], ignored, size=50, seed=seed)
     expected = value_and_gradient(lambda x: theirs(smp, name, x, target), logits)
-    torch.testing.assert_close(value_and_gradient(lambda x: OURS[name](x, target), logits), expected, **CLOSE)
+    torch.testing.assert_close(
+        value_and_gradient(lambda x: OURS[name](x, target), logits), expected, **CLOSE
+    )
 
 
 def test_a_class_that_does_not_occur_is_free_in_smp_and_not_here(smp):
     logits, target = case(3, True, size=50)
     target[target == 2] = 0
     taken = logits.softmax(1)[:, 2][target != 255].sum() / (target != 255).sum()
-    torch.testing.assert_close(dice(logits, target) - theirs(smp, "dice", logits, target), taken / 3, **CLOSE)
+    torch.testing.assert_close(
+        dice(logits, target) - theirs(smp, "dice", logits, target), taken / 3, **CLOSE
+    )
 
 
 def test_weighted_dice_is_that_of_smp(smp):
@@ -120,7 +137,9 @@ def test_weighted_dice_is_that_of_smp(smp):
 def test_alpha_of_smp_is_a_factor_and_our_weights_are_a_weighted_mean(smp):
     logits, target = case(2, True, size=50)
     weight = torch.tensor([0.25, 0.75])
-    their_loss = smp.FocalLoss("binary", alpha=0.75, gamma=2.0, ignore_index=255)(sigmoid_logits(logits), target)
+    their_loss = smp.FocalLoss("binary", alpha=0.75, gamma=2.0, ignore_index=255)(
+        sigmoid_logits(logits), target
+    )
     mean = weight.double()[target[target != 255]].mean()
     torch.testing.assert_close(mean * focal(logits, target, weight), their_loss, **CLOSE)
 
@@ -129,7 +148,9 @@ def test_for_three_classes_the_focal_loss_of_smp_is_another(smp):
     logits, target = case(3, False, size=50)
     theirs_of_three = smp.FocalLoss("multiclass", gamma=2.0)(logits, target)
     assert abs(theirs_of_three - focal(logits, target)) > 0.1 * theirs_of_three
-    one_against_rest = [smp.FocalLoss("binary", gamma=2.0)(logits[:, k], (target == k).long()) for k in range(3)]
+    one_against_rest = [
+        smp.FocalLoss("binary", gamma=2.0)(logits[:, k], (target == k).long()) for k in range(3)
+    ]
     torch.testing.assert_close(torch.stack(one_against_rest).mean(), theirs_of_three, **CLOSE)
 
 
@@ -138,7 +159,9 @@ def test_for_three_classes_the_focal_loss_of_smp_is_another(smp):
 def test_cross_entropy_is_that_of_torch(weight, ignored):
     logits, target = case(3, ignored, size=50)
     weight = None if weight is None else torch.tensor(weight, dtype=torch.float64)
-    expected = value_and_gradient(lambda x: F.cross_entropy(x, target, weight, ignore_index=255), logits)
+    expected = value_and_gradient(
+        lambda x: F.cross_entropy(x, target, weight, ignore_index=255), logits
+    )
     torch.testing.assert_close(
         value_and_gradient(lambda x: cross_entropy(x, target, weight), logits), expected, **CLOSE
     )
@@ -150,6 +173,8 @@ if __name__ == "__main__":
     for name in OURS:
         for ignored in (False, True):
             logits, target = case(CASES[name], ignored)
-            value, gradient = value_and_gradient(lambda x: theirs(theirs_of_smp, name, x, target), logits)  # noqa: B023
+            value, gradient = value_and_gradient(
+                partial(theirs, theirs_of_smp, name, target=target), logits
+            )
             numbers = ", ".join(f"{number:.12g}" for number in gradient.flatten().tolist())
             print(f'    ("{name}", {ignored}): ({value.item():.12g}, [{numbers}]),')

@@ -230,7 +230,9 @@ def test_share_error_by_hand():
 
 
 def test_share_error_leaves_out_images_without_a_share_and_needs_two_for_an_interval():
-    assert share_error([0.5, NAN, 0.1, 0.2], [0.6, 0.3, 0.4, NAN]) == share_error([0.5, 0.1], [0.6, 0.4])
+    assert share_error([0.5, NAN, 0.1, 0.2], [0.6, 0.3, 0.4, NAN]) == share_error(
+        [0.5, 0.1], [0.6, 0.4]
+    )
     one = share_error([0.5], [0.7])
     assert one.mean == pytest.approx(0.2) and math.isnan(one.low) and math.isnan(one.high)
     assert math.isnan(share_error([], []).mean)
@@ -279,7 +281,8 @@ def test_spearman_equals_a_naive_loop_over_ranks_with_ties(seed):
 
     def ranks(values):  # those below come first, and equals share the places that follow
         return [
-            sum(other < value for other in values) + (sum(other == value for other in values) + 1) / 2
+            sum(other < value for other in values)
+            + (sum(other == value for other in values) + 1) / 2
             for value in values
         ]
 

@@ -1,4 +1,6 @@
-"""The U-Net, layer by layer: examples to check by hand, an independent forward pass, then properties."""
+"""The U-Net, layer by layer: examples to check by hand, an independent forward pass, then
+properties.
+"""
 
 import originals
 import pytest
@@ -17,12 +19,15 @@ def image(rows):
 
 
 def set_centre(conv, value):
-    """Makes a 3 x 3 convolution of one channel multiply by `value`: its kernel is 0 but for the centre."""
+    """Makes a 3 x 3 convolution of one channel multiply by `value`: its kernel is 0 but for the
+    centre.
+    """
     with torch.no_grad():
         conv.weight.zero_()[0, 0, 1, 1] = value
 
 
-# Examples to check by hand. A fresh batch normalisation does nothing in evaluation (divides by 1.000005).
+# Examples to check by hand. A fresh batch normalisation does nothing in evaluation (divides by
+# 1.000005).
 
 
 def test_double_conv_is_convolution_and_relu_twice():
@@ -62,7 +67,9 @@ def test_up_spreads_each_pixel_over_2_x_2_pads_at_the_lower_right_and_joins_the_
     up = Up(2, 1)
     up.conv = nn.Identity()
     with torch.no_grad():
-        up.up.weight.copy_(torch.tensor([[[[1.0, 2], [3, 4]]], [[[0, 0], [0, 100]]]]))  # (in, out, 2, 2)
+        up.up.weight.copy_(
+            torch.tensor([[[[1.0, 2], [3, 4]]], [[[0, 0], [0, 100]]]])
+        )  # (in, out, 2, 2)
         up.up.bias.fill_(0.5)
     x = torch.tensor([[[[10.0]], [[1.0]]]])  # two channels of one pixel
     skip = image([[1, 2, 3], [4, 5, 6], [7, 8, 9]])
@@ -74,7 +81,9 @@ def test_up_spreads_each_pixel_over_2_x_2_pads_at_the_lower_right_and_joins_the_
 def test_bilinear_up_interpolates_between_aligned_corners():
     up = Up(2, 1, bilinear=True)
     up.conv = nn.Identity()
-    assert up(image([[0, 3]]), torch.zeros(1, 1, 2, 4))[:, 1:].equal(image([[0, 1, 2, 3], [0, 1, 2, 3]]))
+    assert up(image([[0, 3]]), torch.zeros(1, 1, 2, 4))[:, 1:].equal(
+        image([[0, 1, 2, 3], [0, 1, 2, 3]])
+    )
 
 
 def test_out_conv_is_a_dot_product_in_each_pixel():
@@ -106,12 +115,18 @@ def published_keys():
     keys = [f"inc.double_conv.{name}" for name in double]
     keys += [f"down{i}.maxpool_conv.1.double_conv.{name}" for i in (1, 2, 3, 4) for name in double]
     for i in (1, 2, 3, 4):
-        keys += [f"up{i}.up.weight", f"up{i}.up.bias", *(f"up{i}.conv.double_conv.{name}" for name in double)]
+        keys += [
+            f"up{i}.up.weight",
+            f"up{i}.up.bias",
+            *(f"up{i}.conv.double_conv.{name}" for name in double),
+        ]
     return [*keys, "outc.conv.weight", "outc.conv.bias"]
 
 
 def parameter_count(channels, classes, b, bilinear):
-    """By hand: 9 in out for a convolution, 2 out for its normalisation, 4 in out + out for a doubling."""
+    """By hand: 9 in out for a convolution, 2 out for its normalisation, 4 in out + out for a
+    doubling.
+    """
 
     def double(inside, out, middle=None):
         middle = middle or out
@@ -123,7 +138,9 @@ def parameter_count(channels, classes, b, bilinear):
         up = sum(double(k * b, k * b // 4, k * b // 2) for k in (16, 8, 4)) + double(2 * b, b, b)
     else:
         down += double(8 * b, 16 * b)
-        up = sum(4 * k * b * (k * b // 2) + k * b // 2 + double(k * b, k * b // 2) for k in (16, 8, 4, 2))
+        up = sum(
+            4 * k * b * (k * b // 2) + k * b // 2 + double(k * b, k * b // 2) for k in (16, 8, 4, 2)
+        )
     return down + up + b * classes + classes
 
 
@@ -160,7 +177,9 @@ def functional_forward(weights, x, bilinear):
         if bilinear:
             x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
         else:
-            x = F.conv_transpose2d(x, weights[f"up{i}.up.weight"], weights[f"up{i}.up.bias"], stride=2)
+            x = F.conv_transpose2d(
+                x, weights[f"up{i}.up.weight"], weights[f"up{i}.up.bias"], stride=2
+            )
         padded = torch.zeros(x.shape[0], x.shape[1], *skip.shape[-2:])
         padded[..., : x.shape[-2], : x.shape[-1]] = x
         x = double(torch.cat([skip, padded], 1), f"up{i}.conv")
@@ -184,7 +203,9 @@ def test_each_layer_gives_what_milesials_gave_when_it_was_recorded(bilinear):
     network = seeded.filled(lambda: unet.build("unet", 3, 5, bilinear=bilinear))
     recorded = originals.recorded("unet-bilinear" if bilinear else "unet")
     assert list(recorded) == originals.UNET_LAYERS
-    found = originals.outputs(network, originals.UNET_LAYERS, seeded.image(*originals.SHAPES["unet"]))
+    found = originals.outputs(
+        network, originals.UNET_LAYERS, seeded.image(*originals.SHAPES["unet"])
+    )
     for layer, expected in recorded.items():
         originals.check(seeded.spread(found[layer]), expected, layer)
 
@@ -192,10 +213,14 @@ def test_each_layer_gives_what_milesials_gave_when_it_was_recorded(bilinear):
 # Properties.
 
 
-@pytest.mark.parametrize("channels, classes, bilinear", [(1, 2, False), (4, 7, True), (15, 2, False)])
+@pytest.mark.parametrize(
+    "channels, classes, bilinear", [(1, 2, False), (4, 7, True), (15, 2, False)]
+)
 def test_logits_have_the_size_of_the_input_whatever_it_is(channels, classes, bilinear):
     network = unet.build("unet", channels, classes, base=2, bilinear=bilinear).eval()
-    sizes = torch.randint(1, 41, (12, 2), generator=torch.Generator().manual_seed(channels)).tolist()
+    sizes = torch.randint(
+        1, 41, (12, 2), generator=torch.Generator().manual_seed(channels)
+    ).tolist()
     for height, width in [(1, 1), (15, 16), (17, 31), (40, 1), *sizes]:
         logits = network(torch.randn(2, channels, height, width))
         assert logits.shape == (2, classes, height, width)
@@ -252,9 +277,11 @@ def test_the_same_seed_makes_the_same_network_and_another_seed_another():
 
 
 def furthest_influence(network, middle, length):
-    """Rows from output rows middle ... middle + 15 to the furthest input row with a gradient, by autograd.
+    """Rows from output rows middle ... middle + 15 to the furthest input row with a gradient, by
+    autograd.
 
-    All weights positive and means instead of maxima, so that nothing cancels and no path is shut by chance.
+    All weights positive and means instead of maxima, so that nothing cancels and no path is shut by
+    chance.
     """
     for module in network.modules():
         if isinstance(module, Down):
@@ -267,13 +294,17 @@ def furthest_influence(network, middle, length):
     rows = torch.arange(middle, middle + 16)
     logits[torch.arange(16), 0, rows, 8].sum().backward()
     touched = [g.abs().sum(dim=(0, 2)).nonzero() for g in x.grad]
-    distances = [torch.stack([row - t.min(), t.max() - row]) for row, t in zip(rows, touched, strict=True)]
+    distances = [
+        torch.stack([row - t.min(), t.max() - row]) for row, t in zip(rows, touched, strict=True)
+    ]
     return torch.stack(distances).max().item()
 
 
 @pytest.mark.parametrize("bilinear", [False, True])
 @pytest.mark.parametrize("middle, length", [(128, 272), (880, 1024)])
-def test_receptive_radius_is_the_distance_of_the_furthest_pixel_with_a_gradient(bilinear, middle, length):
+def test_receptive_radius_is_the_distance_of_the_furthest_pixel_with_a_gradient(
+    bilinear, middle, length
+):
     network = unet.build("unet", 1, 1, base=1, bilinear=bilinear)
     assert furthest_influence(network, middle, length) == network.receptive_radius
 
@@ -289,7 +320,9 @@ def test_windows_that_overlap_by_the_receptive_radius_give_what_the_whole_gives(
     window = network(x[:, :, start : start + 240])
     inside = slice(start + margin, start + 240 - margin)
     assert inside.stop - inside.start > 16
-    torch.testing.assert_close(window[:, :, margin : 240 - margin], whole[:, :, inside], rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        window[:, :, margin : 240 - margin], whole[:, :, inside], rtol=0, atol=1e-5
+    )
 
 
 def test_the_network_compiles_without_graph_breaks():

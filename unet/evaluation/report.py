@@ -1,8 +1,9 @@
 """What a finished run leaves for people to look at: one HTML page that needs nothing else.
 
-Curves are inline SVG, pictures base64 PNG. There is no script, and the page's own Content-Security-Policy
-forbids it to load anything. `html` is a pure function of plain values, the scripts write the file; figures on
-classes come from one matrix, by unet/metrics.py. The test beside this file is tests/unet/evaluation/test_report.py.
+Curves are inline SVG, pictures base64 PNG. There is no script, and the page's own
+Content-Security-Policy forbids it to load anything. `html` is a pure function of plain values, the
+scripts write the file; figures on classes come from one matrix, by unet/metrics.py. The test beside
+this file is tests/unet/evaluation/test_report.py.
 """
 
 import base64
@@ -20,13 +21,15 @@ from unet.metrics import ConfusionMatrix, macro, weighted
 
 Color = tuple[int, int, int]  # red, green, blue, 0..255
 NO_LABEL, RIGHT, WRONG = (0, 0, 0), (232, 232, 228), (214, 0, 72)
-# Colour and dash of each line: the colours stand out from white and from black, the dashes do without colour.
+# Colour and dash of each line: the colours stand out from white and from black, the dashes do
+# without colour.
 LINES = ("#2a7fd0", ""), ("#dd6b10", "8 2"), ("#12967a", "2 2"), ("#9b62c4", "8 2 2 2")
 LEFT, TOP, HEIGHT = 50, 62, 270  # of a line chart, in units of the SVG
 
 
 def html(run: Mapping) -> str:
-    """The report of a training run, or of an evaluation alone, as the text of an HTML file in UTF-8.
+    """The report of a training run, or of an evaluation alone, as the text of an HTML file in
+    UTF-8.
 
     All keys of `run` but title, classes and matrix may be missing or empty, and so is their section then.
         title       str, the heading
@@ -59,7 +62,9 @@ def html(run: Mapping) -> str:
         _samples(run["samples"], names, colors) if run.get("samples") else "",
         _settings(run["settings"]) if run.get("settings") else "",
     ]
-    facts = [f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in run.get("summary", [])]
+    facts = [
+        f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in run.get("summary", [])
+    ]
     command = f"<p>Next:</p><pre>{escape(run['command'])}</pre>" if run.get("command") else ""
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy"
@@ -74,8 +79,12 @@ def png(array: np.ndarray) -> bytes:
     return bytes(imagecodecs.png_encode(np.ascontiguousarray(array)))
 
 
-def colorize(labels: np.ndarray, colors: Sequence[Color], ignore_color: Color = NO_LABEL) -> np.ndarray:
-    """Labels (H, W) uint8 to (H, W, 3) uint8: i as colors[i], 255 as ignore_color; else a ValueError."""
+def colorize(
+    labels: np.ndarray, colors: Sequence[Color], ignore_color: Color = NO_LABEL
+) -> np.ndarray:
+    """Labels (H, W) uint8 to (H, W, 3) uint8: i as colors[i], 255 as ignore_color; else a
+    ValueError.
+    """
     if (strange := labels[(labels >= len(colors)) & (labels != IGNORE)]).size:
         raise ValueError(f"label {strange[0]}, but there are {len(colors)} colours")
     palette = np.full((256, 3), ignore_color, np.uint8)
@@ -84,13 +93,21 @@ def colorize(labels: np.ndarray, colors: Sequence[Color], ignore_color: Color = 
 
 
 def line_chart(
-    series: Mapping[str, Sequence], x: Sequence[int], title: str, mark: int | None = None, width: int = 420
+    series: Mapping[str, Sequence],
+    x: Sequence[int],
+    title: str,
+    mark: int | None = None,
+    width: int = 420,
 ) -> str:
-    """Curves {label: values} over epochs x, ascending, as one SVG element; `mark` is the best epoch.
+    """Curves {label: values} over epochs x, ascending, as one SVG element; `mark` is the best
+    epoch.
 
-    A value that is None, NaN or infinite is a gap in its line, and a value between two gaps is a dot.
+    A value that is None, NaN or infinite is a gap in its line, and a value between two gaps is a
+    dot.
     """
-    lines = {label: [math.nan if y is None else float(y) for y in ys] for label, ys in series.items()}
+    lines = {
+        label: [math.nan if y is None else float(y) for y in ys] for label, ys in series.items()
+    }
     finite = [y for ys in lines.values() for y in ys if math.isfinite(y)] or [0.0, 1.0]
     low, high = min(finite), max(finite)
     if math.isclose(low, high):  # a flat line shows its height above zero
@@ -98,29 +115,40 @@ def line_chart(
     span = (x[0], x[-1]) if x[0] < x[-1] else (x[0] - 0.5, x[0] + 0.5)
     empty = [label for label, ys in lines.items() if not any(map(math.isfinite, ys))]
     x_label = f"epoch; no finite value: {', '.join(empty)}" if empty else "epoch"
-    box, x_ticks = (LEFT, TOP, width - 14, HEIGHT - 40), _ticks(*span, min(width // 60, max(1, x[-1] - x[0])))
+    box, x_ticks = (
+        (LEFT, TOP, width - 14, HEIGHT - 40),
+        _ticks(*span, min(width // 60, max(1, x[-1] - x[0]))),
+    )
     parts, to_x, to_y = _axes(box, span, x_ticks, x_label, _ticks(low, high, 5))
     if mark is not None:
         at = to_x(mark)
         anchor = "start" if at < LEFT + 25 else "end" if at > width - 39 else "middle"
         parts += [_text(at, TOP - 6, f"best: {mark}", anchor)]
-        parts += [f'<path d="M{at:.1f} {TOP}V{HEIGHT - 40}" stroke="currentColor" stroke-dasharray="2 3"/>']
+        parts += [
+            f'<path d="M{at:.1f} {TOP}V{HEIGHT - 40}" stroke="currentColor" stroke-dasharray="2 3"/>'
+        ]
     for i, ((label, ys), (color, dash)) in enumerate(zip(lines.items(), cycle(LINES))):
         style = f'fill="none" stroke="{color}" stroke-width="2" stroke-dasharray="{dash}"'
         if len(lines) > 1:  # the title says what a single line is
             left = LEFT + i * (width - LEFT) // max(3, len(lines))
             parts += [f'<path d="M{left} 33h18" {style}/>', _text(left + 23, 37, label)]
-        for known, group in groupby(zip(x, ys, strict=True), key=lambda point: math.isfinite(point[1])):
+        for known, group in groupby(
+            zip(x, ys, strict=True), key=lambda point: math.isfinite(point[1])
+        ):
             points = [(f"{to_x(x):.1f}", f"{to_y(y):.1f}") for x, y in group] if known else []
             if len(points) == 1:
-                parts += [f'<circle cx="{points[0][0]}" cy="{points[0][1]}" r="3.5" fill="{color}"/>']
+                parts += [
+                    f'<circle cx="{points[0][0]}" cy="{points[0][1]}" r="3.5" fill="{color}"/>'
+                ]
             elif points:
                 parts += [f'<polyline points="{" ".join(map(",".join, points))}" {style}/>']
     return _svg(width, HEIGHT, title, parts)
 
 
 def _axes(box: tuple, x_span: tuple, x_ticks: dict, x_label: str, y_ticks: dict) -> tuple:
-    """(SVG elements, x -> SVG, y -> SVG): a plot of x_span and y_ticks in box (left, top, right, bottom)."""
+    """(SVG elements, x -> SVG, y -> SVG): a plot of x_span and y_ticks in box (left, top, right,
+    bottom).
+    """
     left, top, right, bottom = box
     to_x = partial(np.interp, xp=x_span, fp=(left, right))
     to_y = partial(np.interp, xp=(min(y_ticks), max(y_ticks)), fp=(bottom, top))
@@ -128,17 +156,23 @@ def _axes(box: tuple, x_span: tuple, x_ticks: dict, x_label: str, y_ticks: dict)
     x_ticks = {x: text for x, text in x_ticks.items() if x_span[0] <= x <= x_span[1]}
     ticks = "".join(f"M{to_x(x):.1f} {bottom}v4" for x in x_ticks)
     parts = [f'<path d="{grid}" stroke="currentColor" stroke-opacity=".16"/>']
-    parts += [f'<path d="M{left} {bottom}H{right}{ticks}" stroke="currentColor" stroke-opacity=".6"/>']
+    parts += [
+        f'<path d="M{left} {bottom}H{right}{ticks}" stroke="currentColor" stroke-opacity=".6"/>'
+    ]
     parts += [_text(left - 7, to_y(y) + 4, text, "end") for y, text in y_ticks.items()]
     parts += [_text(to_x(x), bottom + 17, text, "middle") for x, text in x_ticks.items()]
     return [*parts, _text((left + right) / 2, bottom + 34, x_label, "middle")], to_x, to_y
 
 
 def _ticks(low: float, high: float, count: int) -> dict[float, str]:
-    """{value: text} that cover [low, high] in about `count` steps of 1, 2 or 5 times a power of ten."""
+    """{value: text} that cover [low, high] in about `count` steps of 1, 2 or 5 times a power of
+    ten.
+    """
     power = 10.0 ** math.floor(math.log10((high - low) / count))
     step = next(m * power for m in (1, 2, 5, 10) if m * power * count >= (high - low) * (1 - 1e-9))
-    values = [i * step for i in range(math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9) + 1)]
+    values = [
+        i * step for i in range(math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9) + 1)
+    ]
     decimals = f".{max(0, -math.floor(math.log10(step) + 1e-9))}f"
     return {value: format(value, decimals if 9e-4 < step < 1e5 else ".4g") for value in values}
 
@@ -197,7 +231,9 @@ The shade is the share of the row: blue right, orange wrong.</p><div class="matr
 
 def _scatters(shares: Mapping | Sequence[Mapping]) -> str:
     several = [shares] if isinstance(shares, Mapping) else shares
-    return f'<div class="scatters">{"".join(f"<div>{_shares(**one)}</div>" for one in several)}</div>'
+    return (
+        f'<div class="scatters">{"".join(f"<div>{_shares(**one)}</div>" for one in several)}</div>'
+    )
 
 
 def _share_table(classes: Sequence[Mapping]) -> str:
@@ -216,7 +252,10 @@ all images, or there are too few.</small></p>"""
 def _shares(name: str, pairs: Sequence[tuple[float, float]], text: str) -> str:
     pairs = [(100 * t, 100 * p) for t, p in pairs if math.isfinite(t) and math.isfinite(p)]
     ticks = _ticks(0, max([1.0, *(value for pair in pairs for value in pair)]), 5)
-    box, span = (LEFT, 30, 366, 346), (0, max(ticks))  # a square: the line of equality is the diagonal
+    box, span = (
+        (LEFT, 30, 366, 346),
+        (0, max(ticks)),
+    )  # a square: the line of equality is the diagonal
     parts, to_x, to_y = _axes(box, span, ticks, "truth, %", ticks)
     parts += [f'<path d="M{LEFT} 346L366 30" stroke="currentColor" stroke-dasharray="2 3"/>']
     spots = [f'cx="{to_x(t):.1f}" cy="{to_y(p):.1f}"' for t, p in pairs]
@@ -260,12 +299,18 @@ def _settings(settings: Mapping) -> str:
 def _row(head: str, cells: list[str], attributes: Sequence[str] = ()) -> str:
     """A table row of HTML texts; attributes[i] stands in the tag of cell i."""
     pairs = zip(cells, attributes or [""] * len(cells), strict=True)
-    return f'<tr><th scope="row">{head}</th>{"".join(f"<td{a}>{cell}</td>" for cell, a in pairs)}</tr>'
+    return (
+        f'<tr><th scope="row">{head}</th>{"".join(f"<td{a}>{cell}</td>" for cell, a in pairs)}</tr>'
+    )
 
 
 def _heat(share: float, right: bool) -> str:
     color = "42,127,208" if right else "221,107,16"
-    return f' style="background:rgba({color},{0.08 + 0.5 * share:.2f})"' if share > 0 else ' class="none"'
+    return (
+        f' style="background:rgba({color},{0.08 + 0.5 * share:.2f})"'
+        if share > 0
+        else ' class="none"'
+    )
 
 
 def _swatch(color: Color) -> str:
@@ -278,10 +323,16 @@ def _fixed(value: float, decimals: int) -> str:
 
 CHARTS = {  # title: {label: key of the history}
     "Loss": {"training": "train_loss", "validation": "val_loss"},
-    "Validation": {"macro Dice": "macro_dice", "weighted Dice": "weighted_dice", "mean IoU": "mean_iou"},
+    "Validation": {
+        "macro Dice": "macro_dice",
+        "weighted Dice": "weighted_dice",
+        "mean IoU": "mean_iou",
+    },
     "Learning rate": {"learning rate": "lr"},
 }
-CLASS_COLUMNS = "class,pixels of truth,% of truth,% of prediction,IoU,Dice,precision,recall".split(",")
+CLASS_COLUMNS = "class,pixels of truth,% of truth,% of prediction,IoU,Dice,precision,recall".split(
+    ","
+)
 SHARE_COLUMNS = "class,% of truth,% of prediction,mean error,95 % interval,Spearman".split(",")
 LEGEND = (NO_LABEL, "no label"), (RIGHT, "error map: right"), (WRONG, "error map: wrong")
 DASH_NOTE = """<br>&ndash; is 0/0 and left out of the means: IoU and Dice of a class that neither occurs nor

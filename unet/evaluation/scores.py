@@ -1,10 +1,11 @@
 """How well maps agree with their truth, image by image: the page that `predict.py --truth` leaves.
 
-One confusion matrix over all images says how many pixels are right. Who reports areas asks for more: does the share
-of a class in an image come out right, though pixels are wrong here and there, and are images in the right order by
-it? So for each class, over the images: the mean of its true and of its predicted share (their difference is the
-bias), the mean absolute error with Student's 95 % interval, and Spearman's rank correlation; unet/metrics.py has
-the formulas. An image's shares come from its own matrix: truth from the rows, prediction from the columns.
+One confusion matrix over all images says how many pixels are right. Who reports areas asks for
+more: does the share of a class in an image come out right, though pixels are wrong here and there,
+and are images in the right order by it? So for each class, over the images: the mean of its true
+and of its predicted share (their difference is the bias), the mean absolute error with Student's 95
+% interval, and Spearman's rank correlation; unet/metrics.py has the formulas. An image's shares
+come from its own matrix: truth from the rows, prediction from the columns.
 
 The test beside this file is tests/unet/evaluation/test_scores.py.
 """
@@ -21,18 +22,23 @@ from unet.metrics import ConfusionMatrix, share_error, spearman
 
 
 def shares(confusion: ConfusionMatrix, labels: Sequence[int]) -> tuple[float, float]:
-    """(true, predicted) share of some classes together in the pixels of a matrix; NaN if it is empty.
+    """(true, predicted) share of some classes together in the pixels of a matrix; NaN if it is
+    empty.
 
     >>> shares(ConfusionMatrix(2, torch.tensor([[6, 2], [1, 1]])), [1])
     (0.2, 0.3)
     """
     matrix = confusion.matrix.cpu().double()
     labels = torch.as_tensor(labels)
-    return (matrix[labels].sum() / matrix.sum()).item(), (matrix[:, labels].sum() / matrix.sum()).item()
+    return (matrix[labels].sum() / matrix.sum()).item(), (
+        matrix[:, labels].sum() / matrix.sum()
+    ).item()
 
 
 def share_statistics(pairs: Sequence[tuple[float, float]]) -> dict[str, float]:
-    """Of (true, predicted) shares, one pair an image: their means, mean absolute error with interval, Spearman."""
+    """Of (true, predicted) shares, one pair an image: their means, mean absolute error with
+    interval, Spearman.
+    """
     truth, prediction = torch.tensor(pairs, dtype=torch.float64).T
     error = share_error(truth, prediction)
     return {
@@ -55,8 +61,9 @@ def page(
 ) -> dict:
     """What `unet.report.html` shows of maps with known truth.
 
-    classes: (name, "#RRGGBB") of each; images: a matrix for each image; groups: {name: its labels}, drawn as
-    scatter plots of their shares; samples, settings: as `html` takes them. Shares need two images.
+    classes: (name, "#RRGGBB") of each; images: a matrix for each image; groups: {name: its labels},
+    drawn as scatter plots of their shares; samples, settings: as `html` takes them. Shares need two
+    images.
     """
     total = reduce(add, images)
     summary = [
@@ -67,18 +74,26 @@ def page(
         ("mean IoU", f"{total.mean_iou():.4f}"),
         ("accuracy", f"{total.accuracy():.4f}"),
     ]
-    found = {"title": title, "summary": summary, "classes": list(classes), "matrix": total.matrix.cpu()}
+    found = {
+        "title": title,
+        "summary": summary,
+        "classes": list(classes),
+        "matrix": total.matrix.cpu(),
+    }
     if len(images) > 1:
         of_classes = [[shares(image, [k]) for image in images] for k in range(len(classes))]
         found["share_table"] = [
-            {"name": name, **share_statistics(pairs)} for (name, _), pairs in zip(classes, of_classes)
+            {"name": name, **share_statistics(pairs)}
+            for (name, _), pairs in zip(classes, of_classes)
         ]
         found["shares"] = []
         for name, labels in groups.items():
             pairs = [shares(image, labels) for image in images]
             if not any(truth or prediction for truth, prediction in pairs):
                 continue  # neither anywhere true nor anywhere predicted
-            found["shares"].append({"name": name, "pairs": pairs, "text": in_words(share_statistics(pairs))})
+            found["shares"].append(
+                {"name": name, "pairs": pairs, "text": in_words(share_statistics(pairs))}
+            )
     return {**found, "samples": list(samples), "settings": dict(settings or {})}
 
 
@@ -90,10 +105,17 @@ def in_words(statistics: Mapping[str, float]) -> str:
 
 
 def text(names: Sequence[str], confusion: ConfusionMatrix) -> str:
-    """IoU, Dice, precision and recall of each class, and their means, for the terminal; a dash is 0/0."""
+    """IoU, Dice, precision and recall of each class, and their means, for the terminal; a dash is
+    0/0.
+    """
     width = max(17, *map(len, names))
-    columns = [c.tolist() for c in (confusion.iou(), confusion.dice(), confusion.precision(), confusion.recall())]
-    lines = [f"  {'against the truth':{width}}  {'IoU':>6}  {'Dice':>6}  {'prec.':>6}  {'recall':>6}"]
+    columns = [
+        c.tolist()
+        for c in (confusion.iou(), confusion.dice(), confusion.precision(), confusion.recall())
+    ]
+    lines = [
+        f"  {'against the truth':{width}}  {'IoU':>6}  {'Dice':>6}  {'prec.':>6}  {'recall':>6}"
+    ]
     for name, *values in zip(names, *columns):
         figures = [f"{'-':>6}" if math.isnan(value) else f"{value:6.3f}" for value in values]
         lines.append(f"  {name:{width}}  " + "  ".join(figures))

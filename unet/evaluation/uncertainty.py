@@ -9,8 +9,9 @@ Several opinions p_1 ... p_N of one pixel are averaged, and their entropy falls 
     H(mean p)            =  mean H(p_n)   +  I           predictive entropy
     total uncertainty       of the data      of the network: mutual information
 
-I is 0 where all say the same, even if that is "fifty-fifty" (a mixed pixel, which no training cures), and large
-where each is sure of something else (ground unlike any seen in training). The opinions come from
+I is 0 where all say the same, even if that is "fifty-fifty" (a mixed pixel, which no training
+cures), and large where each is sure of something else (ground unlike any seen in training). The
+opinions come from
 
     mc_dropout   dropout stays on in prediction, so that every pass is another network: Gal and Ghahramani 2016,
                  Dropout as a Bayesian Approximation; mutual information: Houlsby and others 2011, Bayesian Active
@@ -48,7 +49,9 @@ def entropy(probabilities: Tensor, dim: int = 1) -> Tensor:
 
 
 def average(opinions: Iterable[Tensor]) -> Opinion:
-    """Several probabilities (N, K, H, W) of the same pixels, summed as they come; ValueError if there are none."""
+    """Several probabilities (N, K, H, W) of the same pixels, summed as they come; ValueError if
+    there are none.
+    """
     total, uncertain, count = 0.0, 0.0, 0
     for probabilities in opinions:
         total = total + probabilities
@@ -58,7 +61,9 @@ def average(opinions: Iterable[Tensor]) -> Opinion:
         raise ValueError("an average needs one opinion at least")
     mean = total / count
     whole = entropy(mean)
-    return Opinion(mean, whole, (whole - uncertain / count).clamp(min=0))  # rounding can make it -1e-8
+    return Opinion(
+        mean, whole, (whole - uncertain / count).clamp(min=0)
+    )  # rounding can make it -1e-8
 
 
 def has_dropout(model: nn.Module) -> bool:
@@ -72,7 +77,8 @@ def _dropping(model: nn.Module) -> list[nn.Module]:
 
 @contextmanager
 def mc_dropout(model: nn.Module) -> Iterator[nn.Module]:
-    """The network in evaluation mode but for its dropout, which stays on; its modes come back afterwards.
+    """The network in evaluation mode but for its dropout, which stays on; its modes come back
+    afterwards.
 
     Batch normalisation must not: it would normalise by the window instead of by what it learned.
     Raises ValueError if no layer drops anything.

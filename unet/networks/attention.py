@@ -1,21 +1,23 @@
 """Attention between the pixels of an image, and the block that SegFormer repeats.
 
-Each token (here: a small patch of the image) asks a question q, offers a key k and has a value v; it gets the mean
-of all values, each weighted by how well its key fits the question:
+Each token (here: a small patch of the image) asks a question q, offers a key k and has a value v;
+it gets the mean of all values, each weighted by how well its key fits the question:
 
     attention(q, k, v) = softmax(q k^T / sqrt(d)) v        q, k, v: (number of tokens, d)
 
-Among the H W tokens of an image these are (H W)^2 products. So all ask, but a strided convolution (`sr`) shrinks
-the image of those that answer. Where a token lies it learns from the zeros around the image, through a 3 x 3
-convolution between two linear layers (Mix-FFN): no position is encoded, and any size will do.
+Among the H W tokens of an image these are (H W)^2 products. So all ask, but a strided convolution
+(`sr`) shrinks the image of those that answer. Where a token lies it learns from the zeros around
+the image, through a 3 x 3 convolution between two linear layers (Mix-FFN): no position is encoded,
+and any size will do.
 
     tokens -- norm -- attention ---- + -- norm -- linear to 4C -- 3 x 3 -- GELU -- linear to C -- + --> tokens
        |                             ^ |                                                          ^
        +-----------------------------+ +----------------------------------------------------------+
 
-Vaswani and others: Attention Is All You Need, 2017 (https://arxiv.org/abs/1706.03762); the shrunk keys are from Wang
-and others: Pyramid Vision Transformer, 2021 (https://arxiv.org/abs/2102.12122), Mix-FFN from Xie and others:
-SegFormer, 2021 (https://arxiv.org/abs/2105.15203). Parameters have the names in transformers' published SegFormers.
+Vaswani and others: Attention Is All You Need, 2017 (https://arxiv.org/abs/1706.03762); the shrunk
+keys are from Wang and others: Pyramid Vision Transformer, 2021 (https://arxiv.org/abs/2102.12122),
+Mix-FFN from Xie and others: SegFormer, 2021 (https://arxiv.org/abs/2105.15203). Parameters have the
+names in transformers' published SegFormers.
 
 The test beside this file is tests/unet/networks/test_segformer.py.
 """
@@ -35,10 +37,11 @@ def to_image(tokens: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 class SelfAttention(nn.Module):
-    """Tokens (N, H W, C) -> (N, H W, C), each the mean of the values that answer it, separately in `heads` groups.
+    """Tokens (N, H W, C) -> (N, H W, C), each the mean of the values that answer it, separately in
+    `heads` groups.
 
-    Keys and values are made from the image shrunk `shrink` times; rows and columns that do not fill a patch of
-    it are not asked.
+    Keys and values are made from the image shrunk `shrink` times; rows and columns that do not fill
+    a patch of it are not asked.
     """
 
     def __init__(self, channels: int, heads: int, shrink: int):
@@ -53,7 +56,9 @@ class SelfAttention(nn.Module):
     def forward(self, tokens: Tensor, size: tuple[int, int]) -> Tensor:
         asked = tokens
         if self.sr is not None:
-            asked = self.layer_norm(to_tokens(self.sr(to_image(tokens, size))))  # (N, H W / shrink^2, C)
+            asked = self.layer_norm(
+                to_tokens(self.sr(to_image(tokens, size)))
+            )  # (N, H W / shrink^2, C)
         # Each (N, heads, number of tokens, C / heads).
         q, k, v = (
             linear(x).unflatten(2, (self.heads, -1)).transpose(1, 2)
@@ -64,13 +69,17 @@ class SelfAttention(nn.Module):
 
 
 class MixFFN(nn.Module):
-    """Two linear layers on each token, and between them a 3 x 3 convolution of each channel over the image."""
+    """Two linear layers on each token, and between them a 3 x 3 convolution of each channel over
+    the image.
+    """
 
     def __init__(self, channels: int, dropout: float):
         super().__init__()
         hidden = 4 * channels
         self.dense1 = nn.Linear(channels, hidden)
-        self.dwconv = nn.ModuleDict({"dwconv": nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)})
+        self.dwconv = nn.ModuleDict(
+            {"dwconv": nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)}
+        )
         self.dense2 = nn.Linear(hidden, channels)
         self.dropout = nn.Dropout(dropout)
 
@@ -81,7 +90,8 @@ class MixFFN(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then Mix-FFN, each on normalised tokens and added to them: (N, H W, C) -> (N, H W, C).
+    """Attention, then Mix-FFN, each on normalised tokens and added to them: (N, H W, C) -> (N, H W,
+    C).
 
     drop_path: probability for a sample to skip either (stochastic depth, Huang and others 2016,
     https://arxiv.org/abs/1603.09382).
@@ -91,14 +101,18 @@ class Block(nn.Module):
         super().__init__()
         self.layer_norm_1 = nn.LayerNorm(channels)
         dense = nn.ModuleDict({"dense": nn.Linear(channels, channels)})
-        self.attention = nn.ModuleDict({"self": SelfAttention(channels, heads, shrink), "output": dense})
+        self.attention = nn.ModuleDict(
+            {"self": SelfAttention(channels, heads, shrink), "output": dense}
+        )
         self.dropout = nn.Dropout(dropout)
         self.layer_norm_2 = nn.LayerNorm(channels)
         self.mlp = MixFFN(channels, dropout)
         self.drop_path = nn.Dropout(drop_path)
 
     def forward(self, tokens: Tensor, size: tuple[int, int]) -> Tensor:
-        one = tokens.new_ones(tokens.shape[0], 1, 1)  # of which dropout makes 0 or 1 / (1 - p), sample by sample
+        one = tokens.new_ones(
+            tokens.shape[0], 1, 1
+        )  # of which dropout makes 0 or 1 / (1 - p), sample by sample
         x = self.attention["self"](self.layer_norm_1(tokens), size)
         tokens = tokens + self.drop_path(one) * self.dropout(self.attention["output"]["dense"](x))
         return tokens + self.drop_path(one) * self.mlp(self.layer_norm_2(tokens), size)

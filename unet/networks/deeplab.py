@@ -1,8 +1,9 @@
 """DeepLabV3: look at the surroundings at several distances at once, without losing the size.
 
-A convolution whose nine weights stand r pixels apart (atrous, dilated by r) sees 2r + 1 pixels at the price of
-three. The encoder's last two stages spread their kernels instead of halving the image, so that its features keep
-H/8; atrous spatial pyramid pooling (ASPP) then looks at them through five glasses and joins what each saw:
+A convolution whose nine weights stand r pixels apart (atrous, dilated by r) sees 2r + 1 pixels at
+the price of three. The encoder's last two stages spread their kernels instead of halving the image,
+so that its features keep H/8; atrous spatial pyramid pooling (ASPP) then looks at them through five
+glasses and joins what each saw:
 
     x (N, C, H, W) -> ResNet-50 -> (N, 2048, H/8, W/8)
                                           |
@@ -17,9 +18,10 @@ H/8; atrous spatial pyramid pooling (ASPP) then looks at them through five glass
 There is no skip connection: borders finer than 8 pixels are interpolated, not seen.
 
 Chen, Papandreou, Schroff, Adam: Rethinking Atrous Convolution for Semantic Image Segmentation, 2017
-(https://arxiv.org/abs/1706.05587). Parameters have the names of torchvision's deeplabv3_resnet50. Its auxiliary
-classifier, a second set of logits from layer3 for a second loss in training, is left out: the network answers with
-the first set either way, and `unet.weights` leaves it aside where a file has it.
+(https://arxiv.org/abs/1706.05587). Parameters have the names of torchvision's deeplabv3_resnet50.
+Its auxiliary classifier, a second set of logits from layer3 for a second loss in training, is left
+out: the network answers with the first set either way, and `unet.weights` leaves it aside where a
+file has it.
 
 The test beside this file is tests/unet/networks/test_deeplab.py.
 """
@@ -55,9 +57,13 @@ class ASPP(nn.Module):
         self.project = nn.Sequential(*conv_norm_relu(5 * WIDTH, 1), nn.Dropout2d(dropout))
 
     def forward(self, x: Tensor) -> Tensor:
-        *near, everywhere = (conv(x) for conv in self.convs)  # four (N, 256, h, w), and (N, 256, 1, 1)
+        *near, everywhere = (
+            conv(x) for conv in self.convs
+        )  # four (N, 256, h, w), and (N, 256, 1, 1)
         everywhere = everywhere.expand(-1, -1, *x.shape[-2:])  # (N, 256, h, w)
-        return self.project(torch.cat([*near, everywhere], dim=1))  # (N, 1280, h, w) -> (N, 256, h, w)
+        return self.project(
+            torch.cat([*near, everywhere], dim=1)
+        )  # (N, 1280, h, w) -> (N, 256, h, w)
 
 
 class DeepLabV3(nn.Module):
@@ -66,17 +72,22 @@ class DeepLabV3(nn.Module):
     dropout: probability for a channel to be dropped after each stage of the encoder.
     head_dropout: the same, after the pyramid, where torchvision drops single values with 0.5.
 
-    Training needs two images at least: the mean of a single one leaves batch normalisation nothing to normalise.
+    Training needs two images at least: the mean of a single one leaves batch normalisation nothing
+    to normalise.
     """
 
     stride = 8  # pixels of the input to one of the features: shift a window by a multiple of it
     receptive_radius = None  # without limit: the mean is taken over the whole input
 
-    def __init__(self, in_channels: int, num_classes: int, dropout: float = 0.0, head_dropout: float = 0.0):
+    def __init__(
+        self, in_channels: int, num_classes: int, dropout: float = 0.0, head_dropout: float = 0.0
+    ):
         super().__init__()
         self.backbone = ResNet50(in_channels, dropout, dilated=True)
         self.classifier = nn.Sequential(
-            ASPP(2048, head_dropout), *conv_norm_relu(WIDTH, 3), nn.Conv2d(WIDTH, num_classes, kernel_size=1)
+            ASPP(2048, head_dropout),
+            *conv_norm_relu(WIDTH, 3),
+            nn.Conv2d(WIDTH, num_classes, kernel_size=1),
         )
 
     def forward(self, x: Tensor) -> Tensor:

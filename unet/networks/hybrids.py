@@ -1,7 +1,7 @@
 """SegFormer's encoder in a U-Net: attention for what lies far, convolutions for what lies near.
 
-SegFormer sees the whole image but nothing finer than 4 pixels; a U-Net sees each pixel but not far. Two ways to have
-both, with the decoder of `resnet.py`:
+SegFormer sees the whole image but nothing finer than 4 pixels; a U-Net sees each pixel but not far.
+Two ways to have both, with the decoder of `resnet.py`:
 
     SegFormerUNet                                    SegFormerResNetUNet
     x        C, H, W                                 x                   C, H, W          16, H, W --> head
@@ -12,13 +12,14 @@ both, with the decoder of `resnet.py`:
     stage 3 160, H/16      - skip -> 256  |          layer4 + stage 4   2048 + 256, H/32 ------------^
     stage 4 256, H/32 -----------------^
 
-On the left the stem takes the place that the stages leave empty, as in a U-Net; on the right ResNet-50 and the
-stages look at the image side by side, and the decoder joins what both saw at each scale.
+On the left the stem takes the place that the stages leave empty, as in a U-Net; on the right
+ResNet-50 and the stages look at the image side by side, and the decoder joins what both saw at each
+scale.
 
-After Ronneberger, Fischer, Brox: U-Net, 2015 (https://arxiv.org/abs/1505.04597); He and others: Deep Residual
-Learning, 2015 (https://arxiv.org/abs/1512.03385); Xie and others: SegFormer, 2021
-(https://arxiv.org/abs/2105.15203). The combinations are ours: no published network is their model. Their encoders
-have the published names, with `encoder.` and `resnet.` before them.
+After Ronneberger, Fischer, Brox: U-Net, 2015 (https://arxiv.org/abs/1505.04597); He and others:
+Deep Residual Learning, 2015 (https://arxiv.org/abs/1512.03385); Xie and others: SegFormer, 2021
+(https://arxiv.org/abs/2105.15203). The combinations are ours: no published network is their model.
+Their encoders have the published names, with `encoder.` and `resnet.` before them.
 
 The test beside this file is tests/unet/networks/test_hybrids.py.
 """
@@ -38,15 +39,24 @@ STEM = (16, 32)
 class Hybrid(nn.Module):
     """(N, in_channels, H, W) -> logits (N, num_classes, H, W), for any H and W from 1.
 
-    channels: of the `features`, finest first, that each hybrid makes in its own way.
-    dropout: probability for a channel to be dropped in stem, ResNet and decoder, for a value in SegFormer's stages.
-    head_dropout: probability for a channel to be dropped before the last convolution.
+    channels: of the `features`, finest first, that each hybrid makes in its own way. dropout:
+    probability for a channel to be dropped in stem, ResNet and decoder, for a value in SegFormer's
+    stages. head_dropout: probability for a channel to be dropped before the last convolution.
     """
 
-    stride = 32  # pixels of the input to one token of the last stage: shift a window by a multiple of it
+    stride = (
+        32  # pixels of the input to one token of the last stage: shift a window by a multiple of it
+    )
     receptive_radius = None  # without limit: attention asks the whole input
 
-    def __init__(self, in_channels: int, num_classes: int, channels: list[int], dropout: float, head_dropout: float):
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        channels: list[int],
+        dropout: float,
+        head_dropout: float,
+    ):
         super().__init__()
         self.encoder = MixTransformer(SIZE, in_channels, dropout)
         self.decoder = Decoder(channels, WIDTHS, dropout)
@@ -65,9 +75,13 @@ class Hybrid(nn.Module):
 
 
 class SegFormerUNet(Hybrid):
-    """SegFormer's stages below a stem of two double convolutions, and a U-Net's decoder. See `Hybrid`."""
+    """SegFormer's stages below a stem of two double convolutions, and a U-Net's decoder. See
+    `Hybrid`.
+    """
 
-    def __init__(self, in_channels: int, num_classes: int, dropout: float = 0.0, head_dropout: float = 0.0):
+    def __init__(
+        self, in_channels: int, num_classes: int, dropout: float = 0.0, head_dropout: float = 0.0
+    ):
         super().__init__(in_channels, num_classes, [*STEM, *STAGES], dropout, head_dropout)
         self.stem1 = DoubleConv(in_channels, STEM[0], dropout=dropout)
         self.stem2 = Down(STEM[0], STEM[1], dropout)
@@ -81,12 +95,16 @@ class SegFormerUNet(Hybrid):
 class SegFormerResNetUNet(Hybrid):
     """ResNet-50 and SegFormer's stages side by side, and a U-Net's decoder on both. See `Hybrid`."""
 
-    def __init__(self, in_channels: int, num_classes: int, dropout: float = 0.0, head_dropout: float = 0.0):
+    def __init__(
+        self, in_channels: int, num_classes: int, dropout: float = 0.0, head_dropout: float = 0.0
+    ):
         channels = [CHANNELS[0], *(r + s for r, s in zip(CHANNELS[1:], STAGES))]
         super().__init__(in_channels, num_classes, channels, dropout, head_dropout)
         self.resnet = ResNet50(in_channels, dropout)
 
     def features(self, x: Tensor) -> list[Tensor]:
-        fine, *coarser = self.resnet(x)  # (N, 64, H/2, W/2); (N, 256, H/4, W/4) to (N, 2048, H/32, W/32)
+        fine, *coarser = self.resnet(
+            x
+        )  # (N, 64, H/2, W/2); (N, 256, H/4, W/4) to (N, 2048, H/32, W/32)
         # (N, 256 + 32, H/4, W/4) to (N, 2048 + 256, H/32, W/32)
         return [fine, *(torch.cat(pair, dim=1) for pair in zip(coarser, self.encoder(x)))]

@@ -1,8 +1,8 @@
 """ResNet-50 as an encoder, and the U-Net on top of it: an encoder that others have trained already.
 
-A residual block learns what to add to its input, x + f(x), instead of a new x: then fifty layers train as
-readily as five, because the gradient has a way past each of them. The block is a bottleneck: 1 x 1 to fewer
-channels, 3 x 3 on those, 1 x 1 back to four times as many.
+A residual block learns what to add to its input, x + f(x), instead of a new x: then fifty layers
+train as readily as five, because the gradient has a way past each of them. The block is a
+bottleneck: 1 x 1 to fewer channels, 3 x 3 on those, 1 x 1 back to four times as many.
 
     ResNet50                                Decoder: nearest doubling, join, double convolution
     x       C, H, W                         16, H, W ---> head (N, K, H, W)
@@ -12,10 +12,11 @@ channels, 3 x 3 on those, 1 x 1 back to four times as many.
     layer3  1024, H/16, W/16 --- skip --->  256, H/16, W/16
     layer4  2048, H/32, W/32 -------------------^
 
-He, Zhang, Ren, Sun: Deep Residual Learning for Image Recognition, 2015 (https://arxiv.org/abs/1512.03385), with
-the stride in the 3 x 3 convolution as everywhere today. The encoder's parameters have torchvision's names, and
-those of its resnet50 load (`unet.weights`). The decoder is Ronneberger's (2015) idea with the widths of
-segmentation_models_pytorch, whose Unet("resnet50") it equals.
+He, Zhang, Ren, Sun: Deep Residual Learning for Image Recognition, 2015
+(https://arxiv.org/abs/1512.03385), with the stride in the 3 x 3 convolution as everywhere today.
+The encoder's parameters have torchvision's names, and those of its resnet50 load (`unet.weights`).
+The decoder is Ronneberger's (2015) idea with the widths of segmentation_models_pytorch, whose
+Unet("resnet50") it equals.
 
 The test beside this file is tests/unet/networks/test_resnet.py.
 """
@@ -34,16 +35,20 @@ WIDTHS = (256, 128, 64, 32, 16)  # of the decoder's five blocks
 
 
 class Bottleneck(nn.Module):
-    """relu(x + f(x)), f being 1 x 1, 3 x 3, 1 x 1. (N, in_channels, H, W) -> (N, 4 * width, H / stride, W / stride).
+    """relu(x + f(x)), f being 1 x 1, 3 x 3, 1 x 1. (N, in_channels, H, W) -> (N, 4 * width, H /
+    stride, W / stride).
 
-    Where f changes the size or the number of channels, x goes through a 1 x 1 convolution (`downsample`) to match.
+    Where f changes the size or the number of channels, x goes through a 1 x 1 convolution
+    (`downsample`) to match.
     """
 
     def __init__(self, in_channels: int, width: int, stride: int = 1, dilation: int = 1):
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, width, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, stride, padding=dilation, dilation=dilation, bias=False)
+        self.conv2 = nn.Conv2d(
+            width, width, 3, stride, padding=dilation, dilation=dilation, bias=False
+        )
         self.bn2 = nn.BatchNorm2d(width)
         self.conv3 = nn.Conv2d(width, 4 * width, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(4 * width)
@@ -63,17 +68,24 @@ class Bottleneck(nn.Module):
         return self.relu(residual + x)
 
 
-def stage(in_channels: int, width: int, blocks: int, stride: int = 1, dilations: tuple[int, int] = (1, 1)):
-    """A row of bottlenecks; the first has the stride. `dilations`: of the first block, and of the others."""
+def stage(
+    in_channels: int, width: int, blocks: int, stride: int = 1, dilations: tuple[int, int] = (1, 1)
+):
+    """A row of bottlenecks; the first has the stride. `dilations`: of the first block, and of the
+    others.
+    """
     first = Bottleneck(in_channels, width, stride, dilations[0])
-    return nn.Sequential(first, *(Bottleneck(4 * width, width, 1, dilations[1]) for _ in range(blocks - 1)))
+    return nn.Sequential(
+        first, *(Bottleneck(4 * width, width, 1, dilations[1]) for _ in range(blocks - 1))
+    )
 
 
 class ResNet50(nn.Module):
-    """(N, in_channels, H, W) -> the five features, finest first, of CHANNELS channels; sizes are rounded up.
+    """(N, in_channels, H, W) -> the five features, finest first, of CHANNELS channels; sizes are
+    rounded up.
 
-    dropout: probability for a channel to be dropped after each stage.
-    dilated: the last two stages keep the size H/8 and spread their kernels instead: DeepLab's encoder.
+    dropout: probability for a channel to be dropped after each stage. dilated: the last two stages
+    keep the size H/8 and spread their kernels instead: DeepLab's encoder.
     """
 
     def __init__(self, in_channels: int, dropout: float = 0.0, dilated: bool = False):
@@ -84,8 +96,12 @@ class ResNet50(nn.Module):
         self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
         self.layer1 = stage(64, 64, 3)
         self.layer2 = stage(256, 128, 4, stride=2)
-        self.layer3 = stage(512, 256, 6, dilations=(1, 2)) if dilated else stage(512, 256, 6, stride=2)
-        self.layer4 = stage(1024, 512, 3, dilations=(2, 4)) if dilated else stage(1024, 512, 3, stride=2)
+        self.layer3 = (
+            stage(512, 256, 6, dilations=(1, 2)) if dilated else stage(512, 256, 6, stride=2)
+        )
+        self.layer4 = (
+            stage(1024, 512, 3, dilations=(2, 4)) if dilated else stage(1024, 512, 3, stride=2)
+        )
         self.dropout = nn.Dropout2d(dropout)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -103,8 +119,9 @@ class ResNet50(nn.Module):
 class UpJoin(nn.Module):
     """Double the size, join the skip connection if there is one, then a double convolution.
 
-    x (N, in_channels, h, w) and skip (N, skip_channels, 2h, 2w) -> (N, out_channels, 2h, 2w). Each pixel is
-    repeated, not interpolated: on a GPU the gradient of that adds up in the same order every time.
+    x (N, in_channels, h, w) and skip (N, skip_channels, 2h, 2w) -> (N, out_channels, 2h, 2w). Each
+    pixel is repeated, not interpolated: on a GPU the gradient of that adds up in the same order
+    every time.
     """
 
     def __init__(self, in_channels: int, skip_channels: int, out_channels: int, dropout: float):
@@ -119,10 +136,12 @@ class UpJoin(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Features of an encoder, finest first, each half the size of the one before -> (N, widths[-1], H, W).
+    """Features of an encoder, finest first, each half the size of the one before -> (N, widths[-1],
+    H, W).
 
-    `channels` are the features', `widths` the blocks': with as many blocks as features, the last one doubles
-    the size without a skip; with one block fewer, the finest feature has the map's size already.
+    `channels` are the features', `widths` the blocks': with as many blocks as features, the last
+    one doubles the size without a skip; with one block fewer, the finest feature has the map's size
+    already.
     """
 
     def __init__(self, channels: Sequence[int], widths: Sequence[int], dropout: float):
@@ -139,16 +158,20 @@ class Decoder(nn.Module):
 
 
 def pad(x: Tensor, multiple: int) -> Tensor:
-    """Repeats the last row and column until both sizes are multiples, so that doubling meets each skip exactly."""
+    """Repeats the last row and column until both sizes are multiples, so that doubling meets each
+    skip exactly.
+    """
     height, width = x.shape[-2:]
     return F.pad(x, [0, -width % multiple, 0, -height % multiple], mode="replicate")
 
 
 def to_size(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """(N, K, h, w) to (N, K, *size), bilinear; the last step of networks whose logits are coarser than the image.
+    """(N, K, h, w) to (N, K, *size), bilinear; the last step of networks whose logits are coarser
+    than the image.
 
-    torch.compile's graph ends before it: with torch 2.13 on a CPU the compiled backward pass of one that holds a
-    whole SegFormer and this gives gradients of 0, without a word (like https://github.com/pytorch/pytorch/issues/185509).
+    torch.compile's graph ends before it: with torch 2.13 on a CPU the compiled backward pass of one
+    that holds a whole SegFormer and this gives gradients of 0, without a word (like
+    https://github.com/pytorch/pytorch/issues/185509).
     """
     if torch.compiler.is_dynamo_compiling():
         torch._dynamo.graph_break()
@@ -158,13 +181,17 @@ def to_size(logits: Tensor, size: tuple[int, int]) -> Tensor:
 class ResNetUNet(nn.Module):
     """(N, in_channels, H, W) -> logits (N, num_classes, H, W), for any H and W from 1.
 
-    dropout: probability for a channel to be dropped after each stage of the encoder and block of the decoder.
-    head_dropout: the same, before the last convolution.
+    dropout: probability for a channel to be dropped after each stage of the encoder and block of
+    the decoder. head_dropout: the same, before the last convolution.
     """
 
-    stride = 32  # pixels of the input to one of the deepest level: shift a window by a multiple of it
+    stride = (
+        32  # pixels of the input to one of the deepest level: shift a window by a multiple of it
+    )
 
-    def __init__(self, in_channels: int, num_classes: int, dropout: float = 0.0, head_dropout: float = 0.0):
+    def __init__(
+        self, in_channels: int, num_classes: int, dropout: float = 0.0, head_dropout: float = 0.0
+    ):
         super().__init__()
         self.encoder = ResNet50(in_channels, dropout)
         self.decoder = Decoder(CHANNELS, WIDTHS, dropout)
@@ -180,9 +207,11 @@ class ResNetUNet(nn.Module):
 
     @property
     def receptive_radius(self) -> int:
-        """Rows (or columns) between an output pixel and the furthest input pixel that can change it.
+        """Rows (or columns) between an output pixel and the furthest input pixel that can change
+        it.
 
-        Found as in `UNet.receptive_radius`, through the deepest level and for each of its 32 places in a cell.
+        Found as in `UNet.receptive_radius`, through the deepest level and for each of its 32 places
+        in a cell.
         """
         radius = 0
         for row in range(self.stride):

@@ -1,7 +1,9 @@
-"""SegFormer: every pixel may ask every other one, at four scales, and a head that only joins what they answered.
+"""SegFormer: every pixel may ask every other one, at four scales, and a head that only joins what
+they answered.
 
-The encoder (Mix Transformer, MiT) cuts the image into overlapping patches, lets them ask each other (`attention.py`),
-and makes patches of patches, three times. Its four features see near and far at once, so that the head need not.
+The encoder (Mix Transformer, MiT) cuts the image into overlapping patches, lets them ask each other
+(`attention.py`), and makes patches of patches, three times. Its four features see near and far at
+once, so that the head need not.
 
     x (N, C, H, W)
       | overlapping patches 7 x 7, every 4th pixel; blocks of attention and Mix-FFN
@@ -13,9 +15,9 @@ and makes patches of patches, three times. Its four features see near and far at
       |                                 |
     c4, H/32, W/32  --- linear, 8 x  ---+
 
-Xie, Wang, Yu, Anandkumar, Alvarez, Luo: SegFormer: Simple and Efficient Design for Semantic Segmentation with
-Transformers, 2021 (https://arxiv.org/abs/2105.15203). Parameters have the names in the published files of
-transformers' SegformerForSemanticSegmentation.
+Xie, Wang, Yu, Anandkumar, Alvarez, Luo: SegFormer: Simple and Efficient Design for Semantic
+Segmentation with Transformers, 2021 (https://arxiv.org/abs/2105.15203). Parameters have the names
+in the published files of transformers' SegformerForSemanticSegmentation.
 
 The test beside this file is tests/unet/networks/test_segformer.py.
 """
@@ -42,7 +44,9 @@ HEADS, SHRINK, DROP_PATH = (1, 2, 5, 8), (8, 4, 2, 1), 0.1
 
 
 class PatchEmbedding(nn.Module):
-    """Overlapping patches to tokens: (N, in_channels, H, W) -> (N, H W / stride^2, channels) and the new size."""
+    """Overlapping patches to tokens: (N, in_channels, H, W) -> (N, H W / stride^2, channels) and
+    the new size.
+    """
 
     def __init__(self, in_channels: int, channels: int, patch: int, stride: int):
         super().__init__()
@@ -55,7 +59,8 @@ class PatchEmbedding(nn.Module):
 
 
 class MixTransformer(nn.Module):
-    """The encoder (MiT): (N, in_channels, H, W) -> features (N, c_i, H / s, W / s), s = 4, 8, 16, 32, rounded up.
+    """The encoder (MiT): (N, in_channels, H, W) -> features (N, c_i, H / s, W / s), s = 4, 8, 16,
+    32, rounded up.
 
     H and W must be 29 at least, or nothing is left to ask in the first stage.
     """
@@ -65,7 +70,9 @@ class MixTransformer(nn.Module):
         channels, depths, _ = SIZES[size]
         self.patch_embeddings = nn.ModuleList(
             PatchEmbedding(inside, out, *patch)
-            for inside, out, patch in zip((in_channels, *channels), channels, ((7, 4), (3, 2), (3, 2), (3, 2)))
+            for inside, out, patch in zip(
+                (in_channels, *channels), channels, ((7, 4), (3, 2), (3, 2), (3, 2))
+            )
         )
         rates = iter(torch.linspace(0, DROP_PATH, sum(depths), device="cpu").tolist())
         self.block = nn.ModuleList(
@@ -98,11 +105,15 @@ def initialise(module: nn.Module) -> None:
 
 
 class Head(nn.Module):
-    """Features of the encoder -> logits (N, num_classes, H/4, W/4): each to D channels and to the finest one's size."""
+    """Features of the encoder -> logits (N, num_classes, H/4, W/4): each to D channels and to the
+    finest one's size.
+    """
 
     def __init__(self, channels: tuple[int, ...], width: int, num_classes: int, dropout: float):
         super().__init__()
-        self.linear_c = nn.ModuleList(nn.ModuleDict({"proj": nn.Linear(c, width)}) for c in channels)
+        self.linear_c = nn.ModuleList(
+            nn.ModuleDict({"proj": nn.Linear(c, width)}) for c in channels
+        )
         self.linear_fuse = nn.Conv2d(len(channels) * width, width, kernel_size=1, bias=False)
         self.batch_norm = nn.BatchNorm2d(width)
         self.dropout = nn.Dropout2d(dropout)
@@ -112,9 +123,15 @@ class Head(nn.Module):
         size, same = features[0].shape[-2:], []
         for linear, x in zip(self.linear_c, features):
             x = to_image(linear["proj"](to_tokens(x)), x.shape[-2:])  # (N, D, H/s, W/s)
-            same.append(F.interpolate(x, size=size, mode="bilinear", align_corners=False))  # (N, D, H/4, W/4)
-        x = self.linear_fuse(torch.cat(same[::-1], dim=1))  # coarsest first, (N, 4D, H/4, W/4) -> (N, D, H/4, W/4)
-        return self.classifier(self.dropout(F.relu(self.batch_norm(x))))  # (N, num_classes, H/4, W/4)
+            same.append(
+                F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+            )  # (N, D, H/4, W/4)
+        x = self.linear_fuse(
+            torch.cat(same[::-1], dim=1)
+        )  # coarsest first, (N, 4D, H/4, W/4) -> (N, D, H/4, W/4)
+        return self.classifier(
+            self.dropout(F.relu(self.batch_norm(x)))
+        )  # (N, num_classes, H/4, W/4)
 
 
 class SegFormer(nn.Module):
@@ -125,10 +142,19 @@ class SegFormer(nn.Module):
     head_dropout: probability for a channel to be dropped before the last convolution.
     """
 
-    stride = 32  # pixels of the input to one token of the last stage: shift a window by a multiple of it
+    stride = (
+        32  # pixels of the input to one token of the last stage: shift a window by a multiple of it
+    )
     receptive_radius = None  # without limit: attention asks the whole input
 
-    def __init__(self, size: str, in_channels: int, num_classes: int, dropout: float = 0.0, head_dropout: float = 0.0):
+    def __init__(
+        self,
+        size: str,
+        in_channels: int,
+        num_classes: int,
+        dropout: float = 0.0,
+        head_dropout: float = 0.0,
+    ):
         super().__init__()
         channels, _, width = SIZES[size]
         self.segformer = nn.ModuleDict({"encoder": MixTransformer(size, in_channels, dropout)})

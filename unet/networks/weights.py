@@ -1,7 +1,8 @@
 """Weights that others have trained, and how to go on training with them.
 
-An encoder that has seen a million photographs needs fewer satellite images. `load_weights` takes published files by
-the names of their tensors, whatever stands before them (`module.`, `segformer.`, `encoder.`, `backbone.`, `resnet.`):
+An encoder that has seen a million photographs needs fewer satellite images. `load_weights` takes
+published files by the names of their tensors, whatever stands before them (`module.`, `segformer.`,
+`encoder.`, `backbone.`, `resnet.`):
 
     torchvision     resnet50-*.pth                   -> resnet50-unet, deeplabv3, segformer-resnet-unet
                     deeplabv3_resnet50_*.pth         -> deeplabv3; its encoder also to the two others
@@ -9,15 +10,16 @@ the names of their tensors, whatever stands before them (`module.`, `segformer.`
     milesial        unet_*.pth                       -> unet with base 64
     train.py        best.pt                          -> the network it is of
 
-Not every tensor fits as it is. The first convolution of an encoder for red, green and blue is adapted to C bands:
-each band gets the mean of the three kernels times 3 / C, so that an image that is the same in all bands gives what
-it gave in grey. With C = 3 it is taken as it is, and expects the bands as red, green, blue. The last convolution is
-left where the classes are others, and so is what our networks do not have (ImageNet's classifier, an auxiliary one).
-Published encoders have seen images less their mean, by their deviation: scaling by those comes nearest.
+Not every tensor fits as it is. The first convolution of an encoder for red, green and blue is
+adapted to C bands: each band gets the mean of the three kernels times 3 / C, so that an image that
+is the same in all bands gives what it gave in grey. With C = 3 it is taken as it is, and expects
+the bands as red, green, blue. The last convolution is left where the classes are others, and so is
+what our networks do not have (ImageNet's classifier, an auxiliary one). Published encoders have
+seen images less their mean, by their deviation: scaling by those comes nearest.
 
-Files are read by torch.load(weights_only=True), which runs no code of theirs; .safetensors by the few lines below.
-The learning rate of its own for a trained encoder is from Howard and Ruder: ULMFiT, 2018
-(https://arxiv.org/abs/1801.06146).
+Files are read by torch.load(weights_only=True), which runs no code of theirs; .safetensors by the
+few lines below. The learning rate of its own for a trained encoder is from Howard and Ruder:
+ULMFiT, 2018 (https://arxiv.org/abs/1801.06146).
 
 The test beside this file is tests/unet/networks/test_weights.py.
 """
@@ -34,14 +36,22 @@ from torch import Tensor, nn
 from unet.checkpoint import CheckpointError
 
 BEFORE = re.compile(r"^((module|segformer|encoder|backbone|resnet)\.)+")
-ENCODER = re.compile(r"^(?P<before>encoder\.|backbone\.|resnet\.|segformer\.encoder\.|(?=inc\.|down\d\.))")
+ENCODER = re.compile(
+    r"^(?P<before>encoder\.|backbone\.|resnet\.|segformer\.encoder\.|(?=inc\.|down\d\.))"
+)
 FIRST = ("conv1.weight", "patch_embeddings.0.proj.weight", "inc.double_conv.0.weight")
 LAST = re.compile(r"(outc\.conv|classifier\.4|decode_head\.classifier|head)\.(weight|bias)")
 COUNTER = "num_batches_tracked"  # which old files lack, and a batch normalisation does not use
 CHOOSE = "choose the network that the weights are of"
 DTYPES = {
     **{"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16},
-    **{"I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8},
+    **{
+        "I64": torch.int64,
+        "I32": torch.int32,
+        "I16": torch.int16,
+        "I8": torch.int8,
+        "U8": torch.uint8,
+    },
     "BOOL": torch.bool,
 }
 
@@ -57,19 +67,29 @@ class Loaded(NamedTuple):
     def __str__(self) -> str:
         said = []
         for kind, names in self._asdict().items():
-            parts = names if len(names) < 4 else list(dict.fromkeys(".".join(n.split(".")[:2]) for n in names))
-            said.append(f"{len(names)} {kind}" + f" ({', '.join(parts[:4])}{', ...' * (len(parts) > 4)})" * bool(names))
+            parts = (
+                names
+                if len(names) < 4
+                else list(dict.fromkeys(".".join(n.split(".")[:2]) for n in names))
+            )
+            said.append(
+                f"{len(names)} {kind}"
+                + f" ({', '.join(parts[:4])}{', ...' * (len(parts) > 4)})" * bool(names)
+            )
         return "tensors: " + ", ".join(said)
 
 
 def load_weights(model: nn.Module, path: str | Path) -> Loaded:
-    """Loads from a file of published weights what belongs into the network; see above for files and rules.
+    """Loads from a file of published weights what belongs into the network; see above for files and
+    rules.
 
-    Raises CheckpointError if the file cannot be read, or is of another network, or of another size of it; the
-    network is then as it was.
+    Raises CheckpointError if the file cannot be read, or is of another network, or of another size
+    of it; the network is then as it was.
     """
     tensors, own = read(Path(path)), model.state_dict()
-    found = {BEFORE.sub("", name): name for name in tensors}  # without what stands before: as the file has it
+    found = {
+        BEFORE.sub("", name): name for name in tensors
+    }  # without what stands before: as the file has it
     check_encoders(path, set(found), list(own))
     result = Loaded([], [], list(tensors), [])
     for name, tensor in own.items():
@@ -81,7 +101,9 @@ def load_weights(model: nn.Module, path: str | Path) -> Loaded:
             continue
         if plain in FIRST and theirs.ndim == 4 and theirs.shape[1] != tensor.shape[1]:
             bands = tensor.shape[1]
-            theirs = theirs.float().mean(1, keepdim=True).repeat(1, bands, 1, 1) * (theirs.shape[1] / bands)
+            theirs = theirs.float().mean(1, keepdim=True).repeat(1, bands, 1, 1) * (
+                theirs.shape[1] / bands
+            )
             result.adapted.append(name)
         else:
             result.taken.append(name)
@@ -95,7 +117,9 @@ def load_weights(model: nn.Module, path: str | Path) -> Loaded:
 
 
 def check_encoders(path: str | Path, found: set[str], own: list[str]) -> None:
-    """Raises CheckpointError unless an encoder of the network is in the file, whole and with nothing more."""
+    """Raises CheckpointError unless an encoder of the network is in the file, whole and with
+    nothing more.
+    """
     encoders = {}  # two in a hybrid
     for name in own:
         if match := ENCODER.match(name):
@@ -107,7 +131,9 @@ def check_encoders(path: str | Path, found: set[str], own: list[str]) -> None:
         differing = sorted(name for name in needed ^ there if not name.endswith(COUNTER))
         if there and differing:
             what = "lacks" if differing[0] in needed else "has"
-            raise CheckpointError(f"{path}: weights of another network: it {what} {differing[0]}; {CHOOSE}")
+            raise CheckpointError(
+                f"{path}: weights of another network: it {what} {differing[0]}; {CHOOSE}"
+            )
         held |= bool(there)
     if not held:
         raise CheckpointError(f"{path}: holds no encoder of this network; {CHOOSE}")
@@ -130,28 +156,39 @@ def read(path: Path) -> dict[str, Tensor]:
         if isinstance(found.get(key), dict):
             found = found[key]
             break
-    tensors = {name: value for name, value in found.items() if isinstance(name, str) and isinstance(value, Tensor)}
+    tensors = {
+        name: value
+        for name, value in found.items()
+        if isinstance(name, str) and isinstance(value, Tensor)
+    }
     if not tensors:
         raise CheckpointError(f"{path}: holds no weights by name; give the state_dict of a network")
     return tensors
 
 
 def safetensors(path: Path) -> dict[str, Tensor]:
-    """A .safetensors file: 8 bytes with the length of the header, little-endian; the header, JSON; the numbers.
+    """A .safetensors file: 8 bytes with the length of the header, little-endian; the header, JSON;
+    the numbers.
 
-    The header tells of each tensor dtype, shape, and the offsets of its first and behind its last byte, counted
-    from the header's end (https://github.com/huggingface/safetensors). Raises CheckpointError where it does not
-    hold together.
+    The header tells of each tensor dtype, shape, and the offsets of its first and behind its last
+    byte, counted from the header's end (https://github.com/huggingface/safetensors). Raises
+    CheckpointError where it does not hold together.
     """
     try:
-        data = torch.from_file(str(path), size=path.stat().st_size, dtype=torch.uint8)  # mapped, not read
+        data = torch.from_file(
+            str(path), size=path.stat().st_size, dtype=torch.uint8
+        )  # mapped, not read
         start = 8 + int.from_bytes(data[:8].numpy().tobytes(), "little")
         header, data = json.loads(data[8:start].numpy().tobytes()), data[start:]
         found = {}
         for name, entry in header.items():
             if name == "__metadata__":
                 continue
-            dtype, shape, (begin, end) = DTYPES[entry["dtype"]], entry["shape"], entry["data_offsets"]
+            dtype, shape, (begin, end) = (
+                DTYPES[entry["dtype"]],
+                entry["shape"],
+                entry["data_offsets"],
+            )
             if not 0 <= begin <= end <= len(data) or min(shape, default=0) < 0:
                 raise ValueError(f"{name} lies outside the file")
             if end - begin != math.prod(shape) * dtype.itemsize:
@@ -159,11 +196,16 @@ def safetensors(path: Path) -> dict[str, Tensor]:
             found[name] = data[begin:end].clone().view(dtype).reshape(shape)
         return found
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
-        raise CheckpointError(f"{path}: no whole .safetensors file ({error}); take another copy") from error
+        raise CheckpointError(
+            f"{path}: no whole .safetensors file ({error}); take another copy"
+        ) from error
 
 
-def groups(model: nn.Module, lr: float, encoder_lr: float | None = None, weight_decay: float = 0.0) -> list[dict]:
-    """Parameter groups for an optimizer: the encoder with `encoder_lr`, and before it all else with `lr`.
+def groups(
+    model: nn.Module, lr: float, encoder_lr: float | None = None, weight_decay: float = 0.0
+) -> list[dict]:
+    """Parameter groups for an optimizer: the encoder with `encoder_lr`, and before it all else with
+    `lr`.
 
     One group in the network's own order if `encoder_lr` is None.
     """
@@ -177,7 +219,8 @@ def groups(model: nn.Module, lr: float, encoder_lr: float | None = None, weight_
 
 
 def freeze_encoder(model: nn.Module, frozen: bool = True) -> None:
-    """Keeps the encoder as it is, its batch normalisations' means and variances too, or lets it learn again.
+    """Keeps the encoder as it is, its batch normalisations' means and variances too, or lets it
+    learn again.
 
     To be called after each model.train(), which sets the normalisations counting again.
     """

@@ -34,27 +34,43 @@ class DeviceError(ValueError):
 
 
 def pick_device(name: str) -> torch.device:
-    """The device by name; `auto` takes a GPU if there is one. Raises DeviceError where it is not to be had."""
+    """The device by name; `auto` takes a GPU if there is one. Raises DeviceError where it is not to
+    be had.
+    """
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        name = (
+            "cuda"
+            if torch.cuda.is_available()
+            else "mps"
+            if torch.backends.mps.is_available()
+            else "cpu"
+        )
     if name == "cuda":
         name = own_gpu()
     try:
-        torch.empty(0, device=name).cpu()  # back, because the meta device takes tensors and gives none
+        torch.empty(
+            0, device=name
+        ).cpu()  # back, because the meta device takes tensors and gives none
     except (RuntimeError, AssertionError) as error:  # torch raises either, by the kind of device
-        raise DeviceError(f"--device {name} is not to be had here ({str(error).splitlines()[0]})") from None
+        raise DeviceError(
+            f"--device {name} is not to be had here ({str(error).splitlines()[0]})"
+        ) from None
     return torch.device(name)
 
 
 def own_gpu() -> str:
-    """The GPU of this process: of several that torchrun starts on a machine, each has the next, "cuda:0" the first."""
+    """The GPU of this process: of several that torchrun starts on a machine, each has the next,
+    "cuda:0" the first.
+    """
     return f"cuda:{int(os.environ.get('LOCAL_RANK', 0)) % max(1, torch.cuda.device_count())}"
 
 
 def pick_precision(name: str, device: torch.device, training: bool = False) -> torch.dtype:
-    """Type of the activations. `auto` is bfloat16 on a GPU that has it, float16 on another, else float32.
+    """Type of the activations. `auto` is bfloat16 on a GPU that has it, float16 on another, else
+    float32.
 
-    In training `auto` is bfloat16 also on a CPU that multiplies in it, where it halves the time of a step.
+    In training `auto` is bfloat16 also on a CPU that multiplies in it, where it halves the time of
+    a step.
     """
     if name == "auto" and device.type == "cuda":
         name = "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
@@ -67,8 +83,9 @@ def pick_precision(name: str, device: torch.device, training: bool = False) -> t
 def keep_memory() -> None:
     """Let the C library keep memory that is freed, for the next batch needs as much again.
 
-    glibc gives large pieces back to the system at once, and to have each page of them mapped and zeroed again
-    takes up to a fifth of a training step on a CPU. Other C libraries are left as they are.
+    glibc gives large pieces back to the system at once, and to have each page of them mapped and
+    zeroed again takes up to a fifth of a training step on a CPU. Other C libraries are left as they
+    are.
     """
     try:
         glibc = ctypes.CDLL("libc.so.6")
@@ -79,7 +96,9 @@ def keep_memory() -> None:
 
 
 def peak_bytes(device: torch.device) -> float:
-    """Most memory taken so far: of the GPU, else of the process; NaN where the system does not tell."""
+    """Most memory taken so far: of the GPU, else of the process; NaN where the system does not
+    tell.
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     if resource is None:
@@ -93,12 +112,16 @@ def autocast(device: torch.device, precision: torch.dtype) -> torch.autocast:
     return torch.autocast(device.type, precision, enabled=precision != torch.float32)
 
 
-def training_bytes(build: Callable[[], nn.Module], shape: tuple[int, int, int, int], itemsize: int = 4) -> int:
-    """Bytes that one training step on a batch of `shape` (N, C, H, W) needs at its peak, to about a tenth.
+def training_bytes(
+    build: Callable[[], nn.Module], shape: tuple[int, int, int, int], itemsize: int = 4
+) -> int:
+    """Bytes that one training step on a batch of `shape` (N, C, H, W) needs at its peak, to about a
+    tenth.
 
     `build` makes the network; `itemsize` is that of the activations, 2 under autocast.
     """
-    # The share of a batch may be a single window, which DeepLabV3's normalisation takes only together with others'.
+    # The share of a batch may be a single window, which DeepLabV3's normalisation takes only
+    # together with others'.
     two = max(2, shape[0])
     with torch.device("meta"):
         model, batch = build().train(), torch.empty(two, *shape[1:])
@@ -129,8 +152,11 @@ def free_bytes(device: torch.device) -> int | None:
         for line in MEMORY.read_text().splitlines():
             if line.startswith("MemAvailable:"):
                 limits.append(int(line.split()[1]) * 1024)
-        most, taken = (int((CONTAINER / f"memory.{name}").read_text()) for name in ("max", "current"))
-        # Pages of files that were read count as taken, and are given up for the asking: our scenes are such pages.
+        most, taken = (
+            int((CONTAINER / f"memory.{name}").read_text()) for name in ("max", "current")
+        )
+        # Pages of files that were read count as taken, and are given up for the asking: our scenes
+        # are such pages.
         kinds = dict(line.split() for line in (CONTAINER / "memory.stat").read_text().splitlines())
         limits.append(most - taken + int(kinds["active_file"]) + int(kinds["inactive_file"]))
     except (OSError, ValueError, KeyError):  # not Linux, or no limit is set
@@ -140,12 +166,14 @@ def free_bytes(device: torch.device) -> int | None:
     return min(limits, default=None)
 
 
-def check_last_batch(build: Callable[[], nn.Module], windows: int, batch: int, channels: int, size: int) -> None:
+def check_last_batch(
+    build: Callable[[], nn.Module], windows: int, batch: int, channels: int, size: int
+) -> None:
     """Raise DeviceError where batch normalisation would get a single value, which has no deviation.
 
-    That depends on the network: a U-Net's deepest level sees a pixel for 16 x 16 of the window's, DeepLabV3's pooling
-    one for the whole window, SegFormer normalises at a quarter of the size. So it is tried on the `meta` device,
-    with the last batch of an epoch, which may be small.
+    That depends on the network: a U-Net's deepest level sees a pixel for 16 x 16 of the window's,
+    DeepLabV3's pooling one for the whole window, SegFormer normalises at a quarter of the size. So
+    it is tried on the `meta` device, with the last batch of an epoch, which may be small.
     """
     last = windows % batch or batch
 
@@ -160,7 +188,14 @@ def check_last_batch(build: Callable[[], nn.Module], windows: int, batch: int, c
         return True
 
     if not works(size):
-        larger = next((f", or a --size of at least {side}" for side in (32, 64) if side > size and works(side)), "")
+        larger = next(
+            (
+                f", or a --size of at least {side}"
+                for side in (32, 64)
+                if side > size and works(side)
+            ),
+            "",
+        )
         raise DeviceError(
             f"--batch {batch}: the last of {windows} training windows would be a batch of {last}, which is too small "
             f"for this network's batch normalisation; give another --batch{larger}"
@@ -175,7 +210,8 @@ def check_memory(
     device: torch.device,
     precision: torch.dtype,
 ) -> None:
-    """Raise DeviceError for a training batch that will not fit, before the system refuses in its own way.
+    """Raise DeviceError for a training batch that will not fit, before the system refuses in its
+    own way.
 
     `batch` windows of `channels` x `size` x `size`, activations in `precision`.
     """

@@ -3,8 +3,9 @@
     learn       for each batch: forward, loss, backward, step
     evaluate    for each batch: forward, loss, one confusion matrix over all of them
 
-A batch is (images (N, C, S, S) float32, targets (N, S, S) uint8, numbers (N,) of the windows); in one of several
-processes it is this one's share, which may be empty, and what is returned is that of all together.
+A batch is (images (N, C, S, S) float32, targets (N, S, S) uint8, numbers (N,) of the windows); in
+one of several processes it is this one's share, which may be empty, and what is returned is that of
+all together.
 
 The test beside this file is tests/unet/training/test_passes.py.
 """
@@ -32,7 +33,9 @@ class NotFinite(ArithmeticError):
 
 
 def start_of_epoch() -> dict:
-    """Where an epoch begins, for `learn`: the batches behind it, their windows and the sum of the windows' losses."""
+    """Where an epoch begins, for `learn`: the batches behind it, their windows and the sum of the
+    windows' losses.
+    """
     return {"batch": 0, "windows": 0, "loss": 0.0}
 
 
@@ -48,10 +51,10 @@ def learn(
 ) -> float:
     """The epoch from `position` on; returns the mean loss of all its windows. Raises NotFinite.
 
-    model: in training mode, or as much of it as shall learn.
-    loader: with a `data.dataset.Batches`, and a generator of its own, or it would draw from dropout's random numbers.
-    position: moved along, and right whenever `check` is called with the share of the epoch that is done and the mean
-    loss so far: `check` may raise to leave, and save before.
+    model: in training mode, or as much of it as shall learn. loader: with a `data.dataset.Batches`,
+    and a generator of its own, or it would draw from dropout's random numbers. position: moved
+    along, and right whenever `check` is called with the share of the epoch that is done and the
+    mean loss so far: `check` may raise to leave, and save before.
     """
     batches, recent = loader.batch_sampler, []
     batches.begin = position["batch"]
@@ -85,7 +88,9 @@ def evaluate(
     precision: torch.dtype,
     check: Callable[[], None],
 ) -> tuple[float, ConfusionMatrix]:
-    """(mean loss, confusion matrix) over all windows. `check` is called after each batch, and may raise."""
+    """(mean loss, confusion matrix) over all windows. `check` is called after each batch, and may
+    raise.
+    """
     model.eval()
     batches, confusion = loader.batch_sampler, ConfusionMatrix(num_classes)
     sums = []  # of the windows' losses, batch by batch
@@ -103,7 +108,9 @@ def evaluate(
 
 
 @torch.no_grad()
-def predict(model: nn.Module, loader: DataLoader, device: torch.device, precision: torch.dtype) -> Tensor:
+def predict(
+    model: nn.Module, loader: DataLoader, device: torch.device, precision: torch.dtype
+) -> Tensor:
     """Labels (n, S, S) uint8, on the CPU, of all windows of this process."""
     model.eval()
     labels = []

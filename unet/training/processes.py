@@ -1,14 +1,15 @@
 """Several processes as one: each takes its share of every batch, and all hold the same network.
 
-`torchrun --nproc-per-node 2 train.py ...` starts the processes and tells each by its environment who it is.
-The result shall be that of one process on the whole batch, and a mean of the processes' results is not that. Three
-things couple the samples of a batch:
+`torchrun --nproc-per-node 2 train.py ...` starts the processes and tells each by its environment
+who it is. The result shall be that of one process on the whole batch, and a mean of the processes'
+results is not that. Three things couple the samples of a batch:
 
     gradients       summed over the processes; DistributedDataParallel gives the mean, see `total`
     losses          ratios of sums, such as of weights: numerator and denominator are summed by themselves
     normalisation   mean and variance of a channel are those over the whole batch (Ioffe and Szegedy 2015)
 
-nccl carries the sums between GPUs, gloo between CPUs. Without torchrun all of this is nothing at all.
+nccl carries the sums between GPUs, gloo between CPUs. Without torchrun all of this is nothing at
+all.
 
 The test beside this file is tests/unet/training/test_processes.py.
 """
@@ -22,11 +23,15 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-PATIENCE = timedelta(hours=2)  # for the first process, which prepares the scenes while the others wait
+PATIENCE = timedelta(
+    hours=2
+)  # for the first process, which prepares the scenes while the others wait
 
 
 def start(device: torch.device) -> None:
-    """Join the processes that torchrun has started, this one with its device. Does nothing without torchrun."""
+    """Join the processes that torchrun has started, this one with its device. Does nothing without
+    torchrun.
+    """
     if "RANK" not in os.environ or dist.is_initialized():
         return
     if device.type == "cuda":
@@ -52,7 +57,9 @@ def world() -> int:
 
 @contextmanager
 def first_alone() -> Iterator[None]:
-    """The first process runs the block while the others wait; then they, who find made what it has made."""
+    """The first process runs the block while the others wait; then they, who find made what it has
+    made.
+    """
     if rank() > 0:
         dist.barrier()
     yield
@@ -79,9 +86,10 @@ class _Total(torch.autograd.Function):
 def total(x: Tensor) -> Tensor:
     """The sum of x over all processes, with its gradient; x itself where there is one process.
 
-    Let L = f(sum of x_r) be the loss, which every one of W processes computes. Its gradient reaches each x_r
-    from all of them, so it is W dL/dx_r; DistributedDataParallel takes the mean over the processes,
-    1/W sum of W dL/dx_r dx_r/dweights, and that is the gradient of one process with the whole batch.
+    Let L = f(sum of x_r) be the loss, which every one of W processes computes. Its gradient reaches
+    each x_r from all of them, so it is W dL/dx_r; DistributedDataParallel takes the mean over the
+    processes, 1/W sum of W dL/dx_r dx_r/dweights, and that is the gradient of one process with the
+    whole batch.
     """
     return x if world() == 1 else _Total.apply(x)
 
@@ -104,7 +112,9 @@ def largest(number: int, device: torch.device) -> int:
 
 
 def random_states(device: torch.device) -> dict:
-    """{"torch": [state of each process], "cuda": [...] on GPUs}: of the generators that dropout draws from."""
+    """{"torch": [state of each process], "cuda": [...] on GPUs}: of the generators that dropout
+    draws from.
+    """
     states = {"torch": gather(torch.get_rng_state())}
     if device.type == "cuda":
         states["cuda"] = gather(torch.cuda.get_rng_state(device))
@@ -120,7 +130,9 @@ def set_random_states(states: dict, device: torch.device) -> None:
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """torch.nn.SyncBatchNorm, which runs on GPUs alone, in five lines for CPUs. (N, C, H, W), N may be 0."""
+    """torch.nn.SyncBatchNorm, which runs on GPUs alone, in five lines for CPUs. (N, C, H, W), N may
+    be 0.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
@@ -130,7 +142,9 @@ class BatchNorm(nn.BatchNorm2d):
         mean = total(values.sum((0, 2, 3))) / count  # (C,)
         centred = values - mean[:, None, None]
         variance = total((centred**2).sum((0, 2, 3))) / count  # (C,)
-        with torch.no_grad():  # the running variance is that of the population, as everywhere in torch
+        with (
+            torch.no_grad()
+        ):  # the running variance is that of the population, as everywhere in torch
             self.num_batches_tracked += 1
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * count / (count - 1), self.momentum)
@@ -139,10 +153,11 @@ class BatchNorm(nn.BatchNorm2d):
 
 
 def synchronise(model: nn.Module, device: torch.device, changing: bool = False) -> nn.Module:
-    """The network as several processes train it: normalisation over all, gradients of all. Itself if there is one.
+    """The network as several processes train it: normalisation over all, gradients of all. Itself
+    if there is one.
 
-    Parameters and their names stay those of `model`, which remains the one to save and to evaluate. `changing` tells
-    that some of them will learn only at times.
+    Parameters and their names stay those of `model`, which remains the one to save and to evaluate.
+    `changing` tells that some of them will learn only at times.
     """
     if world() == 1:
         return model
@@ -151,4 +166,6 @@ def synchronise(model: nn.Module, device: torch.device, changing: bool = False) 
     for module in model.modules():
         if type(module) is nn.BatchNorm2d:
             module.__class__ = BatchNorm
-    return nn.parallel.DistributedDataParallel(model, forward_sync_buffers=False, find_unused_parameters=changing)
+    return nn.parallel.DistributedDataParallel(
+        model, forward_sync_buffers=False, find_unused_parameters=changing
+    )

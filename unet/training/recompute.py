@@ -1,12 +1,12 @@
 """Activation checkpointing: memory for time.
 
-Training keeps what each layer has put out until the backward pass comes by. A block that keeps its input alone
-computes the rest again when it is needed: one more forward pass, about a third more time, for a fraction of the
-memory. Chen, Xu, Zhang, Guestrin: Training Deep Nets with Sublinear Memory Cost, 2016
-(https://arxiv.org/abs/1604.06174).
+Training keeps what each layer has put out until the backward pass comes by. A block that keeps its
+input alone computes the rest again when it is needed: one more forward pass, about a third more
+time, for a fraction of the memory. Chen, Xu, Zhang, Guestrin: Training Deep Nets with Sublinear
+Memory Cost, 2016 (https://arxiv.org/abs/1604.06174).
 
-Gradients and weights are the same to the last bit: torch repeats the dropout, and batch normalisation is kept
-from counting the same batch twice in its running statistics.
+Gradients and weights are the same to the last bit: torch repeats the dropout, and batch
+normalisation is kept from counting the same batch twice in its running statistics.
 
 The test beside this file is tests/unet/training/test_recompute.py.
 """
@@ -21,7 +21,9 @@ from torch.utils.checkpoint import checkpoint
 @contextmanager
 def _uncounted(block: nn.Module) -> Iterator[None]:
     """Batch normalisation in `block` forgets what it sees meanwhile."""
-    norms = [m for m in block.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training]
+    norms = [
+        m for m in block.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training
+    ]
     counts = [(m.momentum, m.num_batches_tracked.clone()) for m in norms]
     for norm in norms:
         norm.momentum = 0.0  # running = 1 * running + 0 * batch
@@ -34,7 +36,8 @@ def _uncounted(block: nn.Module) -> Iterator[None]:
 
 
 def recompute(model: nn.Module, kind: type[nn.Module] | tuple[type[nn.Module], ...]) -> nn.Module:
-    """Let each block of a `kind` in `model` keep its input alone while it trains; returns the model.
+    """Let each block of a `kind` in `model` keep its input alone while it trains; returns the
+    model.
 
     Names, weights and results do not change. A block inside such a block goes with it.
     """

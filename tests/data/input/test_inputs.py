@@ -1,4 +1,6 @@
-"""Images in another unit, with an offset, of another resolution or with other bands: data/input/inputs.py, predict.py."""
+"""Images in another unit, with an offset, of another resolution or with other bands:
+data/input/inputs.py, predict.py.
+"""
 
 import shutil
 from pathlib import Path
@@ -22,11 +24,15 @@ UTM = CRS.from_epsg(32631)
 
 def image(path: Path, pixels, grid=None, nodata=None, names=None) -> Path:
     pixels = np.asarray(pixels)
-    geotiff.write(path, pixels, grid or Grid(None, (1, 0, 0, 0, 1, 0), *pixels.shape[1:]), nodata, None, names)
+    geotiff.write(
+        path, pixels, grid or Grid(None, (1, 0, 0, 0, 1, 0), *pixels.shape[1:]), nodata, None, names
+    )
     return path
 
 
-def wanted(count: int, resolution: float | None = None, nodata: float | None = None) -> inputs.Wanted:
+def wanted(
+    count: int, resolution: float | None = None, nodata: float | None = None
+) -> inputs.Wanted:
     """By a network that was trained on so many bands '1', '2', ... of numbers up to 3000."""
     scaling = Scaling("minmax", (0,) * count, (3000,) * count)
     return inputs.Wanted([str(n + 1) for n in range(count)], 1, nodata, scaling, resolution, False)
@@ -36,11 +42,15 @@ def wanted(count: int, resolution: float | None = None, nodata: float | None = N
 
 
 def test_ten_metres_on_the_map_are_what_they_are_on_the_ground():
-    assert inputs.ground_resolution(Grid(UTM, (10, 0, 5e5, 0, -10, 5e6), 9, 9)) == pytest.approx(10, rel=5e-4)
+    assert inputs.ground_resolution(Grid(UTM, (10, 0, 5e5, 0, -10, 5e6), 9, 9)) == pytest.approx(
+        10, rel=5e-4
+    )
     # Mercator stretches by 1 / cos(latitude): by two at 60 degrees north, y = 8,399,738
     web = Grid(CRS.from_epsg(3857), (10, 0, 0, 0, -10, 8399738), 2, 2)
     assert inputs.ground_resolution(web) == pytest.approx(5, rel=4e-3)
-    degrees = Grid(CRS.from_epsg(4326), (1e-4, 0, 2, 0, -1e-4, 1e-4), 2, 2)  # at the equator: 11.13 x 11.06 m
+    degrees = Grid(
+        CRS.from_epsg(4326), (1e-4, 0, 2, 0, -1e-4, 1e-4), 2, 2
+    )  # at the equator: 11.13 x 11.06 m
     assert inputs.ground_resolution(degrees) == pytest.approx(11.1, rel=2e-3)
     oblong = Grid(UTM, (5, 0, 5e5, 0, -20, 5e6), 9, 9)
     assert inputs.ground_resolution(oblong) == pytest.approx(10, rel=5e-4)
@@ -48,10 +58,15 @@ def test_ten_metres_on_the_map_are_what_they_are_on_the_ground():
 
 
 @pytest.mark.parametrize(
-    ("pixel", "warned"), [(10, False), (12.4, False), (12.7, True), (7.6, False), (7.4, True), (60, True)]
+    ("pixel", "warned"),
+    [(10, False), (12.4, False), (12.7, True), (7.6, False), (7.4, True), (60, True)],
 )
 def test_another_resolution_is_told_where_it_is_off_by_more_than_a_quarter(tmp_path, pixel, warned):
-    path = image(tmp_path / "a.tif", np.ones((1, 4, 4), np.uint16), Grid(UTM, (pixel, 0, 5e5, 0, -pixel, 5e6), 4, 4))
+    path = image(
+        tmp_path / "a.tif",
+        np.ones((1, 4, 4), np.uint16),
+        Grid(UTM, (pixel, 0, 5e5, 0, -pixel, 5e6), 4, 4),
+    )
     said = f"{path}: pixels of {pixel:.3g} m on the ground, and the network learned from 10 m"
     with inputs.Input([path], wanted(1, resolution=10.0)) as found:
         assert [remark.partition(";")[0] for remark in found.remarks] == ([said] if warned else [])
@@ -64,15 +79,30 @@ def test_what_needs_no_change_is_read_as_it_is_in_the_network_s_order(tmp_path):
     path = image(tmp_path / "a.tif", numbers, nodata=7, names=["B4", "B3", "B8"])
     want = wanted(2)._replace(bands=["NIR", "Red"])
     with inputs.Input([path], want) as found:
-        assert (found.descriptions, found.count, found.dtype, found.nodata) == (("NIR", "Red"), 2, np.uint16, 7)
-        assert (found.read() == numbers[[2, 0]]).all() and (found.read(None, [2]) == numbers[:1]).all()
-    with inputs.Input([path], want._replace(nodata=5)) as found, inputs.Input([path], want, nodata=6) as other:
-        assert found.nodata == 5 and other.nodata == 6  # the user's, before the training's, before the file's
+        assert (found.descriptions, found.count, found.dtype, found.nodata) == (
+            ("NIR", "Red"),
+            2,
+            np.uint16,
+            7,
+        )
+        assert (found.read() == numbers[[2, 0]]).all() and (
+            found.read(None, [2]) == numbers[:1]
+        ).all()
+    with (
+        inputs.Input([path], want._replace(nodata=5)) as found,
+        inputs.Input([path], want, nodata=6) as other,
+    ):
+        assert (
+            found.nodata == 5 and other.nodata == 6
+        )  # the user's, before the training's, before the file's
 
 
 # --- units ----------------------------------------------------------------------------------------
 
-TEN_THOUSANDTHS, REFLECTANCE = Scaling("minmax", (100, 200), (3000, 4000)), Scaling("minmax", (0.01, 0.02), (0.3, 0.4))
+TEN_THOUSANDTHS, REFLECTANCE = (
+    Scaling("minmax", (100, 200), (3000, 4000)),
+    Scaling("minmax", (0.01, 0.02), (0.3, 0.4)),
+)
 
 
 def gain(tmp_path, pixels, scaling, nodata=None) -> float:
@@ -96,7 +126,10 @@ def test_colours_and_images_scaled_by_themselves_are_left_alone(tmp_path):
     photo = np.random.default_rng(0).integers(0, 256, (2, 20, 20)).astype(np.uint8)
     for top in (255, 1):
         assert gain(tmp_path, photo, Scaling("minmax", (0, 0), (top, top))) == 1
-        assert gain(tmp_path, (photo / 255).astype(np.float32), Scaling("minmax", (0, 0), (top, top))) == 1
+        assert (
+            gain(tmp_path, (photo / 255).astype(np.float32), Scaling("minmax", (0, 0), (top, top)))
+            == 1
+        )
     assert gain(tmp_path, np.full((2, 9, 9), 0.2, np.float32), Scaling("image")) == 1
 
 
@@ -113,13 +146,17 @@ def test_no_data_says_nothing_about_the_unit(tmp_path):
 
 def test_the_sum_of_number_and_offset_is_never_below_1_and_no_data_is_nan(tmp_path):
     numbers = np.array([[[0, 900, 1001], [3000, 65535, 1000]]], np.uint16)
-    with inputs.Input([image(tmp_path / "a.tif", numbers, nodata=0)], wanted(1), offset=-1000) as adjusted:
+    with inputs.Input(
+        [image(tmp_path / "a.tif", numbers, nodata=0)], wanted(1), offset=-1000
+    ) as adjusted:
         assert adjusted.dtype == np.float32 and adjusted.nodata is None
         expected = [[[np.nan, 1, 1], [2000, 64535, 1]]]
         np.testing.assert_array_equal(adjusted.read(), np.array(expected, np.float32))
         np.testing.assert_array_equal(adjusted.read(Window(0, 1, 1, 2), [1]), [[[1, 1]]])
     path = image(tmp_path / "b.tif", np.array([[[0.05, 0.2, np.nan]]], np.float32))
-    with inputs.Input([path], wanted(1), offset=-0.1) as adjusted:  # of floats nothing is known: they are not held
+    with inputs.Input(
+        [path], wanted(1), offset=-0.1
+    ) as adjusted:  # of floats nothing is known: they are not held
         np.testing.assert_allclose(adjusted.read(), [[[-500, 1000, np.nan]]], rtol=1e-5)
 
 
@@ -131,8 +168,30 @@ def trained(tmp_path_factory) -> Path:
     """A folder with in/ (small scenes) and runs/lakes/best.pt."""
     folder = tmp_path_factory.mktemp("inputs")
     images, masks, table = small.write(folder / "in")
-    options = ["--images", images, "--masks", masks, "--classes", table, "--overfit", 4, "--base", 8, "--epochs", 4]
-    options += ["--lr", 0.01, "--batch", 2, "--cache", folder / "cache", "--output", folder / "runs/lakes"]
+    options = [
+        "--images",
+        images,
+        "--masks",
+        masks,
+        "--classes",
+        table,
+        "--overfit",
+        4,
+        "--base",
+        8,
+        "--epochs",
+        4,
+    ]
+    options += [
+        "--lr",
+        0.01,
+        "--batch",
+        2,
+        "--cache",
+        folder / "cache",
+        "--output",
+        folder / "runs/lakes",
+    ]
     train.main([str(option) for option in options])
     return folder
 
@@ -161,7 +220,13 @@ def test_the_same_ground_in_another_unit_gives_the_same_map_and_a_note(here, cap
     plain = mapped("in/images/s_0.tif")
     assert "note:" not in capsys.readouterr().out
     # Numbers of new products are 1000 higher; as reflectance and as whole numbers in floats
-    image(Path("new.tif"), np.where(pixels == 0, 0, pixels + 1000).astype(np.uint16), grid, 0, small.BANDS)
+    image(
+        Path("new.tif"),
+        np.where(pixels == 0, 0, pixels + 1000).astype(np.uint16),
+        grid,
+        0,
+        small.BANDS,
+    )
     image(Path("float.tif"), pixels.astype(np.float32), grid, 0, small.BANDS)
     image(Path("reflectance.tif"), (pixels / 10000).astype(np.float32), grid, 0, small.BANDS)
     assert (mapped("new.tif") != plain).mean() > 0.02
@@ -177,9 +242,18 @@ def test_the_same_ground_in_another_unit_gives_the_same_map_and_a_note(here, cap
 def test_the_checkpoint_knows_the_training_s_resolution(here, capsys):
     assert checkpoint.load("runs/lakes/best.pt")["resolution"] == pytest.approx(10, abs=0.02)
     pixels, grid = scene()
-    image(Path("coarse.tif"), pixels, Grid(grid.crs, (30, 0, 4e5, 0, -30, 5e6), 48, 48), 0, small.BANDS)
+    image(
+        Path("coarse.tif"),
+        pixels,
+        Grid(grid.crs, (30, 0, 4e5, 0, -30, 5e6), 48, 48),
+        0,
+        small.BANDS,
+    )
     mapped("coarse.tif")
-    assert "coarse.tif: pixels of 30 m on the ground, and the network learned from 10 m" in capsys.readouterr().out
+    assert (
+        "coarse.tif: pixels of 30 m on the ground, and the network learned from 10 m"
+        in capsys.readouterr().out
+    )
     image(Path("nowhere.tif"), pixels, None, 0, small.BANDS)
     mapped("nowhere.tif")
     out = capsys.readouterr().out
@@ -196,7 +270,9 @@ def test_bands_are_given_by_name_or_by_number(here):
         assert (mapped("turned.tif", "--bands", *given.split()) == plain).all()
     extra = np.concatenate([pixels[:1] * 0 + 77, pixels, pixels[:1] * 0 + 5])
     image(Path("more.tif"), extra, grid, 0, ["Blue", *small.BANDS, "VV"])
-    assert (mapped("more.tif") == plain).all() and (mapped("more.tif", "--bands", *"2345") == plain).all()
+    assert (mapped("more.tif") == plain).all() and (
+        mapped("more.tif", "--bands", *"2345") == plain
+    ).all()
     image(Path("unnamed.tif"), extra, grid, 0)
     assert (mapped("unnamed.tif", "--bands", *"2345") == plain).all()
     assert (mapped("unnamed.tif", "--bands", "Blue", *small.BANDS, "VV") == plain).all()
@@ -209,7 +285,9 @@ def test_bands_are_given_by_name_or_by_number(here):
     (None, "Red NIR", "a.tif: 4 bands, but --bands names 2"),
     (["Blue", "Red", "NIR", "SWIR1"], "", "Blue cannot stand in for another band; if the names are wrong, give"),
 ])  # fmt: skip
-def test_bands_that_contradict_each_other_are_an_error_and_not_a_guess(here, names, options, message):
+def test_bands_that_contradict_each_other_are_an_error_and_not_a_guess(
+    here, names, options, message
+):
     pixels, grid = scene()
     image(Path("a.tif"), pixels, grid, 0, names)
     options = options.split() if isinstance(options, str) else options
@@ -224,24 +302,31 @@ def test_one_band_fewer_names_what_is_missing_and_one_more_without_names_is_no_g
     pixels, grid = scene()
     image(Path("fewer.tif"), pixels[:3], grid, 0, small.BANDS[:3])
     with pytest.raises(
-        InputError, match=r"fewer.tif: 3 bands \(Green, Red, NIR\).* 4 .*; SWIR1 cannot be done without"
+        InputError,
+        match=r"fewer.tif: 3 bands \(Green, Red, NIR\).* 4 .*; SWIR1 cannot be done without",
     ):
         predict.main(["fewer.tif"])
     image(Path("more.tif"), np.concatenate([pixels, pixels[:1]]), grid, 0)
     with pytest.raises(
-        InputError, match=r"more.tif: 5 bands \(1, 2, 3, 4, 5\).*give an image with these bands, or --bands"
+        InputError,
+        match=r"more.tif: 5 bands \(1, 2, 3, 4, 5\).*give an image with these bands, or --bands",
     ):
         predict.main(["more.tif"])
 
 
 def test_bands_renamed_in_training_do_not_change_places_in_prediction(here):
-    """--bands held in training against the file's names: in prediction these must not turn the bands."""
+    """--bands held in training against the file's names: in prediction these must not turn the
+    bands.
+    """
     loaded = checkpoint.load("runs/lakes/best.pt")
-    checkpoint.save("renamed.pt", {**loaded, "settings": {**loaded["settings"], "bands": small.BANDS}})
+    checkpoint.save(
+        "renamed.pt", {**loaded, "settings": {**loaded["settings"], "bands": small.BANDS}}
+    )
     pixels, grid = scene()
     image(Path("a.tif"), pixels, grid, 0, small.BANDS[::-1])
     with pytest.raises(
-        InputError, match="a.tif: its bands are named SWIR1, .* but --bands in training named them Green, "
+        InputError,
+        match="a.tif: its bands are named SWIR1, .* but --bands in training named them Green, ",
     ):
         predict.main(["a.tif", "--checkpoint", "renamed.pt"])
     plain = mapped("in/images/s_0.tif")

@@ -1,11 +1,12 @@
-"""Several dates of one place as one image: data/input/stack.py, and what train.py and predict.py make of it."""
+"""Several dates of one place as one image: data/input/stack.py, and what train.py and predict.py
+make of it.
+"""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 import small
-import test_pipeline
 from pyproj import CRS
 
 import predict
@@ -40,9 +41,16 @@ def august(tmp_path) -> Path:
 
 def test_two_dates_of_two_bands_are_four_bands_and_what_one_lacks_none_has(april, august):
     with stack.Stack([april, august]) as both:
-        assert (both.path, both.count, both.dtype, both.nodata, both.colormap) == (april, 4, np.uint16, 0, None)
+        assert (both.path, both.count, both.dtype, both.nodata, both.colormap) == (
+            april,
+            4,
+            np.uint16,
+            0,
+            None,
+        )
         assert both.grid.matches(PLACE) and both.descriptions == ("Red", "NIR", "Red@2", "NIR@2")
-        # April lacks the last pixel, August the first; a 0 in one band alone (5, 0) is a dark surface
+        # April lacks the last pixel, August the first; a 0 in one band alone (5, 0) is a dark
+        # surface
         assert both.read().tolist() == [
             [[0, 2, 3], [4, 5, 0]], [[0, 12, 13], [14, 0, 0]], [[0, 22, 23], [24, 25, 0]], [[0, 32, 33], [34, 35, 0]],
         ]  # fmt: skip
@@ -51,15 +59,25 @@ def test_two_dates_of_two_bands_are_four_bands_and_what_one_lacks_none_has(april
 
 def test_dates_of_several_types_meet_in_the_wider_one_and_no_data_of_floats_is_nan(april, tmp_path):
     nan = np.nan
-    june = date(tmp_path / "june.tif", [[[nan, 2, 3], [4, 5, 6]], [[1, 2, -9], [4, 5, 6]]], nodata=-9, dtype=np.float32)
+    june = date(
+        tmp_path / "june.tif",
+        [[[nan, 2, 3], [4, 5, 6]], [[1, 2, -9], [4, 5, 6]]],
+        nodata=-9,
+        dtype=np.float32,
+    )
     with stack.Stack([june, april]) as both:
         assert both.dtype == np.float32 and both.nodata == -9
-        missing = [[True, False, False], [False, False, True]]  # June has no first, April no last; one -9 is a value
+        missing = [
+            [True, False, False],
+            [False, False, True],
+        ]  # June has no first, April no last; one -9 is a value
         assert (np.isnan(both.read()) == missing).all()
         assert both.read()[1, 0, 2] == -9 and both.read()[2, 0, 2] == 3
 
 
-def test_each_date_has_a_no_data_value_of_its_own_and_one_given_by_hand_holds_for_all(april, tmp_path):
+def test_each_date_has_a_no_data_value_of_its_own_and_one_given_by_hand_holds_for_all(
+    april, tmp_path
+):
     june = date(tmp_path / "june.tif", [[[7, 7, 3], [4, 5, 6]], [[7, 2, 7], [4, 5, 6]]], nodata=7)
     with stack.Stack([april, june]) as both:
         assert (both.read() == 0).all(0).tolist() == [[True, False, False], [False, False, True]]
@@ -95,7 +113,9 @@ def test_any_window_is_the_part_of_the_whole_and_valid_where_all_dates_are(tmp_p
     random = np.random.default_rng(seed)
     grid = Grid(None, (1, 0, 0, 0, 1, 0), 40, 30)
     pixels = random.integers(0, 2, (3, 2, 40, 30)).astype(np.uint8)
-    paths = [date(tmp_path / f"{n}.tif", part, grid, dtype=np.uint8) for n, part in enumerate(pixels)]
+    paths = [
+        date(tmp_path / f"{n}.tif", part, grid, dtype=np.uint8) for n, part in enumerate(pixels)
+    ]
     with stack.Stack(paths) as three:
         whole = three.read()
         valid = pixels.any(1).all(0)
@@ -116,7 +136,11 @@ def paths(*names: str) -> list[Path]:
 
 
 def test_images_of_one_mask_become_one_sorted_by_name():
-    pairs = list(zip(paths("b_1.tif", "a_1.tif", "x/c_2.tif", "w/c_2.tif"), paths("m_1", "m_1", "m_2", "m_2")))
+    pairs = list(
+        zip(
+            paths("b_1.tif", "a_1.tif", "x/c_2.tif", "w/c_2.tif"), paths("m_1", "m_1", "m_2", "m_2")
+        )
+    )
     assert stack.group(pairs) == [
         (tuple(paths("a_1.tif", "b_1.tif")), Path("m_1")),
         (tuple(paths("w/c_2.tif", "x/c_2.tif")), Path("m_2")),
@@ -127,7 +151,9 @@ def test_places_of_another_number_of_dates_are_listed():
     pairs = list(zip(paths("a_1", "b_1", "a_2", "b_2", "a_3", *"xyz"), paths(*"11223444")))
     with pytest.raises(InputError, match=r"most have 2, but 3 has 1, 4 has 3$"):
         stack.group(pairs)
-    with pytest.raises(InputError, match="every mask has one image; dates of one place share a mask"):
+    with pytest.raises(
+        InputError, match="every mask has one image; dates of one place share a mask"
+    ):
         stack.group(list(zip(paths("a_1", "a_2"), paths("1", "2"))))
 
 
@@ -140,7 +166,10 @@ def test_a_trained_network_gets_the_dates_of_each_place():
     ]
     # so many as there are dates are one place, whatever their names
     assert stack.by_place(images, 4) == [tuple(sorted(images))]
-    with pytest.raises(InputError, match=r"august_8.tif: 1 image of the place '8', but .* trained on 2 dates of each"):
+    with pytest.raises(
+        InputError,
+        match=r"august_8.tif: 1 image of the place '8', but .* trained on 2 dates of each",
+    ):
         stack.by_place(images[:2] + images[3:], 2)
 
 
@@ -155,9 +184,20 @@ def two_dates(folder: Path, **changes) -> list[str]:
         number = path.stem[-1]
         with geotiff.Raster(path) as raster:
             noise = random.integers(1, 3000, raster.read().shape).astype(np.uint16)
-            geotiff.write(images / f"a_{number}.tif", noise, raster.grid, nodata=0, descriptions=small.BANDS)
+            geotiff.write(
+                images / f"a_{number}.tif", noise, raster.grid, nodata=0, descriptions=small.BANDS
+            )
         path.rename(images / f"b_{number}.tif")
-    return ["--images", str(images), "--masks", str(masks), "--classes", str(table), "--cache", str(folder / "cache")]
+    return [
+        "--images",
+        str(images),
+        "--masks",
+        str(masks),
+        "--classes",
+        str(table),
+        "--cache",
+        str(folder / "cache"),
+    ]
 
 
 def test_two_dates_are_learned_and_mapped_together(tmp_path, monkeypatch, capsys):
@@ -166,19 +206,45 @@ def test_two_dates_are_learned_and_mapped_together(tmp_path, monkeypatch, capsys
     run = train.main([*options, "--stack-dates", "--overfit", "4", "--base", "8", "--epochs", "4", "--lr", "0.01",
                       "--batch", "2", "--output", "run"])  # fmt: skip
     loaded = checkpoint.load(run / "best.pt")
-    assert loaded["dates"] == 2 and loaded["bands"] == small.BANDS + [f"{name}@2" for name in small.BANDS]
-    assert loaded["indices"] == ["NDVI", "MNDWI", "NDVI@2", "MNDWI@2"] and loaded["model"]["in_channels"] == 12
+    assert loaded["dates"] == 2 and loaded["bands"] == small.BANDS + [
+        f"{name}@2" for name in small.BANDS
+    ]
+    assert (
+        loaded["indices"] == ["NDVI", "MNDWI", "NDVI@2", "MNDWI@2"]
+        and loaded["model"]["in_channels"] == 12
+    )
     said = capsys.readouterr().out
     assert "2 dates of each place stacked by name, such as a_0.tif + b_0.tif" in said
-    assert "in/images/a_" in said.splitlines()[-1] and "in/images/b_" in said.splitlines()[-1]  # the next command
+    assert (
+        "in/images/a_" in said.splitlines()[-1] and "in/images/b_" in said.splitlines()[-1]
+    )  # the next command
 
-    predict.main(["in/images", "--checkpoint", "run/best.pt", "--truth", "in/masks", "--output", "maps"])
-    assert sorted(p.name for p in Path("maps").glob("*.tif")) == [f"a_{n}_landcover.tif" for n in range(4)]
+    predict.main(
+        ["in/images", "--checkpoint", "run/best.pt", "--truth", "in/masks", "--output", "maps"]
+    )
+    assert sorted(p.name for p in Path("maps").glob("*.tif")) == [
+        f"a_{n}_landcover.tif" for n in range(4)
+    ]
     assert "note: a_3.tif + b_3.tif: dates of one place, in this order" in capsys.readouterr().out
-    with geotiff.Raster("maps/a_0_landcover.tif") as found, geotiff.Raster("in/masks/m_0.tif") as truth:
+    with (
+        geotiff.Raster("maps/a_0_landcover.tif") as found,
+        geotiff.Raster("in/masks/m_0.tif") as truth,
+    ):
         assert (found.read() == truth.read()).mean() > 0.95
-    predict.main(["in/images/b_0.tif", "in/images/a_0.tif", "--checkpoint", "run/best.pt", "--output", "turned"])
-    with geotiff.Raster("maps/a_0_landcover.tif") as one, geotiff.Raster("turned/a_0_landcover.tif") as other:
+    predict.main(
+        [
+            "in/images/b_0.tif",
+            "in/images/a_0.tif",
+            "--checkpoint",
+            "run/best.pt",
+            "--output",
+            "turned",
+        ]
+    )
+    with (
+        geotiff.Raster("maps/a_0_landcover.tif") as one,
+        geotiff.Raster("turned/a_0_landcover.tif") as other,
+    ):
         assert (one.read() == other.read()).all()
     with pytest.raises(InputError, match="a_0.tif: 1 image of the place '0'"):
         predict.main(["in/images/a_0.tif", "--checkpoint", "run/best.pt"])
@@ -186,19 +252,23 @@ def test_two_dates_are_learned_and_mapped_together(tmp_path, monkeypatch, capsys
 
 def test_a_changed_later_date_is_prepared_anew_and_dates_alone_are_other_scenes(tmp_path):
     two_dates(tmp_path / "in")
-    options = test_pipeline.options(tmp_path, stack_dates=True, flip=0, turn=0)
-    data, _ = test_pipeline.load(options)
-    number = next(n for n, (scene, _) in enumerate(data.training.items) if data.training.scenes[scene].name == "a_1")
+    options = small.options(tmp_path, stack_dates=True, flip=0, turn=0)
+    data, _ = small.load(options)
+    number = next(
+        n
+        for n, (scene, _) in enumerate(data.training.items)
+        if data.training.scenes[scene].name == "a_1"
+    )
     before = data.training[number][0]
     path = tmp_path / "in/images/b_1.tif"
     with geotiff.Raster(path) as raster:
         pixels, grid = raster.read(), raster.grid
     pixels[:, 0, 0] = 0
     geotiff.write(path, pixels, grid, nodata=0, descriptions=small.BANDS)
-    image, target, _ = test_pipeline.load(options)[0].training[number]
+    image, target, _ = small.load(options)[0].training[number]
     assert not image[:, 0, 0].any() and before[:, 0, 0].any() and target[0, 0] == 255
     options.stack_dates = False
-    data, said = test_pipeline.load(options)
+    data, said = small.load(options)
     assert "8 scenes" in said and data.training.channels == 6 and data.checkpoint["dates"] == 1
 
 
@@ -207,19 +277,38 @@ def test_a_changed_later_date_is_prepared_anew_and_dates_alone_are_other_scenes(
 def test_two_dates_of_one_place_are_never_on_both_sides_of_the_split(tmp_path, crs, stacked):
     two_dates(tmp_path / "in", count=6, size=32, crs=crs)
     for seed in range(6):
-        data, _ = test_pipeline.load(test_pipeline.options(tmp_path, stack_dates=stacked, seed=seed))
-        sides = [{w.scene_of(n).mask_path for n in range(len(w))} for w in (data.training, data.validation)]
+        data, _ = small.load(small.options(tmp_path, stack_dates=stacked, seed=seed))
+        sides = [
+            {w.scene_of(n).mask_path for n in range(len(w))}
+            for w in (data.training, data.validation)
+        ]
         assert not sides[0] & sides[1] and len(sides[0] | sides[1]) == 6 and sides[1]
         for windows in (data.training, data.validation):
             for n in range(len(windows)):
                 scene = windows.scene_of(n)
                 assert len(scene.later_dates) == stacked
-                assert all(p.stem[-1] == scene.mask_path.stem[-1] for p in (scene.image_path, *scene.later_dates))
+                assert all(
+                    p.stem[-1] == scene.mask_path.stem[-1]
+                    for p in (scene.image_path, *scene.later_dates)
+                )
 
 
 def test_bands_and_indices_given_by_hand_are_those_of_each_date(tmp_path):
     two_dates(tmp_path / "in")
     names = ["B3", "Red", "B8", "VV"]
-    data, said = test_pipeline.load(test_pipeline.options(tmp_path, stack_dates=True, bands=names, indices=["NDVI"]))
-    assert data.checkpoint["bands"] == ["Green", "Red", "NIR", "VV", "Green@2", "Red@2", "NIR@2", "VV@2"]
-    assert data.checkpoint["indices"] == ["NDVI", "NDVI@2"] and bands.rgb(data.checkpoint["bands"]) == [0, 1, 2]
+    data, said = small.load(
+        small.options(tmp_path, stack_dates=True, bands=names, indices=["NDVI"])
+    )
+    assert data.checkpoint["bands"] == [
+        "Green",
+        "Red",
+        "NIR",
+        "VV",
+        "Green@2",
+        "Red@2",
+        "NIR@2",
+        "VV@2",
+    ]
+    assert data.checkpoint["indices"] == ["NDVI", "NDVI@2"] and bands.rgb(
+        data.checkpoint["bands"]
+    ) == [0, 1, 2]

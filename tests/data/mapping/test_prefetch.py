@@ -31,7 +31,9 @@ def test_the_next_items_are_made_while_one_is_used_and_no_more_than_depth():
 
     ahead = prefetch(items(), depth=2)
     assert next(ahead) == 0
-    assert wait_for(lambda: made == [0, 1, 2, 3])  # two that wait, and one in hand that has no room yet
+    assert wait_for(
+        lambda: made == [0, 1, 2, 3]
+    )  # two that wait, and one in hand that has no room yet
     time.sleep(0.05)
     assert made == [0, 1, 2, 3]
     ahead.close()

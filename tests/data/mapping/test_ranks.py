@@ -28,8 +28,12 @@ def here(tmp_path_factory) -> Path:
     image[:, :40, :40] = 0
     grid = Grid(None, (1, 0, 0, 0, 1, 0), 600, 300)
     geotiff.write(folder / "scene.tif", image, grid, nodata=0, descriptions=small.BANDS)
-    geotiff.write(folder / "part.tif", image[:, :300, :200], Grid(None, grid.transform, 300, 200), nodata=0)
-    predict.main([str(folder / name) for name in ("scene.tif", "part.tif")] + options(folder, "one"))
+    geotiff.write(
+        folder / "part.tif", image[:, :300, :200], Grid(None, grid.transform, 300, 200), nodata=0
+    )
+    predict.main(
+        [str(folder / name) for name in ("scene.tif", "part.tif")] + options(folder, "one")
+    )
     return folder
 
 
@@ -42,7 +46,12 @@ def start(world: int, arguments: list[str]) -> list[subprocess.Popen]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(world), "OMP_NUM_THREADS": "1"}
+    shared = {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "WORLD_SIZE": str(world),
+        "OMP_NUM_THREADS": "1",
+    }
     call = [sys.executable, str(ROOT / "predict.py"), *arguments]
     return [
         subprocess.Popen(
@@ -74,18 +83,27 @@ def test_two_processes_write_the_same_file_as_one(here):
 
 @pytest.mark.parametrize("world", [2, 3])
 def test_of_several_images_each_process_takes_its_own_and_the_first_writes_the_table(here, world):
-    done = ended(start(world, [str(here / "part.tif"), str(here / "scene.tif"), *options(here, f"many{world}")]))
+    done = ended(
+        start(
+            world, [str(here / "part.tif"), str(here / "scene.tif"), *options(here, f"many{world}")]
+        )
+    )
     assert [status for status, _, _ in done] == [0] * world
     assert "part_landcover.tif" in done[0][1] and "scene_landcover.tif" in done[1][1]
     assert "areas.csv" in done[0][1] and "areas.csv" not in done[1][1]
     for name in ("scene_landcover.tif", "part_landcover.tif"):
         assert (here / f"many{world}" / name).read_bytes() == (here / "one" / name).read_bytes()
-    rows = [sorted((here / folder / "areas.csv").read_text().split()) for folder in ("one", f"many{world}")]
+    rows = [
+        sorted((here / folder / "areas.csv").read_text().split())
+        for folder in ("one", f"many{world}")
+    ]
     assert rows[0] == rows[1]
 
 
 def damage(here: Path, path: Path) -> None:
-    """The scene with a block that cannot be decoded; no row of windows but the second begins to need it."""
+    """The scene with a block that cannot be decoded; no row of windows but the second begins to
+    need it.
+    """
     with geotiff.Raster(here / "scene.tif") as raster:
         offset = raster._page.dataoffsets[2]  # rows 256 to 511
     damaged = bytearray((here / "scene.tif").read_bytes())
@@ -97,7 +115,10 @@ def test_an_image_that_fails_in_one_process_loses_no_other(here, tmp_path):
     damage(here, tmp_path / "bad.tif")
     images = [here / "part.tif", tmp_path / "bad.tif"]
     done = ended(start(2, [*map(str, images), *options(here, str(tmp_path / "maps"))]))
-    assert [status for status, _, _ in done] == [2, 0]  # who writes the table says what is missing in it
+    assert [status for status, _, _ in done] == [
+        2,
+        0,
+    ]  # who writes the table says what is missing in it
     assert "bad.tif: block" in done[1][2] and "1 of 2 images failed" in done[0][2]
     names = {"areas.csv", "part_landcover.tif", "part_landcover.tif.aux.xml", "part_landcover.png"}
     assert {path.name for path in (tmp_path / "maps").iterdir()} == names
@@ -116,4 +137,6 @@ def test_without_torchrun_there_is_one_process(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     alone = ranks.start()
     assert (alone.rank, alone.world) == (0, 1)
-    assert list(ranks.in_order(iter("abc"), alone, 3)) == ["a", "b", "c"] and ranks.gather({1: 2}, alone) == {1: 2}
+    assert list(ranks.in_order(iter("abc"), alone, 3)) == ["a", "b", "c"] and ranks.gather(
+        {1: 2}, alone
+    ) == {1: 2}

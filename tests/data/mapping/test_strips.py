@@ -1,4 +1,6 @@
-"""Scenes in windows: weights by hand, known networks, a naive blend of the whole raster, a U-Net in one piece."""
+"""Scenes in windows: weights by hand, known networks, a naive blend of the whole raster, a U-Net in
+one piece.
+"""
 
 import doctest
 import threading
@@ -23,7 +25,9 @@ def cut(image: np.ndarray, window: Window) -> np.ndarray:
     return image[:, row : row + height, col : col + width]
 
 
-def mapped(image: np.ndarray, network, classes: int, size: int = 256, overlap: int = 64, **options) -> np.ndarray:
+def mapped(
+    image: np.ndarray, network, classes: int, size: int = 256, overlap: int = 64, **options
+) -> np.ndarray:
     """Probabilities (K, H, W) of the whole map; pixels of NaN have no data."""
     usual = {
         "read": lambda window: cut(image, window),
@@ -33,7 +37,12 @@ def mapped(image: np.ndarray, network, classes: int, size: int = 256, overlap: i
         "block": (64, 64),
     }
     made = mapping.strips(
-        network=network, shape=image.shape[1:], size=size, overlap=overlap, classes=classes, **{**usual, **options}
+        network=network,
+        shape=image.shape[1:],
+        size=size,
+        overlap=overlap,
+        classes=classes,
+        **{**usual, **options},
     )
     return np.concatenate(list(made), axis=1)
 
@@ -59,7 +68,13 @@ def test_one_window_fades_into_the_next_over_the_middle_of_their_overlap():
 
 
 def test_a_scene_that_fits_a_window_gets_one_and_a_larger_one_as_few_as_cover_it():
-    assert [len(axis(length, 256, 64).starts) for length in (1, 256, 257, 384, 385)] == [1, 1, 2, 2, 3]
+    assert [len(axis(length, 256, 64).starts) for length in (1, 256, 257, 384, 385)] == [
+        1,
+        1,
+        2,
+        2,
+        3,
+    ]
 
 
 def test_beyond_its_border_a_scene_is_seen_in_a_mirror():
@@ -75,7 +90,9 @@ def test_a_scene_smaller_than_the_mirror_is_mirrored_again_and_again(shape):
     image = noise(*shape)
     mapped(image, lambda x: seen.append(x) or x, 1)
     wide = np.pad(image, ((0, 0), (STRIDE, STRIDE), (STRIDE, STRIDE)), mode="reflect")
-    assert np.array_equal(seen[0][0][:, : wide.shape[1], : min(wide.shape[2], 256)], wide[:, :, :256])
+    assert np.array_equal(
+        seen[0][0][:, : wide.shape[1], : min(wide.shape[2], 256)], wide[:, :, :256]
+    )
 
 
 # For every length, size and overlap.
@@ -101,9 +118,13 @@ def test_what_counts_has_half_of_the_overlap_around_it_and_at_the_ends_a_mirror(
     assert all(b - a <= size - of[1] for a, b in zip(starts, starts[1:]))
 
 
-@pytest.mark.parametrize("height, width", [(1, 1), (3, 400), (300, 301), (257, 256), (700, 131), (1, 900)])
+@pytest.mark.parametrize(
+    "height, width", [(1, 1), (3, 400), (300, 301), (257, 256), (700, 131), (1, 900)]
+)
 @pytest.mark.parametrize("of", [(256, 0), (256, 64), (256, 224)])
-def test_what_looks_at_single_pixels_gives_the_same_in_windows_and_each_pixel_is_read_once(height, width, of):
+def test_what_looks_at_single_pixels_gives_the_same_in_windows_and_each_pixel_is_read_once(
+    height, width, of
+):
     image, times = noise(height, width, 2), np.zeros((height, width), int)
 
     def read(window: Window) -> np.ndarray:
@@ -126,17 +147,26 @@ def test_layouts_are_multiples_of_the_stride_and_cover_what_was_asked_for():
 # Against independent computations.
 
 
-@pytest.mark.parametrize("shape, of", [((300, 420), (256, 64)), ((130, 700), (256, 160)), ((520, 90), (256, 0))])
+@pytest.mark.parametrize(
+    "shape, of", [((300, 420), (256, 64)), ((130, 700), (256, 160)), ((520, 90), (256, 0))]
+)
 def test_strips_agree_with_adding_up_the_whole_raster(shape, of):
     image, pad = noise(*shape), 512
     rows, cols = (axis(length, *of) for length in shape)
 
     def network(x: np.ndarray) -> np.ndarray:
         """Each window answers with its mean, and its pixels: the worst of seams."""
-        return np.concatenate([np.broadcast_to(x.mean((1, 2, 3), keepdims=True), x.shape), x], axis=1)
+        return np.concatenate(
+            [np.broadcast_to(x.mean((1, 2, 3), keepdims=True), x.shape), x], axis=1
+        )
 
-    wide, total = np.pad(image, ((0, 0), (pad, pad), (pad, pad)), mode="reflect"), np.zeros((2, 2048, 2048))
-    for (row, u), (col, v) in product(zip(rows.starts, rows.weights), zip(cols.starts, cols.weights)):
+    wide, total = (
+        np.pad(image, ((0, 0), (pad, pad), (pad, pad)), mode="reflect"),
+        np.zeros((2, 2048, 2048)),
+    )
+    for (row, u), (col, v) in product(
+        zip(rows.starts, rows.weights), zip(cols.starts, cols.weights)
+    ):
         window = wide[:, pad + row : pad + row + rows.size, pad + col : pad + col + cols.size]
         part = total[:, pad + row : pad + row + rows.size, pad + col : pad + col + cols.size]
         part += network(window[None])[0] * np.outer(u, v)
@@ -145,12 +175,15 @@ def test_strips_agree_with_adding_up_the_whole_raster(shape, of):
 
 
 def box(x: np.ndarray, radius: int) -> np.ndarray:
-    """Mean of the (2 radius + 1) squared around each pixel, zeros beyond the window as in a convolution."""
+    """Mean of the (2 radius + 1) squared around each pixel, zeros beyond the window as in a
+    convolution.
+    """
     for along in (2, 3):
         widths = [(radius + 1, radius) if axis == along else (0, 0) for axis in range(4)]
         total, width = np.pad(x.astype(np.float64), widths).cumsum(axis=along), 2 * radius + 1
         head, tail = (
-            total.take(range(*ends), along) for ends in ((width, total.shape[along]), (0, total.shape[along] - width))
+            total.take(range(*ends), along)
+            for ends in ((width, total.shape[along]), (0, total.shape[along] - width))
         )
         x = (head - tail) / width
     return x
@@ -162,7 +195,9 @@ def test_in_windows_is_as_in_one_piece_once_the_overlap_covers_the_receptive_fie
         whole = np.pad(image, ((0, 0), (64, 64), (64, 64)), mode="reflect")
         whole = box(whole[None], radius)[0][:, 64:-64, 64:-64]
         inner = np.s_[:, 48:-48, 48:-48]
-        difference = np.abs(mapped(image, lambda x, radius=radius: box(x, radius), 1)[inner] - whole[inner]).max()
+        difference = np.abs(
+            mapped(image, lambda x, radius=radius: box(x, radius), 1)[inner] - whole[inner]
+        ).max()
         assert least <= difference < most
 
 
@@ -193,7 +228,9 @@ def test_a_unet_gives_in_windows_what_it_gives_in_one_piece(network, turned):
     covering = layout(320, 2 * radius + RAMP)
     assert covering == (320, 224)
     image, turn = noise(560, 64), (0, 2, 1) if turned else (0, 1, 2)
-    whole = probabilities(np.pad(image, ((0, 0), (0, 0), (32, 32)), mode="reflect").transpose(turn)[None])[0]
+    whole = probabilities(
+        np.pad(image, ((0, 0), (0, 0), (32, 32)), mode="reflect").transpose(turn)[None]
+    )[0]
     whole = whole.transpose(turn)[:, :, 32:-32]
     for of, least, most in [(covering, 0, 1e-4), ((256, 0), 1e-2, 1)]:
         found = mapped(image.transpose(turn), probabilities, 3, *of).transpose(turn)
@@ -202,7 +239,9 @@ def test_a_unet_gives_in_windows_what_it_gives_in_one_piece(network, turned):
 
 
 def test_the_origin_of_the_scene_does_not_matter(network):
-    """Cut off multiples of the network's stride, which is 16, and the rest stays the same; of 1, and it does not."""
+    """Cut off multiples of the network's stride, which is 16, and the rest stays the same; of 1,
+    and it does not.
+    """
     probabilities, radius = network
     image, covering = noise(560, 64), layout(320, 2 * radius + RAMP)
     whole = mapped(image, probabilities, 3, *covering)
@@ -292,7 +331,9 @@ def test_progress_is_told_to_the_end():
     assert told == sorted(told) and told[-1] == 1 and len(told) > 8
 
 
-@pytest.mark.parametrize("world, of", [(2, (256, 64)), (3, (256, 64)), (3, (256, 160)), (9, (256, 0))])
+@pytest.mark.parametrize(
+    "world, of", [(2, (256, 64)), (3, (256, 64)), (3, (256, 160)), (9, (256, 0))]
+)
 def test_several_processes_make_the_same_map_to_the_last_bit(world, of):
     """Threads in their stead, and queues between them."""
     image = noise(900, 400)
@@ -320,7 +361,16 @@ def test_several_processes_make_the_same_map_to_the_last_bit(world, of):
             return cut(image, window)
 
         if rank < len(axis(900, *of).starts):
-            mapped(image, lambda x: np.sin(9 * x), 1, *of, ranks=Rank(rank), read=count, **keep, **finish)
+            mapped(
+                image,
+                lambda x: np.sin(9 * x),
+                1,
+                *of,
+                ranks=Rank(rank),
+                read=count,
+                **keep,
+                **finish,
+            )
 
     threads = [threading.Thread(target=work, args=[rank]) for rank in range(world)]
     [thread.start() for thread in threads], [thread.join() for thread in threads]

@@ -1,4 +1,6 @@
-"""Ground area: pixels known by a formula, the whole earth, geodesic polygons by pyproj.Geod beside them."""
+"""Ground area: pixels known by a formula, the whole earth, geodesic polygons by pyproj.Geod beside
+them.
+"""
 
 import numpy as np
 import pyproj
@@ -22,7 +24,9 @@ def geodesic_area(of: Grid, row: int, col: int, points: int = 12) -> float:
     rows = row + np.concatenate([zero, along, one, 1 - along])
     cols = col + np.concatenate([along, one, 1 - along, zero])
     base = of.crs.geodetic_crs
-    lon, lat = pyproj.Transformer.from_crs(of.crs, base, always_xy=True).transform(*of.xy(rows, cols))
+    lon, lat = pyproj.Transformer.from_crs(of.crs, base, always_xy=True).transform(
+        *of.xy(rows, cols)
+    )
     to_degrees = np.degrees(base.axis_info[0].unit_conversion_factor)
     return abs(of.crs.get_geod().polygon_area_perimeter(lon * to_degrees, lat * to_degrees)[0])
 
@@ -106,7 +110,9 @@ def test_a_window_has_the_areas_of_its_place():
 )
 def test_nothing_happens_at_the_antimeridian(crs, transform):
     of = grid(crs, transform, 5, 60)
-    lon, _ = pyproj.Transformer.from_crs(crs, 4326, always_xy=True).transform(*of.xy(2.5, np.arange(60) + 0.5))
+    lon, _ = pyproj.Transformer.from_crs(crs, 4326, always_xy=True).transform(
+        *of.xy(2.5, np.arange(60) + 0.5)
+    )
     assert {*np.sign(lon if lon.max() <= 180 else lon - 180)} == {-1, 1}  # the grid does cross it
     areas = pixel_areas(of)
     assert (np.abs(areas / areas.mean(axis=1, keepdims=True) - 1) < 0.01).all()
@@ -131,7 +137,10 @@ PLACES = {
     "grads from paris": ("EPSG:4807", (0.001, 0, 2, 0, -0.001, 50)),
     "with a height": ("EPSG:25831+5782", (10, 0, 4e5, 0, -10, 4.6e6)),
     "another datum": ("EPSG:31467", (10, 0, 3.5e6, 0, -10, 5.4e6)),
-    "bound to wgs 84": ("+proj=tmerc +lon_0=10 +ellps=bessel +towgs84=598,73,418 +units=m", (10, 0, 1e4, 0, -10, 5e6)),
+    "bound to wgs 84": (
+        "+proj=tmerc +lon_0=10 +ellps=bessel +towgs84=598,73,418 +units=m",
+        (10, 0, 1e4, 0, -10, 5e6),
+    ),
 }
 
 
@@ -148,11 +157,15 @@ def test_areas_agree_with_geodesic_polygons(name):
 def test_interpolation_along_the_row_is_exact_enough_at_any_width(width):
     of = grid("EPSG:32631", (10, 0, 399_960, 0, -10, 4.6e6), 2, width)
     cols = sorted({0, width // 3, width // 2, width - 1})
-    np.testing.assert_allclose(pixel_areas(of)[1, cols], [geodesic_area(of, 1, c) for c in cols], rtol=1e-6)
+    np.testing.assert_allclose(
+        pixel_areas(of)[1, cols], [geodesic_area(of, 1, c) for c in cols], rtol=1e-6
+    )
 
 
 def test_columns_between_are_interpolated_within_a_ten_thousandth_of_the_exact(monkeypatch):
-    of = grid("EPSG:3857", (700, 700, 1e6, 700, -700, 6e6), 3, 2000)  # 1,400 km, turned by 45 degrees
+    of = grid(
+        "EPSG:3857", (700, 700, 1e6, 700, -700, 6e6), 3, 2000
+    )  # 1,400 km, turned by 45 degrees
     coarse = pixel_areas(of)
     monkeypatch.setattr("data.output.areas.COLUMNS", 2000)
     np.testing.assert_allclose(coarse, pixel_areas(of), rtol=1e-4)

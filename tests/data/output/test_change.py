@@ -1,4 +1,6 @@
-"""Change between two maps: a matrix counted by hand, its sums, and the map's codes, names and colours."""
+"""Change between two maps: a matrix counted by hand, its sums, and the map's codes, names and
+colours.
+"""
 
 import csv
 
@@ -53,7 +55,14 @@ def test_the_table_has_the_matrix_with_its_sums(tmp_path):
     with open(tmp_path / "c.csv", newline="", encoding="utf-8") as file:
         lines = [[cell.removesuffix(".000000") for cell in line] for line in csv.reader(file)]
     assert lines == [
-        ["before \\ after, pixels", "other", "non-residential", "residential", "total before", "loss"],
+        [
+            "before \\ after, pixels",
+            "other",
+            "non-residential",
+            "residential",
+            "total before",
+            "loss",
+        ],
         ["other", "2", "0", "2", "4", "2"],
         ["non-residential", "0", "0", "1", "1", "1"],
         ["residential", "0", "0", "1", "1", "0"],
@@ -81,10 +90,14 @@ def test_the_map_names_each_change_and_colours_what_has_become(tmp_path):
     with change.change_map(tmp_path / "c.tif", EQUAL_AREA, ESM) as add:
         add(BEFORE, AFTER)
     with rasterio.open(tmp_path / "c.tif") as dataset:
-        # before * 3 + after + 1: 1 other, 3 other to residential, 6 non-residential to residential, 9 residential
+        # before * 3 + after + 1: 1 other, 3 other to residential, 6 non-residential to residential,
+        # 9 residential
         assert dataset.read(1).tolist() == [[1, 1, 3, 3], [6, 9, 0, 0]] and dataset.nodata == 0
         tags, colors = dataset.tags(), dataset.colormap(1)
-    assert tags["class_1"] == "other: unchanged" and tags["class_6"] == "non-residential to residential"
+    assert (
+        tags["class_1"] == "other: unchanged"
+        and tags["class_6"] == "non-residential to residential"
+    )
     assert colors[3][:3] == colors[6][:3] == ESM.colors[2]
     assert colors[9][:3] == (245, 202, 201)  # (215, 45, 39) three quarters of the way to white
     assert "<Category>other to residential</Category>" in (tmp_path / "c.tif.aux.xml").read_text()

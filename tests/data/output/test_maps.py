@@ -1,4 +1,6 @@
-"""The files of a map: what rasterio, and GDAL by way of its VRT, read of names, colours, scales and no-data."""
+"""The files of a map: what rasterio, and GDAL by way of its VRT, read of names, colours, scales and
+no-data.
+"""
 
 import re
 
@@ -42,15 +44,25 @@ def test_labels_are_written_as_codes_with_colours_names_and_no_data(tmp_path):
 
 
 def test_gdal_reads_the_names_of_the_classes(tmp_path):
-    """From inside the file as metadata, and from the file beside it as categories, which QGIS puts into the legend."""
+    """From inside the file as metadata, and from the file beside it as categories, which QGIS puts
+    into the legend.
+    """
     rasterio, shutil = pytest.importorskip("rasterio"), pytest.importorskip("rasterio.shutil")
     path = tmp_path / "map.tif"
     write_classes(path, ClassTable.load("esm"))
     with rasterio.open(path) as dataset:
         found = {name: text for name, text in dataset.tags().items() if name.startswith("class_")}
-        assert found == {"class_1": "other", "class_250": "non-residential", "class_255": "residential"}
-        shutil.copy(dataset, tmp_path / "map.vrt", driver="VRT")  # rasterio itself does not show categories
-    categories = re.findall(r"<Category(?:>([^<]*)</Category)?/?>", (tmp_path / "map.vrt").read_text())
+        assert found == {
+            "class_1": "other",
+            "class_250": "non-residential",
+            "class_255": "residential",
+        }
+        shutil.copy(
+            dataset, tmp_path / "map.vrt", driver="VRT"
+        )  # rasterio itself does not show categories
+    categories = re.findall(
+        r"<Category(?:>([^<]*)</Category)?/?>", (tmp_path / "map.vrt").read_text()
+    )
     assert len(categories) == 256
     named = {code: name for code, name in enumerate(categories) if name}
     assert named == {1: "other", 250: "non-residential", 254: "no data", 255: "residential"}
@@ -59,7 +71,10 @@ def test_gdal_reads_the_names_of_the_classes(tmp_path):
 def test_names_with_marks_of_xml_survive(tmp_path):
     rasterio, shutil = pytest.importorskip("rasterio"), pytest.importorskip("rasterio.shutil")
     name = 'grass & <"wood">, forêt'
-    records = [{"code": "3", "name": name, "color": "#010203"}, {"code": "4", "name": "b", "color": "#040506"}]
+    records = [
+        {"code": "3", "name": name, "color": "#010203"},
+        {"code": "4", "name": "b", "color": "#040506"},
+    ]
     table, path = ClassTable.from_records("x", records), tmp_path / "map.tif"
     with maps.classes(path, GRID, table) as add:
         add(LABELS % 2)
@@ -73,7 +88,9 @@ def test_a_table_whose_codes_fit_no_palette_leaves_no_sidecar_not_even_an_earlie
     path = tmp_path / "map.tif"
     write_classes(path, ClassTable.load("esm"))
     assert (tmp_path / "map.tif.aux.xml").exists()
-    records = [{"code": str(code), "name": str(code), "color": "#000001"} for code in (10, 2000, -1)]
+    records = [
+        {"code": str(code), "name": str(code), "color": "#000001"} for code in (10, 2000, -1)
+    ]
     write_classes(path, ClassTable.from_records("x", records))
     assert [file.name for file in tmp_path.iterdir()] == ["map.tif"]
 
@@ -81,7 +98,10 @@ def test_a_table_whose_codes_fit_no_palette_leaves_no_sidecar_not_even_an_earlie
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 def test_fractions_are_named_bands_that_read_as_0_to_1(tmp_path, dtype):
     rasterio = pytest.importorskip("rasterio")
-    path, values = tmp_path / "p.tif", np.random.default_rng(0).random((3, 40, 60)).astype(np.float32)
+    path, values = (
+        tmp_path / "p.tif",
+        np.random.default_rng(0).random((3, 40, 60)).astype(np.float32),
+    )
     values[:, :5], values[:, 6, 7] = np.nan, (1, 0, 0)
     with maps.fractions(path, GRID, ["other", "town", "wood"], dtype=dtype) as add:
         add(values[:, :11]), add(values[:, 11:])
@@ -89,5 +109,7 @@ def test_fractions_are_named_bands_that_read_as_0_to_1(tmp_path, dtype):
         read = dataset.read(masked=True) * np.reshape(dataset.scales, (3, 1, 1))
         assert dataset.descriptions == ("other", "town", "wood") and dataset.dtypes == (dtype,) * 3
     assert read.mask[:, :5].all() and not read.mask[:, 5:].any()
-    assert np.abs(read[:, 5:] - values[:, 5:]).max() <= (0.5 / 254 + 1e-6 if dtype == "uint8" else 0)
+    assert np.abs(read[:, 5:] - values[:, 5:]).max() <= (
+        0.5 / 254 + 1e-6 if dtype == "uint8" else 0
+    )
     assert read[:, 6, 7].tolist() == [1, 0, 0]

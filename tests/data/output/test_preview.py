@@ -1,4 +1,6 @@
-"""Pictures: one pixel in its colours, stretched bands against numpy, thinned previews of every odd size."""
+"""Pictures: one pixel in its colours, stretched bands against numpy, thinned previews of every odd
+size.
+"""
 
 from pathlib import Path
 
@@ -45,7 +47,11 @@ def test_no_data_is_black_and_stretches_nothing():
 
 @pytest.mark.parametrize("seed", range(4))
 def test_each_band_is_stretched_from_its_2nd_to_its_98th_percentile(seed):
-    image = np.random.default_rng(seed).gamma(2, [[[300]], [[900]], [[10]]], (3, 40, 50)).astype(np.float32)
+    image = (
+        np.random.default_rng(seed)
+        .gamma(2, [[[300]], [[900]], [[10]]], (3, 40, 50))
+        .astype(np.float32)
+    )
     image[:, 3, 4] = np.nan
     found = rgb(image, ["Red", "Green", "Blue"])
     low, high = np.nanpercentile(image, (2, 98), axis=(1, 2))[:, :, None, None]
@@ -69,13 +75,21 @@ def test_pictures_stand_side_by_side_with_a_white_gap():
     left, right = np.zeros((4, 3, 3), np.uint8), np.full((4, 5, 3), 9, np.uint8)
     found = beside(left, right)
     assert found.shape == (4, 3 + GAP + 5, 3)
-    assert not found[:, :3].any() and (found[:, 3 : 3 + GAP] == 255).all() and (found[:, 3 + GAP :] == 9).all()
+    assert (
+        not found[:, :3].any()
+        and (found[:, 3 : 3 + GAP] == 255).all()
+        and (found[:, 3 + GAP :] == 9).all()
+    )
     assert np.array_equal(beside(left), left)
 
 
 def test_a_lower_picture_is_white_below():
     found = beside(np.zeros((4, 3, 3), np.uint8), np.zeros((2, 5, 3), np.uint8))
-    assert found.shape == (4, 3 + GAP + 5, 3) and not found[:2, 3 + GAP :].any() and (found[2:, 3 + GAP :] == 255).all()
+    assert (
+        found.shape == (4, 3 + GAP + 5, 3)
+        and not found[:2, 3 + GAP :].any()
+        and (found[2:, 3 + GAP :] == 255).all()
+    )
 
 
 def test_an_overlay_is_half_picture_and_half_colour_and_leaves_no_data():
@@ -83,7 +97,9 @@ def test_an_overlay_is_half_picture_and_half_colour_and_leaves_no_data():
     image = np.array([[[100, 0, 255], [10, 20, 30]]], np.uint8)
     found = picture.overlay(image, np.array([[2, IGNORE]], np.uint8), table)
     assert found.dtype == np.uint8
-    assert found.tolist() == [[[158, 22, 147], [10, 20, 30]]]  # half way to (215, 45, 39): 157.5, 22.5, 147
+    assert found.tolist() == [
+        [[158, 22, 147], [10, 20, 30]]
+    ]  # half way to (215, 45, 39): 157.5, 22.5, 147
 
 
 # Letters and legends.
@@ -107,7 +123,11 @@ def test_letters_by_eye():
 
 
 def test_accents_are_left_off_and_strange_letters_are_question_marks():
-    assert drawn("forêt") == drawn("foret") and drawn("城") == drawn("?") and drawn("a\n") == drawn("a?")
+    assert (
+        drawn("forêt") == drawn("foret")
+        and drawn("城") == drawn("?")
+        and drawn("a\n") == drawn("a?")
+    )
     assert lettering.write("").shape == (16, 0) and lettering.write("ab", 3).shape[0] == 24
 
 
@@ -127,14 +147,20 @@ def test_a_legend_has_the_classes_that_occur_and_no_others():
     assert ((shown == picture.INK).all(-1) == word).all()
 
 
-@pytest.mark.parametrize("classes, height, columns", [(12, 1000, 1), (12, 1, 3), (12, 150, 2), (1, 1, 1)])
+@pytest.mark.parametrize(
+    "classes, height, columns", [(12, 1000, 1), (12, 1, 3), (12, 150, 2), (1, 1, 1)]
+)
 def test_a_long_legend_beside_a_low_picture_has_columns(classes, height, columns):
     labels = np.arange(classes, dtype=np.uint8)[None]
     found = picture.legend(labels, ClassTable.load("catalonia"), height)
     rows = -(-classes // columns)
     assert found.shape[0] == rows * picture.LINE
     corners = found[8, :]  # the row through the first line's swatches
-    shown = [k for k in range(classes) if (corners == ClassTable.load("catalonia").colors[k]).all(-1).sum() >= 10]
+    shown = [
+        k
+        for k in range(classes)
+        if (corners == ClassTable.load("catalonia").colors[k]).all(-1).sum() >= 10
+    ]
     assert shown == [*range(0, classes, rows)]
 
 
@@ -150,14 +176,18 @@ def strips(raster: np.ndarray, heights):
             top += height
 
 
-@pytest.mark.parametrize("height, width", [(1, 1), (1024, 3), (1025, 2), (2048, 1), (2049, 5), (5, 3001), (4097, 4)])
+@pytest.mark.parametrize(
+    "height, width", [(1, 1), (1024, 3), (1025, 2), (2048, 1), (2049, 5), (5, 3001), (4097, 4)]
+)
 @pytest.mark.parametrize("heights", [[1], [2], [3, 5], [7, 1, 64], [256], [100_000]])
 def test_every_nth_row_and_column_whatever_the_strips(height, width, heights):
     raster = np.arange(height * width, dtype=np.int32).reshape(height, width)
     thinned = Thinned(height, width)
     for strip in strips(raster, heights):
         thinned.add(strip)
-    step = next(n for n in range(1, 99) if max(-(-height // n), -(-width // n)) <= SIDE)  # the least that will do
+    step = next(
+        n for n in range(1, 99) if max(-(-height // n), -(-width // n)) <= SIDE
+    )  # the least that will do
     assert np.array_equal(thinned.array(), raster[::step, ::step])
 
 
@@ -199,7 +229,9 @@ def held_out(heights: list[int]) -> Windows:
     return Windows(scenes, all_windows(scenes, 4), ["1", "2", "3"], [], [], 4)
 
 
-@pytest.mark.parametrize("windows, count, shown", [(9, 3, [0, 4, 8]), (2, 6, [0, 1]), (1, 6, [0]), (5, 5, range(5))])
+@pytest.mark.parametrize(
+    "windows, count, shown", [(9, 3, [0, 4, 8]), (2, 6, [0, 1]), (1, 6, [0]), (5, 5, range(5))]
+)
 def test_samples_are_evenly_spread_and_none_comes_twice(windows, count, shown):
     found = samples(held_out([4] * windows), np.zeros((windows, 4, 4), np.uint8), count)
     assert [int(sample["truth"][0, 0]) for sample in found] == [*shown]

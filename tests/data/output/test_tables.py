@@ -29,7 +29,12 @@ def table_of(path) -> list[dict]:
         return list(csv.DictReader(file))
 
 
-TOWN = [[0, 0, 0, 0, 0], [0, 0, 0, 1, 2], [0, 0, 2, 2, 2], [IGNORE] * 5]  # 10, 1 and 4 pixels; 5 without data
+TOWN = [
+    [0, 0, 0, 0, 0],
+    [0, 0, 0, 1, 2],
+    [0, 0, 2, 2, 2],
+    [IGNORE] * 5,
+]  # 10, 1 and 4 pixels; 5 without data
 
 
 @pytest.mark.parametrize(
@@ -61,7 +66,9 @@ def test_pixels_and_areas_of_a_map_that_streams_by():
 def test_a_row_for_each_image_and_class(tmp_path):
     areas_csv.write(tmp_path / "areas.csv", ESM, [("in/t_20180412.tif", areas(TOWN, EQUAL_AREA))])
     rows = table_of(tmp_path / "areas.csv")
-    assert [(row["image"], row["date"], row["class"], row["code"], row["pixels"]) for row in rows] == [
+    assert [
+        (row["image"], row["date"], row["class"], row["code"], row["pixels"]) for row in rows
+    ] == [
         ("in/t_20180412.tif", "2018-04-12", "other", "1", "10"),
         ("in/t_20180412.tif", "2018-04-12", "non-residential", "250", "1"),
         ("in/t_20180412.tif", "2018-04-12", "residential", "255", "4"),
@@ -78,13 +85,24 @@ def test_without_crs_km2_are_empty_and_other_tables_have_no_built_up(tmp_path):
     found.add(np.array([[0, 0], [0, 3]], np.uint8))
     areas_csv.write(tmp_path / "areas.csv", table, [("a.png", found)])
     rows = table_of(tmp_path / "areas.csv")
-    assert [row["share"] for row in rows] == ["0.750000", "0.000000", "0.000000", "0.250000", "0.000000", "0.000000"]
+    assert [row["share"] for row in rows] == [
+        "0.750000",
+        "0.000000",
+        "0.000000",
+        "0.250000",
+        "0.000000",
+        "0.000000",
+    ]
     assert all(row["km2"] == row["share_of_built_up"] == "" for row in rows)
 
 
 def test_several_images_end_with_their_sum_if_it_has_one_unit(tmp_path):
     plain = Grid(None, IDENTITY, 4, 5)
-    for grids, sums in (([EQUAL_AREA] * 2, True), ([plain] * 2, True), ([EQUAL_AREA, plain], False)):
+    for grids, sums in (
+        ([EQUAL_AREA] * 2, True),
+        ([plain] * 2, True),
+        ([EQUAL_AREA, plain], False),
+    ):
         found = [(f"{n}.tif", areas(TOWN, grid)) for n, grid in enumerate(grids)]
         areas_csv.write(tmp_path / "areas.csv", ESM, found)
         rows = table_of(tmp_path / "areas.csv")
@@ -103,12 +121,19 @@ def test_adjusted_areas_stand_beside_the_counted_ones(tmp_path):
         found = [("a.tif", areas(TOWN, grid))]
         areas_csv.write(tmp_path / "areas.csv", ESM, found, half_of_towns_are_fields)
         row = table_of(tmp_path / "areas.csv")[0]
-        assert row["adjusted_share"] == f"{12.5 / 15:.6f}" and row["adjusted_share_ci95"] == f"{1 / 15:.6f}"
+        assert (
+            row["adjusted_share"] == f"{12.5 / 15:.6f}"
+            and row["adjusted_share_ci95"] == f"{1 / 15:.6f}"
+        )
         assert row["adjusted_km2"] == km2 and row["adjusted_km2_ci95"] == (km2 and "1.000000")
 
 
 def test_nothing_mapped_is_empty_cells_and_no_nan(tmp_path):
-    found = [("a.tif", areas([[IGNORE], [IGNORE]], Grid(EQUAL_AREA.crs, EQUAL_AREA.transform, 2, 1)))]
-    areas_csv.write(tmp_path / "areas.csv", ESM, found, lambda measured: (measured, measured * np.nan))
+    found = [
+        ("a.tif", areas([[IGNORE], [IGNORE]], Grid(EQUAL_AREA.crs, EQUAL_AREA.transform, 2, 1)))
+    ]
+    areas_csv.write(
+        tmp_path / "areas.csv", ESM, found, lambda measured: (measured, measured * np.nan)
+    )
     assert "nan" not in (tmp_path / "areas.csv").read_text()
     assert [row["share"] for row in table_of(tmp_path / "areas.csv")] == [""] * 3

@@ -1,4 +1,6 @@
-"""Cloud-optimised GeoTIFF: overviews by hand and by a naive loop, the layout by its rules, rasterio and rio-cogeo."""
+"""Cloud-optimised GeoTIFF: overviews by hand and by a naive loop, the layout by its rules, rasterio
+and rio-cogeo.
+"""
 
 import tracemalloc
 from collections import Counter
@@ -68,7 +70,9 @@ def test_mode_is_that_of_a_naive_loop(nodata):
         for col in range(15):
             votes = Counter(tile[2 * row : 2 * row + 2, 2 * col : 2 * col + 2].ravel().tolist())
             del votes[nodata]
-            expected[row, col] = min(votes, key=lambda code: (-votes[code], code)) if votes else nodata
+            expected[row, col] = (
+                min(votes, key=lambda code: (-votes[code], code)) if votes else nodata
+            )
     assert halved(tile.tolist(), nodata=nodata) == expected.tolist()
 
 
@@ -80,7 +84,11 @@ SHAPES = [(1, 1), (40, 60), (512, 512), (513, 40), (1, 2000), (2000, 1), (1500, 
 @pytest.mark.parametrize("height, width", SHAPES)
 def test_the_validator_of_rio_cogeo_finds_no_fault(tmp_path, height, width):
     rio_cogeo = pytest.importorskip("rio_cogeo")
-    for count, dtype, overviews in ((1, "uint8", "mode"), (3, "uint8", "average"), (2, "float32", "average")):
+    for count, dtype, overviews in (
+        (1, "uint8", "mode"),
+        (3, "uint8", "average"),
+        (2, "float32", "average"),
+    ):
         array = pixels(count, height, width, dtype)
         options = {"count": count, "dtype": dtype, "overviews": overviews, "nodata": 3}
         cog.write_blocks(tmp_path / "map.tif", [array], grid(height, width), **options)
@@ -91,7 +99,13 @@ def test_the_validator_of_rio_cogeo_finds_no_fault(tmp_path, height, width):
 @pytest.mark.parametrize("height, width", SHAPES)
 def test_directories_go_from_large_to_small_and_tiles_from_small_to_large(tmp_path, height, width):
     """The rules of the validator, written out: it need not be installed for the file to be right."""
-    cog.write_blocks(tmp_path / "map.tif", [pixels(1, height, width)], grid(height, width), count=1, dtype="uint8")
+    cog.write_blocks(
+        tmp_path / "map.tif",
+        [pixels(1, height, width)],
+        grid(height, width),
+        count=1,
+        dtype="uint8",
+    )
     with tifffile.TiffFile(tmp_path / "map.tif") as tif:
         pages = list(tif.pages)
         directories = [page.offset for page in pages]
@@ -102,21 +116,31 @@ def test_directories_go_from_large_to_small_and_tiles_from_small_to_large(tmp_pa
         assert all(small[-1] < large[0] for large, small in zip(tiles, tiles[1:]))
         assert [page.subfiletype for page in pages] == [0] + [1] * (len(pages) - 1)
         sizes = [page.shape for page in pages]
-        assert all(small == (-(-large[0] // 2), -(-large[1] // 2)) for large, small in zip(sizes, sizes[1:]))
+        assert all(
+            small == (-(-large[0] // 2), -(-large[1] // 2))
+            for large, small in zip(sizes, sizes[1:])
+        )
         assert max(sizes[-1]) <= 512 or min(height, width) == 1
 
 
 def test_every_tile_has_its_size_before_it_and_its_last_bytes_behind(tmp_path):
     """What the note promises: GDAL reads a tile and its size in one request."""
-    cog.write_blocks(tmp_path / "map.tif", [pixels(1, 1500, 1111)], grid(1500, 1111), count=1, dtype="uint8")
+    cog.write_blocks(
+        tmp_path / "map.tif", [pixels(1, 1500, 1111)], grid(1500, 1111), count=1, dtype="uint8"
+    )
     content = (tmp_path / "map.tif").read_bytes()
-    assert content[8:].startswith(b"GDAL_STRUCTURAL_METADATA_SIZE=000140 bytes\nLAYOUT=IFDS_BEFORE_DATA\n")
+    assert content[8:].startswith(
+        b"GDAL_STRUCTURAL_METADATA_SIZE=000140 bytes\nLAYOUT=IFDS_BEFORE_DATA\n"
+    )
     assert content[8 + 43 + 139 :][:1] == b" "  # the 140th byte of the note
     with tifffile.TiffFile(tmp_path / "map.tif") as tif:
         for page in tif.pages:
             for offset, size in zip(page.dataoffsets, page.databytecounts):
                 assert int.from_bytes(content[offset - 4 : offset], "little") == size
-                assert content[offset + size : offset + size + 4] == content[offset + size - 4 : offset + size]
+                assert (
+                    content[offset + size : offset + size + 4]
+                    == content[offset + size - 4 : offset + size]
+                )
 
 
 @pytest.mark.parametrize("big", [False, True])
@@ -126,28 +150,55 @@ def test_rasterio_and_we_read_the_pixels_and_overviews_back(tmp_path, monkeypatc
     if big:
         monkeypatch.setattr(geotiff, "BIGTIFF_BYTES", 0)
     path, array = tmp_path / "map.tif", pixels(2, 700, 1111, dtype, 100)
-    options = {"count": 2, "dtype": dtype, "overviews": "average", "nodata": 99, "descriptions": ["a", None]}
-    cog.write_blocks(path, [array], grid(700, 1111), **options, items={"made by": 'a "test" & <more>'}, scale=0.25)
+    options = {
+        "count": 2,
+        "dtype": dtype,
+        "overviews": "average",
+        "nodata": 99,
+        "descriptions": ["a", None],
+    }
+    cog.write_blocks(
+        path,
+        [array],
+        grid(700, 1111),
+        **options,
+        items={"made by": 'a "test" & <more>'},
+        scale=0.25,
+    )
     assert path.read_bytes()[2] == (43 if big else 42)
     with rasterio.open(path) as dataset, geotiff.Raster(path) as raster:
         assert np.array_equal(dataset.read(), array) and np.array_equal(raster.read(), array)
         assert dataset.crs == "EPSG:32631" and dataset.transform[:6] == raster.grid.transform
-        assert dataset.nodata == raster.nodata == 99 and dataset.descriptions == raster.descriptions == ("a", None)
+        assert (
+            dataset.nodata == raster.nodata == 99
+            and dataset.descriptions == raster.descriptions == ("a", None)
+        )
         assert dataset.tags()["made by"] == 'a "test" & <more>' and dataset.scales == (0.25, 0.25)
-        assert dataset.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG" and dataset.overviews(1) == [2, 4]
+        assert dataset.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG" and dataset.overviews(1) == [
+            2,
+            4,
+        ]
     with rasterio.open(path, OVERVIEW_LEVEL=0) as half:
         expected = _average(array.transpose(1, 2, 0), 99).transpose(2, 0, 1)
-        assert half.shape == (350, 556) and half.nodata == 99 and np.array_equal(half.read(), expected)
+        assert (
+            half.shape == (350, 556) and half.nodata == 99 and np.array_equal(half.read(), expected)
+        )
 
 
 def test_a_palette_holds_for_the_overviews_too(tmp_path):
     rasterio = pytest.importorskip("rasterio")
     path, array = tmp_path / "map.tif", pixels(1, 600, 700)
     colors = {0: (0, 0, 0), 1: (200, 180, 120), 2: (0, 100, 200), 3: (9, 8, 7)}
-    cog.write_blocks(path, [array], grid(600, 700), count=1, dtype="uint8", nodata=0, colormap=colors)
+    cog.write_blocks(
+        path, [array], grid(600, 700), count=1, dtype="uint8", nodata=0, colormap=colors
+    )
     for level in {}, {"OVERVIEW_LEVEL": 0}:
         with rasterio.open(path, **level) as dataset:
-            assert dataset.colormap(1)[2] == (0, 100, 200, 255) and dataset.colormap(1)[3][:3] == (9, 8, 7)
+            assert dataset.colormap(1)[2] == (0, 100, 200, 255) and dataset.colormap(1)[3][:3] == (
+                9,
+                8,
+                7,
+            )
     with rasterio.open(path, OVERVIEW_LEVEL=0) as half:
         assert np.array_equal(half.read(1), _mode(array[0][..., None], 0)[..., 0])
 
@@ -162,10 +213,34 @@ def test_strips_of_any_heights_make_the_same_file(tmp_path):
 
 
 def test_geo_tags_are_written_as_they_are_and_without_georeference_there_are_none(tmp_path):
-    keys = (1, 1, 0, 3, 1024, 0, 1, 1, 1025, 0, 1, 1, 3072, 0, 1, 32767)  # a CRS that nobody can tell
-    tags = {33550: (10.0, 10.0, 0.0), 33922: (0.0, 0.0, 0.0, 7.0, 8.0, 0.0), 34735: keys, 34737: b"what|"}
+    keys = (
+        1,
+        1,
+        0,
+        3,
+        1024,
+        0,
+        1,
+        1,
+        1025,
+        0,
+        1,
+        1,
+        3072,
+        0,
+        1,
+        32767,
+    )  # a CRS that nobody can tell
+    tags = {
+        33550: (10.0, 10.0, 0.0),
+        33922: (0.0, 0.0, 0.0, 7.0, 8.0, 0.0),
+        34735: keys,
+        34737: b"what|",
+    }
     bare = Grid(None, IDENTITY, 30, 40)
-    cog.write_blocks(tmp_path / "a.tif", [pixels(1, 30, 40)], bare, count=1, dtype="uint8", geo_tags=tags)
+    cog.write_blocks(
+        tmp_path / "a.tif", [pixels(1, 30, 40)], bare, count=1, dtype="uint8", geo_tags=tags
+    )
     cog.write_blocks(tmp_path / "b.tif", [pixels(1, 30, 40)], bare, count=1, dtype="uint8")
     with geotiff.Raster(tmp_path / "a.tif") as a, geotiff.Raster(tmp_path / "b.tif") as b:
         assert {tag: value for tag, value in a.geo_tags.items() if tag != 34737} == {

@@ -50,7 +50,8 @@ def test_nodata_is_read_as_rasterio_reads_it(tmp_path, dtype, text):
     tifffile.imwrite(path, np.zeros((4, 5), dtype), metadata=None, extratags=extratags)
     with rasterio.open(path) as dataset, geotiff.Raster(path) as raster:
         if raster.nodata is None:
-            # rasterio hands out 0.25 as the no-data value of integers too, where no pixel can have it.
+            # rasterio hands out 0.25 as the no-data value of integers too, where no pixel can have
+            # it.
             assert dataset.nodata is None or dataset.nodata != int(dataset.nodata)
         else:
             assert np.array_equal(raster.nodata, dataset.nodata, equal_nan=True)
@@ -78,7 +79,9 @@ def test_a_written_nodata_is_read_back_by_rasterio_and_by_us(tmp_path, dtype, no
         assert np.array_equal(dataset.nodata, expected, equal_nan=True)
 
 
-@pytest.mark.parametrize(("dtype", "nodata"), [("uint8", -1), ("uint8", 256), ("int16", np.nan), ("int8", 0.5)])
+@pytest.mark.parametrize(
+    ("dtype", "nodata"), [("uint8", -1), ("uint8", 256), ("int16", np.nan), ("int8", 0.5)]
+)
 def test_a_nodata_that_no_pixel_can_have_is_not_written(tmp_path, dtype, nodata):
     with pytest.raises(ValueError, match="is not a value of"):
         geotiff.write(tmp_path / "nodata.tif", np.zeros((4, 5), dtype), GRID, nodata=nodata)
@@ -110,7 +113,9 @@ def test_a_colormap_travels_to_rasterio_and_back(tmp_path, dtype):
 def test_a_colormap_of_rasterio_is_read_and_the_pixels_stay_codes(tmp_path):
     rasterio = pytest.importorskip("rasterio")
     path, codes = tmp_path / "theirs.tif", np.array([[0, 1, 250, 255]], np.uint8)
-    with rasterio.open(path, "w", driver="GTiff", width=4, height=1, count=1, dtype="uint8") as dataset:
+    with rasterio.open(
+        path, "w", driver="GTiff", width=4, height=1, count=1, dtype="uint8"
+    ) as dataset:
         dataset.write(codes, 1)
         dataset.write_colormap(1, {1: (10, 20, 30), 250: (255, 0, 128)})
     with geotiff.Raster(path) as raster:
@@ -148,20 +153,28 @@ def test_band_names_travel_to_rasterio(tmp_path):
 def test_band_names_of_rasterio_are_read_among_its_other_metadata(tmp_path):
     rasterio = pytest.importorskip("rasterio")
     path = tmp_path / "theirs.tif"
-    with rasterio.open(path, "w", driver="GTiff", width=5, height=4, count=5, dtype="uint8") as dataset:
+    with rasterio.open(
+        path, "w", driver="GTiff", width=5, height=4, count=5, dtype="uint8"
+    ) as dataset:
         dataset.descriptions, dataset.scales, dataset.offsets = NAMES, (2,) * 5, (1,) * 5
         dataset.update_tags(1, sensor="MSI")
         dataset.write(np.full((5, 4, 5), 3, np.uint8))
     with geotiff.Raster(path) as raster:
         assert raster.descriptions == NAMES
-        assert (raster.read() == 3).all()  # scale and offset are left to those who know what they mean
+        assert (
+            raster.read() == 3
+        ).all()  # scale and offset are left to those who know what they mean
 
 
-@pytest.mark.parametrize("xml", [None, "", "<GDALMetadata", "<x><Item role='description' sample='y'>z</Item></x>"])
+@pytest.mark.parametrize(
+    "xml", [None, "", "<GDALMetadata", "<x><Item role='description' sample='y'>z</Item></x>"]
+)
 def test_metadata_that_cannot_be_read_gives_no_names(xml):
     assert gdaltags.descriptions(xml, 2) == (None, None)
 
 
 def test_names_for_another_number_of_bands_are_refused(tmp_path):
     with pytest.raises(ValueError, match="2 descriptions for 1 bands"):
-        geotiff.write(tmp_path / "map.tif", np.zeros((4, 5), np.uint8), GRID, descriptions=["a", "b"])
+        geotiff.write(
+            tmp_path / "map.tif", np.zeros((4, 5), np.uint8), GRID, descriptions=["a", "b"]
+        )

@@ -38,26 +38,57 @@ USER_DEFINED = [
     "ESRI:54009",
     "ESRI:102001",
 ]
-EPSG = [3857, 4326, 3035, 25831, 32633, 2154, 27700, 2056, 5070, 3413, 2263, 31467, 4314, 4258, 27572]
+EPSG = [
+    3857,
+    4326,
+    3035,
+    25831,
+    32633,
+    2154,
+    27700,
+    2056,
+    5070,
+    3413,
+    2263,
+    31467,
+    4314,
+    4258,
+    27572,
+]
 
 
 def same_place(one: CRS, other: CRS) -> bool:
-    """Whether the same coordinates lie within a hundredth of a millimetre of each other on the ground."""
-    x, y = ([2e5, 5e5, 9e5], [1e5, 5e5, 3e6]) if one.is_projected else ([-5.0, 9.0, 20.0], [0.0, 30.0, 60.0])
-    degrees = [Transformer.from_crs(crs, "EPSG:4326", always_xy=True).transform(x, y) for crs in (one, other)]
+    """Whether the same coordinates lie within a hundredth of a millimetre of each other on the
+    ground.
+    """
+    x, y = (
+        ([2e5, 5e5, 9e5], [1e5, 5e5, 3e6])
+        if one.is_projected
+        else ([-5.0, 9.0, 20.0], [0.0, 30.0, 60.0])
+    )
+    degrees = [
+        Transformer.from_crs(crs, "EPSG:4326", always_xy=True).transform(x, y)
+        for crs in (one, other)
+    ]
     return np.isfinite(degrees).all() and np.allclose(*degrees, rtol=0, atol=1e-10)
 
 
 def write_with_rasterio(path, crs, transform=NORTH_UP, **tags) -> None:
     rasterio = pytest.importorskip("rasterio")
     profile = {"driver": "GTiff", "width": 5, "height": 4, "count": 1, "dtype": "uint8"}
-    with rasterio.open(path, "w", crs=crs, transform=rasterio.Affine(*transform), **profile) as dataset:
+    with rasterio.open(
+        path, "w", crs=crs, transform=rasterio.Affine(*transform), **profile
+    ) as dataset:
         dataset.write(np.zeros((1, 4, 5), np.uint8))
         dataset.update_tags(**tags)
 
 
 def test_a_code_and_a_tie_point_with_a_scale():
-    tags = {SCALE: (10.0, 10.0, 0.0), TIEPOINT: (0, 0, 0, 500_000.0, 6_000_000.0, 0), DIRECTORY: UTM33}
+    tags = {
+        SCALE: (10.0, 10.0, 0.0),
+        TIEPOINT: (0, 0, 0, 500_000.0, 6_000_000.0, 0),
+        DIRECTORY: UTM33,
+    }
     crs, transform, kept = geokeys.decode(tags)
     assert crs == CRS.from_epsg(32633) and transform == NORTH_UP and kept == tags
 
@@ -69,7 +100,8 @@ def test_a_tie_point_elsewhere_gives_the_same_transform():
 
 
 def test_pixel_is_point_is_shifted_by_half_a_pixel_and_only_once():
-    # The point (500005, 5999995) is the first pixel's centre: its corner lies 5 m further up and left.
+    # The point (500005, 5999995) is the first pixel's centre: its corner lies 5 m further up and
+    # left.
     tags = {
         SCALE: (10.0, 10.0, 0.0),
         TIEPOINT: (0, 0, 0, 500_005.0, 5_999_995.0, 0),
@@ -118,12 +150,58 @@ def test_numbers_and_texts_are_looked_up_in_their_tags():
         (1, 1, 0, 2, 1024, 0, 1, 1, 3072, DOUBLES, 1, 0),  # points to a tag that is not there
         (1, 1, 0, 1, 1024, 0, 1, 2),  # geographic, and nothing more
         (1, 1, 0, 2, 1024, 0, 1, 1, 1026, 0, 1, 7),  # a citation that is a number
-        (1, 1, 0, 4, 1024, 0, 1, 1, 2048, 0, 1, 4326, 3072, 0, 1, 32767, 3075, 0, 1, 99),  # unknown method
-        (1, 1, 0, 4, 1024, 0, 1, 1, 2048, 0, 1, 4326, 3072, 0, 1, 32767, 3075, 0, 1, 8),  # no parallels
+        (
+            1,
+            1,
+            0,
+            4,
+            1024,
+            0,
+            1,
+            1,
+            2048,
+            0,
+            1,
+            4326,
+            3072,
+            0,
+            1,
+            32767,
+            3075,
+            0,
+            1,
+            99,
+        ),  # unknown method
+        (
+            1,
+            1,
+            0,
+            4,
+            1024,
+            0,
+            1,
+            1,
+            2048,
+            0,
+            1,
+            4326,
+            3072,
+            0,
+            1,
+            32767,
+            3075,
+            0,
+            1,
+            8,
+        ),  # no parallels
     ],
 )
 def test_keys_that_cannot_be_told_give_no_crs_and_stay_as_they_are(directory):
-    tags = {DIRECTORY: directory, SCALE: (10.0, 10.0, 0.0), TIEPOINT: (0, 0, 0, 500_000.0, 6_000_000.0, 0)}
+    tags = {
+        DIRECTORY: directory,
+        SCALE: (10.0, 10.0, 0.0),
+        TIEPOINT: (0, 0, 0, 500_000.0, 6_000_000.0, 0),
+    }
     assert geokeys.decode(tags) == (None, NORTH_UP, tags)
 
 
@@ -131,7 +209,9 @@ def test_a_wkt_in_a_citation_is_read():
     wkt = CRS.from_epsg(2154).to_wkt("WKT1_GDAL")
     for text, key in ((wkt, 1026), (geokeys.PE_STRING + wkt, 3073)):
         directory = (1, 1, 0, 2, 1024, 0, 1, 1, key, TEXTS, len(text) + 1, 0)
-        assert geokeys.decode({DIRECTORY: directory, TEXTS: text.encode() + b"|\0"})[0] == CRS.from_epsg(2154)
+        assert geokeys.decode({DIRECTORY: directory, TEXTS: text.encode() + b"|\0"})[
+            0
+        ] == CRS.from_epsg(2154)
 
 
 def test_mercator_is_variant_b_with_a_parallel_and_variant_a_without():
@@ -145,11 +225,17 @@ def test_parameters_are_in_the_files_units():
     # Lambert zone II of France as its keys would spell it: grads for angles, metres for lengths.
     keys = {1024: 1, 2048: 4807, 2054: 9105, 3072: 32767, 3075: 9, 3076: 9001}
     keys |= {3081: 52.0, 3080: 0.0, 3092: 0.99987742, 3082: 600_000.0, 3083: 2_200_000.0}
-    zone_2 = [Transformer.from_crs(crs, 4326, always_xy=True) for crs in (geokeys._crs(keys), 27572)]
-    assert zone_2[0].transform(7e5, 2.3e6) == pytest.approx(zone_2[1].transform(7e5, 2.3e6), rel=1e-13)
+    zone_2 = [
+        Transformer.from_crs(crs, 4326, always_xy=True) for crs in (geokeys._crs(keys), 27572)
+    ]
+    assert zone_2[0].transform(7e5, 2.3e6) == pytest.approx(
+        zone_2[1].transform(7e5, 2.3e6), rel=1e-13
+    )
     # The same false easting, once in metres and once in kilometres.
     utm = {1024: 1, 2048: 4326, 3072: 32767, 3075: 1, 3080: 15.0, 3092: 0.9996}
-    in_metres, in_kilometres = (geokeys._crs(utm | unit) for unit in ({3082: 5e5}, {3076: 9036, 3082: 500.0}))
+    in_metres, in_kilometres = (
+        geokeys._crs(utm | unit) for unit in ({3082: 5e5}, {3076: 9036, 3082: 500.0})
+    )
     assert in_metres.equals(CRS.from_epsg(32633))
     utm_33 = [Transformer.from_crs(crs, 4326, always_xy=True) for crs in (in_metres, in_kilometres)]
     assert utm_33[0].transform(6e5, 5e6) == pytest.approx(utm_33[1].transform(600, 5000), rel=1e-13)
@@ -163,7 +249,9 @@ def test_an_epsg_code_is_written_as_that_code(code):
 
 
 def test_a_crs_that_only_resembles_an_epsg_code_does_not_get_it():
-    unknown_datum = CRS("+proj=utm +zone=33 +ellps=GRS80")  # pyproj proposes 25833, which is on ETRS89
+    unknown_datum = CRS(
+        "+proj=utm +zone=33 +ellps=GRS80"
+    )  # pyproj proposes 25833, which is on ETRS89
     assert unknown_datum.to_epsg() == 25833
     assert geokeys.decode(geokeys.encode(unknown_datum, NORTH_UP))[0] == unknown_datum
 
@@ -251,8 +339,15 @@ def write_with_tags(path, tags: dict) -> None:
     [
         {SCALE: (10.0, 10.0, 0.0), TIEPOINT: (2.5, 3.0, 0.0, 500_000.0, 6_000_000.0, 0.0)},
         {SCALE: (10.0, -10.0, 0.0), TIEPOINT: (0.0, 0.0, 0.0, 500_000.0, 6_000_000.0, 0.0)},
-        {SCALE: (10.0, 10.0, 0.0), TIEPOINT: (0.0, 0.0, 0.0, 1.0, 2.0, 0.0, 9.0, 9.0, 0.0, 91.0, -88.0, 0.0)},
-        {SCALE: (10.0, 10.0, 0.0), TIEPOINT: (0.0, 0.0, 0.0, 1.0, 2.0, 0.0), MATRIX: tuple(range(16))},
+        {
+            SCALE: (10.0, 10.0, 0.0),
+            TIEPOINT: (0.0, 0.0, 0.0, 1.0, 2.0, 0.0, 9.0, 9.0, 0.0, 91.0, -88.0, 0.0),
+        },
+        {
+            SCALE: (10.0, 10.0, 0.0),
+            TIEPOINT: (0.0, 0.0, 0.0, 1.0, 2.0, 0.0),
+            MATRIX: tuple(range(16)),
+        },
         {},
     ],
     ids=["tie point elsewhere", "negative scale", "two tie points", "scale and matrix", "nothing"],
@@ -260,7 +355,9 @@ def write_with_tags(path, tags: dict) -> None:
 def test_unusual_tags_are_read_as_rasterio_reads_them(tmp_path, tags):
     rasterio = pytest.importorskip("rasterio")
     path = tmp_path / "file.tif"
-    write_with_tags(path, {key: tuple(map(float, value)) for key, value in tags.items()} | {DIRECTORY: UTM33})
+    write_with_tags(
+        path, {key: tuple(map(float, value)) for key, value in tags.items()} | {DIRECTORY: UTM33}
+    )
     with rasterio.open(path) as dataset, geotiff.Raster(path) as raster:
         assert raster.grid.transform == dataset.transform[:6]
         assert raster.grid.crs == CRS.from_wkt(dataset.crs.to_wkt())
@@ -269,13 +366,45 @@ def test_unusual_tags_are_read_as_rasterio_reads_them(tmp_path, tags):
 def test_a_crs_that_cannot_be_told_travels_from_file_to_file(tmp_path):
     # A method of 999, a text with two accents, and a key that nobody knows.
     text = "ünbekannte Projektiön|".encode()
-    directory = (1, 1, 0, 4, 1024, 0, 1, 1, 1026, TEXTS, len(text), 0, 3075, 0, 1, 999, 5000, DOUBLES, 1, 0)
-    tags = {SCALE: (10.0, 10.0, 1.0), TIEPOINT: (0.0, 0.0, 0.0, 1.0, 2.0, 3.0), DIRECTORY: directory}
+    directory = (
+        1,
+        1,
+        0,
+        4,
+        1024,
+        0,
+        1,
+        1,
+        1026,
+        TEXTS,
+        len(text),
+        0,
+        3075,
+        0,
+        1,
+        999,
+        5000,
+        DOUBLES,
+        1,
+        0,
+    )
+    tags = {
+        SCALE: (10.0, 10.0, 1.0),
+        TIEPOINT: (0.0, 0.0, 0.0, 1.0, 2.0, 3.0),
+        DIRECTORY: directory,
+    }
     tags |= {DOUBLES: (4.5,), TEXTS: text + b"\0"}
     first, second = tmp_path / "first.tif", tmp_path / "second.tif"
     write_with_tags(first, tags)
     with geotiff.Raster(first) as raster:
-        assert raster.grid.crs is None and raster.grid.transform == (10.0, 0.0, 1.0, 0.0, -10.0, 2.0)
+        assert raster.grid.crs is None and raster.grid.transform == (
+            10.0,
+            0.0,
+            1.0,
+            0.0,
+            -10.0,
+            2.0,
+        )
         assert raster.geo_tags == tags
         geotiff.write(second, raster.read(), raster.grid, geo_tags=raster.geo_tags)
     with geotiff.Raster(second) as raster:

@@ -1,4 +1,6 @@
-"""Reading windows: of every file that rasterio and tifffile write, of odd ones, and of damaged ones."""
+"""Reading windows: of every file that rasterio and tifffile write, of odd ones, and of damaged
+ones.
+"""
 
 import os
 import threading
@@ -15,12 +17,25 @@ from data.raster import geotiff
 pytestmark = pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
 
 HEIGHT, WIDTH = 53, 71
-DTYPES = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64"]
+DTYPES = [
+    "uint8",
+    "int8",
+    "uint16",
+    "int16",
+    "uint32",
+    "int32",
+    "uint64",
+    "int64",
+    "float32",
+    "float64",
+]
 GRID = Grid(CRS.from_epsg(3035), (10.0, 0.0, 4_000_000.0, 0.0, -10.0, 3_000_000.0), HEIGHT, WIDTH)
 
 
 def pixels(dtype: str, count: int = 3, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
-    """Values over the whole range of the dtype, in patches so that every compression has something to do."""
+    """Values over the whole range of the dtype, in patches so that every compression has something
+    to do.
+    """
     rng = np.random.default_rng(0)
     if np.dtype(dtype).kind == "f":
         values = rng.normal(0, 1e6, (count, height, width))
@@ -34,14 +49,22 @@ def pixels(dtype: str, count: int = 3, height: int = HEIGHT, width: int = WIDTH)
 def write_with_rasterio(path, array: np.ndarray, **options) -> None:
     rasterio = pytest.importorskip("rasterio")
     count, height, width = array.shape
-    profile = {"driver": "GTiff", "count": count, "height": height, "width": width, "dtype": array.dtype.name}
+    profile = {
+        "driver": "GTiff",
+        "count": count,
+        "height": height,
+        "width": width,
+        "dtype": array.dtype.name,
+    }
     with rasterio.open(path, "w", **profile, **options) as dataset:
         dataset.write(array)
 
 
 def random_window(rng: np.random.Generator, height: int = HEIGHT, width: int = WIDTH) -> Window:
     row, col = int(rng.integers(height)), int(rng.integers(width))
-    return Window(row, col, int(rng.integers(1, height - row + 1)), int(rng.integers(1, width - col + 1)))
+    return Window(
+        row, col, int(rng.integers(1, height - row + 1)), int(rng.integers(1, width - col + 1))
+    )
 
 
 def assert_windows_are_slices(raster: geotiff.Raster, array: np.ndarray, number: int = 5) -> None:
@@ -65,11 +88,14 @@ LAYOUTS = {
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_every_file_of_rasterio_is_read(tmp_path, dtype, compression):
     array = pixels(dtype)
-    predictors = {"NONE": [1], "PACKBITS": [1]}.get(compression, [1, 2, 3] if dtype[0] == "f" else [1, 2])
+    predictors = {"NONE": [1], "PACKBITS": [1]}.get(
+        compression, [1, 2, 3] if dtype[0] == "f" else [1, 2]
+    )
     for predictor in predictors:
         for name, layout in LAYOUTS.items():
             for interleave in ("pixel", "band"):
-                # Byte order and BigTIFF take turns: each meets every codec, predictor and layout somewhere.
+                # Byte order and BigTIFF take turns: each meets every codec, predictor and layout
+                # somewhere.
                 number = len(name) + predictor + len(dtype)
                 options = {
                     "ENDIANNESS": ["LITTLE", "BIG"][number % 2],
@@ -77,7 +103,9 @@ def test_every_file_of_rasterio_is_read(tmp_path, dtype, compression):
                 }
                 path = tmp_path / f"{name}-{interleave}-{predictor}.tif"
                 options |= {"predictor": predictor} if predictor > 1 else {}
-                write_with_rasterio(path, array, compress=compression, interleave=interleave, **layout, **options)
+                write_with_rasterio(
+                    path, array, compress=compression, interleave=interleave, **layout, **options
+                )
                 with geotiff.Raster(path) as raster:
                     assert raster.dtype == array.dtype and raster.count == 3
                     assert np.array_equal(raster.read(), array)
@@ -131,7 +159,10 @@ def test_pixels_of_few_bits_become_bytes(tmp_path, nbits, interleave):
 
 def test_a_jpeg_compressed_geotiff_is_read(tmp_path):
     rasterio = pytest.importorskip("rasterio")
-    path, ramp = tmp_path / "jpeg.tif", np.add.outer(np.arange(128), np.arange(128)).astype(np.uint8)
+    path, ramp = (
+        tmp_path / "jpeg.tif",
+        np.add.outer(np.arange(128), np.arange(128)).astype(np.uint8),
+    )
     layout = {"tiled": True, "blockxsize": 64, "blockysize": 64}
     write_with_rasterio(path, ramp[None], compress="JPEG", **layout)
     with rasterio.open(path) as dataset, geotiff.Raster(path) as raster:
@@ -167,12 +198,18 @@ def test_a_file_of_one_strip_is_read_by_the_rows_of_the_window(tmp_path, monkeyp
     # What numpy users write: 4 MB in one piece. Ten rows must not cost more than a strip of 256 kB.
     array, path = pixels("uint16", 2, 1000, 1000), tmp_path / "one.tif"
     sizes, pread = [], os.pread
-    monkeypatch.setattr(os, "pread", lambda file, size, at: sizes.append(size) or pread(file, size, at))
+    monkeypatch.setattr(
+        os, "pread", lambda file, size, at: sizes.append(size) or pread(file, size, at)
+    )
     for planarconfig, image in (("contig", array.transpose(1, 2, 0)), ("separate", array)):
-        tifffile.imwrite(path, image, planarconfig=planarconfig, photometric="minisblack", metadata=None)
+        tifffile.imwrite(
+            path, image, planarconfig=planarconfig, photometric="minisblack", metadata=None
+        )
         with geotiff.Raster(path) as raster:
             sizes.clear()
-            assert np.array_equal(raster.read(Window(500, 100, 10, 10), [2]), array[1:, 500:510, 100:110])
+            assert np.array_equal(
+                raster.read(Window(500, 100, 10, 10), [2]), array[1:, 500:510, 100:110]
+            )
             assert 0 < sum(sizes) <= 2 * geotiff.STRIP_BYTES
             assert np.array_equal(raster.read(), array)
 
@@ -187,7 +224,9 @@ def test_blocks_that_a_sparse_file_leaves_out_are_nodata(tmp_path, nodata, expec
     )
     profile |= {"height": 64, "width": 64, "tiled": True, "blockxsize": 16, "blockysize": 16}
     with rasterio.open(path, "w", **profile, interleave=interleave, SPARSE_OK=True) as dataset:
-        dataset.write(np.ones((2, 16, 16), np.float32), window=rasterio.windows.Window(16, 32, 16, 16))
+        dataset.write(
+            np.ones((2, 16, 16), np.float32), window=rasterio.windows.Window(16, 32, 16, 16)
+        )
     with rasterio.open(path) as dataset, geotiff.Raster(path) as raster:
         assert np.array_equal(raster.read(), dataset.read(), equal_nan=True)
         assert np.array_equal(raster.read()[:, 0, 0], [expected] * 2, equal_nan=True)
@@ -198,7 +237,13 @@ def test_windows_outside_and_bands_that_do_not_exist_are_refused(tmp_path):
     path = tmp_path / "map.tif"
     geotiff.write(path, pixels("uint8"), GRID)
     with geotiff.Raster(path) as raster:
-        for window in ((-1, 0, 1, 1), (0, 0, HEIGHT + 1, 1), (0, WIDTH, 1, 1), (0, 0, 0, 1), (0, 0, 1, -1)):
+        for window in (
+            (-1, 0, 1, 1),
+            (0, 0, HEIGHT + 1, 1),
+            (0, WIDTH, 1, 1),
+            (0, 0, 0, 1),
+            (0, 0, 1, -1),
+        ):
             with pytest.raises(ValueError, match="is not inside the raster of 53 x 71 pixels"):
                 raster.read(Window(*window))
         for bands in ([0], [4], [1, -1]):
@@ -214,7 +259,9 @@ def test_one_raster_serves_several_threads(tmp_path):
         rng = np.random.default_rng(seed)
         for _ in range(50):
             row, col, height, width = window = random_window(rng, 300, 400)
-            if not np.array_equal(raster.read(window), array[:, row : row + height, col : col + width]):
+            if not np.array_equal(
+                raster.read(window), array[:, row : row + height, col : col + width]
+            ):
                 failures.append(window)
 
     with geotiff.Raster(path) as raster:
@@ -239,13 +286,21 @@ def test_one_raster_serves_the_processes_that_are_forked_with_it(tmp_path):
                 same = all(np.array_equal(raster.read(), array) for _ in range(50))
                 os._exit(0 if same else 1)
         assert all(np.array_equal(raster.read(), array) for _ in range(50))
-        assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0, 0, 0]
+        assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [
+            0,
+            0,
+            0,
+        ]
 
 
 def test_a_file_that_is_not_there_or_no_raster_is_a_plain_error(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nowhere.tif: no such file; check"):
         geotiff.Raster(tmp_path / "nowhere.tif")
-    for name, content in (("text.tif", b"x,y\n1,2\n"), ("empty.tif", b""), ("page.tif", b"<html></html>")):
+    for name, content in (
+        ("text.tif", b"x,y\n1,2\n"),
+        ("empty.tif", b""),
+        ("page.tif", b"<html></html>"),
+    ):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(InputError, match=f"{name}: not a TIFF, PNG, JPEG or JPEG 2000 file; "):
             geotiff.Raster(tmp_path / name)
@@ -275,7 +330,9 @@ def test_a_georeference_that_is_no_number_is_an_error(tmp_path, width, x):
 
 def test_no_warning_is_logged_about_a_file_that_can_be_read(tmp_path, capfd):
     path = tmp_path / "odd.tif"
-    tifffile.imwrite(path, pixels("uint8")[0], metadata=None, extratags=[(42113, 2, 0, "-9999", True)])
+    tifffile.imwrite(
+        path, pixels("uint8")[0], metadata=None, extratags=[(42113, 2, 0, "-9999", True)]
+    )
     with geotiff.Raster(path) as raster:
         assert raster.nodata is None
     assert capfd.readouterr() == ("", "")
@@ -287,7 +344,9 @@ def files_to_cut(tmp_path):
     georeference = {"crs": "EPSG:3035", "transform": rasterio.Affine(*GRID.transform), "nodata": 7}
     write_with_rasterio(tmp_path / "theirs.tif", pixels("uint8"), compress="LZW", **georeference)
     write_with_rasterio(tmp_path / "plain.tif", pixels("uint8"), **georeference)
-    geotiff.write(tmp_path / "ours.tif", pixels("uint8"), GRID, nodata=7, descriptions=["a", "b", "c"])
+    geotiff.write(
+        tmp_path / "ours.tif", pixels("uint8"), GRID, nodata=7, descriptions=["a", "b", "c"]
+    )
     write_with_rasterio(tmp_path / "updated.tif", pixels("uint8"), compress="LZW", **georeference)
     with rasterio.open(tmp_path / "updated.tif", "r+") as dataset:  # moves the header to the end
         dataset.update_tags(text="x" * 500)
@@ -321,5 +380,8 @@ def test_a_damaged_block_is_an_error(tmp_path):
     data = bytearray(path.read_bytes())
     data[offset + 100 : offset + 150] = bytes(50)
     path.write_bytes(data)
-    with geotiff.Raster(path) as raster, pytest.raises(InputError, match=r"map.tif: block 0 is damaged"):
+    with (
+        geotiff.Raster(path) as raster,
+        pytest.raises(InputError, match=r"map.tif: block 0 is damaged"),
+    ):
         raster.read()

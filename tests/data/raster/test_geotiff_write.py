@@ -14,12 +14,25 @@ from data.raster import geotiff
 pytestmark = pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
 
 HEIGHT, WIDTH = 53, 71
-DTYPES = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64"]
+DTYPES = [
+    "uint8",
+    "int8",
+    "uint16",
+    "int16",
+    "uint32",
+    "int32",
+    "uint64",
+    "int64",
+    "float32",
+    "float64",
+]
 GRID = Grid(CRS.from_epsg(3035), (10.0, 0.0, 4_000_000.0, 0.0, -10.0, 3_000_000.0), HEIGHT, WIDTH)
 
 
 def pixels(dtype: str, count: int = 3, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
-    """Random bits are values over the whole range of the dtype; of floats only finite ones are kept."""
+    """Random bits are values over the whole range of the dtype; of floats only finite ones are
+    kept.
+    """
     bits = np.random.default_rng(0).bytes(count * height * width * np.dtype(dtype).itemsize)
     values = np.frombuffer(bits, dtype).reshape(count, height, width)
     return np.where(np.isfinite(values), values, 0).astype(dtype)
@@ -31,7 +44,10 @@ def test_a_written_file_is_read_by_rasterio_and_by_us(tmp_path, dtype, count):
     rasterio = pytest.importorskip("rasterio")
     path = tmp_path / "map.tif"
     for height, width in ((HEIGHT, WIDTH), (1, 1), (256, 256), (257, 512), (1, 600)):
-        array, grid = pixels(dtype, count, height, width), Grid(GRID.crs, GRID.transform, height, width)
+        array, grid = (
+            pixels(dtype, count, height, width),
+            Grid(GRID.crs, GRID.transform, height, width),
+        )
         geotiff.write(path, array, grid)
         with rasterio.open(path) as dataset, geotiff.Raster(path) as raster:
             assert np.array_equal(dataset.read(), array) and np.array_equal(raster.read(), array)
@@ -89,7 +105,9 @@ def test_strips_may_reuse_their_memory_while_threads_compress(tmp_path, monkeypa
 
     geotiff.write_blocks(path, strips(), grid, 1, "uint8")
     with geotiff.Raster(path) as raster:
-        assert np.array_equal(raster.read()[0], np.repeat(np.arange(32, dtype=np.uint8), 64)[:, None] + np.zeros(512))
+        assert np.array_equal(
+            raster.read()[0], np.repeat(np.arange(32, dtype=np.uint8), 64)[:, None] + np.zeros(512)
+        )
 
 
 @pytest.mark.parametrize(
@@ -137,7 +155,9 @@ def test_a_file_that_could_pass_four_gigabytes_is_a_bigtiff(
 
     monkeypatch.setattr(tifffile, "TiffWriter", writer)
     with pytest.raises(Opened):
-        geotiff.write_blocks(tmp_path / "map.tif", [], Grid(None, IDENTITY, height, width), count, dtype)
+        geotiff.write_blocks(
+            tmp_path / "map.tif", [], Grid(None, IDENTITY, height, width), count, dtype
+        )
 
 
 def test_a_bigtiff_is_read_by_rasterio(tmp_path, monkeypatch):
@@ -148,7 +168,11 @@ def test_a_bigtiff_is_read_by_rasterio(tmp_path, monkeypatch):
     assert path.read_bytes()[:4] == b"II+\0"
     with rasterio.open(path) as dataset, geotiff.Raster(path) as raster:
         assert np.array_equal(dataset.read(), array) and np.array_equal(raster.read(), array)
-        assert dataset.crs == rasterio.CRS.from_epsg(3035) and dataset.descriptions == ("a", "b", "c")
+        assert dataset.crs == rasterio.CRS.from_epsg(3035) and dataset.descriptions == (
+            "a",
+            "b",
+            "c",
+        )
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, InputError, SystemExit])

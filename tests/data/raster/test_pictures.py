@@ -16,13 +16,16 @@ pytestmark = pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
 COLORS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (9, 8, 7)]
 
 
-def png(rows: list[bytes], width: int, depth: int, color_type: int, *chunks: tuple[bytes, bytes]) -> bytes:
+def png(
+    rows: list[bytes], width: int, depth: int, color_type: int, *chunks: tuple[bytes, bytes]
+) -> bytes:
     """A PNG from the bytes of its rows, each without a filter: the smallest encoder there is."""
     header = struct.pack(">IIBBBBB", width, len(rows), depth, color_type, 0, 0, 0)
     pixels = zlib.compress(b"".join(b"\0" + row for row in rows))
     parts = [(b"IHDR", header), *chunks, (b"IDAT", pixels), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in parts
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in parts
     )
 
 
@@ -36,7 +39,9 @@ def test_a_palette_png_gives_its_codes_and_its_colours():
     assert palette == dict(enumerate(COLORS))
 
 
-@pytest.mark.parametrize(("depth", "row"), [(1, b"\x40"), (2, b"\x10"), (4, b"\x01\x00"), (8, b"\0\1\0")])
+@pytest.mark.parametrize(
+    ("depth", "row"), [(1, b"\x40"), (2, b"\x10"), (4, b"\x01\x00"), (8, b"\0\1\0")]
+)
 @pytest.mark.parametrize("transparent", [(), ((b"tRNS", b"\0"),)])
 def test_codes_do_not_depend_on_bit_depth_or_transparency(depth, row, transparent):
     # Three pixels: 0, 1, 0.
@@ -67,7 +72,14 @@ def test_a_suggested_palette_of_a_colour_png_is_not_its_colormap():
 def test_codes_and_greys_are_those_of_rasterio(tmp_path, nbits, colors):
     rasterio = pytest.importorskip("rasterio")
     path, codes = tmp_path / "mask.png", np.uint8(np.arange(35).reshape(1, 5, 7) % 2**nbits)
-    profile = {"driver": "PNG", "height": 5, "width": 7, "count": 1, "dtype": "uint8", "nbits": nbits}
+    profile = {
+        "driver": "PNG",
+        "height": 5,
+        "width": 7,
+        "count": 1,
+        "dtype": "uint8",
+        "nbits": nbits,
+    }
     with rasterio.open(path, "w", **profile) as dataset:
         dataset.write(codes)
         if colors:
@@ -97,7 +109,10 @@ def test_bands_of_a_png_are_those_of_rasterio(tmp_path, count, dtype):
 @pytest.mark.parametrize("count", [1, 3])
 def test_a_jpeg_is_that_of_rasterio(tmp_path, count):
     rasterio = pytest.importorskip("rasterio")
-    path, ramp = tmp_path / "image.jpg", np.linspace(0, 255, 40 * 50).reshape(40, 50).astype(np.uint8)
+    path, ramp = (
+        tmp_path / "image.jpg",
+        np.linspace(0, 255, 40 * 50).reshape(40, 50).astype(np.uint8),
+    )
     profile = {"driver": "JPEG", "height": 40, "width": 50, "count": count, "dtype": "uint8"}
     with rasterio.open(path, "w", **profile) as dataset:
         dataset.write(np.stack([ramp, ramp[::-1], ramp[:, ::-1]])[:count])
@@ -105,20 +120,27 @@ def test_a_jpeg_is_that_of_rasterio(tmp_path, count):
         # Decoders interpolate the colours, which have half the resolution, each in its way.
         difference = np.abs(raster.read().astype(int) - dataset.read())
         assert difference.max() <= 8 and difference.mean() < 1
-        assert raster.grid.crs is None and raster.grid.transform == IDENTITY and raster.geo_tags == {}
+        assert (
+            raster.grid.crs is None and raster.grid.transform == IDENTITY and raster.geo_tags == {}
+        )
 
 
 @pytest.mark.parametrize("container", ["jp2", "j2k"])
 def test_a_lossless_jpeg_2000_keeps_its_pixels(tmp_path, container):
     image = np.random.default_rng(0).integers(0, 10_000, (40, 50), dtype=np.uint16)
     path = tmp_path / "band.jp2"
-    path.write_bytes(imagecodecs.jpeg2k_encode(image, level=0, reversible=True, codecformat=container))
+    path.write_bytes(
+        imagecodecs.jpeg2k_encode(image, level=0, reversible=True, codecformat=container)
+    )
     with geotiff.Raster(path) as raster:
         assert np.array_equal(raster.read()[0], image) and raster.count == 1
 
 
 def test_a_window_and_bands_of_a_picture_are_a_slice_of_it(tmp_path):
-    path, image = tmp_path / "image.png", np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8)
+    path, image = (
+        tmp_path / "image.png",
+        np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8),
+    )
     path.write_bytes(imagecodecs.png_encode(image))
     with geotiff.Raster(path) as raster:
         window = raster.read(Window(row=3, col=5, height=7, width=11), bands=[3, 1])
@@ -139,7 +161,9 @@ def test_a_picture_cut_short_is_an_error_wherever_it_is_cut(tmp_path, name):
         "jp2": lambda: imagecodecs.jpeg2k_encode(noise, codecformat="jp2"),
     }[name]()
     path = tmp_path / "picture"
-    for size in np.linspace(12, len(data) - 13, 50).astype(int):  # a PNG's last 12 bytes hold nothing
+    for size in np.linspace(12, len(data) - 13, 50).astype(
+        int
+    ):  # a PNG's last 12 bytes hold nothing
         path.write_bytes(data[:size])
         with pytest.raises(InputError, match="picture: .*; "):
             geotiff.Raster(path)

@@ -1,4 +1,6 @@
-"""Sentinel-2 products as folders: data/raster/safe.py. The tests write small ones, true to the format."""
+"""Sentinel-2 products as folders: data/raster/safe.py. The tests write small ones, true to the
+format.
+"""
 
 import datetime
 from pathlib import Path
@@ -7,7 +9,6 @@ import imagecodecs
 import numpy as np
 import pytest
 import small
-import test_pipeline
 from pyproj import CRS
 
 import predict
@@ -20,7 +21,9 @@ from data.raster.safe import Safe
 from data.training import scenes
 
 NAME = "S2B_MSIL2A_{:%Y%m%d}T100559_N0511_R022_T32TPS_20240830T134009.SAFE"
-BANDS = "B1 B2 B3 B4 B5 B6 B7 B8 B8A B9 B10 B11 B12".split()  # of the instrument; number 10 is not in L2A
+BANDS = (
+    "B1 B2 B3 B4 B5 B6 B7 B8 B8A B9 B10 B11 B12".split()
+)  # of the instrument; number 10 is not in L2A
 RESOLUTIONS = {10: "B02 B03 B04 B08", 20: "B01 B02 B05 B06 B07 B8A B11 B12", 60: "B01 B02 B09 B11"}
 
 PRODUCT = """<?xml version="1.0" encoding="UTF-8" standalone="no"?>
@@ -57,14 +60,23 @@ TILE = """<?xml version="1.0" encoding="UTF-8" standalone="no"?>
 """
 
 
-def write(folder: Path, numbers: dict, day=30, offset: int | None = -1000, quantification=10000) -> Path:
+def write(
+    folder: Path, numbers: dict, day=30, offset: int | None = -1000, quantification=10000
+) -> Path:
     """A product of digital numbers {(band, resolution): (h, w) array}."""
     path = folder / NAME.format(datetime.date(2024, 8, day))
     granule = path / "GRANULE" / "L2A_T32TPS_A038765_20240830T100558"
     granule.mkdir(parents=True)
     lines = "".join(f'<BOA_ADD_OFFSET band_id="{n}">{offset}</BOA_ADD_OFFSET>' for n in range(13))
-    spectral = [f'<Spectral_Information bandId="{n}" physicalBand="{band}"/>' for n, band in enumerate(BANDS)]
-    offsets = f"<BOA_ADD_OFFSET_VALUES_LIST>{lines}</BOA_ADD_OFFSET_VALUES_LIST>" if offset is not None else ""
+    spectral = [
+        f'<Spectral_Information bandId="{n}" physicalBand="{band}"/>'
+        for n, band in enumerate(BANDS)
+    ]
+    offsets = (
+        f"<BOA_ADD_OFFSET_VALUES_LIST>{lines}</BOA_ADD_OFFSET_VALUES_LIST>"
+        if offset is not None
+        else ""
+    )
     text = PRODUCT.format(
         baseline="05.11" if offset else "02.13",
         quantification=quantification,
@@ -81,7 +93,9 @@ def write(folder: Path, numbers: dict, day=30, offset: int | None = -1000, quant
     parts = [text.format(r, *shape) for text in (size, position) for r, shape in sizes.items()]
     (granule / "MTD_TL.xml").write_text(TILE.format(sizes="".join(parts)))
     for (band, resolution), array in numbers.items():
-        file = granule / f"IMG_DATA/R{resolution}m/T32TPS_202408{day}T100559_{band}_{resolution}m.jp2"
+        file = (
+            granule / f"IMG_DATA/R{resolution}m/T32TPS_202408{day}T100559_{band}_{resolution}m.jp2"
+        )
         file.parent.mkdir(parents=True, exist_ok=True)
         # As ESA writes them: reversible, so that the numbers come back as they are
         data = imagecodecs.jpeg2k_encode(
@@ -95,7 +109,9 @@ def full(folder: Path, size=120, seed=0, **changes) -> tuple[Path, dict]:
     """All bands that L2A has, of random numbers."""
     random = np.random.default_rng(seed)
     numbers = {
-        (band, resolution): random.integers(1001, 9000, (size * 10 // resolution,) * 2).astype(np.uint16)
+        (band, resolution): random.integers(1001, 9000, (size * 10 // resolution,) * 2).astype(
+            np.uint16
+        )
         for resolution, names in RESOLUTIONS.items()
         for band in names.split()
     }
@@ -108,18 +124,31 @@ def test_numbers_become_reflectance_times_10000_and_0_stays_no_data(tmp_path):
     with Safe(path) as product:
         # a shadow of reflectance 0 or below is 1: it is not missing
         assert product.read().tolist() == [[[0, 1, 1, 1], [500, 1000, 10000, 64535]]]
-        assert (product.count, product.dtype, product.nodata, product.descriptions) == (1, np.uint16, 0, ("Red",))
-        assert product.grid.matches(Grid(CRS.from_epsg(32632), (10, 0, 600000, 0, -10, 5100000), 2, 4))
+        assert (product.count, product.dtype, product.nodata, product.descriptions) == (
+            1,
+            np.uint16,
+            0,
+            ("Red",),
+        )
+        assert product.grid.matches(
+            Grid(CRS.from_epsg(32632), (10, 0, 600000, 0, -10, 5100000), 2, 4)
+        )
 
 
 @pytest.mark.parametrize(
-    ("offset", "quantification", "expected"), [(None, 10000, 700), (-1000, 1000, 3000), (0, 5000, 1400)]
+    ("offset", "quantification", "expected"),
+    [(None, 10000, 700), (-1000, 1000, 3000), (0, 5000, 1400)],
 )
 def test_older_products_have_no_offset_and_the_quantification_value_is_the_products(
     tmp_path, offset, quantification, expected
 ):
     number = 1300 if quantification == 1000 else 700
-    path = write(tmp_path, {("B02", 10): np.full((2, 2), number)}, offset=offset, quantification=quantification)
+    path = write(
+        tmp_path,
+        {("B02", 10): np.full((2, 2), number)},
+        offset=offset,
+        quantification=quantification,
+    )
     with Safe(path) as product:
         assert (product.read() == expected).all()
 
@@ -145,11 +174,16 @@ def test_each_band_is_the_finest_there_is_on_the_grid_of_10_m(tmp_path):
             window = Window(row, col, random.integers(1, 121 - row), random.integers(1, 121 - col))
             chosen = (random.permutation(12)[:3] + 1).tolist()
             rows, cols = slice(row, row + window.height), slice(col, col + window.width)
-            assert (product.read(window, chosen) == np.array(expected)[[n - 1 for n in chosen], rows, cols]).all()
+            assert (
+                product.read(window, chosen)
+                == np.array(expected)[[n - 1 for n in chosen], rows, cols]
+            ).all()
 
 
 def test_a_product_of_60_m_alone_has_a_grid_of_60_m(tmp_path):
-    with Safe(write(tmp_path, {("B09", 60): np.full((5, 7), 3000), ("B01", 60): np.full((5, 7), 2000)})) as product:
+    with Safe(
+        write(tmp_path, {("B09", 60): np.full((5, 7), 3000), ("B01", 60): np.full((5, 7), 2000)})
+    ) as product:
         assert product.grid.resolution == (60, 60) and product.descriptions == ("Coastal", "WV")
         assert product.read()[:, 4, 6].tolist() == [1000, 2000]
 
@@ -159,7 +193,13 @@ def test_a_file_of_many_tiles_written_by_gdal_as_esas_are_is_read_whole(tmp_path
     rasterio = pytest.importorskip("rasterio")
     numbers = np.random.default_rng(0).integers(1001, 9000, (300, 200)).astype(np.uint16)
     path = write(tmp_path, {("B08", 10): numbers})
-    options = {"driver": "JP2OpenJPEG", "QUALITY": 100, "REVERSIBLE": "YES", "BLOCKXSIZE": 64, "BLOCKYSIZE": 64}
+    options = {
+        "driver": "JP2OpenJPEG",
+        "QUALITY": 100,
+        "REVERSIBLE": "YES",
+        "BLOCKXSIZE": 64,
+        "BLOCKYSIZE": 64,
+    }
     with rasterio.open(
         next(path.rglob("*.jp2")), "w", width=200, height=300, count=1, dtype="uint16", **options
     ) as band:
@@ -172,12 +212,16 @@ def test_a_band_is_decoded_once_and_only_if_it_is_wanted(tmp_path, monkeypatch):
     path, _ = full(tmp_path / "in")
     (tmp_path / "cache").mkdir()
     calls, decode = [], imagecodecs.jpeg2k_decode
-    monkeypatch.setattr(imagecodecs, "jpeg2k_decode", lambda data, **options: calls.append(1) or decode(data))
+    monkeypatch.setattr(
+        imagecodecs, "jpeg2k_decode", lambda data, **options: calls.append(1) or decode(data)
+    )
     with Safe(path, tmp_path / "cache") as product:
         for row in range(0, 120, 10):
             product.read(Window(row, 0, 10, 120), [4, 8])
         assert len(calls) == 2
-        assert not list((tmp_path / "cache").iterdir())  # what was decoded has no name that could stay behind
+        assert not list(
+            (tmp_path / "cache").iterdir()
+        )  # what was decoded has no name that could stay behind
 
 
 def test_folders_that_are_no_such_product_say_what_is_wrong(tmp_path):
@@ -187,7 +231,9 @@ def test_folders_that_are_no_such_product_say_what_is_wrong(tmp_path):
         return str(raised.value)
 
     (tmp_path / "S2A_MSIL1C.SAFE").mkdir()
-    assert "has no MTD_MSIL2A.xml; give the folder of a Sentinel-2 Level-2A" in error(tmp_path / "S2A_MSIL1C.SAFE")
+    assert "has no MTD_MSIL2A.xml; give the folder of a Sentinel-2 Level-2A" in error(
+        tmp_path / "S2A_MSIL1C.SAFE"
+    )
     path = write(tmp_path, {("B02", 10): np.full((8, 8), 2000), ("B05", 20): np.full((3, 3), 2000)})
     assert "3 x 3 pixels where the metadata say 4 x 4" in error(path)
     band = next(path.rglob("*_B02_10m.jp2"))
@@ -210,18 +256,27 @@ def test_a_folder_of_products_is_searched_and_dates_of_a_tile_belong_together(tm
     paths = [write(tmp_path, {("B02", 10): np.full((2, 2), 2000)}, day=day) for day in (12, 11)]
     other = tmp_path / paths[0].name.replace("S2B", "S2A").replace("20240812", "20240813")
     paths[0].rename(other)
-    assert scenes.find([tmp_path], "images") == [other, paths[1]] and scenes.find([other], "images") == [other]
-    assert stack.by_place([other, paths[1]], 2) == [(paths[1], other)]  # by time, though S2A comes before S2B
+    assert scenes.find([tmp_path], "images") == [other, paths[1]] and scenes.find(
+        [other], "images"
+    ) == [other]
+    assert stack.by_place([other, paths[1]], 2) == [
+        (paths[1], other)
+    ]  # by time, though S2A comes before S2B
     assert stack.token(other) == "T32TPS"
     with stack.Stack([paths[1], other]) as both:
         assert both.descriptions == ("Blue", "Blue@2") and (both.read() == 1000).all()
 
 
-def test_a_network_is_trained_on_products_and_maps_them_and_a_geotiff_of_the_same_numbers(tmp_path, capsys):
+def test_a_network_is_trained_on_products_and_maps_them_and_a_geotiff_of_the_same_numbers(
+    tmp_path, capsys
+):
     random = np.random.default_rng(0)
     truth = np.kron(random.integers(0, 2, (6, 6)), np.ones((8, 8), int))
     dark = np.where(truth, 400, 2000)
-    numbers = {(band, 10): dark + random.integers(1000, 1200, dark.shape) for band in ("B02", "B03", "B04", "B08")}
+    numbers = {
+        (band, 10): dark + random.integers(1000, 1200, dark.shape)
+        for band in ("B02", "B03", "B04", "B08")
+    }
     numbers |= {("B11", 20): np.where(truth, 400, 2000)[::2, ::2] + 1000}
     path = write(tmp_path, numbers)
     mask, table = tmp_path / "cover_T32TPS.tif", tmp_path / "table.csv"
@@ -231,18 +286,52 @@ def test_a_network_is_trained_on_products_and_maps_them_and_a_geotiff_of_the_sam
         pixels = product.read()[[3, 0, 1, 2, 4]]
         names = [product.descriptions[n] for n in (3, 0, 1, 2, 4)]
         geotiff.write(tmp_path / "same.tif", pixels, product.grid, nodata=0, descriptions=names)
-    options = ["--images", path, "--masks", mask, "--classes", table, "--cache", tmp_path / "cache", "--size", 24]
-    options += ["--overfit", 4, "--epochs", 4, "--base", 8, "--lr", 0.01, "--batch", 2, "--output", tmp_path / "run"]
+    options = [
+        "--images",
+        path,
+        "--masks",
+        mask,
+        "--classes",
+        table,
+        "--cache",
+        tmp_path / "cache",
+        "--size",
+        24,
+    ]
+    options += [
+        "--overfit",
+        4,
+        "--epochs",
+        4,
+        "--base",
+        8,
+        "--lr",
+        0.01,
+        "--batch",
+        2,
+        "--output",
+        tmp_path / "run",
+    ]
     train.main([str(option) for option in options])
     for image in (path, tmp_path / "same.tif"):
-        predict.main([str(image), "--checkpoint", str(tmp_path / "run/best.pt"), "--output", str(tmp_path / "maps")])
+        predict.main(
+            [
+                str(image),
+                "--checkpoint",
+                str(tmp_path / "run/best.pt"),
+                "--output",
+                str(tmp_path / "maps"),
+            ]
+        )
     assert "note:" not in capsys.readouterr().out
     maps = [geotiff.Raster(tmp_path / f"maps/{stem}_landcover.tif") for stem in (path.stem, "same")]
     with maps[0], maps[1]:
         assert (maps[0].read() == maps[1].read()).all() and maps[0].grid.matches(maps[1].grid)
         assert (maps[0].read()[0] == np.where(truth, 20, 10)).mean() > 0.9
     with pytest.raises(InputError, match="a SAFE folder tells its offset itself"):
-        predict.main([str(path), "--checkpoint", str(tmp_path / "run/best.pt"), "--offset", "-1000"])
+        predict.main(
+            [str(path), "--checkpoint", str(tmp_path / "run/best.pt"), "--offset", "-1000"]
+        )
 
 
 def test_a_product_prepared_twice_comes_from_the_cache(tmp_path, monkeypatch):
@@ -250,10 +339,17 @@ def test_a_product_prepared_twice_comes_from_the_cache(tmp_path, monkeypatch):
     with Safe(path) as product:
         geotiff.write(tmp_path / "mask.tif", np.full((120, 120), 10, np.uint8), product.grid)
     (tmp_path / "table.csv").write_text(small.TABLE)
-    changes = {"images": [path], "masks": [tmp_path / "mask.tif"], "classes": tmp_path / "table.csv", "size": 40}
+    changes = {
+        "images": [path],
+        "masks": [tmp_path / "mask.tif"],
+        "classes": tmp_path / "table.csv",
+        "size": 40,
+    }
     (tmp_path / "in/images").mkdir()
-    data, _ = test_pipeline.load(test_pipeline.options(tmp_path, **changes))
-    assert len(data.checkpoint["bands"]) == 12 and data.checkpoint["resolution"] == pytest.approx(10, abs=0.02)
+    data, _ = small.load(small.options(tmp_path, **changes))
+    assert len(data.checkpoint["bands"]) == 12 and data.checkpoint["resolution"] == pytest.approx(
+        10, abs=0.02
+    )
     monkeypatch.setattr(imagecodecs, "jpeg2k_decode", None)  # were it called, it would fail
-    again, _ = test_pipeline.load(test_pipeline.options(tmp_path, **changes))
+    again, _ = small.load(small.options(tmp_path, **changes))
     assert (again.validation[0][0] == data.validation[0][0]).all()

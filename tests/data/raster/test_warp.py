@@ -1,4 +1,6 @@
-"""data/raster/warp.py: in which pixel of another grid a pixel's centre lies, and the grid that holds another."""
+"""data/raster/warp.py: in which pixel of another grid a pixel's centre lies, and the grid that
+holds another.
+"""
 
 import numpy as np
 import pytest
@@ -23,7 +25,12 @@ def whole(grid):
 def continuous(coordinates, window):
     """(2, h, w) of a window of one cell, as its patch defines them."""
     patch = coordinates.patch(window)
-    out = (patch.lines[:, :, :-1] + patch.share * patch.slopes).flatten(2)[:, :, patch.columns].double().numpy()
+    out = (
+        (patch.lines[:, :, :-1] + patch.share * patch.slopes)
+        .flatten(2)[:, :, patch.columns]
+        .double()
+        .numpy()
+    )
     out[:, patch.pixels[0], patch.pixels[1]] = patch.known
     return out + patch.origin[:, None, None]
 
@@ -49,15 +56,20 @@ def test_a_grid_shifted_by_one_row_and_two_columns_by_hand():
     backward, _ = between(there, here, 0.125)
     part, index = backward.patch(whole(here)).locate(whole(there))
     assert part == Window(1, 2, 2, 2)  # the third column of `here` lies beyond the last of `there`
-    # A rim of one pixel around 2 x 2 pixels: rows of four, the first pixel is number 5, and column 3 is the rim.
+    # A rim of one pixel around 2 x 2 pixels: rows of four, the first pixel is number 5, and column
+    # 3 is the rim.
     assert index.tolist() == [[5, 6, 7], [9, 10, 11]]
 
 
 def test_a_pixel_of_another_size_knows_where_it_lies_by_hand():
     here, there = grid("EPSG:3857", 0, 100, 20, 1, 2), grid("EPSG:3857", 0, 100, 10, 2, 4)
     backward, forward = between(there, here, 0.125)
-    assert continuous(backward, whole(here)) == pytest.approx(np.array([[[1, 1]], [[1, 3]]]), abs=2e-6)
-    assert continuous(forward, whole(there))[1] == pytest.approx(np.array([[0.25, 0.75, 1.25, 1.75]] * 2), abs=2e-6)
+    assert continuous(backward, whole(here)) == pytest.approx(
+        np.array([[[1, 1]], [[1, 3]]]), abs=2e-6
+    )
+    assert continuous(forward, whole(there))[1] == pytest.approx(
+        np.array([[0.25, 0.75, 1.25, 1.75]] * 2), abs=2e-6
+    )
 
 
 def test_a_centre_on_an_edge_belongs_to_the_pixel_behind_it():
@@ -74,11 +86,26 @@ def test_nothing_is_met_outside():
 
 
 PAIRS = {
-    "3035 to 3857": (grid("EPSG:3857", 230_000, 5_100_000, 10, 700, 900), grid("EPSG:3035", 3.6e6, 2.1e6, 10, 9, 9)),
-    "coarse UTM to 3857": (grid("EPSG:32631", 4e5, 5e6, 500, 900, 900), grid("EPSG:3857", 0, 6.5e6, 500, 9, 9)),
-    "degrees to 3857": (grid("EPSG:4326", -10, 60, 0.02, 1000, 1000), grid("EPSG:3857", -2e6, 9e6, 2000, 9, 9)),
-    "turned LAEA to UTM": (grid("EPSG:3035", 3.6e6, 2.1e6, 10, 800, 800, 30), grid("EPSG:32631", 2e5, 5e6, 10, 9, 9)),
-    "a continent": (grid("EPSG:3035", 2.6e6, 5e6, 4000, 750, 850), grid("EPSG:4326", -40, 80, 0.04, 9, 9)),
+    "3035 to 3857": (
+        grid("EPSG:3857", 230_000, 5_100_000, 10, 700, 900),
+        grid("EPSG:3035", 3.6e6, 2.1e6, 10, 9, 9),
+    ),
+    "coarse UTM to 3857": (
+        grid("EPSG:32631", 4e5, 5e6, 500, 900, 900),
+        grid("EPSG:3857", 0, 6.5e6, 500, 9, 9),
+    ),
+    "degrees to 3857": (
+        grid("EPSG:4326", -10, 60, 0.02, 1000, 1000),
+        grid("EPSG:3857", -2e6, 9e6, 2000, 9, 9),
+    ),
+    "turned LAEA to UTM": (
+        grid("EPSG:3035", 3.6e6, 2.1e6, 10, 800, 800, 30),
+        grid("EPSG:32631", 2e5, 5e6, 10, 9, 9),
+    ),
+    "a continent": (
+        grid("EPSG:3035", 2.6e6, 5e6, 4000, 750, 850),
+        grid("EPSG:4326", -40, 80, 0.04, 9, 9),
+    ),
 }
 
 
@@ -104,7 +131,9 @@ def test_the_pixels_are_those_of_the_exact_transform_but_for_the_threshold(pair)
     found, inside = pixels(coordinates, whole(here), whole(there))
     exact = coordinates.exact(*centres(whole(here)))
     assert inside.any()
-    off = np.maximum(found - exact, exact - found - 1).max(0)[inside]  # how far outside the pixel the centre is
+    off = np.maximum(found - exact, exact - found - 1).max(0)[
+        inside
+    ]  # how far outside the pixel the centre is
     assert off.max() < 0.125
 
 
@@ -124,7 +153,9 @@ def test_pyproj_sees_a_few_thousandths_of_the_pixels():
         seen.append(np.size(x))
         return transform(x, y, **options)
 
-    coordinates = Coordinates(here, there, 0.125, counting, lambda x, y: counting(x, y, direction="INVERSE"))
+    coordinates = Coordinates(
+        here, there, 0.125, counting, lambda x, y: counting(x, y, direction="INVERSE")
+    )
     for row in range(0, CELL, 256):
         coordinates.patch(Window(row, 0, 256, CELL))
     assert 0 < sum(seen) < CELL * CELL / 300
@@ -139,7 +170,10 @@ def test_coordinates_do_not_depend_on_the_window_that_is_asked_for():
     generator = np.random.default_rng(0)
     for _ in range(20):
         row, col = generator.integers(0, here.height - 1), generator.integers(0, here.width - 1)
-        height, width = generator.integers(1, here.height - row), generator.integers(1, here.width - col)
+        height, width = (
+            generator.integers(1, here.height - row),
+            generator.integers(1, here.width - col),
+        )
         window = Window(int(row), int(col), int(height), int(width))
         own = tuple(np.s_[row : row + height, col : col + width])
         if coordinates.patch(window).locate(limits) is None:
@@ -160,15 +194,21 @@ def test_the_span_holds_every_pixel_of_the_window_and_of_its_neighbours():
 
 
 def test_behind_the_globe_is_nothing():
-    # Europe's equal-area projection from a map of the world: the Pacific has coordinates in it, but nonsense ones.
-    world, europe = grid("EPSG:4326", -180, 90, 1, 180, 360), grid("EPSG:3035", 2.5e6, 5.5e6, 1e4, 450, 400)
+    # Europe's equal-area projection from a map of the world: the Pacific has coordinates in it, but
+    # nonsense ones.
+    world, europe = (
+        grid("EPSG:4326", -180, 90, 1, 180, 360),
+        grid("EPSG:3035", 2.5e6, 5.5e6, 1e4, 450, 400),
+    )
     there, inside = pixels(between(world, europe, 0.125)[1], whole(world), whole(europe))
     longitude, latitude = np.meshgrid(np.arange(360) - 179.5, 89.5 - np.arange(180))
     near = (abs(longitude - 10) < 60) & (latitude > 15)
     assert inside[near].sum() == inside.sum() > 1000
     x, y = Transformer.from_crs(4326, 3035, always_xy=True).transform(longitude, latitude)
     expected = np.floor(np.stack(europe.rowcol(x, y)))[:, inside]
-    assert (abs(there[:, inside] - expected) <= 1).all() and (there[:, inside] == expected).mean() > 0.99
+    assert (abs(there[:, inside] - expected) <= 1).all() and (
+        there[:, inside] == expected
+    ).mean() > 0.99
 
 
 def test_a_map_beyond_180_degrees_does_not_begin_again():
@@ -196,7 +236,9 @@ def test_a_pole_within_the_map():
     arctic = grid("EPSG:3413", -1e6, 1e6, 1e4, 200, 200)
     world = grid("EPSG:4326", -180, 90, 0.25, 720, 1440)
     found, inside = pixels(between(world, arctic, 0.125)[0], whole(arctic), whole(world))
-    x, y = Transformer.from_crs(3413, 4326, always_xy=True).transform(*arctic.xy(*centres(whole(arctic))))
+    x, y = Transformer.from_crs(3413, 4326, always_xy=True).transform(
+        *arctic.xy(*centres(whole(arctic)))
+    )
     row, col = world.rowcol(x, y)
     assert inside.all() and abs(found[0] - np.floor(row)).max() <= 1
     away = abs(y) < 89
@@ -220,15 +262,25 @@ def test_the_grid_that_holds_a_source_has_multiples_of_the_resolution_as_edges()
 
 def test_edges_that_are_multiples_but_for_rounding_do_not_get_another_pixel():
     source = grid("EPSG:3857", 0.1 + 0.2, 0.9, 0.3, 3, 3)  # 0.30000000000000004 to 1.2, 0 to 0.9
-    assert target_grid_for(source, "EPSG:3857", 0.3).height == target_grid_for(source, "EPSG:3857", 0.3).width == 3
+    assert (
+        target_grid_for(source, "EPSG:3857", 0.3).height
+        == target_grid_for(source, "EPSG:3857", 0.3).width
+        == 3
+    )
 
 
 def test_the_edges_between_the_corners_count():
-    parallel = grid("EPSG:4326", -60, 60, 0.5, 20, 240)  # an arc in LAEA, whose middle is above its ends
+    parallel = grid(
+        "EPSG:4326", -60, 60, 0.5, 20, 240
+    )  # an arc in LAEA, whose middle is above its ends
     target = target_grid_for(parallel, "EPSG:3035", 10_000)
     middle = Transformer.from_crs(4326, 3035, always_xy=True).transform(10, 50)
     assert target.bounds[1] <= middle[1] <= target.bounds[3]
-    corners = [Transformer.from_crs(4326, 3035, always_xy=True).transform(x, y) for x in (-60, 60) for y in (50, 60)]
+    corners = [
+        Transformer.from_crs(4326, 3035, always_xy=True).transform(x, y)
+        for x in (-60, 60)
+        for y in (50, 60)
+    ]
     assert min(y for _, y in corners) > target.bounds[1]
 
 
@@ -237,7 +289,9 @@ def test_without_a_resolution_the_pixels_are_as_gdal_chooses_them(crs):
     warp = pytest.importorskip("rasterio.warp")
     source = grid("EPSG:3035", 3_600_000, 2_100_000, 10, 500, 400)
     target = target_grid_for(source, crs)
-    transform, width, height = warp.calculate_default_transform("EPSG:3035", crs, 400, 500, *source.bounds)
+    transform, width, height = warp.calculate_default_transform(
+        "EPSG:3035", crs, 400, 500, *source.bounds
+    )
     assert target.resolution[0] == pytest.approx(transform.a, rel=1e-3)
     assert abs(target.width - width) <= 1 and abs(target.height - height) <= 1
     assert target.transform[2] == pytest.approx(transform.c, abs=transform.a / 2)
@@ -262,4 +316,6 @@ def test_a_source_without_crs_or_place_is_an_input_error():
     with pytest.raises(InputError, match="no CRS"):
         target_grid_for(grid(None, 0, 0, 1, 5, 5), "EPSG:3857", 10)
     with pytest.raises(InputError, match="no point of the source"):
-        target_grid_for(grid("EPSG:4326", 170, -40, 0.1, 5, 5), "+proj=ortho +lat_0=50 +lon_0=10", 10)
+        target_grid_for(
+            grid("EPSG:4326", 170, -40, 0.1, 5, 5), "+proj=ortho +lat_0=50 +lon_0=10", 10
+        )

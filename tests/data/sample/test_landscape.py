@@ -1,4 +1,6 @@
-"""The ground of the synthetic scenes: functions of the position, which answer the same whoever asks."""
+"""The ground of the synthetic scenes: functions of the position, which answer the same whoever
+asks.
+"""
 
 import numpy as np
 
@@ -34,7 +36,9 @@ def test_random_at_is_spread_evenly_and_neighbours_do_not_resemble_each_other():
 def test_noise_has_the_lattice_heights_at_its_nodes_and_their_mean_half_way():
     nodes = np.array([10.0, 20.0])  # of a lattice of 10 m: (1, 1) and (2, 1)
     heights = 2 * landscape.random_at(5, np.array([1, 2]), np.array([1, 1])) - 1
-    np.testing.assert_allclose(landscape.noise(5, nodes, np.array([10.0, 10.0]), 10), heights, atol=1e-6)
+    np.testing.assert_allclose(
+        landscape.noise(5, nodes, np.array([10.0, 10.0]), 10), heights, atol=1e-6
+    )
     half_way = landscape.noise(5, np.array([15.0]), np.array([10.0]), 10)
     np.testing.assert_allclose(half_way, heights.mean(), atol=1e-6)
 
@@ -57,7 +61,8 @@ def test_paint_replaces_where_it_is_told_and_keeps_what_is_none():
 
 
 def test_a_street_runs_along_the_edge_of_a_block_and_has_the_label_of_the_block():
-    # One industrial estate, its streets running east: blocks of 200 x 100 with a corner at the centre.
+    # One industrial estate, its streets running east: blocks of 200 x 100 with a corner at the
+    # centre.
     estate = Settlement(x=0.0, y=0.0, radius=400.0, angle=0.0, width=200.0, depth=100.0, sheds=1.0)
     alone = Landscape(seed=4, settlements=[estate], roads=[], river=(0.0, 0.0, 0.0), woods=2.0)
     x, y = np.array([2.0, 100.0, 100.0, 1400.0]), np.array([50.0, 2.0, 50.0, 1400.0])
@@ -70,7 +75,9 @@ def test_the_ground_at_a_position_does_not_depend_on_what_else_is_asked():
     drawn = landscape.draw_landscape(0, 3)
     x, y = square()
     some = np.random.default_rng(0).permutation(len(x))[:500]
-    for whole, part in zip(landscape.ground(drawn, x, y), landscape.ground(drawn, x[some], y[some])):
+    for whole, part in zip(
+        landscape.ground(drawn, x, y), landscape.ground(drawn, x[some], y[some])
+    ):
         np.testing.assert_array_equal(whole[some], part)
     codes = landscape.codes(drawn, x, y)
     np.testing.assert_array_equal(codes[some], landscape.codes(drawn, x[some], y[some]))
@@ -99,7 +106,9 @@ def test_the_rim_has_no_data_and_no_town_reaches_into_it():
 
 def test_class_shares_are_those_of_small_towns_and_both_built_up_classes_occur_in_most_scenes():
     x, y = square(100, HALF - RIM)
-    codes = np.stack([landscape.codes(landscape.draw_landscape(0, index), x, y) for index in range(40)])
+    codes = np.stack(
+        [landscape.codes(landscape.draw_landscape(0, index), x, y) for index in range(40)]
+    )
     residential, other_buildings = (codes == 255).mean(1), (codes == 250).mean(1)
     assert 0.05 <= residential.mean() <= 0.20
     assert 0.02 <= other_buildings.mean() <= 0.08

@@ -1,4 +1,6 @@
-"""The synthetic scenes: repeatable, read by others as what they claim to be, and in need of context."""
+"""The synthetic scenes: repeatable, read by others as what they claim to be, and in need of
+context.
+"""
 
 import subprocess
 import sys
@@ -35,7 +37,9 @@ def codes_on_image(index: int, seed: int = 0) -> np.ndarray:
     """The truth asked directly at the image's pixel centres (300, 300)."""
     ticks = (np.arange(towns.SIZE) + 0.5) * towns.PIXEL - HALF
     x, y = np.meshgrid(ticks, -ticks)
-    return landscape.codes(landscape.draw_landscape(seed, index), x.ravel(), y.ravel()).reshape(x.shape)
+    return landscape.codes(landscape.draw_landscape(seed, index), x.ravel(), y.ravel()).reshape(
+        x.shape
+    )
 
 
 def test_the_same_seed_and_index_give_the_same_bytes(scene):
@@ -65,12 +69,16 @@ def test_a_swath_edge_is_no_data_in_every_band():
 
 
 def test_materials_look_as_they_do_from_space(scene):
-    blue, red, nir = (scene.image[towns.BANDS.index(band)].ravel() / 1e4 for band in ("Blue", "Red", "NIR"))
+    blue, red, nir = (
+        scene.image[towns.BANDS.index(band)].ravel() / 1e4 for band in ("Blue", "Red", "NIR")
+    )
     ticks = (np.arange(towns.SIZE) + 0.5) * towns.PIXEL - HALF
     x, y = (a.ravel() for a in np.meshgrid(ticks, -ticks))
     ground = landscape.ground(landscape.draw_landscape(0, 3), x, y)
     clear, ndvi = blue < 0.2, (nir - red) / (nir + red)
-    assert np.median(ndvi[clear & (ground.leaf == landscape.BROADLEAF) & (ground.cover > 0.95)]) > 0.6
+    assert (
+        np.median(ndvi[clear & (ground.leaf == landscape.BROADLEAF) & (ground.cover > 0.95)]) > 0.6
+    )
     assert np.median(ndvi[clear & (ground.base == landscape.SOIL) & (ground.cover < 0.05)]) < 0.3
     assert np.median(nir[clear & (ground.base == landscape.WATER)]) < 0.5 * np.quantile(nir, 0.1)
 
@@ -86,7 +94,8 @@ def test_bands_of_a_coarser_sensor_are_smoother(scene):
 
 
 def test_mask_pixels_have_the_code_of_the_image_pixel_beneath_them(scene):
-    # From the mask's pixel centres through pyproj into the image: equal but where a pixel is on an outline.
+    # From the mask's pixel centres through pyproj into the image: equal but where a pixel is on an
+    # outline.
     truth = codes_on_image(3)
     rows, columns = np.indices(scene.mask.shape) + 0.5
     back = Transformer.from_crs(3035, 3857, always_xy=True)
@@ -100,20 +109,26 @@ def test_mask_pixels_have_the_code_of_the_image_pixel_beneath_them(scene):
 
 
 def test_the_mask_warped_by_rasterio_fits_the_image_best_where_it_lies(scene):
-    # Gardens and streets alternate from pixel to pixel in towns and seldom elsewhere: the mean local contrast
-    # under the built-up mask, minus that around it, is largest without a shift if the two agree.
+    # Gardens and streets alternate from pixel to pixel in towns and seldom elsewhere: the mean
+    # local contrast under the built-up mask, minus that around it, is largest without a shift if
+    # the two agree.
     rasterio = pytest.importorskip("rasterio")
     from rasterio.warp import reproject
 
     warped = np.zeros((300, 300), np.uint8)
     source, target = (
-        {f"{end}_transform": rasterio.Affine(*grid.transform), f"{end}_crs": rasterio.CRS.from_epsg(epsg)}
+        {
+            f"{end}_transform": rasterio.Affine(*grid.transform),
+            f"{end}_crs": rasterio.CRS.from_epsg(epsg),
+        }
         for end, grid, epsg in (("src", scene.mask_grid, 3035), ("dst", scene.image_grid, 3857))
     )
     reproject(scene.mask, warped, **source, **target)
     assert (warped == codes_on_image(3)).mean() >= 0.98
     image = scene.image.astype(float)
-    contrast = (abs(np.diff(image, axis=1))[:, :, :-1] + abs(np.diff(image, axis=2))[:, :-1, :])[:3].mean(0)
+    contrast = (abs(np.diff(image, axis=1))[:, :, :-1] + abs(np.diff(image, axis=2))[:, :-1, :])[
+        :3
+    ].mean(0)
     built = (warped > 1)[:-1, :-1]
 
     def fit(rows: int, columns: int) -> float:
@@ -210,8 +225,16 @@ def test_the_command_writes_scenes_and_ends_bad_input_in_one_line(tmp_path):
 
 
 def test_single_pixels_are_not_enough_for_a_linear_classifier(tmp_path):
-    # With the best weighting of those in the benchmark; 0.70 is 0.10 below what `make train` must reach.
+    # With the best weighting of those in the benchmark; 0.70 is 0.10 below what `make train` must
+    # reach.
     towns.write(tmp_path, count=8)
-    data = load("--images", f"{tmp_path}/images", "--masks", f"{tmp_path}/masks", "--cache", f"{tmp_path}/cache")
+    data = load(
+        "--images",
+        f"{tmp_path}/images",
+        "--masks",
+        f"{tmp_path}/masks",
+        "--cache",
+        f"{tmp_path}/cache",
+    )
     (dice,) = linear_dice(data, powers=[0.5]).values()
     assert 0.40 < np.mean(dice) < 0.70

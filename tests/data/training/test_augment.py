@@ -1,4 +1,6 @@
-"""Augmentation: the faces of a 2 x 2 window, what image and labels must share, numpy's flips and turns beside it."""
+"""Augmentation: the faces of a 2 x 2 window, what image and labels must share, numpy's flips and
+turns beside it.
+"""
 
 import numpy as np
 import pytest
@@ -29,7 +31,11 @@ def label_of(image: torch.Tensor) -> torch.Tensor:
 
 def faces(image: np.ndarray) -> list[np.ndarray]:
     """The eight flips and quarter turns of (..., S, S), by numpy."""
-    return [np.rot90(face, turns, (-2, -1)) for face in (image, np.flip(image, -1)) for turns in range(4)]
+    return [
+        np.rot90(face, turns, (-2, -1))
+        for face in (image, np.flip(image, -1))
+        for turns in range(4)
+    ]
 
 
 # By hand.
@@ -41,7 +47,10 @@ def test_a_flip_swaps_left_and_right():
 
 
 def test_a_turn_is_a_quarter_a_half_or_three_quarters_and_never_none():
-    turned = {str(Augment(**{**OFF, "turn": 1})(CORNERS[None], CORNERS, seeded(n))[1].tolist()) for n in range(60)}
+    turned = {
+        str(Augment(**{**OFF, "turn": 1})(CORNERS[None], CORNERS, seeded(n))[1].tolist())
+        for n in range(60)
+    }
     assert turned == {"[[2, 4], [1, 3]]", "[[4, 3], [2, 1]]", "[[3, 1], [4, 2]]"}
 
 
@@ -83,10 +92,21 @@ def four_by_four(scale: float) -> list[tuple[torch.Tensor, torch.Tensor]]:
 
 def test_twice_as_large_a_quarter_of_the_window_fills_it_each_label_four_times():
     outcomes = four_by_four(2)
-    assert sorted(int(labels[0, 0]) for _, labels in outcomes) == [1, 2, 3, 5, 6, 7, 9, 10, 11]  # places of a 2 x 2
+    assert sorted(int(labels[0, 0]) for _, labels in outcomes) == [
+        1,
+        2,
+        3,
+        5,
+        6,
+        7,
+        9,
+        10,
+        11,
+    ]  # places of a 2 x 2
     moved, labels = next(outcome for outcome in outcomes if outcome[1][0, 0] == 6)
     assert labels.tolist() == [[6, 6, 7, 7], [6, 6, 7, 7], [10, 10, 11, 11], [10, 10, 11, 11]]
-    # New pixel centres lie a quarter of an old pixel from the old ones: 6, 6.25, 6.75, 7, and by rows 4 times that.
+    # New pixel centres lie a quarter of an old pixel from the old ones: 6, 6.25, 6.75, 7, and by
+    # rows 4 times that.
     assert moved[0].tolist() == [6, 6.25, 6.75, 7] and moved[:, 0].tolist() == [6, 7, 9, 10]
 
 
@@ -99,8 +119,9 @@ def test_half_as_large_the_whole_window_is_averaged_and_padded_with_no_data():
         kept = labels != IGNORE
         assert kept.sum() == 4 and not moved[~kept].any()
         values = moved[kept].reshape(2, 2)
-        # Old columns 0, 1, 2 lie 1/4, 1/4 and 3/4 of a new pixel from the first new centre, and so weigh 3 : 3 : 1:
-        # it is 5/7 columns, and 5/7 rows, beyond the first pixel. The other centres mirror it.
+        # Old columns 0, 1, 2 lie 1/4, 1/4 and 3/4 of a new pixel from the first new centre, and so
+        # weigh 3 : 3 : 1: it is 5/7 columns, and 5/7 rows, beyond the first pixel. The other
+        # centres mirror it.
         low, high = 5 / 7, 3 - 5 / 7
         expected = [[1 + 4 * row + column for column in (low, high)] for row in (low, high)]
         torch.testing.assert_close(values, torch.tensor(expected))
@@ -119,7 +140,9 @@ def test_the_eight_faces_are_equally_likely():
     for _ in range(count):
         counts[str(Augment()(image, labels, generator)[1].tolist())] += 1
     chi_squared = sum((n - count / 8) ** 2 / (count / 8) for n in counts.values())
-    assert chi_squared < 24.3  # exceeded once in a thousand where all eight are equally likely; the seed is fixed
+    assert (
+        chi_squared < 24.3
+    )  # exceeded once in a thousand where all eight are equally likely; the seed is fixed
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -181,7 +204,9 @@ def test_a_zoom_blends_no_labels_shows_no_other_ground_and_pads_with_no_data(sca
     assert rows * cols == kept.sum()  # a square without holes
     assert set(target[kept].tolist()) <= set(labels.flatten().tolist())
     assert not moved[:, ~kept].any()
-    for channel in range(3):  # means of the window's own pixels: nothing overshoots, and nothing fades to the padding
+    for channel in range(
+        3
+    ):  # means of the window's own pixels: nothing overshoots, and nothing fades to the padding
         assert moved[channel][kept].min() >= image[channel].min() - 1e-5
         assert moved[channel][kept].max() <= image[channel].max() + 1e-5
 
@@ -215,7 +240,9 @@ def test_scale_1_leaves_all_as_it_is(size):
 def test_scales_are_drawn_alike():
     image, labels = torch.ones(1, 8, 8), torch.zeros(8, 8, dtype=torch.uint8)
     augment = Augment(**OFF, scales=(0.25, 0.5, 1.0))
-    sides = [int((augment(image, labels, seeded(seed))[1] != IGNORE).any(0).sum()) for seed in range(600)]
+    sides = [
+        int((augment(image, labels, seeded(seed))[1] != IGNORE).any(0).sum()) for seed in range(600)
+    ]
     assert set(sides) == {2, 4, 8}
     assert all(sides.count(side) / 600 == pytest.approx(1 / 3, abs=0.06) for side in (2, 4, 8))
 
@@ -223,12 +250,16 @@ def test_scales_are_drawn_alike():
 def test_jitter_is_bounded_and_centred():
     gains, offsets = [], []
     for seed in range(400):
-        dark, bright = color_jitter(torch.tensor([[[1.0, 11.0]]]), 0.1, seeded(seed)).ravel().tolist()
+        dark, bright = (
+            color_jitter(torch.tensor([[[1.0, 11.0]]]), 0.1, seeded(seed)).ravel().tolist()
+        )
         gains.append((bright - dark) / 10)
         offsets.append(dark - gains[-1])
     assert 0.9 <= min(gains) < 0.91 and 1.09 < max(gains) <= 1.1
     assert -0.05001 <= min(offsets) < -0.045 and 0.045 < max(offsets) <= 0.05001
-    assert np.mean(gains) == pytest.approx(1, abs=0.01) and np.mean(offsets) == pytest.approx(0, abs=0.01)
+    assert np.mean(gains) == pytest.approx(1, abs=0.01) and np.mean(offsets) == pytest.approx(
+        0, abs=0.01
+    )
 
 
 @pytest.mark.parametrize("step", ["flip", "turn", "crop", "jitter"])
@@ -236,8 +267,13 @@ def test_jitter_is_bounded_and_centred():
 def test_each_step_happens_as_often_as_its_probability_says(step, probability):
     image, labels = sample(6)
     augment = Augment(**{**OFF, step: probability, "crop_min": 0.01})
-    changed = sum(not torch.equal(augment(image, labels, seeded(seed))[0], image) for seed in range(400)) / 400
-    expected = probability * (1 - 1 / 6 if step == "crop" else 1)  # a sixth of the crops are of the whole window
+    changed = (
+        sum(not torch.equal(augment(image, labels, seeded(seed))[0], image) for seed in range(400))
+        / 400
+    )
+    expected = probability * (
+        1 - 1 / 6 if step == "crop" else 1
+    )  # a sixth of the crops are of the whole window
     assert changed == pytest.approx(expected, abs=0 if expected in (0, 1) else 0.07)
 
 
@@ -268,7 +304,14 @@ def test_the_worlds_own_randomness_is_not_touched():
 
 @pytest.mark.parametrize(
     "option, value",
-    [("flip", 1.5), ("turn", -0.1), ("crop", float("nan")), ("jitter", 2), ("crop_min", 0), ("crop_min", 298)]
+    [
+        ("flip", 1.5),
+        ("turn", -0.1),
+        ("crop", float("nan")),
+        ("jitter", 2),
+        ("crop_min", 0),
+        ("crop_min", 298),
+    ]
     + [("strength", -1), ("strength", 5)],
 )
 def test_what_is_no_probability_or_share_is_told_by_its_option(option, value):
@@ -276,8 +319,12 @@ def test_what_is_no_probability_or_share_is_told_by_its_option(option, value):
         Augment(**{option: value})
 
 
-@pytest.mark.parametrize("scales", [(), (0.0,), (1.0, -1.0), (float("nan"),), (1.0, 11.0), (float("inf"),)])
+@pytest.mark.parametrize(
+    "scales", [(), (0.0,), (1.0, -1.0), (float("nan"),), (1.0, 11.0), (float("inf"),)]
+)
 def test_scales_lie_between_a_tenth_and_ten(scales):
-    with pytest.raises(InputError, match="--scales: must be numbers between 0.1 and 10, such as 0.75 1 1.25"):
+    with pytest.raises(
+        InputError, match="--scales: must be numbers between 0.1 and 10, such as 0.75 1 1.25"
+    ):
         Augment(scales=scales)
     assert Augment(scales=(0.1, 10)).scales == (0.1, 10)

@@ -20,21 +20,37 @@ UTM31 = pyproj.CRS("EPSG:32631")
 PLACE = (10, 0, 4e5, 0, -10, 4.6e6)
 
 
-def scene(height=64, width=64, crs=UTM31, transform=PLACE, mask="mask", image=None, labels=None, nodata=None) -> Scene:
+def scene(
+    height=64,
+    width=64,
+    crs=UTM31,
+    transform=PLACE,
+    mask="mask",
+    image=None,
+    labels=None,
+    nodata=None,
+) -> Scene:
     """A scene of arrays, without any file."""
     grid = Grid(crs, transform, height, width)
     image = np.broadcast_to(np.uint16(1), (1, height, width)) if image is None else image
     labels = np.broadcast_to(np.uint8(0), (height, width)) if labels is None else labels
-    return Scene("scene", Path("scene.tif"), Path(mask), grid, image, labels, (None,) * len(image), nodata)
+    return Scene(
+        "scene", Path("scene.tif"), Path(mask), grid, image, labels, (None,) * len(image), nodata
+    )
 
 
 def random_scenes(count=3, size=20, seed=0, **changes) -> list[Scene]:
     """Scenes of two bands, with four classes and some unlabelled pixels."""
     random = np.random.default_rng(seed)
-    labels = [random.choice([0, 1, 2, 3, IGNORE], (size, size)).astype(np.uint8) for _ in range(count)]
+    labels = [
+        random.choice([0, 1, 2, 3, IGNORE], (size, size)).astype(np.uint8) for _ in range(count)
+    ]
     images = [random.integers(1, 5000, (2, size, size)).astype(np.uint16) for _ in range(count)]
     places = [(10, 0, 4e5 + 1e5 * n, 0, -10, 4.6e6) for n in range(count)]
-    return [scene(size, size, transform=t, image=i, labels=m, **changes) for t, i, m in zip(places, images, labels)]
+    return [
+        scene(size, size, transform=t, image=i, labels=m, **changes)
+        for t, i, m in zip(places, images, labels)
+    ]
 
 
 # Which windows.
@@ -50,7 +66,11 @@ def test_windows_of_all_scenes_by_number():
 def test_labels_are_counted_window_by_window_without_the_ignored():
     labels = np.array([[0, 0, 2], [1, IGNORE, IGNORE]], np.uint8)
     items = [(0, Window(0, 0, 2, 2)), (0, Window(0, 2, 2, 1)), (0, Window(1, 1, 1, 2))]
-    assert class_counts([scene(2, 3, labels=labels)], items, 3).tolist() == [[2, 1, 0], [0, 0, 1], [0, 0, 0]]
+    assert class_counts([scene(2, 3, labels=labels)], items, 3).tolist() == [
+        [2, 1, 0],
+        [0, 0, 1],
+        [0, 0, 0],
+    ]
 
 
 def test_windows_without_label_and_windows_of_water_alone_are_left_out_and_counted():
@@ -74,16 +94,22 @@ def test_one_of_four_images_is_held_out():
 
 
 def test_a_small_scene_stays_whole_wherever_it_lies_on_the_ground():
-    scenes = [scene(40, 40, transform=(10, 0, 4e5 + 2700.0 * n, 0, -10, 4.6e6)) for n in range(30)]  # 2 x 2 windows
+    scenes = [
+        scene(40, 40, transform=(10, 0, 4e5 + 2700.0 * n, 0, -10, 4.6e6)) for n in range(30)
+    ]  # 2 x 2 windows
     items = all_windows(scenes, 20)
     training, validation, left_out = split(scenes, items, 0.2, 0)
-    assert {items[i][0] for i in training}.isdisjoint(items[i][0] for i in validation) and left_out == 0
+    assert {items[i][0] for i in training}.isdisjoint(
+        items[i][0] for i in validation
+    ) and left_out == 0
     assert len(validation) % 4 == 0
 
 
 def test_dates_of_one_place_stay_together():
     places = [(10, 0, 4e5 + 1e5 * n, 0, -10, 4.6e6) for n in range(5)]
-    scenes = [scene(transform=places[n % 5], mask=f"{n}") for n in range(15)]  # three dates of five places
+    scenes = [
+        scene(transform=places[n % 5], mask=f"{n}") for n in range(15)
+    ]  # three dates of five places
     for seed in range(10):
         training, validation, left_out = split(scenes, all_windows(scenes, 64), 0.2, seed)
         assert (len(training), len(validation), left_out) == (12, 3, 0)
@@ -102,7 +128,9 @@ def test_one_window_of_ground_cannot_be_split():
     for scenes in ([scene()], [scene(mask="a"), scene(mask="b")]):
         with pytest.raises(InputError, match="leave none for training.*--size"):
             split(scenes, all_windows(scenes, 64), 0.2, 0)
-    with pytest.raises(InputError, match="4 windows"):  # four windows of 64 in 70 x 70 pixels all overlap
+    with pytest.raises(
+        InputError, match="4 windows"
+    ):  # four windows of 64 in 70 x 70 pixels all overlap
         split([scene(70, 70)], all_windows([scene(70, 70)], 64), 0.2, 0)
 
 
@@ -119,9 +147,13 @@ def test_neighbours_in_another_zone_stand_askew_and_are_not_left_out_either():
     assert left_out == 0 and len(training) + len(validation) == 1 + 50**2
 
 
-@pytest.mark.parametrize("count, fraction, expected", [(700, 0.1, 70), (700, 0.2, 140), (10, 0.01, 1), (10, 0.5, 5)])
+@pytest.mark.parametrize(
+    "count, fraction, expected", [(700, 0.1, 70), (700, 0.2, 140), (10, 0.01, 1), (10, 0.5, 5)]
+)
 def test_separate_images_are_held_out_one_by_one(count, fraction, expected):
-    scenes = [scene(300, 300, transform=(10, 0, 4e5 + 2e4 * n, 0, -10, 4.6e6)) for n in range(count)]
+    scenes = [
+        scene(300, 300, transform=(10, 0, 4e5 + 2e4 * n, 0, -10, 4.6e6)) for n in range(count)
+    ]
     training, validation, left_out = split(scenes, all_windows(scenes, 300), fraction, 3)
     assert (len(training), len(validation), left_out) == (count - expected, expected, 0)
 
@@ -145,21 +177,30 @@ def assert_apart(scenes, items, training, validation):
     for v in validation:
         number, window = items[v]
         grid = scenes[number].grid
-        x, y = grid.xy(window.row + window.height * inside[:, 0], window.col + window.width * inside[:, 1])
+        x, y = grid.xy(
+            window.row + window.height * inside[:, 0], window.col + window.width * inside[:, 1]
+        )
         for other in range(len(scenes)):
             there = scenes[other].grid
             row, col = there.rowcol(*transformer(grid.crs, there.crs).transform(x, y))
             for t in training:
                 if items[t][0] == other:
                     w = items[t][1]
-                    hit = (row > w.row) & (row < w.row + w.height) & (col > w.col) & (col < w.col + w.width)
+                    hit = (
+                        (row > w.row)
+                        & (row < w.row + w.height)
+                        & (col > w.col)
+                        & (col < w.col + w.width)
+                    )
                     assert not hit.any(), (items[v], items[t])
 
 
 LON, LAT = 5.9, 41.7  # where zones 31 and 32 both reach
 
 
-def around(crs: str, pixel: float, height: int, width: int, turn: float = 0, lon=LON, lat=LAT) -> Scene:
+def around(
+    crs: str, pixel: float, height: int, width: int, turn: float = 0, lon=LON, lat=LAT
+) -> Scene:
     """A scene of pixels of that size, turned by that angle in radians, about the place above."""
     crs = pyproj.CRS(crs)
     x, y = pyproj.Transformer.from_crs(4326, crs, always_xy=True).transform(lon, lat)
@@ -176,7 +217,11 @@ TWO_DATES = {
     "web mercator": [("EPSG:32631", 10, 320, 320), ("EPSG:3857", 13.4, 310, 320)],
     "degrees": [("EPSG:4326", 1e-4, 320, 320), ("EPSG:32631", 10, 350, 320)],
     "turned": [("EPSG:32631", 10, 320, 320), ("EPSG:32631", 10, 320, 320, 0.6)],
-    "turned first": [("EPSG:3035", 10, 320, 320, -1), ("EPSG:32632", 10, 320, 320), ("EPSG:32631", 10, 64, 64)],
+    "turned first": [
+        ("EPSG:3035", 10, 320, 320, -1),
+        ("EPSG:32632", 10, 320, 320),
+        ("EPSG:32631", 10, 64, 64),
+    ],
     "a thin scene": [("EPSG:32631", 10, 40, 900), ("EPSG:32632", 10, 900, 40)],
 }
 
@@ -188,7 +233,11 @@ def test_validation_never_lies_on_training_ground_also_through_another_date(date
     for seed in range(4):
         training, validation, left_out = split(scenes, items, 0.2, seed)
         assert_apart(scenes, items, training, validation)
-        assert len({*training, *validation}) == len(training) + len(validation) == len(items) - left_out
+        assert (
+            len({*training, *validation})
+            == len(training) + len(validation)
+            == len(items) - left_out
+        )
         assert 0.15 < len(validation) / len(items) < 0.35 and len(training) > len(items) / 3
 
 
@@ -203,7 +252,10 @@ def test_dates_on_either_side_of_the_antimeridian_are_one_place():
 def test_dates_beyond_the_reach_of_the_first_crs_are_still_one_place():
     half = "+proj=ortho +lat_0=41 +lon_0=2 +datum=WGS84"  # shows one side of the globe
     scenes = [scene(crs=pyproj.CRS(half), transform=(10, 0, 0, 0, -10, 0))]
-    scenes += [around("EPSG:2193", 10, 200, 200, lon=172, lat=-43), around("EPSG:3857", 13, 210, 200, lon=172, lat=-43)]
+    scenes += [
+        around("EPSG:2193", 10, 200, 200, lon=172, lat=-43),
+        around("EPSG:3857", 13, 210, 200, lon=172, lat=-43),
+    ]
     items = all_windows(scenes, 40)
     planes, _ = dataset.footprints(scenes, items)
     assert [*np.unique(planes)] == [-1, 0]
@@ -251,7 +303,9 @@ def test_overlap_of_squares_and_a_diamond():
 
 
 def common_area(a: np.ndarray, b: np.ndarray) -> float:
-    """Area that two convex polygons share, by clipping one with each side of the other (Sutherland and Hodgman)."""
+    """Area that two convex polygons share, by clipping one with each side of the other (Sutherland
+    and Hodgman).
+    """
     for start, end in zip(b, np.roll(b, -1, axis=0)):
         side = [np.cross(np.append(end - start, 0), np.append(p - start, 0))[2] for p in a]
         kept = []

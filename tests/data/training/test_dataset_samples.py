@@ -1,4 +1,6 @@
-"""Windows as samples: how often they are drawn, how they are scaled, the same in any process and order."""
+"""Windows as samples: how often they are drawn, how they are scaled, the same in any process and
+order.
+"""
 
 import numpy as np
 import pytest
@@ -10,7 +12,14 @@ from data.files import IGNORE
 from data.grid import Window
 from data.scaling import Scaling, network_input
 from data.training.augment import Augment
-from data.training.dataset import Batches, EpochSampler, Windows, all_windows, fit_scalings, repeat_factors
+from data.training.dataset import (
+    Batches,
+    EpochSampler,
+    Windows,
+    all_windows,
+    fit_scalings,
+    repeat_factors,
+)
 
 # How often.
 
@@ -58,8 +67,12 @@ def test_windows_are_drawn_in_proportion_to_their_factors():
         epoch = list(sampler)
         assert len(epoch) == 200
         drawn += np.bincount([number for number, _ in epoch], minlength=200)
-    np.testing.assert_allclose(drawn.reshape(50, 4).sum(0) / drawn.sum(), np.array([1, 1, 2, 4]) / 8, atol=0.01)
-    assert len({seed for _, seed in epoch}) == 200  # one window drawn twice is augmented in two ways
+    np.testing.assert_allclose(
+        drawn.reshape(50, 4).sum(0) / drawn.sum(), np.array([1, 1, 2, 4]) / 8, atol=0.01
+    )
+    assert (
+        len({seed for _, seed in epoch}) == 200
+    )  # one window drawn twice is augmented in two ways
 
 
 # In batches.
@@ -87,7 +100,9 @@ def test_an_epoch_can_begin_at_a_later_batch():
 
 @pytest.mark.parametrize("world", [1, 2, 3])
 @pytest.mark.parametrize("count, size", [(1, 6), (6, 6), (7, 2), (12, 5), (13, 1)])
-def test_the_shares_of_all_processes_are_the_batches_and_none_has_a_sample_twice(count, size, world):
+def test_the_shares_of_all_processes_are_the_batches_and_none_has_a_sample_twice(
+    count, size, world
+):
     whole = list(Batches(range(count), size))
     assert sum(whole, []) == list(range(count)) and all(len(batch) == size for batch in whole[:-1])
     for begin in range(len(whole) + 1):
@@ -97,14 +112,18 @@ def test_the_shares_of_all_processes_are_the_batches_and_none_has_a_sample_twice
         together = list(zip(*map(list, shares), strict=True))  # every process has as many batches
         assert [sorted(sum(batch, [])) for batch in together] == whole[begin:]
         assert all(max(map(len, batch)) - min(map(len, batch)) <= 1 for batch in together)
-    assert [shares[0].windows(number) for number in range(1, len(whole) + 1)] == [len(batch) for batch in whole]
+    assert [shares[0].windows(number) for number in range(1, len(whole) + 1)] == [
+        len(batch) for batch in whole
+    ]
 
 
 def test_the_order_of_an_epoch_is_asked_for_anew():
     order = EpochSampler(10, seed=0)
     batches = Batches(order, 4)
     first, order.epoch = list(batches), 1
-    assert list(batches) != first and sorted(n for batch in batches for n, _ in batch) == list(range(10))
+    assert list(batches) != first and sorted(n for batch in batches for n, _ in batch) == list(
+        range(10)
+    )
 
 
 def test_an_empty_share_is_a_batch_of_none_and_others_are_as_torch_stacks_them():
@@ -114,7 +133,9 @@ def test_an_empty_share_is_a_batch_of_none_and_others_are_as_torch_stacks_them()
     assert images.shape == (0, *full[0].shape[1:]) and targets.shape == (0, *full[1].shape[1:])
     assert [part.dtype for part in (images, targets, numbers)] == [part.dtype for part in full]
     assert full[2].tolist() == [1, 0] and torch.equal(full[0][0], samples[1][0])
-    loader = DataLoader(samples, batch_sampler=Batches(range(3), 2, 1, 2), collate_fn=samples.collate, num_workers=1)
+    loader = DataLoader(
+        samples, batch_sampler=Batches(range(3), 2, 1, 2), collate_fn=samples.collate, num_workers=1
+    )
     assert [numbers.tolist() for _, _, numbers in loader] == [[1], []]
 
 
@@ -147,7 +168,9 @@ def test_each_scene_has_its_own_no_data():
     scenes = [scene(10, 10, image=i, nodata=n) for i, n in zip(images, (-9999, 0, 7))]
     alone, _ = fit_scalings(scenes[:1], [(0, Window(0, 0, 10, 5))], ["1", "2"], [], "minmax")
     together, _ = fit_scalings(scenes, all_windows(scenes, 10), ["1", "2"], [], "minmax")
-    assert together.offset == pytest.approx(alone.offset, abs=1) and together.scale == pytest.approx(alone.scale, abs=1)
+    assert together.offset == pytest.approx(
+        alone.offset, abs=1
+    ) and together.scale == pytest.approx(alone.scale, abs=1)
 
 
 def test_nan_counts_in_no_statistic():
@@ -156,7 +179,10 @@ def test_nan_counts_in_no_statistic():
     spoilt[0, ::2] = np.nan
     whole = [scene(20, 20, image=spoilt)], [(0, Window(0, 0, 20, 20))]
     rest = [scene(10, 20, image=image[:, 1::2])], [(0, Window(0, 0, 10, 20))]
-    assert fit_scalings(*whole, ["1", "2"], [], "standard")[0] == fit_scalings(*rest, ["1", "2"], [], "standard")[0]
+    assert (
+        fit_scalings(*whole, ["1", "2"], [], "standard")[0]
+        == fit_scalings(*rest, ["1", "2"], [], "standard")[0]
+    )
 
 
 def test_images_scaled_by_themselves_end_alike_and_one_without_data_stops_nothing():
@@ -184,8 +210,14 @@ def test_a_sample_is_the_scaled_window_its_labels_and_its_number():
     samples = windows(scenes, 20)
     assert len(samples) == 8 and samples.channels == 3
     image, target, number = samples[5]
-    assert number == 5 and samples.items[5] == (1, Window(0, 10, 20, 20)) and samples.scene_of(5) is scenes[1]
-    expected, _ = network_input(scenes[1].image[:, :20, 10:], ["NIR", "Red"], ["NDVI"], samples.scalings[1], None)
+    assert (
+        number == 5
+        and samples.items[5] == (1, Window(0, 10, 20, 20))
+        and samples.scene_of(5) is scenes[1]
+    )
+    expected, _ = network_input(
+        scenes[1].image[:, :20, 10:], ["NIR", "Red"], ["NDVI"], samples.scalings[1], None
+    )
     assert image.dtype == torch.float32 and np.array_equal(image, expected)
     assert target.dtype == torch.uint8 and np.array_equal(target, scenes[1].labels[:20, 10:])
 
@@ -218,14 +250,18 @@ def test_a_seed_gives_one_sample_and_another_seed_another():
 
 def test_without_augmentation_the_seed_says_nothing():
     samples = windows(random_scenes(2))
-    assert torch.equal(samples[1, 7][0], samples[1][0]) and torch.equal(samples[1, 8][1], samples[1][1])
+    assert torch.equal(samples[1, 7][0], samples[1][0]) and torch.equal(
+        samples[1, 8][1], samples[1][1]
+    )
 
 
 def test_labels_stay_with_their_pixels_when_augmented():
     labels = np.random.default_rng(1).integers(0, 4, (20, 20)).astype(np.uint8)
     image = np.stack([labels * 100 + 1, labels * 50 + 1]).astype(np.uint16)
     samples = windows([scene(20, 20, image=image, labels=labels)], augment=Augment(crop=0.7))
-    plain, target, _ = Windows(samples.scenes, samples.items, samples.names, samples.indices, samples.scalings, 20)[0]
+    plain, target, _ = Windows(
+        samples.scenes, samples.items, samples.names, samples.indices, samples.scalings, 20
+    )[0]
     spectrum = {int(label): plain[:, target == label][:, 0] for label in range(4)}
     for seed in range(30):
         moved, target, _ = samples[0, seed]
@@ -239,7 +275,9 @@ def test_two_workers_and_none_make_the_same_batches():
 
     def two_epochs(workers: int) -> list:
         sampler = EpochSampler(len(samples), seed=5, factors=np.arange(1, 7))
-        loader = DataLoader(samples, 4, sampler=sampler, num_workers=workers, persistent_workers=workers > 0)
+        loader = DataLoader(
+            samples, 4, sampler=sampler, num_workers=workers, persistent_workers=workers > 0
+        )
         batches = []
         for sampler.epoch in range(2):
             batches += list(loader)

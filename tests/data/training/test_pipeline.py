@@ -1,38 +1,16 @@
 """From options to batches: data/training/pipeline.py."""
 
-from argparse import ArgumentParser, Namespace
-
 import numpy as np
 import pytest
 import small
 
-from data.classes import ClassTable
 from data.files import InputError
 from data.grid import Grid
 from data.raster import geotiff
-from data.training import pipeline
-
-
-def options(tmp_path, **changes) -> Namespace:
-    images, masks, table = small.write(tmp_path / "in") if not (tmp_path / "in").exists() else (
-        tmp_path / "in/images", tmp_path / "in/masks", tmp_path / "in/table.csv")  # fmt: skip
-    parser = ArgumentParser()
-    pipeline.add_options(parser)
-    given = {"images": [images], "masks": [masks], "classes": table, "cache": tmp_path / "cache", "validation": 0.25}
-    return Namespace(**{**vars(parser.parse_args([])), **given, "batch": 2, "seed": 0, **changes})
-
-
-def load(args: Namespace):
-    def never(mask, grid):
-        raise AssertionError("the grids agree")
-
-    said = []
-    data = pipeline.load(args, ClassTable.load(args.classes), never, said.append, lambda text: None)
-    return data, "\n".join(said)
 
 
 def test_four_scenes_become_three_to_train_and_one_to_validate(tmp_path):
-    data, said = load(options(tmp_path))
+    data, said = small.load(small.options(tmp_path))
     assert (len(data.training), len(data.validation)) == (3, 1)
     assert "4 scenes, 4 windows of 48 x 48; left out: 0 without label" in said
     assert "bands: Green, Red, NIR, SWIR1; indices: NDVI, MNDWI" in said
@@ -40,33 +18,36 @@ def test_four_scenes_become_three_to_train_and_one_to_validate(tmp_path):
     assert image.shape == (6, 48, 48) and target.shape == (48, 48)
     assert data.counts.sum() == 3 * 48 * 48
     assert data.checkpoint["bands"] == small.BANDS and data.checkpoint["size"] == 48
-    assert data.checkpoint["nodata"] is None and load(options(tmp_path, nodata=7))[0].checkpoint["nodata"] == 7
+    assert (
+        data.checkpoint["nodata"] is None
+        and small.load(small.options(tmp_path, nodata=7))[0].checkpoint["nodata"] == 7
+    )
 
 
 def test_scaling_sees_training_windows_only(tmp_path):
-    data, _ = load(options(tmp_path))
+    data, _ = small.load(small.options(tmp_path))
     # Make the validation scene a hundred times brighter: nothing that was fitted may change.
     scene = data.validation.scene_of(0)
     with geotiff.Raster(scene.image_path) as raster:
         pixels, grid = raster.read(), raster.grid
     geotiff.write(scene.image_path, pixels * 30, grid, nodata=0, descriptions=small.BANDS)
-    again, _ = load(options(tmp_path))
+    again, _ = small.load(small.options(tmp_path))
     assert again.validation.scene_of(0).image_path == scene.image_path
     assert again.checkpoint["scaling"] == data.checkpoint["scaling"]
 
 
 def test_indices_can_be_named_and_left_out(tmp_path):
-    assert load(options(tmp_path, indices=[]))[0].training.channels == 4
-    assert load(options(tmp_path, indices=["MNDWI"]))[0].training.channels == 5
+    assert small.load(small.options(tmp_path, indices=[]))[0].training.channels == 4
+    assert small.load(small.options(tmp_path, indices=["MNDWI"]))[0].training.channels == 5
     with pytest.raises(InputError, match="NDTI: needs bands that are not among"):
-        load(options(tmp_path, indices=["NDTI"]))
+        small.load(small.options(tmp_path, indices=["NDTI"]))
 
 
 def test_windows_of_skipped_classes_alone_are_left_out_and_counted(tmp_path):
-    data, said = load(options(tmp_path, size=12, skip_only=["land"]))
+    data, said = small.load(small.options(tmp_path, size=12, skip_only=["land"]))
     assert "of land alone" in said and (data.counts[:, 1] > 0).all()
     with pytest.raises(InputError, match="--skip-only swamp: no such class; there are land, water"):
-        load(options(tmp_path, skip_only=["swamp"]))
+        small.load(small.options(tmp_path, skip_only=["swamp"]))
 
 
 def test_a_mistake_in_the_options_is_told_before_any_scene_is_prepared(tmp_path):
@@ -75,39 +56,48 @@ def test_a_mistake_in_the_options_is_told_before_any_scene_is_prepared(tmp_path)
         ({"skip_only": ["swamp"]}, "--skip-only swamp"),
     ):
         with pytest.raises(InputError, match=message):
-            load(options(tmp_path, **changes))
+            small.load(small.options(tmp_path, **changes))
     assert not (tmp_path / "cache").exists()
 
 
 def test_images_of_a_run_have_the_same_bands(tmp_path):
-    args = options(tmp_path)
+    args = small.options(tmp_path)
     grid = Grid(None, (1, 0, 0, 0, 1, 0), 48, 48)
     geotiff.write(tmp_path / "in/images/s_2.tif", np.ones((3, 48, 48), np.uint16), grid)
-    with pytest.raises(InputError, match=r"s_2\.tif: 3 bands \(1, 2, 3\), but .*s_0\.tif has 4 \(Green, Red"):
-        load(args)
-    geotiff.write(tmp_path / "in/images/s_2.tif", np.ones((4, 48, 48), np.uint16), grid, descriptions=small.BANDS[::-1])
-    with pytest.raises(InputError, match=r"s_2\.tif: 4 bands \(SWIR1, NIR, Red, Green\).* in the same order"):
-        load(args)
+    with pytest.raises(
+        InputError, match=r"s_2\.tif: 3 bands \(1, 2, 3\), but .*s_0\.tif has 4 \(Green, Red"
+    ):
+        small.load(args)
+    geotiff.write(
+        tmp_path / "in/images/s_2.tif",
+        np.ones((4, 48, 48), np.uint16),
+        grid,
+        descriptions=small.BANDS[::-1],
+    )
+    with pytest.raises(
+        InputError, match=r"s_2\.tif: 4 bands \(SWIR1, NIR, Red, Green\).* in the same order"
+    ):
+        small.load(args)
 
 
 def test_masks_without_any_label_are_an_error(tmp_path):
-    args = options(tmp_path)
+    args = small.options(tmp_path)
     for path in (tmp_path / "in/masks").iterdir():
         with geotiff.Raster(path) as raster:
             grid = raster.grid
         geotiff.write(path, np.zeros((48, 48), np.uint8), grid)
     with pytest.raises(InputError, match="no window has a label"):
-        load(args)
+        small.load(args)
 
 
 def test_overfit_trains_and_validates_on_the_same_windows_unaugmented(tmp_path):
-    data, _ = load(options(tmp_path, overfit=2))
+    data, _ = small.load(small.options(tmp_path, overfit=2))
     assert set(data.training.items) == set(data.validation.items) and len(data.validation) == 2
     assert len(data.training) == 20 and data.training.augment is None
 
 
 def test_big_images_are_cut_into_windows_of_256(tmp_path):
     images, masks, table = small.write(tmp_path / "big", count=1, size=600)
-    data, said = load(options(tmp_path, images=[images], masks=[masks], classes=table))
+    data, said = small.load(small.options(tmp_path, images=[images], masks=[masks], classes=table))
     assert "1 scenes, 9 windows of 256 x 256" in said
     assert data.training[0][0].shape == (6, 256, 256)

@@ -33,7 +33,9 @@ def never(mask, target):
     raise AssertionError("nothing to align here")
 
 
-def image_and_mask(folder: Path, image, mask, image_grid=None, mask_grid=None, **options) -> tuple[Path, Path]:
+def image_and_mask(
+    folder: Path, image, mask, image_grid=None, mask_grid=None, **options
+) -> tuple[Path, Path]:
     geotiff.write(folder / "image.tif", image, image_grid or grid(), **options)
     geotiff.write(folder / "mask.tif", mask, mask_grid or image_grid or grid())
     return folder / "image.tif", folder / "mask.tif"
@@ -51,7 +53,10 @@ def pair(images: list[str], masks: list[str], **options):
 
 
 def test_masks_are_matched_by_stem_before_the_last_part_of_the_name():
-    assert pair(["i/a.tif", "i/b.tif"], ["m/b.png", "m/a.png"]) == [("i/a.tif", "m/a.png"), ("i/b.tif", "m/b.png")]
+    assert pair(["i/a.tif", "i/b.tif"], ["m/b.png", "m/a.png"]) == [
+        ("i/a.tif", "m/a.png"),
+        ("i/b.tif", "m/b.png"),
+    ]
     assert pair(["i/town_01.tif", "i/town_02.tif"], ["m/esm_02.tif", "m/esm_01.tif"]) == [
         ("i/town_01.tif", "m/esm_01.tif"),
         ("i/town_02.tif", "m/esm_02.tif"),
@@ -90,7 +95,10 @@ def test_a_single_mask_that_is_one_images_own_serves_no_other():
 def test_all_that_does_not_match_is_listed_in_one_error():
     with pytest.raises(InputError) as error:
         pair(["i/a.tif", "i/b.tif", "i/c.tif"], ["m/a.tif", "m/x.tif", "m/y.tif"])
-    for part in ("2 images without a mask (b.tif, c.tif)", "2 masks without an image (x.tif, y.tif)"):
+    for part in (
+        "2 images without a mask (b.tif, c.tif)",
+        "2 masks without an image (x.tif, y.tif)",
+    ):
         assert part in str(error.value)
     with pytest.raises(InputError, match=r"1 images with several masks \(a\.tif\)"):
         pair(["i/a.tif", "i/b.tif"], ["m/a.tif", "m/a.png", "m/b.tif"])
@@ -116,7 +124,9 @@ def test_maps_beside_their_images_are_not_taken_for_images(tmp_path):
         (tmp_path / name).touch()
     # b_landcover has no image b beside it: a mask of that name, perhaps
     assert [p.name for p in scenes.find([tmp_path], "images")] == ["a.tif", "b_landcover.tif"]
-    assert [p.name for p in scenes.find([tmp_path / "a_landcover.tif"], "masks")] == ["a_landcover.tif"]
+    assert [p.name for p in scenes.find([tmp_path / "a_landcover.tif"], "masks")] == [
+        "a_landcover.tif"
+    ]
 
 
 # --- one scene ------------------------------------------------------------------------------------
@@ -173,9 +183,14 @@ def test_without_crs_only_equal_sizes_go_together(tmp_path):
     other = Grid(None, (1, 0, 0, 0, 1, 0), 5, 8)
     ones = np.ones((1, 6, 8), np.uint8)
     paths = image_and_mask(tmp_path, ones, ones[0], plain, plain)
-    assert scenes.prepare(*paths, ESM, tmp_path / "cache", never, "nearest").labels[:].shape == (6, 8)
+    assert scenes.prepare(*paths, ESM, tmp_path / "cache", never, "nearest").labels[:].shape == (
+        6,
+        8,
+    )
     geotiff.write(paths[1], ones[0, :5], other)
-    with pytest.raises(InputError, match=r"mask\.tif: 8 x 5 pixels for an image of 8 x 6, and neither .* has a CRS"):
+    with pytest.raises(
+        InputError, match=r"mask\.tif: 8 x 5 pixels for an image of 8 x 6, and neither .* has a CRS"
+    ):
         scenes.prepare(*paths, ESM, tmp_path / "cache", never, "nearest")
     geotiff.write(paths[0], ones, grid())
     with pytest.raises(InputError, match=r"mask\.tif: .* and it has no CRS"):
@@ -196,7 +211,9 @@ def test_pictures_with_coloured_masks(tmp_path):
     colors = np.array([[[0, 255, 255], [0, 0, 255]], [[0, 0, 0], [255, 255, 255]]], np.uint8)
     (tmp_path / "i.jpg").write_bytes(imagecodecs.jpeg_encode(np.full((2, 2, 3), 90, np.uint8)))
     (tmp_path / "m.png").write_bytes(imagecodecs.png_encode(colors))
-    scene = scenes.prepare(tmp_path / "i.jpg", tmp_path / "m.png", table, tmp_path / "cache", never, "nearest")
+    scene = scenes.prepare(
+        tmp_path / "i.jpg", tmp_path / "m.png", table, tmp_path / "cache", never, "nearest"
+    )
     assert scene.labels[:].tolist() == [[0, 4], [IGNORE, 5]]
     assert scene.image[:].shape == (3, 2, 2) and scene.grid.crs is None
 
@@ -214,7 +231,13 @@ def test_a_map_made_by_a_table_of_colours_is_read_back_through_its_palette(tmp_p
 def test_no_data_of_a_palette_map_is_no_class_even_if_a_class_is_black(tmp_path):
     (tmp_path / "t.csv").write_text("code,name,color\n#000000,tar,#000000\n#FFFFFF,snow,#FFFFFF\n")
     table = ClassTable.load(tmp_path / "t.csv")
-    geotiff.write(tmp_path / "m.tif", np.array([[0, 1, 255]], np.uint8), grid(height=1, width=3), 255, table.colormap)
+    geotiff.write(
+        tmp_path / "m.tif",
+        np.array([[0, 1, 255]], np.uint8),
+        grid(height=1, width=3),
+        255,
+        table.colormap,
+    )
     with scenes.Mask(tmp_path / "m.tif", table) as mask:
         assert mask.read(Window(0, 0, 1, 3)).tolist() == [[0, 1, IGNORE]]
         mask.check()
@@ -225,7 +248,11 @@ def test_unknown_codes_are_counted_once_however_the_mask_is_aligned(tmp_path, me
     codes = np.ones((60, 60), np.uint8)
     codes[20:30, 20:30] = 7
     paths = image_and_mask(
-        tmp_path, np.ones((1, 30, 30), np.uint8), codes, grid(height=30, width=30, pixel=20), grid(height=60, width=60)
+        tmp_path,
+        np.ones((1, 30, 30), np.uint8),
+        codes,
+        grid(height=30, width=30, pixel=20),
+        grid(height=60, width=60),
     )
 
     def align(mask, target):
@@ -243,10 +270,16 @@ def test_a_scene_is_pickled_by_name(tmp_path):
     packed = pickle.dumps(scene)
     again = pickle.loads(packed)
     assert len(packed) < 5000
-    assert (again.image[:] == image).all() and (again.labels[:] == scene.labels[:]).all() and again.grid == scene.grid
+    assert (
+        (again.image[:] == image).all()
+        and (again.labels[:] == scene.labels[:]).all()
+        and again.grid == scene.grid
+    )
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="the system does not list open files")
+@pytest.mark.skipif(
+    not Path("/proc/self/fd").is_dir(), reason="the system does not list open files"
+)
 def test_a_scene_holds_no_file_open_so_that_there_may_be_thousands(tmp_path):
     paths = image_and_mask(tmp_path, np.ones((1, 6, 8), np.uint8), np.ones((6, 8), np.uint8))
     before = len(os.listdir("/proc/self/fd"))
@@ -286,12 +319,17 @@ def test_where_the_disk_takes_no_such_file_the_folder_is_named(tmp_path, monkeyp
     paths = image_and_mask(tmp_path, np.ones((1, 6, 8), np.uint8), np.ones((6, 8), np.uint8))
 
     def too_large(*arguments):
-        raise OSError(errno.EFBIG, "File too large")  # as a file system with a limit says, and names nothing
+        raise OSError(
+            errno.EFBIG, "File too large"
+        )  # as a file system with a limit says, and names nothing
 
     monkeypatch.setattr(scenes.np.lib.format, "open_memmap", too_large)
     with pytest.raises(OSError, match="File too large.*cache") as error:
         scenes.prepare(*paths, ESM, tmp_path / "cache", never, "nearest")
-    assert error.value.filename == str(tmp_path / "cache") and list((tmp_path / "cache").iterdir()) == []
+    assert (
+        error.value.filename == str(tmp_path / "cache")
+        and list((tmp_path / "cache").iterdir()) == []
+    )
 
 
 def test_an_interruption_leaves_no_half_made_scene(tmp_path):
@@ -316,7 +354,10 @@ def test_two_processes_may_prepare_a_scene_at_once_and_either_may_be_interrupted
         half_made = next(cache.glob(".image-*.tmp"))
         other = cache / half_made.name.split(".")[1]
         other.mkdir()
-        np.save(other / "image.npy", ones.transpose(1, 2, 0)), np.save(other / "labels.npy", ones[0] * 2)
+        (
+            np.save(other / "image.npy", ones.transpose(1, 2, 0)),
+            np.save(other / "labels.npy", ones[0] * 2),
+        )
         yield ones[0]
         if stop:
             raise KeyboardInterrupt
@@ -333,7 +374,9 @@ def test_what_a_killed_process_of_the_same_number_left_is_no_hindrance(tmp_path)
     """In a container every run may be process 7."""
     ones = np.ones((1, 6, 8), np.uint8)
     paths = image_and_mask(tmp_path, ones, ones[0])
-    folder = Path(scenes.prepare(*paths, ESM, tmp_path / "cache", never, "nearest").labels.path).parent
+    folder = Path(
+        scenes.prepare(*paths, ESM, tmp_path / "cache", never, "nearest").labels.path
+    ).parent
     left = folder.rename(folder.with_name(f".{folder.name}.{os.getpid()}.tmp"))
     assert (scenes.prepare(*paths, ESM, tmp_path / "cache", never, "nearest").labels[:] == 0).all()
     assert not left.exists()

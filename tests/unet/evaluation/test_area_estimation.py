@@ -1,4 +1,6 @@
-"""Error-adjusted areas: the worked example of Olofsson and others 2014, hand-made cases, a simulation."""
+"""Error-adjusted areas: the worked example of Olofsson and others 2014, hand-made cases, a
+simulation.
+"""
 
 import pytest
 import torch
@@ -6,8 +8,9 @@ import torch
 from unet.evaluation.area_estimation import stratified
 from unet.metrics import ConfusionMatrix
 
-# Olofsson and others 2014, section 5, tables 8 and 9: rows map, columns reference, as printed there. Deforestation,
-# forest gain, stable forest, stable non-forest; mapped are 200,000 to 6,450,000 pixels of 30 m.
+# Olofsson and others 2014, section 5, tables 8 and 9: rows map, columns reference, as printed
+# there. Deforestation, forest gain, stable forest, stable non-forest; mapped are 200,000 to
+# 6,450,000 pixels of 30 m.
 SAMPLE = [[66, 0, 5, 4], [0, 55, 8, 12], [1, 0, 153, 11], [2, 1, 9, 313]]
 MAPPED = torch.tensor([200_000, 150_000, 3_200_000, 6_450_000], dtype=torch.float64)
 HECTARES = 0.09  # of a pixel
@@ -20,7 +23,8 @@ def ours(rows_map: list) -> ConfusionMatrix:
 
 def test_the_worked_example_of_the_paper():
     area, half = stratified(ours(SAMPLE), MAPPED)
-    # By hand, deforestation: 0.020 * 66/75 + 0.320 * 1/165 + 0.645 * 2/325 = 0.0176 + 0.001939 + 0.003969 = 0.023509
+    # By hand, deforestation: 0.020 * 66/75 + 0.320 * 1/165 + 0.645 * 2/325 = 0.0176 + 0.001939 +
+    # 0.003969 = 0.023509
     assert area[0].item() == pytest.approx(0.023509 * 1e7, rel=3e-5)
     # Its variance: 0.02^2 * 0.88 * 0.12 / 74 + 0.32^2 * (1/165)(164/165) / 164 + 0.645^2 * (2/325)(323/325) / 324
     #             = 5.71e-7 + 3.76e-6 + 7.85e-6 = 1.218e-5, whose root is 0.00349
@@ -49,7 +53,10 @@ def test_the_adjusted_areas_are_together_the_mapped_ones():
         area, half = stratified(ConfusionMatrix(5, matrix), mapped)
         assert area.sum().item() == pytest.approx(mapped.sum().item()) and (half > 0).all()
         double = stratified(ConfusionMatrix(5, matrix), 2 * mapped)
-        torch.testing.assert_close(double.area, 2 * area), torch.testing.assert_close(double.half_width, 2 * half)
+        (
+            torch.testing.assert_close(double.area, 2 * area),
+            torch.testing.assert_close(double.half_width, 2 * half),
+        )
 
 
 def test_a_class_that_is_not_mapped_needs_no_sample_and_one_that_is_does():
@@ -58,15 +65,22 @@ def test_a_class_that_is_not_mapped_needs_no_sample_and_one_that_is_does():
     assert area.tolist() == pytest.approx([5, 1]) and half.isfinite().all()
     assert stratified(never_predicted, torch.tensor([6.0, 1.0])).area.isnan().all()
     assert stratified(ours([[10, 2], [0, 1]]), torch.tensor([6.0, 1.0])).half_width.isnan().all()
-    assert stratified(never_predicted, torch.zeros(2)).area.tolist() == [0, 0]  # an image without data
+    assert stratified(never_predicted, torch.zeros(2)).area.tolist() == [
+        0,
+        0,
+    ]  # an image without data
     with pytest.raises(ValueError, match="3,"):
         stratified(never_predicted, torch.zeros(3))
 
 
 def test_the_interval_holds_the_true_area_95_times_in_100():
-    """A map of 100,000 pixels in three classes with known errors; 400 times, 60 to 90 pixels of each are checked."""
+    """A map of 100,000 pixels in three classes with known errors; 400 times, 60 to 90 pixels of
+    each are checked.
+    """
     random = torch.Generator().manual_seed(0)
-    right = torch.tensor([[0.9, 0.06, 0.04], [0.2, 0.7, 0.1], [0.05, 0.15, 0.8]], dtype=torch.float64)
+    right = torch.tensor(
+        [[0.9, 0.06, 0.04], [0.2, 0.7, 0.1], [0.05, 0.15, 0.8]], dtype=torch.float64
+    )
     mapped, number = torch.tensor([70_000.0, 20_000.0, 10_000.0], dtype=torch.float64), (90, 60, 60)
     truth, held = mapped @ right, torch.zeros(3)
     for _ in range(400):

@@ -1,4 +1,6 @@
-"""Worked examples for unet/evaluation/report.py: figures and curve points by hand, and a page that is safe to open."""
+"""Worked examples for unet/evaluation/report.py: figures and curve points by hand, and a page that
+is safe to open.
+"""
 
 import base64
 import math
@@ -16,7 +18,9 @@ VOID = {"meta", "img", "br"}  # the only elements here that have no end tag
 
 
 class Page(HTMLParser):
-    """What a browser would find: elements and their attributes, table rows as lists of texts, all texts."""
+    """What a browser would find: elements and their attributes, table rows as lists of texts, all
+    texts.
+    """
 
     def __init__(self, text):
         super().__init__()
@@ -76,7 +80,10 @@ def points(svg):
     """Of an SVG text: the lines and the dots, as lists of (x, y)."""
     root = ElementTree.fromstring(svg)
     lines = [e.get("points") for e in root.iter("{http://www.w3.org/2000/svg}polyline")]
-    dots = [(float(e.get("cx")), float(e.get("cy"))) for e in root.iter("{http://www.w3.org/2000/svg}circle")]
+    dots = [
+        (float(e.get("cx")), float(e.get("cy")))
+        for e in root.iter("{http://www.w3.org/2000/svg}circle")
+    ]
     return [[tuple(map(float, point.split(","))) for point in line.split()] for line in lines], dots
 
 
@@ -89,7 +96,14 @@ def pictures(page):
 def test_every_tag_is_closed_and_every_section_is_there():
     page = Page(report.html(run(shares={"name": "b", "pairs": [(0.1, 0.2)], "text": "Spearman 1"})))
     assert page.open == []
-    for heading in ("Learning curves", "Classes", "Confusion matrix", "Share of b", "Samples", "Settings"):
+    for heading in (
+        "Learning curves",
+        "Classes",
+        "Confusion matrix",
+        "Share of b",
+        "Samples",
+        "Settings",
+    ):
         assert heading in page.texts
     assert {"best epoch", "2 of 3", "python predict.py scene.tif"} <= set(page.texts)
 
@@ -114,7 +128,9 @@ def test_confusion_matrix_by_hand_in_pixels_and_per_cent_of_the_row():
 def test_published_matrix_of_built_up_areas():
     matrix = [[2926629, 10144, 229225], [4171, 131252, 25538], [183183, 23916, 785942]]
     names = ["other", "non-residential", "residential"]
-    page = Page(report.html(run(classes=[(name, "#808080") for name in names], matrix=matrix, samples=[])))
+    page = Page(
+        report.html(run(classes=[(name, "#808080") for name in names], matrix=matrix, samples=[]))
+    )
     table = [row for row in page.rows if row[0] in names and len(row) == 8]
     assert [row[5] for row in table] == ["0.932", "0.805", "0.773"]
     assert page.row("macro mean")[0][5] == "0.837" and page.row("weighted mean")[0][5] == "0.891"
@@ -153,8 +169,8 @@ def test_every_text_of_the_user_is_escaped():
     )
     page = Page(text)
     assert "<script" not in text and page.open == []
-    # title and heading, summary, command; the class in its table, twice in each matrix and in the legend; the
-    # sample, the settings, the shares
+    # title and heading, summary, command; the class in its table, twice in each matrix and in the
+    # legend; the sample, the settings, the shares
     assert "".join(page.texts).count(evil) == 2 + 2 + 1 + (1 + 4 + 1) + 1 + 3 + 2
 
 
@@ -172,13 +188,19 @@ def test_page_needs_nothing_from_outside_and_runs_nothing():
     sources = [attributes["src"] for _, attributes in page.elements if "src" in attributes]
     assert len(sources) == 4 and all(source.startswith("data:") for source in sources)
     assert "url(" not in report.STYLE and "@import" not in report.STYLE
-    policies = [a["content"] for tag, a in page.elements if a.get("http-equiv") == "Content-Security-Policy"]
+    policies = [
+        a["content"] for tag, a in page.elements if a.get("http-equiv") == "Content-Security-Policy"
+    ]
     assert policies == ["default-src 'none'; img-src data:; style-src 'unsafe-inline'"]
 
 
 def test_png_decodes_to_the_same_pixels():
     picture = np.random.default_rng(0).integers(0, 256, (7, 5, 3), dtype=np.uint8)
-    for array in (picture, picture[::2, ::-1], picture.transpose(1, 0, 2)):  # also of arrays with odd strides
+    for array in (
+        picture,
+        picture[::2, ::-1],
+        picture.transpose(1, 0, 2),
+    ):  # also of arrays with odd strides
         np.testing.assert_array_equal(imagecodecs.png_decode(report.png(array)), array)
 
 
@@ -213,7 +235,8 @@ def test_sample_without_a_label_has_no_share_of_right_pixels():
 
 
 def test_curve_lies_where_hand_computation_says():
-    # The plot reaches from x = 50 to 420 - 14 = 406, and from y = 270 - 40 = 230 for 0 up to 62 for 1.
+    # The plot reaches from x = 50 to 420 - 14 = 406, and from y = 270 - 40 = 230 for 0 up to 62 for
+    # 1.
     lines, dots = points(report.line_chart({"loss": [1, 0.25, 0]}, [1, 2, 3], "Loss"))
     assert lines == [[(50, 62), (228, 188), (406, 230)]] and dots == []
 
@@ -226,15 +249,22 @@ def test_values_that_are_no_number_are_gaps_and_a_value_between_gaps_is_a_dot():
 
 
 def test_single_epoch_is_a_dot_in_the_middle():
-    lines, dots = points(report.line_chart({"training": [1.0], "validation": [0.0]}, [1], "Loss", mark=1))
+    lines, dots = points(
+        report.line_chart({"training": [1.0], "validation": [0.0]}, [1], "Loss", mark=1)
+    )
     assert lines == [] and dots == [(228, 62), (228, 230)]
-    assert Page(report.html(run(history=run()["history"][:1], best_epoch=1))).texts.count("best: 1") == 3
+    assert (
+        Page(report.html(run(history=run()["history"][:1], best_epoch=1))).texts.count("best: 1")
+        == 3
+    )
 
 
 def test_flat_line_stands_at_its_height_above_zero():
     lines, _ = points(report.line_chart({"lr": [5e-4, 5e-4]}, [1, 2], "Learning rate"))
     assert lines == [[(50, 62), (406, 62)]]
-    lines, _ = points(report.line_chart({"lr": [0.5, 0.5 + 1e-16]}, [1, 2], "equal but for rounding"))
+    lines, _ = points(
+        report.line_chart({"lr": [0.5, 0.5 + 1e-16]}, [1, 2], "equal but for rounding")
+    )
     assert lines == [[(50, 62), (406, 62)]]
 
 
@@ -301,7 +331,9 @@ def test_ticks_cover_any_range_with_few_different_texts():
 
 def test_epochs_are_ticked_at_whole_numbers_inside_the_run():
     for last in range(1, 120):
-        root = ElementTree.fromstring(report.line_chart({"y": [0] * last}, list(range(1, last + 1)), "t"))
+        root = ElementTree.fromstring(
+            report.line_chart({"y": [0] * last}, list(range(1, last + 1)), "t")
+        )
         row = [e.text for e in root.iter() if e.get("y") == "247.0"]  # below the axis at 230
         assert 1 <= len(row) <= 8 and all(1 <= int(text) <= last for text in row)
 

@@ -1,4 +1,6 @@
-"""Maps against their truth: shares by hand, the statistics of many images, the page and the table in the terminal."""
+"""Maps against their truth: shares by hand, the statistics of many images, the page and the table
+in the terminal.
+"""
 
 import math
 
@@ -31,14 +33,17 @@ def test_statistics_of_three_images_by_hand():
     found = evaluation.share_statistics([(0.1, 0.2), (0.3, 0.3), (0.5, 0.8)])
     assert found["truth"] == pytest.approx(0.3) and found["prediction"] == pytest.approx(1.3 / 3)
     assert found["spearman"] == pytest.approx(1)
-    # errors 0.1, 0, 0.3: mean 0.4/3, s = 0.15275, t(0.975, 2) = 4.3027, half width 0.37946; from below it ends at 0
+    # errors 0.1, 0, 0.3: mean 0.4/3, s = 0.15275, t(0.975, 2) = 4.3027, half width 0.37946; from
+    # below it ends at 0
     assert found["error"] == pytest.approx(0.4 / 3) and found["low"] == 0
     assert found["high"] == pytest.approx(0.4 / 3 + 4.30265 * 0.152753 / math.sqrt(3), rel=1e-5)
 
 
 def test_an_image_without_common_pixels_counts_in_no_statistic():
     pairs = [(0.1, 0.2), (math.nan, math.nan), (0.3, 0.3), (0.5, 0.8)]
-    assert evaluation.share_statistics(pairs) == pytest.approx(evaluation.share_statistics(pairs[:1] + pairs[2:]))
+    assert evaluation.share_statistics(pairs) == pytest.approx(
+        evaluation.share_statistics(pairs[:1] + pairs[2:])
+    )
 
 
 def test_the_page_has_the_sum_of_the_matrices_and_the_shares_of_each():
@@ -53,7 +58,10 @@ def test_the_page_has_the_sum_of_the_matrices_and_the_shares_of_each():
     assert (row["error"], row["low"], row["high"]) == share_error(truth, prediction)
     text = report.html(page)
     assert "Share of built-up" in text and text.count("<circle") == 5
-    assert f"{row['low'] * 100:.2f} to {row['high'] * 100:.2f}" in text and "Shares of the classes" in text
+    assert (
+        f"{row['low'] * 100:.2f} to {row['high'] * 100:.2f}" in text
+        and "Shares of the classes" in text
+    )
 
 
 def test_a_class_that_is_nowhere_has_no_plot_and_a_constant_one_no_rank():
@@ -76,12 +84,16 @@ def test_one_image_has_no_statistics_over_images():
 
 
 def test_maps_without_any_pixel_of_truth_give_a_page_all_the_same():
-    text = report.html(evaluation.page("maps", CLASSES, [ConfusionMatrix(3)] * 2, {"built-up": [1, 2]}))
+    text = report.html(
+        evaluation.page("maps", CLASSES, [ConfusionMatrix(3)] * 2, {"built-up": [1, 2]})
+    )
     assert "&ndash;" in text and "Confusion matrix" in text
 
 
 def test_the_table_for_the_terminal_has_dashes_for_0_by_0():
-    lines = evaluation.text(["field", "house", "road"], matrix([[3, 1, 0], [0, 4, 0], [0, 0, 0]])).splitlines()
+    lines = evaluation.text(
+        ["field", "house", "road"], matrix([[3, 1, 0], [0, 4, 0], [0, 0, 0]])
+    ).splitlines()
     assert lines[1].split() == ["field", "0.750", "0.857", "1.000", "0.750"]
     assert lines[3].split() == ["road", "-", "-", "-", "-"]
     assert lines[4].split()[-1] == "8" and "accuracy 0.8750" in lines[4]

@@ -28,7 +28,9 @@ def test_entropy_by_hand():
 def test_two_sure_opinions_that_contradict_are_all_mutual_information():
     mean, whole, mutual = average([pixel(1, 0), pixel(0, 1)])
     assert mean.flatten().tolist() == [0.5, 0.5]
-    assert whole.item() == pytest.approx(math.log(2)) and mutual.item() == pytest.approx(math.log(2))
+    assert whole.item() == pytest.approx(math.log(2)) and mutual.item() == pytest.approx(
+        math.log(2)
+    )
 
 
 def test_two_undecided_opinions_that_agree_have_none():
@@ -48,7 +50,9 @@ def test_mutual_information_lies_between_0_and_the_entropy():
     opinions = [torch.randn(2, 5, 6, 7).softmax(1) for _ in range(4)]
     mean, whole, mutual = average(iter(opinions))
     torch.testing.assert_close(mean, torch.stack(opinions).mean(0))
-    assert mutual.shape == whole.shape == (2, 6, 7) and (mutual >= 0).all() and (mutual <= whole).all()
+    assert (
+        mutual.shape == whole.shape == (2, 6, 7) and (mutual >= 0).all() and (mutual <= whole).all()
+    )
     with pytest.raises(ValueError, match="one opinion"):
         average([])
 
@@ -83,19 +87,26 @@ def test_the_mean_of_many_passes_is_the_expectation():
     torch.manual_seed(0)
     logit = torch.full((1, 1, 100, 100), 1.0)
     with mc_dropout(model):
-        passes = (torch.cat([torch.zeros_like(logit), model(logit)], 1).softmax(1) for _ in range(20))
+        passes = (
+            torch.cat([torch.zeros_like(logit), model(logit)], 1).softmax(1) for _ in range(20)
+        )
         mean = average(passes).mean[:, 1].mean().item()
     assert mean == pytest.approx((0.5 + 1 / (1 + math.exp(-2))) / 2, abs=0.005)
 
 
 def test_a_network_without_dropout_is_told_so():
-    with pytest.raises(ValueError, match="no dropout"), mc_dropout(unet.build("unet", 3, 2, base=2)):
+    with (
+        pytest.raises(ValueError, match="no dropout"),
+        mc_dropout(unet.build("unet", 3, 2, base=2)),
+    ):
         pass
 
 
 @pytest.mark.parametrize("shape", [(6, 6), (5, 8)])
 def test_every_view_is_turned_back(shape):
-    """A prediction that is the image itself comes back as it is, all eight times, and the network saw eight."""
+    """A prediction that is the image itself comes back as it is, all eight times, and the network
+    saw eight.
+    """
     images, seen = torch.randn(2, 3, *shape), []
 
     def predict(view):
@@ -108,7 +119,9 @@ def test_every_view_is_turned_back(shape):
 
 
 def test_the_average_of_the_views_turns_with_the_image():
-    """For a network that tells left from right, a turned image gives the turned prediction only on average."""
+    """For a network that tells left from right, a turned image gives the turned prediction only on
+    average.
+    """
     torch.manual_seed(0)
     network = nn.Conv2d(3, 4, 3, padding=1)
     images = torch.randn(1, 3, 9, 9)
@@ -118,6 +131,11 @@ def test_the_average_of_the_views_turns_with_the_image():
 
     with torch.no_grad():
         turned = torch.rot90(images, 1, dims=(-2, -1)).flip(-2)
-        upright, other = average(eight_views(predict, images)).mean, average(eight_views(predict, turned)).mean
+        upright, other = (
+            average(eight_views(predict, images)).mean,
+            average(eight_views(predict, turned)).mean,
+        )
         torch.testing.assert_close(torch.rot90(upright, 1, dims=(-2, -1)).flip(-2), other)
-        assert not torch.allclose(torch.rot90(predict(images), 1, dims=(-2, -1)).flip(-2), predict(turned), atol=1e-3)
+        assert not torch.allclose(
+            torch.rot90(predict(images), 1, dims=(-2, -1)).flip(-2), predict(turned), atol=1e-3
+        )

@@ -11,7 +11,9 @@ from unet.networks.deeplab import ASPP, RATES, conv_norm_relu
 
 
 def ours():
-    return seeded.filled(lambda: unet.build("deeplabv3", 3, 5)), seeded.image(*originals.SHAPES["deeplabv3"])
+    return seeded.filled(lambda: unet.build("deeplabv3", 3, 5)), seeded.image(
+        *originals.SHAPES["deeplabv3"]
+    )
 
 
 @pytest.mark.parametrize("rate", RATES)
@@ -21,7 +23,11 @@ def test_a_dilated_convolution_sees_nine_pixels_that_stand_rate_apart(rate):
     x = torch.zeros(1, 1, 2 * rate + 5, 2 * rate + 5)
     x[..., rate + 2, rate + 2] = 1
     seen = conv(x)[0, 0].nonzero().tolist()
-    assert seen == [[row, column] for row in (2, rate + 2, 2 * rate + 2) for column in (2, rate + 2, 2 * rate + 2)]
+    assert seen == [
+        [row, column]
+        for row in (2, rate + 2, 2 * rate + 2)
+        for column in (2, rate + 2, 2 * rate + 2)
+    ]
 
 
 def test_the_last_glass_of_the_pyramid_is_the_mean_of_the_image_everywhere():
@@ -29,7 +35,9 @@ def test_the_last_glass_of_the_pyramid_is_the_mean_of_the_image_everywhere():
     nn.init.ones_(pyramid.convs[4][1].weight)
     pyramid.project = nn.Identity()
     joined = pyramid(torch.tensor([[1.0, 2, 6]])[None, None])  # (1, 5 * 256, 1, 3)
-    torch.testing.assert_close(joined[:, 4 * 256 :], torch.full((1, 256, 1, 3), 3.0), rtol=1e-4, atol=0)
+    torch.testing.assert_close(
+        joined[:, 4 * 256 :], torch.full((1, 256, 1, 3), 3.0), rtol=1e-4, atol=0
+    )
 
 
 def test_the_number_of_parameters_is_torchvisions_without_the_auxiliary_classifier():
@@ -41,7 +49,10 @@ def test_the_number_of_parameters_is_torchvisions_without_the_auxiliary_classifi
 
 def test_each_layer_gives_what_torchvisions_gave_when_it_was_recorded():
     network, x = ours()
-    found, recorded = originals.outputs(network, originals.DEEPLAB_LAYERS, x), originals.recorded("deeplabv3")
+    found, recorded = (
+        originals.outputs(network, originals.DEEPLAB_LAYERS, x),
+        originals.recorded("deeplabv3"),
+    )
     assert list(recorded) == [*originals.DEEPLAB_LAYERS, "logits"]
     with torch.no_grad():
         found["logits"] = network(x)
@@ -51,7 +62,9 @@ def test_each_layer_gives_what_torchvisions_gave_when_it_was_recorded():
 
 def test_names_and_logits_are_torchvisions():
     theirs, (network, _) = originals.deeplabv3_model(), ours()
-    assert [name for name in theirs.state_dict() if not name.startswith("aux_")] == list(network.state_dict())
+    assert [name for name in theirs.state_dict() if not name.startswith("aux_")] == list(
+        network.state_dict()
+    )
     for shape in ((1, 3, 49, 66), (2, 3, 8, 17), (1, 3, 1, 1)):
         x = seeded.image(*shape)
         with torch.no_grad():

@@ -1,4 +1,6 @@
-"""Weights of another run: unet/networks/finetune.py. What is taken, slice by slice, and what is said of it."""
+"""Weights of another run: unet/networks/finetune.py. What is taken, slice by slice, and what is
+said of it.
+"""
 
 import pytest
 import torch
@@ -22,7 +24,9 @@ def network(seed: int, inputs: int = 4, classes: int = 3, base: int = 2, **optio
 
 
 def source(**options) -> dict:
-    """The checkpoint of a run on Green, Red, NIR and NDVI, of water, forest and town; "none" is ignored."""
+    """The checkpoint of a run on Green, Red, NIR and NDVI, of water, forest and town; "none" is
+    ignored.
+    """
     records = [
         {"name": name, "ignore": "true" if name == "none" else ""}
         for name in ("none", "water", "forest", "forest", "town")
@@ -60,7 +64,11 @@ def test_of_other_bands_those_of_the_same_name_take_their_slices():
     made = model.state_dict()[FIRST].clone()
     said = transfer(old, model, ["NIR", "SWIR1", "Green"], CLASSES)
     now, before = model.state_dict()[FIRST], old["weights"][FIRST]
-    assert now[:, 0].equal(before[:, 2]) and now[:, 2].equal(before[:, 0]) and now[:, 1].equal(made[:, 1])
+    assert (
+        now[:, 0].equal(before[:, 2])
+        and now[:, 2].equal(before[:, 0])
+        and now[:, 1].equal(made[:, 1])
+    )
     assert said.endswith("\nin part: inc.double_conv.0.weight (NIR, Green)")
 
 
@@ -85,7 +93,9 @@ def test_without_a_common_name_the_layer_is_made_anew_and_the_inside_taken():
 @pytest.mark.parametrize("classes", [CLASSES, ["corn"]])
 def test_a_network_of_another_width_is_an_error_though_its_counters_and_bias_would_fit(classes):
     model = network(1, classes=len(classes), base=4)
-    with pytest.raises(CheckpointError, match="--finetune: no tensor fits; give the --model and --base that"):
+    with pytest.raises(
+        CheckpointError, match="--finetune: no tensor fits; give the --model and --base that"
+    ):
         transfer(source(), model, BANDS, classes)
 
 
@@ -99,13 +109,18 @@ def test_a_network_of_other_layers_takes_those_it_has():
         .double_conv[0]
         .weight.equal(old["weights"]["down1.maxpool_conv.1.double_conv.0.weight"])
     )
-    assert "up1.conv.double_conv.3.weight" in lines["made anew"] and "down1" not in lines["made anew"]
+    assert (
+        "up1.conv.double_conv.3.weight" in lines["made anew"] and "down1" not in lines["made anew"]
+    )
     taken, count = (int(word) for word in lines["taken"].split() if word.isdigit())
     assert taken + len(lines["made anew"].split(", ")) == count == len(model.state_dict())
 
 
 def test_dropout_and_memory_format_do_not_matter():
-    old, model = source(), network(1, dropout=0.3, head_dropout=0.1).to(memory_format=torch.channels_last)
+    old, model = (
+        source(),
+        network(1, dropout=0.3, head_dropout=0.1).to(memory_format=torch.channels_last),
+    )
     transfer(old, model, BANDS, CLASSES)
     assert all(value.equal(old["weights"][name]) for name, value in model.state_dict().items())
 

@@ -1,4 +1,6 @@
-"""What every network promises, whatever its name: any size, bands and classes, and all that training does to it."""
+"""What every network promises, whatever its name: any size, bands and classes, and all that
+training does to it.
+"""
 
 import functools
 
@@ -16,12 +18,18 @@ from unet.training import passes
 from unet.training.device import pick_precision, training_bytes
 from unet.training.optimizer import Optimizer
 
-NAMES = [name for name in unet.MODELS if not name.startswith("segformer-b") or name == "segformer-b0"]
+NAMES = [
+    name for name in unet.MODELS if not name.startswith("segformer-b") or name == "segformer-b0"
+]
 
 
 def build(name: str, **options) -> nn.Module:
-    """The network of 4 bands and 3 classes with the weights of `seeded`; its own would take longer to draw."""
-    return seeded.filled(lambda: unet.build(name, 4, 3, **({"base": 8} if name == "unet" else {}), **options))
+    """The network of 4 bands and 3 classes with the weights of `seeded`; its own would take longer
+    to draw.
+    """
+    return seeded.filled(
+        lambda: unet.build(name, 4, 3, **({"base": 8} if name == "unet" else {}), **options)
+    )
 
 
 @functools.cache
@@ -42,9 +50,13 @@ def test_each_network_says_which_options_it_takes():
         assert name == "unet" or unet.options(name) == ["dropout", "head_dropout"]
 
 
-@pytest.mark.parametrize("name, option", [("segformer-b0", "base"), ("segformer-b0", "size"), ("deeplabv3", "aux")])
+@pytest.mark.parametrize(
+    "name, option", [("segformer-b0", "base"), ("segformer-b0", "size"), ("deeplabv3", "aux")]
+)
 def test_an_option_of_another_network_is_an_error_that_names_it_and_those_there_are(name, option):
-    with pytest.raises(ValueError, match=f"{name} has no option '{option}'; it has: dropout, head_dropout"):
+    with pytest.raises(
+        ValueError, match=f"{name} has no option '{option}'; it has: dropout, head_dropout"
+    ):
         unet.build(name, 4, 3, **{option: 2})
 
 
@@ -95,17 +107,22 @@ def test_channels_last_gives_the_same(name):
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
-# Two are enough: the others are put together from parts of these and of the U-Net, which has a test of its own.
+# Two are enough: the others are put together from parts of these and of the U-Net, which has a test
+# of its own.
 
 
 def test_the_network_compiles_without_graph_breaks():
     model, x = network("segformer-unet"), torch.randn(1, 4, 33, 40)
     with torch.no_grad():
-        torch.testing.assert_close(torch.compile(model, backend="eager", fullgraph=True)(x), model(x))
+        torch.testing.assert_close(
+            torch.compile(model, backend="eager", fullgraph=True)(x), model(x)
+        )
 
 
 def test_the_graph_ends_before_logits_are_enlarged_or_compiled_gradients_would_be_zero():
-    """Inductor itself takes a minute; with torch 2.13 its backward pass of SegFormer in one graph gave 0."""
+    """Inductor itself takes a minute; with torch 2.13 its backward pass of SegFormer in one graph
+    gave 0.
+    """
     with torch.no_grad():
         found = torch._dynamo.explain(network("segformer-b0"))(torch.randn(1, 4, 33, 40))
     network_alone, enlarging, _ = found.ops_per_graph
@@ -117,16 +134,22 @@ def test_the_graph_ends_before_logits_are_enlarged_or_compiled_gradients_would_b
 def test_the_network_exports_with_any_number_of_images(name):
     any_number = ({0: torch.export.Dim.AUTO},)
     with torch.no_grad():
-        exported = torch.export.export(network(name), (torch.randn(2, 4, 33, 40),), dynamic_shapes=any_number)
+        exported = torch.export.export(
+            network(name), (torch.randn(2, 4, 33, 40),), dynamic_shapes=any_number
+        )
         x = torch.randn(3, 4, 33, 40)
         torch.testing.assert_close(exported.module()(x), network(name)(x))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_memory_of_a_training_step_is_known_beforehand_and_grows_with_the_batch(name):
-    one, two, four = (training_bytes(lambda: unet.build(name, 4, 3), (n, 4, 256, 256)) for n in (1, 2, 4))
+    one, two, four = (
+        training_bytes(lambda: unet.build(name, 4, 3), (n, 4, 256, 256)) for n in (1, 2, 4)
+    )
     assert 2e8 < one < two < four < 2 * two < 2e10
-    assert four - two == pytest.approx(2 * (two - one), rel=0.02)  # one window, which may be a share, counts as one
+    assert four - two == pytest.approx(
+        2 * (two - one), rel=0.02
+    )  # one window, which may be a share, counts as one
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -148,7 +171,9 @@ def test_gradient_reaches_every_parameter(name):
     model(torch.randn(2, 4, 64, 64)).square().mean().backward()
     for parameter_name, parameter in model.named_parameters():
         assert parameter.grad.isfinite().all(), parameter_name
-        if not parameter_name.endswith("key.bias"):  # adds the same to the fit of every key, which softmax takes off
+        if not parameter_name.endswith(
+            "key.bias"
+        ):  # adds the same to the fit of every key, which softmax takes off
             assert parameter.grad.abs().max() > 0, parameter_name
 
 
@@ -156,7 +181,9 @@ def test_gradient_reaches_every_parameter(name):
 def test_dropout_changes_training_and_not_evaluation(name):
     x = torch.randn(2, 4, 32, 40)
     model = build(name, dropout=0.3, head_dropout=0.4)
-    dropouts = {n: m.p for n, m in model.named_modules() if isinstance(m, nn.modules.dropout._DropoutNd)}
+    dropouts = {
+        n: m.p for n, m in model.named_modules() if isinstance(m, nn.modules.dropout._DropoutNd)
+    }
     rates = [p for n, p in dropouts.items() if not n.endswith("drop_path")]
     assert sorted(set(rates)) == [0.3, 0.4] and rates.count(0.4) == 1
     with torch.no_grad():
@@ -177,8 +204,12 @@ def lakes() -> tuple[torch.Tensor, torch.Tensor]:
     """Four windows (4, 4, 48, 48) of dark lakes in bright land, and which pixels are lake."""
     rows, cols = torch.arange(48.0)[:, None], torch.arange(48.0)
     places = [(16, 30, 12), (30, 20, 16), (25, 25, 10), (33, 33, 14)]
-    targets = torch.stack([torch.hypot(rows - row, cols - col) < radius for row, col, radius in places])
-    images = (1 - 2.0 * targets)[:, None] + 0.3 * torch.randn(4, 4, 48, 48, generator=torch.Generator().manual_seed(0))
+    targets = torch.stack(
+        [torch.hypot(rows - row, cols - col) < radius for row, col, radius in places]
+    )
+    images = (1 - 2.0 * targets)[:, None] + 0.3 * torch.randn(
+        4, 4, 48, 48, generator=torch.Generator().manual_seed(0)
+    )
     return images, targets.to(torch.uint8)
 
 
@@ -186,16 +217,29 @@ def lakes() -> tuple[torch.Tensor, torch.Tensor]:
 def test_each_network_learns_four_windows_by_heart(name):
     images, targets = lakes()
     samples = TensorDataset(images, targets, torch.arange(4))
-    epoch, look = (DataLoader(samples, batch_sampler=Batches(order, 4)) for order in (list(range(4)) * 8, range(4)))
+    epoch, look = (
+        DataLoader(samples, batch_sampler=Batches(order, 4))
+        for order in (list(range(4)) * 8, range(4))
+    )
     torch.manual_seed(0)
-    model = unet.build(name, 4, 2, **({"base": 8} if name == "unet" else {})).to(memory_format=torch.channels_last)
+    model = unet.build(name, 4, 2, **({"base": 8} if name == "unet" else {})).to(
+        memory_format=torch.channels_last
+    )
     optimizer = Optimizer(model.parameters(), "adamw", 3e-3, 1e-4, "cosine", 8)
-    cpu, precision, dice = torch.device("cpu"), pick_precision("auto", torch.device("cpu"), training=True), []
+    cpu, precision, dice = (
+        torch.device("cpu"),
+        pick_precision("auto", torch.device("cpu"), training=True),
+        [],
+    )
     while len(dice) < 8 and not any(value > 0.95 for value in dice):
         model.train()
         position = passes.start_of_epoch()
-        passes.learn(model, epoch, dice_cross_entropy, optimizer, cpu, precision, position, lambda *_: None)
+        passes.learn(
+            model, epoch, dice_cross_entropy, optimizer, cpu, precision, position, lambda *_: None
+        )
         optimizer.end_epoch(0.0)
-        _, confusion = passes.evaluate(model, look, dice_cross_entropy, 2, cpu, precision, lambda: None)
+        _, confusion = passes.evaluate(
+            model, look, dice_cross_entropy, 2, cpu, precision, lambda: None
+        )
         dice.append(confusion.dice().mean().item())
     assert dice[-1] > 0.95, dice

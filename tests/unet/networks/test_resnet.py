@@ -1,4 +1,6 @@
-"""ResNet-50 and its U-Net: blocks by hand, the encoder against torchvision, the decoder against smp, reach."""
+"""ResNet-50 and its U-Net: blocks by hand, the encoder against torchvision, the decoder against
+smp, reach.
+"""
 
 import re
 
@@ -16,7 +18,8 @@ def image(rows):
     return torch.tensor(rows, dtype=torch.float32)[None, None]
 
 
-# Examples to check by hand. A fresh batch normalisation does nothing in evaluation (divides by 1.000005).
+# Examples to check by hand. A fresh batch normalisation does nothing in evaluation (divides by
+# 1.000005).
 
 
 def test_a_bottleneck_adds_what_it_has_learnt_to_its_input():
@@ -73,7 +76,11 @@ def test_the_features_are_halved_five_times_or_thrice_if_dilated():
         assert [tuple(f.shape[1:]) for f in ResNet50(2).eval()(x)] == [
             (64, 32, 17), (256, 16, 9), (512, 8, 5), (1024, 4, 3), (2048, 2, 2)
         ]  # fmt: skip
-        assert [tuple(f.shape[2:]) for f in ResNet50(2, dilated=True).eval()(x)] == [(32, 17), (16, 9), *[(8, 5)] * 3]
+        assert [tuple(f.shape[2:]) for f in ResNet50(2, dilated=True).eval()(x)] == [
+            (32, 17),
+            (16, 9),
+            *[(8, 5)] * 3,
+        ]
 
 
 # The published network.
@@ -81,7 +88,9 @@ def test_the_features_are_halved_five_times_or_thrice_if_dilated():
 
 def ours():
     return originals.outputs(
-        seeded.filled(lambda: ResNet50(3)), originals.RESNET_LAYERS, seeded.image(*originals.SHAPES["resnet50"])
+        seeded.filled(lambda: ResNet50(3)),
+        originals.RESNET_LAYERS,
+        seeded.image(*originals.SHAPES["resnet50"]),
     )
 
 
@@ -118,7 +127,12 @@ def test_the_unet_equals_that_of_segmentation_models_pytorch():
     renamed = {}
     for name, tensor in network.state_dict().items():
         name = name.replace("head.", "segmentation_head.0.").replace("conv.double_conv.", "")
-        for ours, theirs in (("0", "conv1.0"), ("1", "conv1.1"), ("3", "conv2.0"), ("4", "conv2.1")):
+        for ours, theirs in (
+            ("0", "conv1.0"),
+            ("1", "conv1.1"),
+            ("3", "conv2.0"),
+            ("4", "conv2.1"),
+        ):
             name = re.sub(rf"^(decoder\.blocks\.\d)\.{ours}\.", rf"\1.{theirs}.", name)
         renamed[name] = tensor
     theirs = smp.Unet("resnet50", encoder_weights=None, in_channels=3, classes=5).eval()
@@ -128,11 +142,14 @@ def test_the_unet_equals_that_of_segmentation_models_pytorch():
         torch.testing.assert_close(network(x), theirs(x), rtol=1e-5, atol=1e-5)
 
 
-# Reach. One channel in place of many, positive weights and means in place of maxima: no path is shut by chance.
+# Reach. One channel in place of many, positive weights and means in place of maxima: no path is
+# shut by chance.
 
 
 def skeleton():
-    """The U-Net with the same connections, one channel each (two where a skip is joined), in double precision."""
+    """The U-Net with the same connections, one channel each (two where a skip is joined), in double
+    precision.
+    """
     with torch.device("meta"):
         network = unet.build("resnet50-unet", 1, 1)
     joined = [f"decoder.blocks.{i}.conv.double_conv.0" for i in range(4)]
@@ -164,7 +181,12 @@ def test_receptive_radius_is_the_distance_of_the_furthest_pixel_with_a_gradient(
 
 def test_windows_that_overlap_by_the_receptive_radius_give_what_the_whole_gives():
     network = skeleton()
-    x, margin, start, size = torch.rand(1, 1, 992, 32, dtype=torch.float64), network.receptive_radius, 96, 704
+    x, margin, start, size = (
+        torch.rand(1, 1, 992, 32, dtype=torch.float64),
+        network.receptive_radius,
+        96,
+        704,
+    )
     whole, window = network(x), network(x[:, :, start : start + size])
     torch.testing.assert_close(
         window[:, :, margin : size - margin], whole[:, :, start + margin : start + size - margin]

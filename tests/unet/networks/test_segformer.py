@@ -63,14 +63,18 @@ def test_attention_equals_the_formula_written_out(heads, shrink):
     tokens = torch.randn(2, 32, 6)
     asked = tokens
     if shrink > 1:
-        asked = layer.layer_norm(layer.sr(tokens.transpose(1, 2).reshape(2, 6, *size)).reshape(2, 6, -1).mT)
+        asked = layer.layer_norm(
+            layer.sr(tokens.transpose(1, 2).reshape(2, 6, *size)).reshape(2, 6, -1).mT
+        )
     q, k, v = layer.query(tokens), layer.key(asked), layer.value(asked)
     expected = torch.zeros(2, 32, 6)
     for n in range(2):
         for head in range(heads):
             part = slice(head * d, (head + 1) * d)
             for token in range(32):
-                fit = torch.stack([q[n, token, part] @ key / math.sqrt(d) for key in k[n, :, part]]).exp()
+                fit = torch.stack(
+                    [q[n, token, part] @ key / math.sqrt(d) for key in k[n, :, part]]
+                ).exp()
                 expected[n, token, part] = (fit / fit.sum()) @ v[n, :, part]
     torch.testing.assert_close(layer(tokens, size), expected, rtol=1e-4, atol=1e-5)
 
@@ -149,10 +153,16 @@ def test_the_number_of_parameters_is_that_of_the_paper(size, millions):
 
 def ours(size, shape="segformer"):
     """The four stages, the logits at a quarter of the size, and those at the full size."""
-    network, x = seeded.filled(lambda: unet.build(f"segformer-{size}", 3, 5)), seeded.image(*originals.SHAPES[shape])
+    network, x = (
+        seeded.filled(lambda: unet.build(f"segformer-{size}", 3, 5)),
+        seeded.image(*originals.SHAPES[shape]),
+    )
     with torch.no_grad():
         stages = network.segformer["encoder"](x)
-        found = {**{f"stage{i + 1}": x for i, x in enumerate(stages)}, "logits": network.decode_head(stages)}
+        found = {
+            **{f"stage{i + 1}": x for i, x in enumerate(stages)},
+            "logits": network.decode_head(stages),
+        }
         return found, network(x)
 
 

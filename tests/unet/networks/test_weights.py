@@ -1,4 +1,6 @@
-"""Published weights: what is taken, adapted and left; files that do not hold together; and the encoder's own rate."""
+"""Published weights: what is taken, adapted and left; files that do not hold together; and the
+encoder's own rate.
+"""
 
 import json
 import struct
@@ -35,10 +37,18 @@ def zero(module):
 
 @pytest.fixture(scope="module")
 def resnet_file(tmp_path_factory):
-    """torchvision's resnet50: the encoder's names as they are, without the counters of today, and a classifier."""
+    """torchvision's resnet50: the encoder's names as they are, without the counters of today, and a
+    classifier.
+    """
     path = tmp_path_factory.mktemp("weights") / "resnet50.pth"
-    encoder = {name: tensor for name, tensor in state(lambda: ResNet50(3)).items() if tensor.is_floating_point()}
-    torch.save({**encoder, "fc.weight": torch.zeros(1000, 2048), "fc.bias": torch.zeros(1000)}, path)
+    encoder = {
+        name: tensor
+        for name, tensor in state(lambda: ResNet50(3)).items()
+        if tensor.is_floating_point()
+    }
+    torch.save(
+        {**encoder, "fc.weight": torch.zeros(1000, 2048), "fc.bias": torch.zeros(1000)}, path
+    )
     return path
 
 
@@ -46,10 +56,24 @@ def write_safetensors(path, tensors, **more):
     """The format, written out: length of the header, header, numbers."""
     header, data = {"__metadata__": {"format": "pt"}}, b""
     for name, tensor in tensors.items():
-        dtype = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64"}[tensor.dtype]
-        raw = tensor.contiguous().view(torch.uint8).numpy().tobytes() if tensor.ndim else struct.pack("<q", tensor)
+        dtype = {
+            torch.float32: "F32",
+            torch.float16: "F16",
+            torch.bfloat16: "BF16",
+            torch.int64: "I64",
+        }[tensor.dtype]
+        raw = (
+            tensor.contiguous().view(torch.uint8).numpy().tobytes()
+            if tensor.ndim
+            else struct.pack("<q", tensor)
+        )
         offsets = [len(data), len(data) + len(raw)]
-        header[name] = {"dtype": dtype, "shape": list(tensor.shape), "data_offsets": offsets, **more}
+        header[name] = {
+            "dtype": dtype,
+            "shape": list(tensor.shape),
+            "data_offsets": offsets,
+            **more,
+        }
         data += raw
     text = json.dumps(header).encode()
     path.write_bytes(struct.pack("<Q", len(text)) + text + data)
@@ -61,15 +85,21 @@ def write_safetensors(path, tensors, **more):
 
 def test_four_bands_get_the_mean_of_red_green_and_blue_times_three_quarters(tmp_path):
     weights = unet.build("unet", 3, 2, base=2).state_dict()
-    weights["inc.double_conv.0.weight"] = torch.tensor([1.0, 2, 6]).view(1, 3, 1, 1).expand(2, 3, 3, 3)
+    weights["inc.double_conv.0.weight"] = (
+        torch.tensor([1.0, 2, 6]).view(1, 3, 1, 1).expand(2, 3, 3, 3)
+    )
     torch.save(weights, tmp_path / "unet.pth")
     model = network("unet", base=2)
     loaded = load_weights(model, tmp_path / "unet.pth")
     assert loaded.adapted == ["inc.double_conv.0.weight"]
-    assert model.inc.double_conv[0].weight.unique().tolist() == [3 * 3 / 4]  # the sum of all bands stays 9
+    assert model.inc.double_conv[0].weight.unique().tolist() == [
+        3 * 3 / 4
+    ]  # the sum of all bands stays 9
     grey = torch.randn(1, 1, 5, 5)
     original = nn.functional.conv2d(grey.repeat(1, 3, 1, 1), weights["inc.double_conv.0.weight"])
-    torch.testing.assert_close(nn.functional.conv2d(grey.repeat(1, 4, 1, 1), model.inc.double_conv[0].weight), original)
+    torch.testing.assert_close(
+        nn.functional.conv2d(grey.repeat(1, 4, 1, 1), model.inc.double_conv[0].weight), original
+    )
 
 
 def test_three_bands_are_taken_as_they_are(resnet_file):
@@ -79,7 +109,12 @@ def test_three_bands_are_taken_as_they_are(resnet_file):
 
 
 @pytest.mark.parametrize(
-    "name, before", [("resnet50-unet", "encoder."), ("deeplabv3", "backbone."), ("segformer-resnet-unet", "resnet.")]
+    "name, before",
+    [
+        ("resnet50-unet", "encoder."),
+        ("deeplabv3", "backbone."),
+        ("segformer-resnet-unet", "resnet."),
+    ],
 )
 def test_resnet50_becomes_the_encoder_and_its_classifier_is_left(name, before, resnet_file):
     model = network(name)
@@ -98,7 +133,10 @@ def test_resnet50_becomes_the_encoder_and_its_classifier_is_left(name, before, r
 
 def test_deeplabv3_is_taken_whole_but_for_other_classes_and_the_auxiliary_classifier(tmp_path):
     published = state(lambda: unet.build("deeplabv3", 3, 21))
-    torch.save({**published, "aux_classifier.4.weight": torch.zeros(21, 256, 1, 1)}, tmp_path / "deeplab.pth")
+    torch.save(
+        {**published, "aux_classifier.4.weight": torch.zeros(21, 256, 1, 1)},
+        tmp_path / "deeplab.pth",
+    )
     loaded = load_weights(network("deeplabv3", 3, 5), tmp_path / "deeplab.pth")
     assert loaded.left == ["classifier.4.weight", "classifier.4.bias", "aux_classifier.4.weight"]
     assert loaded.fresh == ["classifier.4.weight", "classifier.4.bias"]
@@ -106,16 +144,22 @@ def test_deeplabv3_is_taken_whole_but_for_other_classes_and_the_auxiliary_classi
 
 
 @pytest.mark.parametrize("before", ["segformer.encoder.", "encoder.", ""])
-@pytest.mark.parametrize("name, own", [("segformer-b0", "segformer.encoder."), ("segformer-unet", "encoder.")])
+@pytest.mark.parametrize(
+    "name, own", [("segformer-b0", "segformer.encoder."), ("segformer-unet", "encoder.")]
+)
 def test_mit_b0_becomes_the_encoder_whatever_stands_before_its_names(before, name, own, tmp_path):
     published = state(lambda: MixTransformer("b0", 3))
     file = {before + key: tensor for key, tensor in published.items()}
-    path = write_safetensors(tmp_path / "model.safetensors", {**file, "classifier.bias": torch.zeros(1000)})
+    path = write_safetensors(
+        tmp_path / "model.safetensors", {**file, "classifier.bias": torch.zeros(1000)}
+    )
     model = network(name)
     loaded = load_weights(model, path)
     assert loaded.adapted == [own + "patch_embeddings.0.proj.weight"]
     assert loaded.left == ["classifier.bias"] and len(loaded.taken) == len(published) - 1
-    assert all(model.state_dict()[key].equal(published[key.removeprefix(own)]) for key in loaded.taken)
+    assert all(
+        model.state_dict()[key].equal(published[key.removeprefix(own)]) for key in loaded.taken
+    )
 
 
 @pytest.mark.parametrize("bilinear", [False, True])
@@ -124,19 +168,27 @@ def test_milesials_unet_is_taken_whole_and_its_mask_values_are_no_tensor(bilinea
     torch.save({**published, "mask_values": [0, 1]}, tmp_path / "unet.pth")
     model = network("unet", 3, 2, base=8, bilinear=bilinear)
     loaded = load_weights(model, tmp_path / "unet.pth")
-    assert len(loaded.taken) == len(published) and loaded.adapted == loaded.left == loaded.fresh == []
+    assert (
+        len(loaded.taken) == len(published) and loaded.adapted == loaded.left == loaded.fresh == []
+    )
     assert all(model.state_dict()[key].equal(tensor) for key, tensor in published.items())
 
 
 def test_weights_in_half_precision_and_from_our_own_checkpoint_or_a_training_script(tmp_path):
     published = state(lambda: unet.build("unet", 4, 2, base=4))
     half = {"module." + name: tensor.half() for name, tensor in published.items()}
-    for content in ({"model": {"name": "unet"}, "weights": half}, {"state_dict": half, "epoch": 3}, {"model": half}):
+    for content in (
+        {"model": {"name": "unet"}, "weights": half},
+        {"state_dict": half, "epoch": 3},
+        {"model": half},
+    ):
         torch.save(content, tmp_path / "best.pt")
         model = network("unet", base=4)
         loaded = load_weights(model, tmp_path / "best.pt")
         assert loaded.fresh == ["outc.conv.weight", "outc.conv.bias"]
-        assert model.inc.double_conv[0].weight.equal(published["inc.double_conv.0.weight"].half().float())
+        assert model.inc.double_conv[0].weight.equal(
+            published["inc.double_conv.0.weight"].half().float()
+        )
 
 
 def test_what_is_told_names_the_parts(resnet_file):
@@ -149,17 +201,31 @@ def test_what_is_told_names_the_parts(resnet_file):
 
 
 def test_files_that_torchvision_and_transformers_write_are_taken(tmp_path):
-    models, transformers = originals.installed("torchvision.models"), originals.installed("transformers")
-    torch.save(
-        models.resnet50(weights=None).state_dict(), tmp_path / "resnet50.pth", _use_new_zipfile_serialization=False
+    models, transformers = (
+        originals.installed("torchvision.models"),
+        originals.installed("transformers"),
     )
-    assert load_weights(network("deeplabv3"), tmp_path / "resnet50.pth").left == ["fc.weight", "fc.bias"]
-    for kind in (transformers.SegformerForSemanticSegmentation, transformers.SegformerForImageClassification):
+    torch.save(
+        models.resnet50(weights=None).state_dict(),
+        tmp_path / "resnet50.pth",
+        _use_new_zipfile_serialization=False,
+    )
+    assert load_weights(network("deeplabv3"), tmp_path / "resnet50.pth").left == [
+        "fc.weight",
+        "fc.bias",
+    ]
+    for kind in (
+        transformers.SegformerForSemanticSegmentation,
+        transformers.SegformerForImageClassification,
+    ):
         kind(transformers.SegformerConfig(num_labels=3)).save_pretrained(tmp_path)
         loaded = load_weights(network("segformer-b0", 3), tmp_path / "model.safetensors")
         whole = kind is transformers.SegformerForSemanticSegmentation
         assert loaded.left == ([] if whole else ["classifier.bias", "classifier.weight"])
-        assert all(name.startswith("decode_head") for name in loaded.fresh) and bool(loaded.fresh) != whole
+        assert (
+            all(name.startswith("decode_head") for name in loaded.fresh)
+            and bool(loaded.fresh) != whole
+        )
 
 
 # What does not fit, or does not hold together. The network stays as it was.
@@ -170,16 +236,26 @@ def test_files_that_torchvision_and_transformers_write_are_taken(tmp_path):
     [
         (lambda: MixTransformer("b2", 3), "segformer-b0", "another network: it has block.0.2"),
         (lambda: MixTransformer("b0", 3), "segformer-b2", "another network: it lacks block.0.2"),
-        (lambda: MixTransformer("b1", 3), "segformer-b0", r"another size: .* \(64, 3, 7, 7\), the network's \(32, "),
+        (
+            lambda: MixTransformer("b1", 3),
+            "segformer-b0",
+            r"another size: .* \(64, 3, 7, 7\), the network's \(32, ",
+        ),
         (lambda: MixTransformer("b0", 3), "resnet50-unet", "holds no encoder of this network"),
-        (lambda: unet.build("unet", 3, 2, base=4), "unet", r"another size: .* \(4, 3, 3, 3\), the network's \(2, "),
+        (
+            lambda: unet.build("unet", 3, 2, base=4),
+            "unet",
+            r"another size: .* \(4, 3, 3, 3\), the network's \(2, ",
+        ),
         (lambda: nn.Linear(2, 2), "unet", "holds no encoder of this network"),
     ],
 )
 def test_weights_of_another_network_are_an_error_and_change_nothing(build, name, message, tmp_path):
     torch.save(state(build), tmp_path / "other.pth")
     model = network(name, 3, **({"base": 2} if name == "unet" else {}))
-    with pytest.raises(CheckpointError, match=f"other.pth: .*{message}.*; choose the network") as caught:
+    with pytest.raises(
+        CheckpointError, match=f"other.pth: .*{message}.*; choose the network"
+    ) as caught:
         load_weights(model, tmp_path / "other.pth")
     assert "\n" not in str(caught.value)
     assert not any(tensor.any() for tensor in model.state_dict().values())
@@ -191,7 +267,8 @@ class Stranger:
 
 
 @pytest.mark.parametrize(
-    "content", [Stranger(), {"inc": Stranger()}, [1, 2], {"epoch": 3}, torch.zeros(2), {1: torch.zeros(2)}]
+    "content",
+    [Stranger(), {"inc": Stranger()}, [1, 2], {"epoch": 3}, torch.zeros(2), {1: torch.zeros(2)}],
 )
 def test_a_file_without_weights_is_an_error_and_runs_no_code(content, tmp_path, capsys):
     torch.save(content, tmp_path / "a.pth")
@@ -211,7 +288,9 @@ def test_a_missing_or_damaged_file_is_an_error(tmp_path):
 def test_safetensors_come_back_with_their_types_and_shapes(tmp_path):
     tensors = {
         "a": torch.randn(2, 3),
-        "odd": torch.tensor([1, 2, 3], dtype=torch.float16),  # 6 bytes: the next does not start at a multiple of 4
+        "odd": torch.tensor(
+            [1, 2, 3], dtype=torch.float16
+        ),  # 6 bytes: the next does not start at a multiple of 4
         "b": torch.randn(3, 1, 2),
         "c": torch.randn(4).bfloat16(),
         "count": torch.tensor(7),
@@ -220,7 +299,11 @@ def test_safetensors_come_back_with_their_types_and_shapes(tmp_path):
     found = safetensors(write_safetensors(tmp_path / "a.safetensors", tensors))
     assert list(found) == list(tensors)
     for name, tensor in tensors.items():
-        assert found[name].equal(tensor) and found[name].dtype == tensor.dtype and found[name].shape == tensor.shape
+        assert (
+            found[name].equal(tensor)
+            and found[name].dtype == tensor.dtype
+            and found[name].shape == tensor.shape
+        )
 
 
 @pytest.mark.parametrize(
@@ -239,7 +322,9 @@ def test_safetensors_come_back_with_their_types_and_shapes(tmp_path):
 )
 def test_a_header_that_does_not_fit_its_file_is_an_error(more, message, tmp_path):
     path = write_safetensors(tmp_path / "a.safetensors", {"a": torch.randn(2, 3)}, **more)
-    with pytest.raises(CheckpointError, match=f"a.safetensors: no whole .safetensors file .*{message}"):
+    with pytest.raises(
+        CheckpointError, match=f"a.safetensors: no whole .safetensors file .*{message}"
+    ):
         safetensors(path)
 
 
@@ -250,7 +335,12 @@ def test_safetensors_cut_anywhere_are_an_error(tmp_path):
         path.write_bytes(whole[:length])
         with pytest.raises(CheckpointError, match="no whole .safetensors file"):
             safetensors(path)
-    for head in (b"\xff" * 8, struct.pack("<Q", 2**62), struct.pack("<Q", 2) + b"[]", struct.pack("<Q", 2) + b"{"):
+    for head in (
+        b"\xff" * 8,
+        struct.pack("<Q", 2**62),
+        struct.pack("<Q", 2) + b"[]",
+        struct.pack("<Q", 2) + b"{",
+    ):
         path.write_bytes(head)
         with pytest.raises(CheckpointError, match="no whole .safetensors file"):
             safetensors(path)
@@ -258,7 +348,12 @@ def test_safetensors_cut_anywhere_are_an_error(tmp_path):
 
 def test_safetensors_equal_what_their_own_library_reads(tmp_path):
     library = originals.installed("safetensors.torch")
-    tensors = {"a": torch.randn(5, 3), "b": torch.arange(7), "c": torch.randn(3, 3).half(), "d": torch.tensor([True])}
+    tensors = {
+        "a": torch.randn(5, 3),
+        "b": torch.arange(7),
+        "c": torch.randn(3, 3).half(),
+        "d": torch.tensor([True]),
+    }
     library.save_file(tensors, tmp_path / "a.safetensors")
     found = safetensors(tmp_path / "a.safetensors")
     assert set(found) == set(tensors) and all(found[name].equal(tensors[name]) for name in tensors)
@@ -281,7 +376,12 @@ def test_the_encoder_has_a_learning_rate_of_its_own(name):
     with torch.device("meta"):
         model = unet.build(name, 4, 3)
     others, encoder = groups(model, 1e-3, 1e-4, 0.01)
-    assert (others["lr"], encoder["lr"], others["weight_decay"], encoder["weight_decay"]) == (1e-3, 1e-4, 0.01, 0.01)
+    assert (others["lr"], encoder["lr"], others["weight_decay"], encoder["weight_decay"]) == (
+        1e-3,
+        1e-4,
+        0.01,
+        0.01,
+    )
     names = {parameter: name for name, parameter in model.named_parameters()}
     assert {names[p].split(".")[0] for p in encoder["params"]} == PARTS[name]
     assert not {names[p].split(".")[0] for p in others["params"]} & PARTS[name]
@@ -306,7 +406,11 @@ def test_a_frozen_encoder_stays_as_it_is_and_learns_when_it_thaws():
         optimizer.zero_grad()
         model(torch.randn(2, 4, 32, 32)).square().mean().backward()
         optimizer.step()
-        return {name.split(".")[0] for name, tensor in model.state_dict().items() if not tensor.equal(before[name])}
+        return {
+            name.split(".")[0]
+            for name, tensor in model.state_dict().items()
+            if not tensor.equal(before[name])
+        }
 
     decoder = {"up1", "up2", "up3", "up4", "outc"}
     assert step(frozen=True) == decoder

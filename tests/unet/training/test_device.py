@@ -39,8 +39,12 @@ def test_a_device_that_is_not_there_is_an_error_with_its_name():
     assert pick_device("cpu") == CPU
 
 
-@pytest.mark.parametrize(("rank", "there", "expected"), [(None, 0, 0), (None, 2, 0), (1, 2, 1), (3, 2, 1)])
-def test_each_process_of_torchrun_has_a_gpu_of_its_own_while_there_are_enough(monkeypatch, rank, there, expected):
+@pytest.mark.parametrize(
+    ("rank", "there", "expected"), [(None, 0, 0), (None, 2, 0), (1, 2, 1), (3, 2, 1)]
+)
+def test_each_process_of_torchrun_has_a_gpu_of_its_own_while_there_are_enough(
+    monkeypatch, rank, there, expected
+):
     monkeypatch.delenv("LOCAL_RANK", raising=False)
     if rank is not None:
         monkeypatch.setenv("LOCAL_RANK", str(rank))
@@ -57,7 +61,9 @@ def test_precision_is_float32_on_a_cpu_unless_asked():
     ({}, torch.float32), ({"avx512_bf16": False, "amx_bf16": False, "avx2": True}, torch.float32),
     ({"avx512_bf16": True, "amx_bf16": False}, torch.bfloat16), ({"amx_bf16": True}, torch.bfloat16),
 ])  # fmt: skip
-def test_training_is_in_bfloat16_on_a_cpu_that_multiplies_in_it_unless_asked(monkeypatch, able, expected):
+def test_training_is_in_bfloat16_on_a_cpu_that_multiplies_in_it_unless_asked(
+    monkeypatch, able, expected
+):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
     assert pick_precision("auto", CPU, training=True) is expected
     assert pick_precision("auto", CPU) is torch.float32
@@ -66,11 +72,17 @@ def test_training_is_in_bfloat16_on_a_cpu_that_multiplies_in_it_unless_asked(mon
 
 
 def test_this_machine_tells_what_it_can():
-    """The real answer of this torch: a name that it does not know would be float32 for ever, unnoticed."""
-    assert "avx512_bf16" in torch.cpu.get_capabilities() or "amx_bf16" in torch.cpu.get_capabilities()
+    """The real answer of this torch: a name that it does not know would be float32 for ever,
+    unnoticed.
+    """
+    assert (
+        "avx512_bf16" in torch.cpu.get_capabilities() or "amx_bf16" in torch.cpu.get_capabilities()
+    )
 
 
-@pytest.mark.parametrize(("has_bfloat16", "expected"), [(True, torch.bfloat16), (False, torch.float16)])
+@pytest.mark.parametrize(
+    ("has_bfloat16", "expected"), [(True, torch.bfloat16), (False, torch.float16)]
+)
 def test_on_a_gpu_auto_is_the_half_type_it_has(monkeypatch, has_bfloat16, expected):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: has_bfloat16)
     for training in (False, True):
@@ -87,14 +99,18 @@ def test_peak_memory_is_the_high_water_mark_of_the_process():
 def test_peak_memory_is_counted_in_bytes_on_a_mac_and_unknown_on_windows(monkeypatch):
     peak = peak_bytes(CPU)
     monkeypatch.setattr(device.sys, "platform", "darwin")
-    assert peak_bytes(CPU) == pytest.approx(peak / 1024, rel=0.1)  # macOS counts in bytes, Linux in kilobytes
+    assert peak_bytes(CPU) == pytest.approx(
+        peak / 1024, rel=0.1
+    )  # macOS counts in bytes, Linux in kilobytes
     monkeypatch.setattr(device, "resource", None)
     assert math.isnan(peak_bytes(CPU))
 
 
 @linux
 def test_memory_that_is_freed_is_kept_for_the_next_batch():
-    """Pages of 4096 bytes that the system maps anew for five tensors of 40 MB: 48,828 in glibc's own way, else none."""
+    """Pages of 4096 bytes that the system maps anew for five tensors of 40 MB: 48,828 in glibc's
+    own way, else none.
+    """
     code = """if True:
         import resource, torch
         from unet.device import keep_memory
@@ -112,7 +128,9 @@ def test_memory_that_is_freed_is_kept_for_the_next_batch():
         print(given_back, faults(5))
     """
     root = Path(__file__).parents[3]
-    ended = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
+    )
     given_back, kept = map(int, ended.stdout.split())
     assert kept < given_back / 10
 
@@ -134,7 +152,9 @@ def test_autocast_is_on_for_half_types_alone():
 
 
 def test_memory_of_two_convolutions_counted_by_hand(monkeypatch):
-    """Kept for backward: the input (2 x 1 x 8 x 8) and the first layer's output (2 x 4 x 8 x 8), 4 bytes each."""
+    """Kept for backward: the input (2 x 1 x 8 x 8) and the first layer's output (2 x 4 x 8 x 8), 4
+    bytes each.
+    """
     monkeypatch.setattr(device, "LIBRARIES", 0)
 
     def build():
@@ -151,7 +171,9 @@ def test_memory_grows_with_batch_area_and_width_and_halves_with_the_type(monkeyp
     monkeypatch.setattr(device, "LIBRARIES", 0)
 
     def needed(batch, size, base, itemsize=4):
-        return training_bytes(lambda: unet.build("unet", 4, 3, base=base), (batch, 4, size, size), itemsize)
+        return training_bytes(
+            lambda: unet.build("unet", 4, 3, base=base), (batch, 4, size, size), itemsize
+        )
 
     one = needed(8, 128, 16)
     assert needed(16, 128, 16) / one == pytest.approx(2, rel=0.1)  # the weights are the same
@@ -165,7 +187,9 @@ def test_a_batch_that_cannot_fit_is_refused_with_the_batch_that_does(monkeypatch
         return unet.build("unet", 4, 3, base=16)
 
     check_memory(build, 2, 4, 64, CPU, torch.float32)
-    with pytest.raises(DeviceError, match=r"--batch 1000000: .* needs about .* GB are free on cpu; try --batch \d+"):
+    with pytest.raises(
+        DeviceError, match=r"--batch 1000000: .* needs about .* GB are free on cpu; try --batch \d+"
+    ):
         check_memory(build, 1_000_000, 4, 256, CPU, torch.float32)
     monkeypatch.setattr(device, "free_bytes", lambda _: 1000)
     with pytest.raises(DeviceError, match="smaller --size or --base"):
@@ -190,7 +214,9 @@ def test_batch_normalisation_needs_two_pixels_at_the_bottom(windows, batch, size
         check_last_batch(build, windows, batch, 1, size)
         model(last)  # and torch agrees
     else:
-        with pytest.raises(DeviceError, match=f"--batch {batch}: .* batch normalisation; give another --batch"):
+        with pytest.raises(
+            DeviceError, match=f"--batch {batch}: .* batch normalisation; give another --batch"
+        ):
             check_last_batch(build, windows, batch, 1, size)
         with pytest.raises(ValueError, match="more than 1 value per channel"):
             model(last)
@@ -214,7 +240,9 @@ def test_the_last_batch_must_suffice_for_the_network_at_hand(name, windows, batc
     if advice is None:
         check_last_batch(build, windows, batch, 2, size)
     else:
-        with pytest.raises(DeviceError, match=f"--batch {batch}: .* batch of 1, .*; give {advice}$"):
+        with pytest.raises(
+            DeviceError, match=f"--batch {batch}: .* batch of 1, .*; give {advice}$"
+        ):
             check_last_batch(build, windows, batch, 2, size)
 
 
@@ -222,7 +250,9 @@ def test_free_memory_of_this_machine_is_plausible():
     assert 1e8 < free_bytes(CPU) < 1e15
 
 
-def test_a_container_has_what_its_limit_leaves_and_pages_of_read_files_are_free(tmp_path, monkeypatch):
+def test_a_container_has_what_its_limit_leaves_and_pages_of_read_files_are_free(
+    tmp_path, monkeypatch
+):
     monkeypatch.setattr(device, "MEMORY", tmp_path / "meminfo")
     monkeypatch.setattr(device, "CONTAINER", tmp_path)
     (tmp_path / "meminfo").write_text("MemTotal: 9000000 kB\nMemAvailable: 8000000 kB\n")

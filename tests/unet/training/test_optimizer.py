@@ -1,4 +1,6 @@
-"""The way downhill: unet/training/optimizer.py. Cosines and accumulated gradients by hand, then what a saved state must keep."""
+"""The way downhill: unet/training/optimizer.py. Cosines and accumulated gradients by hand, then
+what a saved state must keep.
+"""
 
 import math
 
@@ -9,7 +11,9 @@ from torch import nn
 from unet.training.optimizer import OPTIMIZERS, SCHEDULES, Optimizer
 
 
-def make(schedule: str = "constant", epochs: int = 4, lr: float = 0.1, decay: float = 0.0, **options):
+def make(
+    schedule: str = "constant", epochs: int = 4, lr: float = 0.1, decay: float = 0.0, **options
+):
     """(a layer with weight 1, its Optimizer)."""
     layer = nn.Linear(1, 1, bias=False)
     nn.init.ones_(layer.weight)
@@ -36,7 +40,16 @@ def test_a_cosine_over_four_epochs():
 
 
 def test_plateau_halves_after_more_than_three_epochs_without_a_better_metric():
-    metrics = [0.5, 0.6, 0.6, 0.55, 0.6, 0.6, 0.7, 0.7]  # the best is that of the second epoch, until the seventh
+    metrics = [
+        0.5,
+        0.6,
+        0.6,
+        0.55,
+        0.6,
+        0.6,
+        0.7,
+        0.7,
+    ]  # the best is that of the second epoch, until the seventh
     assert rates(make("plateau")[1], 8, metrics) == pytest.approx([0.1] * 6 + [0.05] * 2)
 
 
@@ -57,12 +70,18 @@ def test_weights_move_with_every_second_loss_and_with_the_last():
         moved.append(optimizer.step(layer.weight.sum(), last=number == 5))
         weights.append(layer.weight.item())
     assert moved == [False, True, False, True, True]
-    # Adam's step is lr where all gradients are alike; the last, of one loss of two, is half of the others.
-    assert weights[:4] == pytest.approx([1, 0.9, 0.9, 0.8]) and weights[3] - 0.1 < weights[4] < weights[3]
+    # Adam's step is lr where all gradients are alike; the last, of one loss of two, is half of the
+    # others.
+    assert (
+        weights[:4] == pytest.approx([1, 0.9, 0.9, 0.8])
+        and weights[3] - 0.1 < weights[4] < weights[3]
+    )
 
 
 def test_a_gradient_of_a_half_group_is_half():
-    """Without momentum and with one step, m = g and v = g^2 whatever g is: so look at Adam's first moment, 0.1 g."""
+    """Without momentum and with one step, m = g and v = g^2 whatever g is: so look at Adam's first
+    moment, 0.1 g.
+    """
     layer, optimizer = make(accumulate=4)
     optimizer.step(layer.weight.sum())
     optimizer.step(layer.weight.sum(), last=True)
@@ -116,7 +135,9 @@ def test_two_epochs_saved_and_two_more_are_four_to_the_last_bit(name, schedule, 
     train(first, optimizer, range(2))
     torch.save([first.state_dict(), optimizer.state_dict()], tmp_path / "state.pt")
     second, optimizer = start()
-    weights, state = torch.load(tmp_path / "state.pt", weights_only=True)  # plain values, as a checkpoint has
+    weights, state = torch.load(
+        tmp_path / "state.pt", weights_only=True
+    )  # plain values, as a checkpoint has
     second.load_state_dict(weights)
     optimizer.load_state_dict(state)
     train(second, optimizer, range(2, 4))
@@ -126,13 +147,19 @@ def test_two_epochs_saved_and_two_more_are_four_to_the_last_bit(name, schedule, 
 
 @pytest.mark.parametrize("done", [1, 4, 6])
 @pytest.mark.parametrize("epochs", [8, 12])
-def test_a_cosine_that_is_continued_to_another_epoch_goes_on_as_if_it_had_always_led_there(done, epochs):
-    """Also from its very end, where the learning rate was 0: any multiple of that would be 0 for ever."""
+def test_a_cosine_that_is_continued_to_another_epoch_goes_on_as_if_it_had_always_led_there(
+    done, epochs
+):
+    """Also from its very end, where the learning rate was 0: any multiple of that would be 0 for
+    ever.
+    """
     _, before = make("cosine", 6)
     rates(before, done)
     _, after = make("cosine", epochs)
     after.load_state_dict(before.state_dict())
-    assert rates(after, epochs - done + 1) == pytest.approx(rates(make("cosine", epochs)[1], epochs + 1)[done:])
+    assert rates(after, epochs - done + 1) == pytest.approx(
+        rates(make("cosine", epochs)[1], epochs + 1)[done:]
+    )
 
 
 def test_a_shorter_cosine_ends_at_its_end():

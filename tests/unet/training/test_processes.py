@@ -1,7 +1,8 @@
-"""Several processes as one: unet/training/processes.py. What two processes compute is compared with what one does.
+"""Several processes as one: unet/training/processes.py. What two processes compute is compared with
+what one does.
 
-This file is also what the two run: `compute` is called here, in one process, and in each of two that torchrun
-starts on this file. All is in float64, so that equal means equal to ten digits.
+This file is also what the two run: `compute` is called here, in one process, and in each of two
+that torchrun starts on this file. All is in float64, so that equal means equal to ten digits.
 """
 
 import os
@@ -34,11 +35,17 @@ LOSSES = {
     "dice": losses.dice,
     "dice_focal": partial(losses.dice_focal, weight=WEIGHT),
 }
-SIZES = (6, 5, 1)  # of a batch: even shares, uneven ones, and one where the second process has nothing
+SIZES = (
+    6,
+    5,
+    1,
+)  # of a batch: even shares, uneven ones, and one where the second process has nothing
 
 
 class Samples(Dataset):
-    """Seven windows of noise, 3 bands, 32 x 32, with 3 classes, of which the share that is labelled varies widely."""
+    """Seven windows of noise, 3 bands, 32 x 32, with 3 classes, of which the share that is labelled
+    varies widely.
+    """
 
     def __init__(self):
         generator = torch.Generator().manual_seed(0)
@@ -66,18 +73,24 @@ def network(again: bool = False) -> torch.nn.Module:
 
 
 def step(loss: str, size: int, again: bool = False) -> dict:
-    """Loss, all gradients and running statistics after one forward and backward pass on the last `size` windows."""
+    """Loss, all gradients and running statistics after one forward and backward pass on the last
+    `size` windows.
+    """
     samples, model = Samples(), network(again)
     images, targets, _ = samples.collate(range(7 - size, 7)[processes.rank() :: processes.world()])
     learner = processes.synchronise(model, CPU)
     value = LOSSES[loss](learner(images), targets)
     value.backward()
-    found = {name: parameter.grad for name, parameter in model.named_parameters()} | dict(model.named_buffers())
+    found = {name: parameter.grad for name, parameter in model.named_parameters()} | dict(
+        model.named_buffers()
+    )
     return found | {"loss": value.detach()}
 
 
 def epochs(accumulate: int) -> dict:
-    """Two epochs of seven windows in batches of three, whose last has one, and what `evaluate` then finds."""
+    """Two epochs of seven windows in batches of three, whose last has one, and what `evaluate` then
+    finds.
+    """
     samples, model = Samples(), network()
     batches = Batches(range(7), 3, processes.rank(), processes.world())
     loader = DataLoader(samples, batch_sampler=batches, collate_fn=samples.collate)
@@ -86,17 +99,31 @@ def epochs(accumulate: int) -> dict:
     means = []
     for _ in range(2):
         position = passes.start_of_epoch()
-        options = LOSSES["dice_focal"], optimizer, CPU, torch.float32, position, lambda share, loss: None
+        options = (
+            LOSSES["dice_focal"],
+            optimizer,
+            CPU,
+            torch.float32,
+            position,
+            lambda share, loss: None,
+        )
         means.append(passes.learn(learner, loader, *options))
         optimizer.end_epoch(0)
     options = LOSSES["dice_focal"], 3, CPU, torch.float32, lambda: None
     loss, confusion = passes.evaluate(learner, loader, *options)
     means = torch.tensor([*means, loss], dtype=torch.float64)
-    return {**model.state_dict(), "means": means, "matrix": confusion.matrix, "windows": position["windows"]}
+    return {
+        **model.state_dict(),
+        "means": means,
+        "matrix": confusion.matrix,
+        "windows": position["windows"],
+    }
 
 
 def total_of_squares() -> float:
-    """The gradient that reaches this process's x, 1 in the first and 2 in the second, of (sum of x)^2."""
+    """The gradient that reaches this process's x, 1 in the first and 2 in the second, of (sum of
+    x)^2.
+    """
     x = torch.tensor(processes.rank() + 1.0, requires_grad=True)
     (processes.total(x) ** 2).backward()
     return x.grad.item()
@@ -130,14 +157,32 @@ def one(tmp_path_factory) -> dict:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> SimpleNamespace:
-    """Two processes on this file: what each has found, how the run ended, and how long after the second failed."""
+    """Two processes on this file: what each has found, how the run ended, and how long after the
+    second failed.
+    """
     folder = tmp_path_factory.mktemp("two")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", __file__]
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
-    ended = subprocess.run([*command, folder], env=environment, capture_output=True, text=True, timeout=300)
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        __file__,
+    ]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}",
+        "OMP_NUM_THREADS": "1",
+    }
+    ended = subprocess.run(
+        [*command, folder], env=environment, capture_output=True, text=True, timeout=300
+    )
     assert (folder / "1.pt").exists(), ended.stderr
     found = [torch.load(folder / f"{rank}.pt") for rank in range(2)]
-    return SimpleNamespace(ended=ended, found=found, after=time.time() - (folder / "1.pt").stat().st_mtime)
+    return SimpleNamespace(
+        ended=ended, found=found, after=time.time() - (folder / "1.pt").stat().st_mtime
+    )
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +202,9 @@ def assert_equal(found: dict, expected: dict, tolerance: float = 1e-10) -> None:
 
 
 def test_what_reaches_each_x_from_two_processes_is_twice_the_slope(one, two):
-    """(1 + 2)^2 has the slope 6 in each x, and two losses ask for it; a single process gets 2 x = 2."""
+    """(1 + 2)^2 has the slope 6 in each x, and two losses ask for it; a single process gets 2 x =
+    2.
+    """
     assert [found["gradient of total"] for found in two] == [12, 12]
     assert one["gradient of total"] == 2
 
@@ -172,7 +219,10 @@ def test_the_largest_number_is_known_to_all(one, two):
 
 def test_random_states_are_those_of_each_process_and_go_on(one, two):
     assert one["continues"] and all(found["continues"] for found in two)
-    assert two[0]["drawn"] == two[1]["drawn"] and two[0]["drawn"][0] == one["drawn"][0] != two[0]["drawn"][1]
+    assert (
+        two[0]["drawn"] == two[1]["drawn"]
+        and two[0]["drawn"][0] == one["drawn"][0] != two[0]["drawn"][1]
+    )
 
 
 def test_states_of_another_number_of_processes_are_left_alone():
@@ -206,10 +256,14 @@ def test_two_epochs_leave_the_weights_and_the_mean_losses_of_one_process(one, tw
 
 
 def test_each_validation_pixel_is_counted_once(one, two):
-    """Seven windows in batches of three, shared by two: the labelled ones are rows 0 to 3 of window 1, and so on."""
+    """Seven windows in batches of three, shared by two: the labelled ones are rows 0 to 3 of window
+    1, and so on.
+    """
     for found in [one, *two]:
         matrix = found["epochs 1"]["matrix"]
-        assert matrix.sum() == 32 * 4 * (1 + 2 + 3 + 4 + 5 + 6) and matrix.equal(one["epochs 1"]["matrix"])
+        assert matrix.sum() == 32 * 4 * (1 + 2 + 3 + 4 + 5 + 6) and matrix.equal(
+            one["epochs 1"]["matrix"]
+        )
         assert found["epochs 1"]["windows"] == 7
 
 
@@ -217,7 +271,11 @@ def test_where_there_is_one_process_nothing_is_done():
     x, model = torch.ones(2), network()
     assert processes.total(x) is x and processes.synchronise(model, CPU) is model
     processes.start(CPU)
-    assert (processes.rank(), processes.world(), torch.distributed.is_initialized()) == (0, 1, False)
+    assert (processes.rank(), processes.world(), torch.distributed.is_initialized()) == (
+        0,
+        1,
+        False,
+    )
     processes.stop()
 
 
@@ -225,7 +283,9 @@ def test_where_there_is_one_process_nothing_is_done():
 
 
 def test_torchrun_leaves_our_options_to_us(capsys):
-    """In some Pythons it takes for its own whatever is short for one of its options, even behind the script."""
+    """In some Pythons it takes for its own whatever is short for one of its options, even behind
+    the script.
+    """
     with pytest.raises(SystemExit):
         train.parse(["--help"])
     ours = re.findall("^  (--[a-z-]+)", capsys.readouterr().out, re.MULTILINE)
@@ -237,7 +297,9 @@ def test_torchrun_leaves_our_options_to_us(capsys):
 
 def test_a_process_that_fails_ends_the_run_with_its_error(run):
     """The first waits for a sum to which the second, which raises an error, will never add."""
-    assert run.ended.returncode != 0 and "RuntimeError: the second has had enough" in run.ended.stderr
+    assert (
+        run.ended.returncode != 0 and "RuntimeError: the second has had enough" in run.ended.stderr
+    )
     assert "the sum is there" not in run.ended.stdout
     assert run.after < 60  # where torch would wait for hours
 

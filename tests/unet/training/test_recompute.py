@@ -21,7 +21,9 @@ def network(again: bool, base: int = 4, momentum: float = 0.1, **options) -> nn.
 
 def batch(number: int) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(number)
-    return torch.randn(2, 3, 32, 48, generator=generator), torch.randint(0, 4, (2, 32, 48), generator=generator)
+    return torch.randn(2, 3, 32, 48, generator=generator), torch.randint(
+        0, 4, (2, 32, 48), generator=generator
+    )
 
 
 def train(model: nn.Module, steps: int = 3, precision: torch.dtype = torch.float32) -> dict:
@@ -41,7 +43,9 @@ def train(model: nn.Module, steps: int = 3, precision: torch.dtype = torch.float
 
 
 def kept_bytes(model: nn.Module) -> int:
-    """Bytes that autograd keeps of one forward pass for the backward pass, counted by torch's own hooks."""
+    """Bytes that autograd keeps of one forward pass for the backward pass, counted by torch's own
+    hooks.
+    """
     weights = {parameter.data_ptr() for parameter in model.parameters()}
     kept = {}
 
@@ -59,7 +63,9 @@ def kept_bytes(model: nn.Module) -> int:
 
 
 def test_of_three_blocks_of_four_layers_three_inputs_are_kept():
-    """Each tanh keeps its output (8 floats): 12 tensors and no other; recomputed, only the inputs of the blocks."""
+    """Each tanh keeps its output (8 floats): 12 tensors and no other; recomputed, only the inputs
+    of the blocks.
+    """
 
     class Block(nn.Sequential):
         pass
@@ -71,14 +77,18 @@ def test_of_three_blocks_of_four_layers_three_inputs_are_kept():
     counts = []
     for model in (build(), recompute(build(), Block)):
         kept = []
-        with torch.autograd.graph.saved_tensors_hooks(lambda t, kept=kept: kept.append(t) or t, lambda t: t):
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda t, kept=kept: kept.append(t) or t, lambda t: t
+        ):
             model.train()(x)
         counts.append(sum(tensor.numel() == 8 for tensor in kept))
     assert counts == [12, 3]
 
 
 def test_a_batch_counts_once_in_the_running_statistics():
-    """momentum 0.5, a batch of mean 4: the running mean goes from 0 to 2, and not on to 3 when it is computed again."""
+    """momentum 0.5, a batch of mean 4: the running mean goes from 0 to 2, and not on to 3 when it
+    is computed again.
+    """
     layer = nn.BatchNorm2d(1, momentum=0.5)
     model = recompute(nn.Sequential(nn.Sequential(layer, nn.Tanh())), nn.Sequential).train()
     x = torch.tensor([3.0, 5.0]).reshape(2, 1, 1, 1).requires_grad_()
@@ -103,7 +113,9 @@ def test_nothing_changes_by_a_single_bit(options):
 
 
 def test_nothing_changes_in_mixed_precision():
-    plain, again = (train(network(again, dropout=0.2), precision=torch.bfloat16) for again in (False, True))
+    plain, again = (
+        train(network(again, dropout=0.2), precision=torch.bfloat16) for again in (False, True)
+    )
     assert [name for name in plain if not plain[name].equal(again[name])] == []
 
 
@@ -122,7 +134,9 @@ def test_in_evaluation_nothing_is_computed_again():
 
 def test_names_and_shapes_are_those_of_the_plain_network():
     plain, again = network(False).state_dict(), network(True).state_dict()
-    assert {name: value.shape for name, value in plain.items()} == {name: value.shape for name, value in again.items()}
+    assert {name: value.shape for name, value in plain.items()} == {
+        name: value.shape for name, value in again.items()
+    }
 
 
 def test_half_of_the_memory_or_less_is_kept():
@@ -131,7 +145,10 @@ def test_half_of_the_memory_or_less_is_kept():
 
 def test_the_estimate_of_training_memory_knows(monkeypatch):
     monkeypatch.setattr(device, "LIBRARIES", 0)
-    needed = [device.training_bytes(lambda again=again: network(again, base=16), (4, 3, 256, 256)) for again in (0, 1)]
+    needed = [
+        device.training_bytes(lambda again=again: network(again, base=16), (4, 3, 256, 256))
+        for again in (0, 1)
+    ]
     assert needed[1] < 0.65 * needed[0]
 
 

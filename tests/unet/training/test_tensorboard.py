@@ -1,4 +1,6 @@
-"""What TensorBoard shows: unet/training/tensorboard.py. The files are read back with TensorBoard's own reader."""
+"""What TensorBoard shows: unet/training/tensorboard.py. The files are read back with TensorBoard's
+own reader.
+"""
 
 import builtins
 import io
@@ -22,7 +24,9 @@ def test_without_the_package_it_says_what_to_install(tmp_path, monkeypatch):
         return real(name, *more)
 
     monkeypatch.setattr(builtins, "__import__", missing)
-    with pytest.raises(BoardError, match="^--tensorboard needs another package: pip install tensorboard$"):
+    with pytest.raises(
+        BoardError, match="^--tensorboard needs another package: pip install tensorboard$"
+    ):
         Board(tmp_path, 0)
     assert list(tmp_path.iterdir()) == []
 
@@ -34,7 +38,10 @@ def test_a_matrix_is_shaded_by_the_share_of_its_row():
     cells = picture.reshape(3, SIDE, 3, SIDE, 3)
     assert (cells == cells[:, :1, :, :1]).all()  # each cell in one colour
     white, dark = [255, 255, 255], [8, 48, 107]
-    three_quarters, quarter = [70, 100, 144], [193, 203, 218]  # 255 - 3/4 (247, 207, 148), and 255 - 1/4 of it
+    three_quarters, quarter = (
+        [70, 100, 144],
+        [193, 203, 218],
+    )  # 255 - 3/4 (247, 207, 148), and 255 - 1/4 of it
     assert cells[:, 0, :, 0].tolist() == [
         [three_quarters, quarter, white],
         [white, dark, white],
@@ -43,15 +50,22 @@ def test_a_matrix_is_shaded_by_the_share_of_its_row():
 
 
 def read(folder):
-    """(scalars {tag: {step: value}}, pictures {tag: {step: array}}) of a folder, by TensorBoard's own reader."""
+    """(scalars {tag: {step: value}}, pictures {tag: {step: array}}) of a folder, by TensorBoard's
+    own reader.
+    """
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     image = pytest.importorskip("PIL.Image")
     reader = accumulator.EventAccumulator(str(folder))
     reader.Reload()
     tags = reader.Tags()
-    scalars = {tag: {event.step: event.value for event in reader.Scalars(tag)} for tag in tags["scalars"]}
+    scalars = {
+        tag: {event.step: event.value for event in reader.Scalars(tag)} for tag in tags["scalars"]
+    }
     pictures = {
-        tag: {event.step: np.array(image.open(io.BytesIO(event.encoded_image_string))) for event in reader.Images(tag)}
+        tag: {
+            event.step: np.array(image.open(io.BytesIO(event.encoded_image_string)))
+            for event in reader.Images(tag)
+        }
         for tag in tags["images"]
     }
     return scalars, pictures
@@ -79,7 +93,9 @@ def test_an_epoch_reads_back_as_it_was_written(tmp_path):
 
 
 def test_a_resumed_run_takes_back_what_was_written_of_later_epochs(tmp_path):
-    """Killed after epoch 3 was shown and before it was saved: the checkpoint has two, and epoch 3 comes again."""
+    """Killed after epoch 3 was shown and before it was saved: the checkpoint has two, and epoch 3
+    comes again.
+    """
     pytest.importorskip("tensorboard")
     first = Board(tmp_path, 0)
     for epoch in (1, 2, 3):
