@@ -6,6 +6,7 @@ Read beside it: tests/data/test_console.py.
 
 import argparse
 import math
+import shlex
 import shutil
 import signal
 import sys
@@ -118,6 +119,12 @@ def within(
     return parse
 
 
+def say(text: str) -> None:
+    """Print a line, in the place of the progress line."""
+    progress("")
+    print(text, flush=True)
+
+
 def progress(text: str) -> None:
     """A line that the next one overwrites; only on a terminal, and cut at its edge, beyond which it
     would stay.
@@ -143,6 +150,7 @@ def from_here(path: str | Path) -> str:
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
-def python_command() -> str:
-    """How to call this Python from here."""
-    return from_here(sys.executable)
+def command(script: str | Path, *arguments: object) -> str:
+    """Return the shell command that runs a script with this Python from the current folder."""
+    words = [from_here(sys.executable), from_here(script), *map(str, arguments)]
+    return shlex.join(words)

@@ -16,6 +16,7 @@ Read beside it: tests/data/training/test_dataset.py.
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, partial
+from pathlib import Path
 
 import numpy as np
 import pyproj
@@ -232,6 +233,10 @@ class Windows(Dataset):
     def scene_of(self, number: int) -> Scene:
         """The scene that a window lies in."""
         return self.scenes[self.items[number][0]]
+
+    def place(self, number: int) -> tuple[Path, Window]:
+        """Return the image file of a window, and where in it the window lies."""
+        return self.scene_of(number).image_path, self.items[number][1]
 
     def only(self, numbers: Sequence[int]) -> "Windows":
         """Some of the windows, as they are without augmentation."""

@@ -68,6 +68,11 @@ class Scene:
     nodata: float | None
     later_dates: tuple[Path, ...] = ()  # files whose bands are stacked behind those of image_path
 
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files of the image: one, or one for each date."""
+        return self.image_path, *self.later_dates
+
     def read(self, window: Window) -> np.ndarray:
         """(bands, h, w) of the image, as in the file."""
         return self.image[

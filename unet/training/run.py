@@ -1,0 +1,281 @@
+"""What a training leaves in its folder, and how it continues where it stopped.
+
+A run is the folder of a training:
+
+    best.pt, last.pt   checkpoints, see unet/checkpoint.py
+    log.csv            one row for each epoch; train.log keeps what was printed
+    report.html        see unet/evaluation/report.py
+    not_finite.txt     windows of a loss that was not finite
+
+A resumed run is the run that was never stopped, to the last bit on a CPU. For that a checkpoint
+keeps every state that a step changes: weights, moments of the optimizer, schedule, gradient scaler,
+the random states of all processes, and the position in the epoch. The order of the windows and
+their augmentation depend on seed and epoch alone.
+
+The tests beside this file are tests/unet/training/test_run.py and tests/test_resume.py.
+"""
+
+import argparse
+import csv
+import math
+import time
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+
+from data.files import InputError, replacing
+from unet import checkpoint
+from unet.checkpoint import CheckpointError
+from unet.evaluation import report, scores
+from unet.metrics import ConfusionMatrix
+from unet.training import processes
+from unet.training.optimizer import change_epochs
+from unet.training.passes import start_of_epoch
+
+# Options that may differ when a run continues: none shapes the result, but for the run's length.
+CHANGEABLE = frozenset(
+    "epochs patience device workers compile recompute tensorboard output resume".split()
+)
+
+
+def resumed_options(
+    parser: argparse.ArgumentParser, run: Path, arguments: Sequence[str] | None
+) -> argparse.Namespace:
+    """Return the options that a run began with, where the command line does not change them.
+
+    Args:
+        parser: of train.py. Its defaults become the run's options.
+        run: the folder of the run, or a checkpoint in it.
+        arguments: of the command line.
+
+    Raises:
+        InputError: an option is given that would change the result.
+        CheckpointError: the checkpoint cannot be read.
+    """
+    path = run / "last.pt" if run.is_dir() else run
+    settings = checkpoint.load(path)["settings"]
+    known = vars(parser.parse_args([]))
+    unknown = [name for name in settings if name not in known]
+    if unknown:
+        raise InputError(
+            f"{path}: was written by an earlier version, with options that are gone "
+            f"({', '.join(unknown)}); begin another run from its weights, by --weights {path}"
+        )
+    parser.set_defaults(
+        **{name: value for name, value in settings.items() if name not in ("resume", "output")}
+    )
+    args = parser.parse_args(arguments)
+    if args.output:
+        raise InputError(f"--output: --resume continues in {path.parent}; leave --output out")
+    for name, value in settings.items():
+        if name not in CHANGEABLE and not same(plain(getattr(args, name)), value):
+            raise InputError(
+                f"--{name.replace('_', '-')}: the run in {path.parent} began with {value}; begin "
+                f"another run from its weights, by --weights {path}"
+            )
+    args.resume, args.output = path, path.parent
+    return args
+
+
+class Run:
+    """The folder of a training, and how far the training has come.
+
+    Attributes:
+        folder: where everything is written. `main` makes it when the input has been checked.
+        epoch: number of finished epochs.
+        best, best_epoch: the best validation macro Dice, and its epoch.
+        history: the rows of log.csv.
+        position: in the epoch that comes next, see `passes.start_of_epoch`.
+
+    Raises:
+        InputError: the folder holds a run, and it is not the one to resume.
+    """
+
+    def __init__(self, folder: Path, resume: Path | None = None):
+        if (folder / "last.pt").exists() and not resume:
+            raise InputError(
+                f"{folder}: holds a run already; name another folder by --output, or continue the "
+                f"run by --resume {folder}"
+            )
+        self.folder, self.printed = folder, []
+        if resume and self._log.exists():
+            self.printed = self._log.read_text(encoding="utf-8").splitlines()
+        self.epoch, self.best, self.best_epoch = 0, -math.inf, 0
+        self.history, self.position, self.metrics = [], start_of_epoch(), {}
+
+    @property
+    def _log(self) -> Path:
+        return self.folder / "train.log"
+
+    def log(self, text: str) -> None:
+        """Add a line to train.log. Lines wait in memory until the folder exists."""
+        self.printed.append(text)
+        if self.folder.is_dir():
+            with replacing(self._log) as temporary:
+                temporary.write_text("\n".join(self.printed) + "\n", encoding="utf-8")
+
+    def keep(self, constants: dict, parts: dict, device: torch.device) -> None:
+        """Set what the checkpoints hold, besides the position of the training.
+
+        Args:
+            constants: entries that do not change during the run.
+            parts: objects with `state_dict` and `load_state_dict`, by the name of their entry:
+                weights, optimizer, scheduler, scaler.
+            device: whose random state is kept.
+        """
+        self.constants, self.device, self.parts = constants, device, parts
+        self.began, self.done = time.monotonic(), self.epoch
+
+    def save(self, *names: str) -> None:
+        """Write the checkpoints of these names. All processes call it, the first one writes."""
+        progress = "epoch best best_epoch history position metrics".split()
+        state = self.constants | {name: getattr(self, name) for name in progress}
+        state |= {name: part.state_dict() for name, part in self.parts.items()}
+        state |= {"random": processes.random_states(self.device)}
+        for name in names if processes.rank() == 0 else ():
+            checkpoint.save(self.folder / name, state)
+
+    def resume(self, path: Path, epochs: int) -> None:
+        """Put the run back to where the checkpoint at `path` left it.
+
+        Args:
+            path: a checkpoint in the run's folder.
+            epochs: at which the schedule ends; may differ from the one that the run began with.
+
+        Raises:
+            CheckpointError: the data have changed, or best.pt is gone.
+        """
+        state = checkpoint.load(path)
+        changed = [
+            name
+            for name, value in self.constants.items()
+            if name != "settings" and not same(state.get(name), value)
+        ]
+        if changed:
+            raise CheckpointError(
+                f"{path}: the data have changed since ({', '.join(changed)}); begin another run"
+            )
+        if not path.with_name("best.pt").exists() and state["best_epoch"] < state["epoch"]:
+            raise CheckpointError(f"{path}: best.pt is not beside it; give a whole run's folder")
+        for name, part in self.parts.items():
+            part.load_state_dict(state[name])
+        change_epochs(self.parts["scheduler"], self.parts["optimizer"], epochs)
+        processes.set_random_states(state["random"], self.device)
+        for name in ("epoch", "best", "best_epoch", "history", "position"):
+            setattr(self, name, state[name])
+        self.metrics, self.done = state.get("metrics", {}), self.epoch
+
+    def progress(self, share: float, epochs: int, doing: str) -> str:
+        """Return a line about the epoch of which a `share` is done, with the time left for all.
+
+        The time is extrapolated from the speed since the start or the resume.
+        """
+        done = self.epoch + share
+        seconds = (time.monotonic() - self.began) / (done - self.done) * (epochs - done)
+        left = timedelta(seconds=round(seconds))
+        return f"epoch {self.epoch + 1}/{epochs} {share:4.0%}  {doing}  time left {left}"
+
+    def end_epoch(self, row: dict, confusion: ConfusionMatrix) -> bool:
+        """Count a finished epoch, whose row goes to log.csv.
+
+        Returns:
+            Whether its macro Dice is the best so far.
+        """
+        better = row["macro_dice"] > self.best
+        if better:
+            self.best, self.best_epoch = row["macro_dice"], row["epoch"]
+        self.epoch, self.position = row["epoch"], start_of_epoch()
+        self.history = [*self.history, row]
+        self.metrics = {"confusion": confusion.matrix.cpu()}
+        if processes.rank() == 0:
+            # Written whole each time, so that it never ends in half a row.
+            with (
+                replacing(self.folder / "log.csv") as temporary,
+                open(temporary, "w", newline="", encoding="utf-8") as file,
+            ):
+                writer = csv.DictWriter(file, row.keys())
+                writer.writeheader()
+                writer.writerows(self.history)
+        return better
+
+    def write_report(
+        self,
+        best: dict,
+        names: Sequence[str],
+        colors: Sequence[tuple[int, int, int]],
+        matrices: Sequence[ConfusionMatrix],
+        samples: Sequence[Mapping],
+        command: str,
+    ) -> None:
+        """Write report.html about the best epoch.
+
+        Args:
+            best: the loaded best.pt.
+            names, colors: of the classes; a color is red, green, blue, 0 to 255.
+            matrices: of each validation window.
+            samples: windows to show, as `report.html` takes them.
+            command: what to run next.
+        """
+        confusion = ConfusionMatrix(len(names), best["metrics"]["confusion"])
+        built = " + ".join(names[1:]) if len(names) < 5 else f"all but {names[0]}"
+        settings = best["settings"]
+        page = scores.page(
+            f"{settings['model']}, {len(names)} classes",
+            [(name, "#%02X%02X%02X" % color) for name, color in zip(names, colors)],
+            matrices,
+            {built: range(1, len(names))},
+            samples,
+            settings,
+        )
+        summary = {
+            "best epoch": f"{best['epoch']} of {len(self.history)}",
+            "macro Dice": f"{best['best']:.4f}",
+            "weighted Dice": f"{confusion.weighted_dice():.4f}",
+            "mean IoU": f"{confusion.mean_iou():.4f}",
+            "accuracy": f"{confusion.accuracy():.4f}",
+            "minutes": f"{sum(row['seconds'] for row in self.history) / 60:.1f}",
+            "checkpoint": str(self.folder / "best.pt"),
+        }
+        page |= {
+            "summary": list(summary.items()),
+            "command": command,
+            "history": self.history,
+            "best_epoch": best["epoch"],
+            "matrix": confusion.matrix,
+        }
+        with replacing(self.folder / "report.html") as temporary:
+            temporary.write_text(report.html(page), encoding="utf-8")
+
+
+def epoch_row(
+    epoch: int, lr: float, train_loss: float, val_loss: float, confusion: ConfusionMatrix, names
+) -> dict:
+    """Return the row of log.csv of an epoch, without times and memory."""
+    return {
+        "epoch": epoch,
+        "lr": lr,
+        "train_loss": train_loss,
+        "val_loss": val_loss,
+        "macro_dice": confusion.macro_dice(),
+        "weighted_dice": confusion.weighted_dice(),
+        "mean_iou": confusion.mean_iou(),
+        "accuracy": confusion.accuracy(),
+        "foreground_accuracy": confusion.foreground_accuracy(),
+        **{f"iou_{name}": value for name, value in zip(names, confusion.iou().tolist())},
+    }
+
+
+def plain(value: object) -> object:
+    """Return a value as a checkpoint may keep it: a path becomes text, in lists and dicts too."""
+    if isinstance(value, dict):
+        return {name: plain(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [plain(one) for one in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def same(one: object, other: object) -> bool:
+    """Compare two plain values. NaN, which may stand for no data, is equal to itself here."""
+    return repr(one) == repr(other)
