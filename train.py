@@ -35,8 +35,8 @@ from unet import checkpoint, losses
 from unet.networks import transfer
 from unet.training import device as memory
 from unet.training import optimizer, processes
-from unet.training.model import build_to_fit
 from unet.training.device import PRECISIONS, autocast, pick_device, pick_precision
+from unet.training.model import build_to_fit
 from unet.training.passes import RunningLoss, evaluate, predict
 from unet.training.run import Run, epoch_row, plain, resumed_options
 from unet.training.tensorboard import Board
@@ -135,14 +135,20 @@ def train(args: argparse.Namespace, run: Run, signals: console.Signals) -> None:
             console.say(text)
             run.log(text)
 
+    def progress(text: str) -> None:
+        if first:
+            console.progress(text)
+
     # Data: files -> scenes -> windows -> batches.
     table = ClassTable.load(args.classes)
     classes = len(table.names)
     with processes.first_alone():
-        data = pipeline.load(args, table, say, console.progress if first else lambda text: None)
+        data = pipeline.load(args, table, run.cache, say, progress)
     rank_of = (processes.rank(), processes.world())
     order, training, validation = pipeline.loaders(args, data, device.type == "cuda", *rank_of)
-    shown = data.validation.only(range(0, len(data.validation), -(-len(data.validation) // SAMPLES)))
+    shown = data.validation.only(
+        range(0, len(data.validation), -(-len(data.validation) // SAMPLES))
+    )
 
     # Network, loss, optimizer.
     network = {"name": args.model, "in_channels": data.training.channels, "num_classes": classes}
@@ -184,8 +190,7 @@ def train(args: argparse.Namespace, run: Run, signals: console.Signals) -> None:
             run.save("last.pt")
             say(f"stopped in epoch {run.epoch + 1}; to go on: train.py --resume {run.folder}")
             raise console.Interrupted(number)
-        if first:
-            console.progress(run.progress(share, args.epochs, doing))
+        progress(run.progress(share, args.epochs, doing))
 
     for epoch in range(run.epoch + 1, args.epochs + 1):
         if run.epoch - run.best_epoch >= args.patience:

@@ -2,13 +2,14 @@
 seconds.
 """
 
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
 import torch
 from pyproj import CRS
 
+import train
 import unet
 from data.classes import ClassTable
 from data.grid import Grid
@@ -69,28 +70,18 @@ def untrained(path: Path, base: int = 4, size: int = 256) -> Path:
 
 
 def options(folder: Path, **changes) -> Namespace:
-    """The options on data of train.py for the scenes of `write` in `folder`, but for some `changes`."""
+    """The options of train.py for the scenes of `write` in `folder`, but for some `changes`."""
     images, masks, table = folder / "in/images", folder / "in/masks", folder / "in/table.csv"
     if not images.exists():
         write(folder / "in")
-    parser = ArgumentParser()
-    pipeline.add_options(parser)
-    given = {
-        "images": [images],
-        "masks": [masks],
-        "classes": table,
-        "cache": folder / "cache",
-        "validation": 0.25,
-    }
-    return Namespace(**{**vars(parser.parse_args([])), **given, "batch": 2, "seed": 0, **changes})
+    given = {"images": [images], "masks": [masks], "classes": table, "validation": 0.25, "batch": 2}
+    return Namespace(**{**vars(train.parse([])), **given, "output": folder / "run", **changes})
 
 
 def load(args: Namespace) -> tuple[pipeline.Data, str]:
-    """What a run with these options trains on, and what is printed about it. The grids must agree."""
-
-    def never(mask, grid):
-        raise AssertionError("the grids agree")
-
+    """What a run with these options trains on, and what is printed about it."""
     said = []
-    data = pipeline.load(args, ClassTable.load(args.classes), never, said.append, lambda text: None)
+    cache = args.output.parent / "cache"
+    table = ClassTable.load(args.classes)
+    data = pipeline.load(args, table, cache, said.append, lambda text: None)
     return data, "\n".join(said)

@@ -9,12 +9,22 @@ blended.
 Read beside it: tests/data/training/test_augment.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 
 from data.files import IGNORE, InputError
+
+# What train.py's --augment turns on: the arguments of `Augment`.
+STEPS = {
+    "flip": {"flip": 0.5},
+    "turn": {"turn": 0.75},
+    "crop": {"crop": 0.5},
+    "jitter": {"jitter": 0.5},
+    "scale": {"scales": (0.75, 1.0, 1.25)},
+}
 
 
 @dataclass(frozen=True)
@@ -34,6 +44,14 @@ class Augment:
     jitter: float = 0.0
     strength: float = 0.1
     scales: tuple[float, ...] = (1.0,)
+
+    @classmethod
+    def of(cls, steps: Sequence[str]) -> "Augment":
+        """Return the augmentation that makes some of STEPS, and no others."""
+        chosen = {"flip": 0.0, "turn": 0.0}
+        for step in steps:
+            chosen |= STEPS[step]
+        return cls(**chosen)
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

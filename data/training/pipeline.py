@@ -7,7 +7,7 @@ What is decided on the way is said in a few lines, because training on the wrong
 looks just like training. Read beside it: tests/data/training/test_pipeline.py.
 """
 
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -16,128 +16,18 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from data import bands
+from data import bands, resample
 from data.classes import ClassTable
-from data.console import within
-from data.files import InputError
+from data.files import IGNORE, InputError
 from data.input import inputs, stack
 from data.sample import towns
-from data.scaling import METHODS
 from data.training import dataset, scenes
 from data.training.augment import Augment
 from data.training.dataset import Batches, EpochSampler, Windows
 
 
-def add_options(parser: ArgumentParser) -> None:
-    """The options on data, in train.py's `--help`."""
-    # No machine has more than the upper limits, and nothing overflows below them.
-    some, any_number, chance = (
-        within(int, 1, 2**24),
-        within(int, 0, 2**31),
-        within(float, 0, below=1),
-    )
-    add = parser.add_argument_group("data").add_argument
-    add(
-        "--images", nargs="+", metavar="PATH", help="image files or folders; none: synthetic scenes"
-    )
-    add(
-        "--masks",
-        nargs="+",
-        metavar="PATH",
-        help="mask files or folders, matched to the images by name",
-    )
-    add("--classes", default="esm", help="class table: esm, catalonia, deepglobe or a CSV file")
-    add(
-        "--bands",
-        nargs="+",
-        metavar="NAME",
-        help="names of the images' bands, instead of the files' own",
-    )
-    add(
-        "--indices",
-        nargs="*",
-        choices=list(bands.INDICES),
-        help="indices to add; none: all possible",
-    )
-    add(
-        "--stack-dates",
-        action="store_true",
-        help="images that share a mask become one, of dates x bands",
-    )
-    add("--nodata", type=float, help="value of pixels without data, instead of the files' own")
-    add(
-        "--scaling",
-        choices=METHODS,
-        default="minmax",
-        help="range over the training set, or of each image",
-    )
-    add(
-        "--align",
-        choices=("nearest", "mode"),
-        default="nearest",
-        help="how a mask gets on its image's grid",
-    )
-    add("--size", type=some, help="side of the windows; none: the images' own up to 512, else 256")
-    add(
-        "--skip-only",
-        nargs="+",
-        default=[],
-        metavar="CLASS",
-        help="leave out windows of these classes alone",
-    )
-    add(
-        "--oversample",
-        type=chance,
-        default=0,
-        metavar="T",
-        help="draw windows of classes in under T of all more",
-    )
-    held_out = within(float, above=0, below=1)
-    add(
-        "--validation",
-        type=held_out,
-        default=0.2,
-        metavar="SHARE",
-        help="share of the windows held out",
-    )
-    add("--cache", type=Path, default=Path("runs/cache"), help="folder for prepared scenes")
-    add(
-        "--overfit",
-        type=any_number,
-        default=0,
-        metavar="N",
-        help="train and validate on the same N windows",
-    )
-
-    add = parser.add_argument_group("augmentation").add_argument
-    steps = {"flip": "a flip", "turn": "quarter turns", "crop": "a crop", "jitter": "colour jitter"}
-    for name, what in steps.items():
-        add(
-            f"--{name}",
-            type=float,
-            default=getattr(Augment, name),
-            metavar="P",
-            help=f"probability of {what}",
-        )
-    add(
-        "--crop-min",
-        type=float,
-        default=Augment.crop_min,
-        help="shortest side, share of the window",
-    )
-    add("--strength", type=float, default=Augment.strength, help="of colour jitter, in gain")
-    add(
-        "--scales",
-        type=float,
-        nargs="+",
-        default=[1.0],
-        metavar="S",
-        help="sizes of things, one drawn for each window",
-    )
-
-
 def load_scenes(
-    args: Namespace, table: ClassTable, align: scenes.Align, say: Callable, progress: Callable
+    args: Namespace, table: ClassTable, cache: Path, say: Callable, progress: Callable
 ) -> list[scenes.Scene]:
     """The scenes that the options name, prepared; the synthetic ones where none is named."""
     if args.images is None:
@@ -147,12 +37,14 @@ def load_scenes(
         images, masks = scenes.find(args.images, "images"), scenes.find(args.masks, "masks")
     pairs = scenes.pair(images, masks)
     places = stack.group(pairs) if args.stack_dates else [((image,), mask) for image, mask in pairs]
+
+    def align(mask, grid):
+        return resample.strips(mask.read, mask.grid, grid, args.align, IGNORE, np.uint8)
+
     prepared = []
     for dates, mask in places:
         progress(f"preparing scene {len(prepared) + 1} of {len(places)}: {dates[0].name}")
-        prepared.append(
-            scenes.prepare(dates, mask, table, args.cache, align, args.align, args.nodata)
-        )
+        prepared.append(scenes.prepare(dates, mask, table, cache, align, args.align, args.nodata))
     return prepared
 
 
@@ -168,7 +60,7 @@ class Data(NamedTuple):
 
 
 def load(
-    args: Namespace, table: ClassTable, align: scenes.Align, say: Callable, progress: Callable
+    args: Namespace, table: ClassTable, cache: Path, say: Callable, progress: Callable
 ) -> Data:
     """Scenes to windows, split and scaled.
 
@@ -176,21 +68,13 @@ def load(
     takes lines about what was found and left out, `progress` lines of passing interest. Raises
     InputError and OSError for what is wrong with the files.
     """
-    augment = Augment(
-        args.flip,
-        args.turn,
-        args.crop,
-        args.crop_min,
-        args.jitter,
-        args.strength,
-        tuple(args.scales),
-    )
+    augment = Augment.of(args.augment)
     unknown = [name for name in args.skip_only if name not in table.names]
     if unknown:
         raise InputError(
             f"--skip-only {unknown[0]}: no such class; there are {', '.join(table.names)}"
         )
-    prepared = load_scenes(args, table, align, say, progress)
+    prepared = load_scenes(args, table, cache, say, progress)
     dates = 1 + len(prepared[0].later_dates)
     given = args.bands and bands.dated(args.bands, dates)  # --bands names those of one date
     names, *others = (
@@ -286,7 +170,7 @@ def load(
 
 
 def loaders(
-    args: Namespace, data: Data, workers: int, pin_memory: bool, rank: int, world: int
+    args: Namespace, data: Data, gpu: bool, rank: int, world: int
 ) -> tuple[EpochSampler, DataLoader, DataLoader]:
     """(order of the training windows, whose `epoch` is to be set; their batches; those of the
     validation).
@@ -295,7 +179,8 @@ def loaders(
     """
     factors = dataset.repeat_factors(data.counts, args.oversample) if args.oversample else None
     order = EpochSampler(len(data.training), args.seed, factors)
-    options = {"num_workers": workers, "persistent_workers": workers > 0, "pin_memory": pin_memory}
+    workers = (4 if gpu else 0) if args.workers is None else args.workers
+    options = {"num_workers": workers, "persistent_workers": workers > 0, "pin_memory": gpu}
     options["generator"] = (
         torch.Generator()
     )  # its own, so that loading draws nothing from dropout's random numbers

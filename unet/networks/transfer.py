@@ -1,7 +1,9 @@
 """Temporary: names that train.py uses."""
 from unet import checkpoint as ck
 from unet.networks.finetune import transfer as fine_tune
-from unet.networks.weights import freeze_encoder as _freeze, groups, load_weights
+from unet.networks.weights import freeze_encoder as _freeze
+from unet.networks.weights import load_weights
+
 
 def load(model, path, inputs, classes):
     try:

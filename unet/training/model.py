@@ -1,5 +1,7 @@
 """Temporary: goes into memory.py."""
+
 import torch
+
 import unet
 from unet.training import processes
 from unet.training.device import check_last_batch, check_memory

@@ -106,6 +106,11 @@ class Run:
         self.history, self.position, self.metrics = [], start_of_epoch(), {}
 
     @property
+    def cache(self) -> Path:
+        """The folder of prepared scenes: beside the run, so that runs share them."""
+        return self.folder.parent / "cache"
+
+    @property
     def _log(self) -> Path:
         return self.folder / "train.log"
 
