@@ -34,22 +34,21 @@ from data.training import augment, pipeline
 from unet import checkpoint, losses
 from unet.networks import transfer
 from unet.training import device as memory
-from unet.training import optimizer, processes
+from unet.training import processes
 from unet.training.device import PRECISIONS, autocast, pick_device, pick_precision
 from unet.training.model import build_to_fit
+from unet.training.optimizer import OPTIMIZERS, SCHEDULES, end_epoch
 from unet.training.passes import RunningLoss, evaluate, predict
-from unet.training.run import Run, epoch_row, plain, resumed_options
+from unet.training.resume import GONE, plain, resumed_options
+from unet.training.run import Run, epoch_row
 from unet.training.tensorboard import Board
 
-PREDICT = Path(__file__).with_name("predict.py")
 SAMPLES = 6  # validation windows that the report shows
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the options. Every option that shapes the result is kept in the checkpoint."""
-    parser = console.Parser(
-        description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = console.Parser(__doc__, gone=GONE)
     # No machine reaches the upper limits, and no number below them overflows.
     count, number, share = within(int, 1, 2**24), within(int, 0, 2**31), within(float, 0, below=1)
 
@@ -83,10 +82,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--accumulate", type=count, default=1, metavar="N", help="batches of one optimizer step")
     add("--loss", choices=[*losses.LOSSES], default="dice_cross_entropy", help="loss function")
     add("--class-weights", default="sqrt", help="none, inverse, sqrt (of inverse), or 1,4,2")
-    add("--optimizer", choices=[*optimizer.OPTIMIZERS], default="adamw", help="optimizer")
+    add("--optimizer", choices=[*OPTIMIZERS], default="adamw", help="optimizer")
     add("--lr", type=within(float, above=0), default=2e-3, help="learning rate")
     add("--weight-decay", type=within(float, 0), default=1e-4, help="weight decay")
-    add("--schedule", choices=[*optimizer.SCHEDULES], default="cosine", help="of the learning rate")
+    add("--schedule", choices=[*SCHEDULES], default="cosine", help="of the learning rate")
     add("--patience", type=count, default=15, help="epochs without a better macro Dice to stop")
     add("--seed", type=number, default=0, help="of split, weights, order, dropout, augmentation")
 
@@ -146,14 +145,11 @@ def train(args: argparse.Namespace, run: Run, signals: console.Signals) -> None:
         data = pipeline.load(args, table, run.cache, say, progress)
     rank_of = (processes.rank(), processes.world())
     order, training, validation = pipeline.loaders(args, data, device.type == "cuda", *rank_of)
-    shown = data.validation.only(
-        range(0, len(data.validation), -(-len(data.validation) // SAMPLES))
-    )
+    shown = data.validation.spread(SAMPLES)
 
     # Network, loss, optimizer.
-    network = {"name": args.model, "in_channels": data.training.channels, "num_classes": classes}
     options = {"base": args.base, "dropout": args.dropout, "head_dropout": 0.1}
-    network["options"] = {name: options[name] for name in unet.options(args.model)}
+    network = unet.describe(args.model, data.training.channels, classes, options)
     model = build_to_fit(network, args, data.training, device, precision)
     inputs = data.checkpoint["bands"] + data.checkpoint["indices"]
     for path in [] if args.resume else args.weights:
@@ -165,18 +161,17 @@ def train(args: argparse.Namespace, run: Run, signals: console.Signals) -> None:
     weight = losses.class_weights(counts, args.class_weights)
     loss_function = partial(losses.LOSSES[args.loss], weight=weight)
     groups = transfer.groups(model, args.lr, args.encoder_lr, args.weight_decay)
-    descent = optimizer.OPTIMIZERS[args.optimizer](groups, fused=True)
-    schedule = optimizer.SCHEDULES[args.schedule](descent, args.epochs)
+    optimizer = OPTIMIZERS[args.optimizer](groups, fused=True)
+    scheduler = SCHEDULES[args.schedule](optimizer, args.epochs)
     scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
 
     # What a checkpoint keeps, and where an earlier one left off.
     torch.manual_seed(args.seed + processes.rank())  # equal weights by now, but other dropout
     constants = {"model": network, **data.checkpoint, "settings": plain(vars(args))}
-    parts = {"weights": model, "optimizer": descent, "scheduler": schedule, "scaler": scaler}
+    parts = {"weights": model, "optimizer": optimizer, "scheduler": scheduler, "scaler": scaler}
     run.keep(constants, parts, device)
     if args.resume:
-        run.resume(args.resume, args.epochs)
-        say(f"resumed after epoch {run.epoch} and {run.position['batch']} batches")
+        say(run.resume(args.resume, args.epochs, args.patience))
     if first:
         run.folder.mkdir(parents=True, exist_ok=args.output is not None)
     board = Board(run.folder, run.epoch) if args.tensorboard and first else None
@@ -192,11 +187,9 @@ def train(args: argparse.Namespace, run: Run, signals: console.Signals) -> None:
             raise console.Interrupted(number)
         progress(run.progress(share, args.epochs, doing))
 
-    for epoch in range(run.epoch + 1, args.epochs + 1):
-        if run.epoch - run.best_epoch >= args.patience:
-            say(f"no better macro Dice in {args.patience} epochs: stopped")
-            break
-        order.epoch, lr, began = epoch, schedule.get_last_lr()[0], time.monotonic()
+    while not run.has_ended(args.epochs, args.patience):
+        epoch, lr, began = run.epoch + 1, optimizer.param_groups[0]["lr"], time.monotonic()
+        order.epoch = epoch
         learner.train()
         transfer.freeze_encoder(model, args.encoder_lr == 0)
         running = RunningLoss(run.position, training, device, run.folder)
@@ -209,16 +202,16 @@ def train(args: argparse.Namespace, run: Run, signals: console.Signals) -> None:
             scaler.scale(loss / args.accumulate).backward()
             running.add(batch, loss, numbers)
             if batch % args.accumulate == 0 or batch == len(training):
-                scaler.step(descent)
+                scaler.step(optimizer)
                 scaler.update()
-                descent.zero_grad()
+                optimizer.zero_grad()
                 if running.read():  # raises NotFinite
                     between_steps(batch / len(training), f"loss {running.mean:.4f}")
         speed = running.windows_read / (time.monotonic() - began)
 
         measure = (classes, device, precision)
         val_loss, confusion = evaluate(learner, validation, loss_function, *measure, between_steps)
-        optimizer.end_epoch(schedule, confusion.macro_dice())
+        end_epoch(scheduler, confusion.macro_dice())
         row = epoch_row(epoch, lr, running.mean, val_loss, confusion, table.names)
         row |= {"seconds": time.monotonic() - began, "images_per_second": speed}
         row["peak_memory_mb"] = memory.peak_bytes(device) / 1e6
@@ -229,11 +222,9 @@ def train(args: argparse.Namespace, run: Run, signals: console.Signals) -> None:
             labels, _ = predict(model, DataLoader(shown, args.batch), *measure)
             samples = preview.samples(shown, labels.numpy(), SAMPLES)
             board.epoch(row, confusion.matrix, preview.side_by_side(samples, table))
-        say(
-            f"epoch {epoch:3}/{args.epochs}  loss {running.mean:.4f}  validation loss {val_loss:.4f}"
-            f"  macro Dice {row['macro_dice']:.4f}  weighted Dice {row['weighted_dice']:.4f}"
-            f"  {row['seconds']:.1f} s" + "  best" * best
-        )
+        say(run.line(row, args.epochs) + "  best" * best)
+    if run.epoch < args.epochs:
+        say(f"no better macro Dice in {args.patience} epochs: stopped")
     if first:
         finish(args, run, data.validation, table, device, precision, say)
     processes.stop()
@@ -246,12 +237,12 @@ def finish(args, run: Run, windows, table: ClassTable, device, precision, say) -
     loader = DataLoader(windows, args.batch)
     labels, matrices = predict(model, loader, len(table.names), device, precision)
     samples = preview.samples(windows, labels.numpy(), SAMPLES)
-    path, report = run.folder / "best.pt", run.folder / "report.html"
+    path = run.folder / "best.pt"
     images = windows.scene_of(0).paths
-    command = console.command(PREDICT, *images, "--checkpoint", path)
+    command = console.command(Path(__file__).with_name("predict.py"), *images, "--checkpoint", path)
     run.write_report(best, table.names, table.colors, matrices, samples, command)
     say(f"\ncheckpoint  {path}  (epoch {run.best_epoch}, validation macro Dice {run.best:.4f})")
-    say(f"report      {report}")
+    say(f"report      {run.folder / 'report.html'}")
     say(f"next        {command}")
 
 

@@ -10,7 +10,7 @@ import shlex
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -81,11 +81,32 @@ def say_error(script: str, error: Exception) -> None:
     print(f"{script}: error: {' '.join(message.split())}", file=sys.stderr, flush=True)
 
 
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Help with the defaults, where there is one to show."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        shown = action.default not in (None, False, [])
+        return super()._get_help_string(action) if shown else action.help
+
+
 class Parser(argparse.ArgumentParser):
-    """argparse whose errors are InputErrors: one line, where it would print all the options first."""
+    """argparse with one-line errors, where it would print all options first.
+
+    Args:
+        manual: docstring of the script. Its first paragraph stands in the help.
+        gone: options of earlier versions, and what to do instead.
+    """
+
+    def __init__(self, manual: str, gone: Mapping[str, str] | None = None):
+        super().__init__(description=manual.split("\n\n")[0], formatter_class=_Help)
+        self.gone = gone or {}
 
     def error(self, message: str) -> None:
-        """What argparse calls for every mistake in the options."""
+        """Raise InputError for a mistake in the options. argparse calls this."""
+        for word in message.split():
+            option = word.split("=")[0]
+            if option in self.gone:
+                raise InputError(f"{option} is gone; {self.gone[option]}")
         raise InputError(f"{message}; --help lists the options")
 
 

@@ -243,6 +243,10 @@ class Windows(Dataset):
         items = [self.items[number] for number in numbers]
         return Windows(self.scenes, items, self.names, self.indices, self.scalings, self.size)
 
+    def spread(self, count: int) -> "Windows":
+        """Return up to `count` windows, evenly spread."""
+        return self.only(range(0, len(self), -(-len(self) // count)))
+
     def __len__(self) -> int:
         return len(self.items)
 

@@ -183,7 +183,7 @@ def test_numbers_lie_in_their_limits_and_are_finite():
     (["--speed", "1"], "unrecognized arguments: --speed 1; --help lists the options"),
 ])  # fmt: skip
 def test_a_mistake_in_the_options_is_one_line_too(options, line):
-    parser = Parser()
+    parser = Parser("Do it.")
     parser.add_argument("--lr", type=within(float, above=0))
     with pytest.raises(InputError) as error:
         parser.parse_args(options)
@@ -201,3 +201,22 @@ def test_the_command_for_this_python_is_short_inside_the_project(monkeypatch):
     assert python_command() == "/usr/bin/python3"
     assert from_here(Path.cwd() / "predict.py") == "predict.py"
     assert from_here(Path.cwd().parent / "predict.py") == str(Path.cwd().parent / "predict.py")
+
+
+def test_an_option_that_is_gone_names_what_took_its_place():
+    parser = Parser("Do it.", gone={"--cut": "use --crop"})
+    for arguments in (["--cut"], ["--cut", "3"], ["--cut=3"]):
+        with pytest.raises(InputError, match="^--cut is gone; use --crop$"):
+            parser.parse_args(arguments)
+
+
+def test_help_shows_a_default_where_there_is_one(capsys):
+    parser = Parser("Do it.\n\nNot shown.")
+    parser.add_argument("--size", type=int, default=5, help="side")
+    parser.add_argument("--crs", help="of the map")
+    parser.add_argument("--fast", action="store_true", help="sooner")
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--help"])
+    shown = capsys.readouterr().out
+    assert "Do it." in shown and "Not shown" not in shown
+    assert "side (default: 5)" in shown and shown.count("default") == 1

@@ -1,7 +1,7 @@
 """Temporary: names that train.py uses."""
 from unet import checkpoint as ck
 from unet.networks.finetune import transfer as fine_tune
-from unet.networks.weights import freeze_encoder as _freeze
+from unet.networks.weights import freeze_encoder as _freeze  # noqa  # noqa
 from unet.networks.weights import load_weights
 
 

@@ -15,7 +15,6 @@ their augmentation depend on seed and epoch alone.
 The tests beside this file are tests/unet/training/test_run.py and tests/test_resume.py.
 """
 
-import argparse
 import csv
 import math
 import time
@@ -33,50 +32,7 @@ from unet.metrics import ConfusionMatrix
 from unet.training import processes
 from unet.training.optimizer import change_epochs
 from unet.training.passes import start_of_epoch
-
-# Options that may differ when a run continues: none shapes the result, but for the run's length.
-CHANGEABLE = frozenset(
-    "epochs patience device workers compile recompute tensorboard output resume".split()
-)
-
-
-def resumed_options(
-    parser: argparse.ArgumentParser, run: Path, arguments: Sequence[str] | None
-) -> argparse.Namespace:
-    """Return the options that a run began with, where the command line does not change them.
-
-    Args:
-        parser: of train.py. Its defaults become the run's options.
-        run: the folder of the run, or a checkpoint in it.
-        arguments: of the command line.
-
-    Raises:
-        InputError: an option is given that would change the result.
-        CheckpointError: the checkpoint cannot be read.
-    """
-    path = run / "last.pt" if run.is_dir() else run
-    settings = checkpoint.load(path)["settings"]
-    known = vars(parser.parse_args([]))
-    unknown = [name for name in settings if name not in known]
-    if unknown:
-        raise InputError(
-            f"{path}: was written by an earlier version, with options that are gone "
-            f"({', '.join(unknown)}); begin another run from its weights, by --weights {path}"
-        )
-    parser.set_defaults(
-        **{name: value for name, value in settings.items() if name not in ("resume", "output")}
-    )
-    args = parser.parse_args(arguments)
-    if args.output:
-        raise InputError(f"--output: --resume continues in {path.parent}; leave --output out")
-    for name, value in settings.items():
-        if name not in CHANGEABLE and not same(plain(getattr(args, name)), value):
-            raise InputError(
-                f"--{name.replace('_', '-')}: the run in {path.parent} began with {value}; begin "
-                f"another run from its weights, by --weights {path}"
-            )
-    args.resume, args.output = path, path.parent
-    return args
+from unet.training.resume import same
 
 
 class Run:
@@ -86,6 +42,8 @@ class Run:
         folder: where everything is written. `main` makes it when the input has been checked.
         epoch: number of finished epochs.
         best, best_epoch: the best validation macro Dice, and its epoch.
+        waiting_since: the epoch from which `patience` counts: the best one, or that of a resume
+            with more epochs.
         history: the rows of log.csv.
         position: in the epoch that comes next, see `passes.start_of_epoch`.
 
@@ -102,7 +60,7 @@ class Run:
         self.folder, self.printed = folder, []
         if resume and self._log.exists():
             self.printed = self._log.read_text(encoding="utf-8").splitlines()
-        self.epoch, self.best, self.best_epoch = 0, -math.inf, 0
+        self.epoch, self.best, self.best_epoch, self.waiting_since = 0, -math.inf, 0, 0
         self.history, self.position, self.metrics = [], start_of_epoch(), {}
 
     @property
@@ -135,19 +93,27 @@ class Run:
 
     def save(self, *names: str) -> None:
         """Write the checkpoints of these names. All processes call it, the first one writes."""
-        progress = "epoch best best_epoch history position metrics".split()
+        progress = "epoch best best_epoch waiting_since history position metrics".split()
         state = self.constants | {name: getattr(self, name) for name in progress}
         state |= {name: part.state_dict() for name, part in self.parts.items()}
         state |= {"random": processes.random_states(self.device)}
         for name in names if processes.rank() == 0 else ():
             checkpoint.save(self.folder / name, state)
 
-    def resume(self, path: Path, epochs: int) -> None:
+    def has_ended(self, epochs: int, patience: int) -> bool:
+        """Say whether all epochs are done, or `patience` of them without a better macro Dice."""
+        return self.epoch >= epochs or self.epoch - self.waiting_since >= patience
+
+    def resume(self, path: Path, epochs: int, patience: int) -> str:
         """Put the run back to where the checkpoint at `path` left it.
 
         Args:
             path: a checkpoint in the run's folder.
-            epochs: at which the schedule ends; may differ from the one that the run began with.
+            epochs: at which the schedule ends. If there are more than before, `patience` counts
+                from now on.
+
+        Returns:
+            Where the run continues, or that it has ended, as a line to print.
 
         Raises:
             CheckpointError: the data have changed, or best.pt is gone.
@@ -170,7 +136,16 @@ class Run:
         processes.set_random_states(state["random"], self.device)
         for name in ("epoch", "best", "best_epoch", "history", "position"):
             setattr(self, name, state[name])
+        self.waiting_since = state.get("waiting_since", self.best_epoch)
+        if epochs > state["settings"]["epochs"]:
+            self.waiting_since = self.epoch
         self.metrics, self.done = state.get("metrics", {}), self.epoch
+        if self.has_ended(epochs, patience):
+            return (
+                f"the run in {self.folder} has ended after epoch {self.epoch} of {epochs}; give "
+                "more --epochs to train longer"
+            )
+        return f"resumed after epoch {self.epoch} and {self.position['batch']} batches"
 
     def progress(self, share: float, epochs: int, doing: str) -> str:
         """Return a line about the epoch of which a `share` is done, with the time left for all.
@@ -182,6 +157,14 @@ class Run:
         left = timedelta(seconds=round(seconds))
         return f"epoch {self.epoch + 1}/{epochs} {share:4.0%}  {doing}  time left {left}"
 
+    def line(self, row: Mapping, epochs: int) -> str:
+        """Return a line about a finished epoch, to print."""
+        return (
+            f"epoch {row['epoch']:3}/{epochs}  loss {row['train_loss']:.4f}  validation loss "
+            f"{row['val_loss']:.4f}  macro Dice {row['macro_dice']:.4f}  weighted Dice "
+            f"{row['weighted_dice']:.4f}  {row['seconds']:.1f} s"
+        )
+
     def end_epoch(self, row: dict, confusion: ConfusionMatrix) -> bool:
         """Count a finished epoch, whose row goes to log.csv.
 
@@ -191,6 +174,7 @@ class Run:
         better = row["macro_dice"] > self.best
         if better:
             self.best, self.best_epoch = row["macro_dice"], row["epoch"]
+            self.waiting_since = self.best_epoch
         self.epoch, self.position = row["epoch"], start_of_epoch()
         self.history = [*self.history, row]
         self.metrics = {"confusion": confusion.matrix.cpu()}
@@ -270,17 +254,3 @@ def epoch_row(
         "foreground_accuracy": confusion.foreground_accuracy(),
         **{f"iou_{name}": value for name, value in zip(names, confusion.iou().tolist())},
     }
-
-
-def plain(value: object) -> object:
-    """Return a value as a checkpoint may keep it: a path becomes text, in lists and dicts too."""
-    if isinstance(value, dict):
-        return {name: plain(one) for name, one in value.items()}
-    if isinstance(value, list):
-        return [plain(one) for one in value]
-    return str(value) if isinstance(value, Path) else value
-
-
-def same(one: object, other: object) -> bool:
-    """Compare two plain values. NaN, which may stand for no data, is equal to itself here."""
-    return repr(one) == repr(other)

@@ -187,8 +187,6 @@ def trained(tmp_path_factory) -> Path:
         0.01,
         "--batch",
         2,
-        "--cache",
-        folder / "cache",
         "--output",
         folder / "runs/lakes",
     ]

@@ -293,8 +293,6 @@ def test_a_network_is_trained_on_products_and_maps_them_and_a_geotiff_of_the_sam
         mask,
         "--classes",
         table,
-        "--cache",
-        tmp_path / "cache",
         "--size",
         24,
     ]

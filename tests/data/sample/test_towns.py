@@ -233,8 +233,6 @@ def test_single_pixels_are_not_enough_for_a_linear_classifier(tmp_path):
         f"{tmp_path}/images",
         "--masks",
         f"{tmp_path}/masks",
-        "--cache",
-        f"{tmp_path}/cache",
     )
     (dice,) = linear_dice(data, powers=[0.5]).values()
     assert 0.40 < np.mean(dice) < 0.70
