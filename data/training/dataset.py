@@ -16,6 +16,7 @@ Read beside it: tests/data/training/test_dataset.py.
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, partial
+from typing import NamedTuple
 
 import numpy as np
 import pyproj
@@ -30,7 +31,7 @@ from data.scaling import Scaling, network_input, sample_pixels, spread_windows, 
 from data.training.augment import Augment
 from data.training.scenes import Scene
 
-Item = tuple[int, Window]  # number of the scene, and where in it
+
 ROUNDING = 1e-3  # of a window's width: neighbours that share an edge do not overlap
 # Row and column, as shares of a window, once around it: corners and middles of the sides, because
 # between them a side that is straight on one map bends by less than a pixel on another.
@@ -38,20 +39,31 @@ AROUND = np.array([(0, 0), (0, 0.5), (0, 1), (0.5, 1), (1, 1), (1, 0.5), (1, 0),
 SHOWN = 0.01  # a window shows a class that has this share of its labelled pixels
 
 
+class Item(NamedTuple):
+    """A window of a scene: the scene's number, the window, and the part of it that it owns."""
+
+    scene: int
+    window: Window
+    own: Window
+
+
 def all_windows(scenes: Sequence[Scene], size: int) -> list[Item]:
     """Windows of size x size pixels that cover every scene; smaller only where the scene is."""
     return [
-        (number, window)
+        Item(number, window, own)
         for number, scene in enumerate(scenes)
-        for window in tiling.windows(scene.grid.height, scene.grid.width, size)
+        for window, own in zip(
+            tiling.windows(scene.grid.height, scene.grid.width, size),
+            tiling.owned(scene.grid.height, scene.grid.width, size),
+        )
     ]
 
 
 def class_counts(scenes: Sequence[Scene], items: Sequence[Item], num_classes: int) -> np.ndarray:
-    """(windows, K) int64: labelled pixels of each class in each window."""
+    """(windows, K) int64: labelled pixels of each class in the part that each window owns."""
     counts = np.empty((len(items), num_classes), np.int64)
-    for row, (number, window) in enumerate(items):
-        labels = scenes[number].read_labels(window)
+    for row, item in enumerate(items):
+        labels = scenes[item.scene].read_labels(item.own)
         counts[row] = np.bincount(labels.ravel(), minlength=256)[:num_classes]
     return counts
 
@@ -77,7 +89,7 @@ def footprints(scenes: Sequence[Scene], items: Sequence[Item]) -> tuple[np.ndarr
     masks = list(dict.fromkeys(scene.mask_path for scene in scenes))
     transformer = cache(partial(pyproj.Transformer.from_crs, always_xy=True))
     planes, outlines = np.empty(len(items), np.int64), np.empty((len(items), len(AROUND), 2))
-    for row, (number, window) in enumerate(items):
+    for row, (number, window, _) in enumerate(items):
         grid = scenes[number].grid
         rows, cols = (AROUND * (window.height, window.width) + (window.row, window.col)).T
         if grid.crs is None:
@@ -129,7 +141,7 @@ def split(
     """
     planes, outlines = footprints(scenes, items)
     low, high = outlines.min(1), outlines.max(1)
-    scene = np.array([number for number, _ in items])
+    scene = np.array([item.scene for item in items])
     for per_block in (4, 2, 1):
         centre = (low + high) / 2
         for number in np.unique(scene):
@@ -198,7 +210,7 @@ def fit_scalings(
     if method == "image":
         scaling = Scaling("image")
     else:
-        places = [(partial(read, scenes[number]), window) for number, window in items]
+        places = [(partial(read, scenes[item.scene]), item.window) for item in items]
         scaling = Scaling.fit(sample_pixels(places, names, indices, None), method)
     return scaling, [scaling.for_image(partial(pixels, scene)) for scene in scenes]
 
@@ -220,9 +232,11 @@ class Windows(Dataset):
         scalings: Sequence[Scaling],
         size: int,
         augment: Augment | None = None,
+        each_pixel_once: bool = False,
     ):
         self.scenes, self.items, self.scalings = scenes, items, scalings
         self.names, self.indices, self.size, self.augment = names, indices, size, augment
+        self.each_pixel_once = each_pixel_once
 
     @property
     def channels(self) -> int:
@@ -236,22 +250,38 @@ class Windows(Dataset):
     def only(self, numbers: Sequence[int]) -> "Windows":
         """Some of the windows, as they are without augmentation."""
         items = [self.items[number] for number in numbers]
-        return Windows(self.scenes, items, self.names, self.indices, self.scalings, self.size)
+        options = {"each_pixel_once": self.each_pixel_once}
+        return Windows(
+            self.scenes, items, self.names, self.indices, self.scalings, self.size, **options
+        )
+
+    def target(self, number: int) -> torch.Tensor:
+        """Labels (S, S) uint8 of a window, IGNORE beyond the scene.
+
+        With `each_pixel_once` IGNORE also outside the part that the window owns.
+        """
+        _, window, own = self.items[number]
+        labels = self.scene_of(number).read_labels(window)
+        top, left = (own.row - window.row, own.col - window.col) if self.each_pixel_once else (0, 0)
+        part = own if self.each_pixel_once else window
+        inside = slice(top, top + part.height), slice(left, left + part.width)
+        target = torch.full((self.size, self.size), IGNORE, dtype=torch.uint8)
+        target[inside] = torch.from_numpy(labels[inside].copy())
+        return target
 
     def __len__(self) -> int:
         return len(self.items)
 
     def __getitem__(self, index: int | tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor, int]:
         number, seed = index if isinstance(index, tuple) else (index, 0)
-        scene_number, window = self.items[number]
+        scene_number, window, _ = self.items[number]
         scene, scaling = self.scenes[scene_number], self.scalings[scene_number]
         values, _ = network_input(
             scene.read(window), self.names, self.indices, scaling, scene.nodata
         )
-        image, target = torch.from_numpy(values), torch.from_numpy(scene.read_labels(window).copy())
-        if target.shape != (self.size, self.size):
-            beyond = (0, self.size - window.width, 0, self.size - window.height)
-            image, target = F.pad(image, beyond), F.pad(target, beyond, value=IGNORE)
+        image, target = torch.from_numpy(values), self.target(number)
+        if image.shape[1:] != target.shape:
+            image = F.pad(image, (0, self.size - window.width, 0, self.size - window.height))
         if self.augment is not None:
             image, target = self.augment(image, target, torch.Generator().manual_seed(seed))
         return image, target, number

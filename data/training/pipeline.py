@@ -262,14 +262,13 @@ def load(
         prepared, [items[n] for n in sorted(set(training))], names, indices, args.scaling
     )
 
-    def windows(numbers: list[int], augment: Augment | None) -> Windows:
-        return Windows(
-            prepared, [items[n] for n in numbers], names, indices, scalings, size, augment
-        )
+    def windows(numbers: list[int], augment: Augment | None, once: bool) -> Windows:
+        chosen = [items[n] for n in numbers]
+        return Windows(prepared, chosen, names, indices, scalings, size, augment, once)
 
     return Data(
-        windows(training, None if args.overfit else augment),
-        windows(validation, None),
+        windows(training, None if args.overfit else augment, False),
+        windows(validation, None, True),
         counts[training],
         {
             "classes": table.records,

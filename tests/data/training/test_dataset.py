@@ -11,7 +11,7 @@ import pytest
 from data.files import IGNORE, InputError
 from data.grid import IDENTITY, Grid, Window
 from data.training import dataset
-from data.training.dataset import all_windows, class_counts, split, useful
+from data.training.dataset import Item, all_windows, class_counts, split, useful
 from data.training.scenes import Scene
 
 UTM31 = pyproj.CRS("EPSG:32631")
@@ -39,6 +39,11 @@ def scene(
     )
 
 
+def whole(number: int, window: Window) -> Item:
+    """A window that overlaps no other and owns all of itself."""
+    return Item(number, window, window)
+
+
 def random_scenes(count=3, size=20, seed=0, **changes) -> list[Scene]:
     """Scenes of two bands, with four classes and some unlabelled pixels."""
     random = np.random.default_rng(seed)
@@ -58,19 +63,45 @@ def random_scenes(count=3, size=20, seed=0, **changes) -> list[Scene]:
 
 def test_windows_of_all_scenes_by_number():
     assert all_windows([scene(4, 6), scene(3, 9)], 4) == [
-        (0, Window(0, 0, 4, 4)), (0, Window(0, 2, 4, 4)),
-        (1, Window(0, 0, 3, 4)), (1, Window(0, 4, 3, 4)), (1, Window(0, 5, 3, 4)),
-    ]  # fmt: skip
+        (0, Window(0, 0, 4, 4), Window(0, 0, 4, 3)),
+        (0, Window(0, 2, 4, 4), Window(0, 3, 4, 3)),
+        (1, Window(0, 0, 3, 4), Window(0, 0, 3, 4)),
+        (1, Window(0, 4, 3, 4), Window(0, 4, 3, 2)),
+        (1, Window(0, 5, 3, 4), Window(0, 6, 3, 3)),
+    ]
 
 
 def test_labels_are_counted_window_by_window_without_the_ignored():
     labels = np.array([[0, 0, 2], [1, IGNORE, IGNORE]], np.uint8)
-    items = [(0, Window(0, 0, 2, 2)), (0, Window(0, 2, 2, 1)), (0, Window(1, 1, 1, 2))]
+    items = [
+        whole(0, Window(0, 0, 2, 2)),
+        whole(0, Window(0, 2, 2, 1)),
+        whole(0, Window(1, 1, 1, 2)),
+    ]
     assert class_counts([scene(2, 3, labels=labels)], items, 3).tolist() == [
         [2, 1, 0],
         [0, 0, 1],
         [0, 0, 0],
     ]
+
+
+def test_two_windows_that_overlap_count_each_pixel_once():
+    labels = np.array([[0, 1, 1, 2, 2, 2]] * 4, np.uint8)
+    one = scene(4, 6, labels=labels)
+    counts = class_counts([one], all_windows([one], 4), 3)  # columns 0 to 3, and 2 to 5
+    assert counts.tolist() == [[4, 8, 0], [0, 0, 12]]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_counts_of_all_windows_add_up_to_the_histogram_of_the_labels(seed):
+    random = np.random.default_rng(seed)
+    scenes = [
+        scene(*shape, labels=random.choice([0, 1, 2, IGNORE], shape).astype(np.uint8))
+        for shape in random.integers(1, 60, (3, 2)).tolist()
+    ]
+    counts = class_counts(scenes, all_windows(scenes, int(random.integers(1, 40))), 3)
+    together = np.concatenate([one.labels.ravel() for one in scenes])
+    assert counts.sum(0).tolist() == np.bincount(together, minlength=256)[:3].tolist()
 
 
 def test_windows_without_label_and_windows_of_water_alone_are_left_out_and_counted():
@@ -175,7 +206,7 @@ def assert_apart(scenes, items, training, validation):
     """No point of a validation window lies in a training window; neighbours may share an edge."""
     inside = 0.5 + np.array(list(product(np.linspace(-0.498, 0.498, 9), repeat=2)))
     for v in validation:
-        number, window = items[v]
+        number, window, _ = items[v]
         grid = scenes[number].grid
         x, y = grid.xy(
             window.row + window.height * inside[:, 0], window.col + window.width * inside[:, 1]
@@ -261,7 +292,7 @@ def test_dates_beyond_the_reach_of_the_first_crs_are_still_one_place():
     assert [*np.unique(planes)] == [-1, 0]
     for seed in range(4):
         training, validation, _ = split(scenes, items, 0.2, seed)
-        assert_apart(scenes[1:], [(n - 1, w) for n, w in items],
+        assert_apart(scenes[1:], [(n - 1, w, own) for n, w, own in items],
                      [t for t in training if items[t][0]], [v for v in validation if items[v][0]])  # fmt: skip
 
 

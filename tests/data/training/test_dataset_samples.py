@@ -5,7 +5,7 @@ order.
 import numpy as np
 import pytest
 import torch
-from test_dataset import random_scenes, scene
+from test_dataset import random_scenes, scene, whole
 from torch.utils.data import DataLoader
 
 from data.files import IGNORE
@@ -156,7 +156,7 @@ def test_scaling_is_fitted_to_the_windows_given_and_no_others():
     image = np.ones((1, 4, 8), np.uint16)
     image[:, :, :4], image[:, :, 4:] = np.arange(100, 116).reshape(4, 4), 60000
     scenes = [scene(4, 8, image=image)]
-    scaling, each = fit_scalings(scenes, [(0, Window(0, 0, 4, 4))], ["1"], [], "minmax")
+    scaling, each = fit_scalings(scenes, [whole(0, Window(0, 0, 4, 4))], ["1"], [], "minmax")
     assert each == [scaling]
     assert 100 <= scaling.offset[0] < 101 and 114 < scaling.offset[0] + scaling.scale[0] <= 115
 
@@ -166,7 +166,7 @@ def test_each_scene_has_its_own_no_data():
     for image in images:
         image[:, :, :5] = np.arange(100, 200).reshape(2, 10, 5)
     scenes = [scene(10, 10, image=i, nodata=n) for i, n in zip(images, (-9999, 0, 7))]
-    alone, _ = fit_scalings(scenes[:1], [(0, Window(0, 0, 10, 5))], ["1", "2"], [], "minmax")
+    alone, _ = fit_scalings(scenes[:1], [whole(0, Window(0, 0, 10, 5))], ["1", "2"], [], "minmax")
     together, _ = fit_scalings(scenes, all_windows(scenes, 10), ["1", "2"], [], "minmax")
     assert together.offset == pytest.approx(
         alone.offset, abs=1
@@ -177,10 +177,10 @@ def test_nan_counts_in_no_statistic():
     image = np.random.default_rng(0).normal(50, 3, (2, 20, 20)).astype(np.float32)
     spoilt = image.copy()
     spoilt[0, ::2] = np.nan
-    whole = [scene(20, 20, image=spoilt)], [(0, Window(0, 0, 20, 20))]
-    rest = [scene(10, 20, image=image[:, 1::2])], [(0, Window(0, 0, 10, 20))]
+    entire = [scene(20, 20, image=spoilt)], [whole(0, Window(0, 0, 20, 20))]
+    rest = [scene(10, 20, image=image[:, 1::2])], [whole(0, Window(0, 0, 10, 20))]
     assert (
-        fit_scalings(*whole, ["1", "2"], [], "standard")[0]
+        fit_scalings(*entire, ["1", "2"], [], "standard")[0]
         == fit_scalings(*rest, ["1", "2"], [], "standard")[0]
     )
 
@@ -189,7 +189,7 @@ def test_images_scaled_by_themselves_end_alike_and_one_without_data_stops_nothin
     dark = np.random.default_rng(0).integers(1, 1000, (2, 20, 20)).astype(np.float32)
     images = [dark, dark * 5, np.full_like(dark, np.nan)]
     scenes = [scene(20, 20, image=i) for i in images]
-    kept, each = fit_scalings(scenes, [(0, Window(0, 0, 5, 5))], ["1", "2"], [], "image")
+    kept, each = fit_scalings(scenes, [whole(0, Window(0, 0, 5, 5))], ["1", "2"], [], "image")
     assert kept == Scaling("image")
     values = [network_input(i, ["1", "2"], [], s, None)[0] for i, s in zip(images, each)]
     np.testing.assert_allclose(values[0], values[1], atol=1e-5)
@@ -212,7 +212,7 @@ def test_a_sample_is_the_scaled_window_its_labels_and_its_number():
     image, target, number = samples[5]
     assert (
         number == 5
-        and samples.items[5] == (1, Window(0, 10, 20, 20))
+        and samples.items[5][:2] == (1, Window(0, 10, 20, 20))
         and samples.scene_of(5) is scenes[1]
     )
     expected, _ = network_input(
@@ -233,6 +233,37 @@ def test_a_scene_smaller_than_the_window_is_padded_with_no_data(height, width):
     assert not image[:, height:].any() and not image[:, :, width:].any()
     assert np.array_equal(target[:height, :width], labels)
     assert (target == IGNORE).sum() == 64 - height * width
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_in_validation_every_labelled_pixel_counts_exactly_once(seed):
+    random = np.random.default_rng(seed)
+    height, width, size = random.integers(1, 60, 3).tolist()
+    labels = random.choice([0, 1, 2, IGNORE], (height, width)).astype(np.uint8)
+    image = random.integers(1, 5000, (2, height, width)).astype(np.uint16)
+    samples = windows([scene(height, width, image=image, labels=labels)], size)
+    samples.each_pixel_once = True
+    counted = np.zeros((height, width), int)
+    for number, (_, window, _) in enumerate(samples.items):
+        _, target, _ = samples[number]
+        inside = np.s_[: window.height, : window.width]
+        there = np.s_[window.row :, window.col :]
+        here = target.numpy()[inside]
+        counts = here != IGNORE
+        counted[there][inside] += counts
+        assert np.array_equal(here[counts], labels[there][inside][counts])
+        assert (target != IGNORE).sum() == counts.sum()  # nothing in the padding
+    assert np.array_equal(counted, labels != IGNORE)
+
+
+def test_in_training_a_pixel_may_be_in_two_windows():
+    labels = np.zeros((4, 6), np.uint8)
+    image = np.ones((2, 4, 6), np.uint16)
+    samples = windows([scene(4, 6, image=image, labels=labels)], 4)
+    assert [(samples[n][1] != IGNORE).sum().item() for n in (0, 1)] == [16, 16]
+    samples.each_pixel_once = True
+    assert [(samples[n][1] != IGNORE).sum().item() for n in (0, 1)] == [12, 12]
+    assert (samples.only([1])[0][1] != IGNORE).sum() == 12
 
 
 def test_no_data_is_0_in_every_channel():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import small
 
-from data.files import InputError
+from data.files import IGNORE, InputError
 from data.grid import Grid
 from data.raster import geotiff
 
@@ -94,6 +94,21 @@ def test_overfit_trains_and_validates_on_the_same_windows_unaugmented(tmp_path):
     data, _ = small.load(small.options(tmp_path, overfit=2))
     assert set(data.training.items) == set(data.validation.items) and len(data.validation) == 2
     assert len(data.training) == 20 and data.training.augment is None
+
+
+def test_windows_that_overlap_count_a_pixel_once_in_validation_and_in_the_shares(tmp_path):
+    """48 x 48 pixels in windows of 32: four windows a scene, and 1.8 times as many pixels."""
+    data, said = small.load(small.options(tmp_path, size=32, overfit=16))
+    assert len(data.validation) == 16
+    counted = [(data.validation[n][1] != IGNORE).sum().item() for n in range(16)]
+    assert sum(counted) == 4 * 48 * 48
+    assert data.counts.sum() == 4 * 48 * 48  # 16 windows, each once
+    water = 0.0
+    for path in (tmp_path / "in/masks").iterdir():
+        with geotiff.Raster(path) as raster:
+            water += (raster.read() == 20).mean()
+    assert f"water {water / 4:.2%}" in said
+    assert all((data.training[n][1] != IGNORE).all() for n in range(16))
 
 
 def test_big_images_are_cut_into_windows_of_256(tmp_path):
