@@ -36,6 +36,7 @@ ROUNDING = 1e-3  # of a window's width: neighbours that share an edge do not ove
 # Row and column, as shares of a window, once around it: corners and middles of the sides, because
 # between them a side that is straight on one map bends by less than a pixel on another.
 AROUND = np.array([(0, 0), (0, 0.5), (0, 1), (0.5, 1), (1, 1), (1, 0.5), (1, 0), (0.5, 0)])
+BEYOND, COMMON = -1, 0  # planes of windows with a CRS
 SHOWN = 0.01  # a window shows a class that has this share of its labelled pixels
 
 
@@ -81,9 +82,9 @@ def footprints(scenes: Sequence[Scene], items: Sequence[Item]) -> tuple[np.ndarr
     """Where the windows lie: (plane (n,) int, outline (n, 8, 2): x and y of AROUND, in widths of a
     window).
 
-    All scenes with a CRS share plane 0, in the CRS of the first of them, and plane -1, in degrees,
-    where that CRS does not reach; scenes without one lie in a plane for each mask: what shares a
-    mask is one place.
+    All scenes with a CRS share the plane COMMON, in the CRS of the first of them, and the plane
+    BEYOND, in degrees, where that CRS does not reach; scenes without one lie in a plane for each
+    mask: what shares a mask is one place.
     """
     common = next((scene.grid.crs for scene in scenes if scene.grid.crs), None)
     masks = list(dict.fromkeys(scene.mask_path for scene in scenes))
@@ -96,12 +97,12 @@ def footprints(scenes: Sequence[Scene], items: Sequence[Item]) -> tuple[np.ndarr
             planes[row] = 1 + masks.index(scenes[number].mask_path)
             x, y = cols, -rows
         else:
-            planes[row] = 0
+            planes[row] = COMMON
             x, y = grid.xy(rows, cols)
             if grid.crs != common:
                 x, y = transformer(grid.crs, common).transform(x, y)
             if not np.isfinite([x, y]).all():
-                planes[row] = -1
+                planes[row] = BEYOND
                 x, y = transformer(grid.crs, "EPSG:4326").transform(*grid.xy(rows, cols))
         outlines[row] = np.column_stack([x, y])
     for plane in np.unique(planes):
@@ -127,6 +128,42 @@ def overlapping(one: np.ndarray, others: np.ndarray) -> np.ndarray:
         return ((a.min(1) > b.max(1) - ROUNDING) | (a.max(1) < b.min(1) + ROUNDING)).any(1)
 
     return ~(apart(one[None]) | apart(others))
+
+
+def on_globe(scenes: Sequence[Scene], items: Sequence[Item]) -> np.ndarray:
+    """(n, 8, 3): unit vectors from the Earth's centre to the points AROUND each window; NaN without CRS."""
+    transformer = cache(partial(pyproj.Transformer.from_crs, always_xy=True))
+    vectors = np.full((len(items), len(AROUND), 3), np.nan)
+    for row, (number, window, _) in enumerate(items):
+        grid = scenes[number].grid
+        if grid.crs is not None:
+            rows, cols = (AROUND * (window.height, window.width) + (window.row, window.col)).T
+            found = transformer(grid.crs, "EPSG:4326").transform(*grid.xy(rows, cols))
+            with np.errstate(invalid="ignore"):
+                (east, north), (x, y) = np.sin(np.radians(found)), np.cos(np.radians(found))
+            vectors[row] = np.column_stack([y * x, y * east, north])
+    return vectors
+
+
+def overlapping_on_globe(
+    vectors: np.ndarray, planes: np.ndarray, training: np.ndarray, validation: np.ndarray
+) -> np.ndarray:
+    """(n,) bool: training windows that share ground with a validation window, of all pairs of which
+    one lies BEYOND the common CRS.
+
+    Both are seen from above the middle of the validation window.
+    """
+    centre = vectors.mean(1)
+    reach = np.linalg.norm(vectors - centre[:, None], axis=2).max(1)
+    found = np.zeros(len(vectors), bool)
+    for i in np.flatnonzero(validation & (planes <= COMMON)):
+        pairs = training & (planes <= (COMMON if planes[i] == BEYOND else BEYOND))
+        near = np.linalg.norm(centre - centre[i], axis=1) < reach + reach[i]
+        near = np.flatnonzero(pairs & near)
+        level = np.linalg.svd(centre[i : i + 1])[2][1:]  # (2, 3): two axes across the vertical
+        seen = vectors[near] @ level.T / (2 * reach[i])
+        found[near] |= overlapping(vectors[i] @ level.T / (2 * reach[i]), seen)
+    return found
 
 
 def split(
@@ -158,12 +195,14 @@ def split(
             break
         validation |= block.ravel() == chosen
     training = ~validation
-    for i in np.flatnonzero(validation):
+    for i in np.flatnonzero(validation & (planes != BEYOND)):
         near = training & (planes == planes[i])
         for axis in (0, 1):
             near &= (low[:, axis] < high[i, axis]) & (high[:, axis] > low[i, axis])
         near = np.flatnonzero(near)
         training[near[overlapping(outlines[i], outlines[near])]] = False
+    if (planes == BEYOND).any():
+        training &= ~overlapping_on_globe(on_globe(scenes, items), planes, training, validation)
     if not training.any():
         raise InputError(
             f"{len(items)} windows on {block.max() + 1} blocks of ground leave none for training beside those for "

@@ -280,6 +280,13 @@ def test_dates_on_either_side_of_the_antimeridian_are_one_place():
         assert_apart(scenes, items, training, validation)
 
 
+def assert_apart_without_the_first(scenes, items, training, validation):
+    """`assert_apart` for all scenes but the first, whose CRS does not reach the others."""
+    shifted = [(number - 1, window, own) for number, window, own in items]
+    training, validation = ([n for n in side if items[n][0]] for side in (training, validation))
+    assert_apart(scenes[1:], shifted, training, validation)
+
+
 def test_dates_beyond_the_reach_of_the_first_crs_are_still_one_place():
     half = "+proj=ortho +lat_0=41 +lon_0=2 +datum=WGS84"  # shows one side of the globe
     scenes = [scene(crs=pyproj.CRS(half), transform=(10, 0, 0, 0, -10, 0))]
@@ -292,8 +299,48 @@ def test_dates_beyond_the_reach_of_the_first_crs_are_still_one_place():
     assert [*np.unique(planes)] == [-1, 0]
     for seed in range(4):
         training, validation, _ = split(scenes, items, 0.2, seed)
-        assert_apart(scenes[1:], [(n - 1, w, own) for n, w, own in items],
-                     [t for t in training if items[t][0]], [v for v in validation if items[v][0]])  # fmt: skip
+        assert_apart_without_the_first(scenes, items, training, validation)
+
+
+def test_neighbours_beyond_the_reach_of_the_first_crs_are_not_left_out():
+    scenes = [
+        scene(crs=pyproj.CRS("+proj=ortho +lat_0=41 +lon_0=2"), transform=(10, 0, 0, 0, -10, 0))
+    ]
+    scenes.append(around("EPSG:2193", 10, 400, 400, lon=172, lat=-43))
+    training, validation, left_out = split(scenes, all_windows(scenes, 40), 0.2, 0)
+    assert left_out == 0 and len(training) + len(validation) == 4 + 100
+
+
+def test_points_on_the_globe_by_hand():
+    degrees = pyproj.CRS("EPSG:4326")
+    places = {
+        (0, 0): (1, 0, 0),
+        (90, 0): (0, 1, 0),
+        (180, 0): (-1, 0, 0),
+        (0, 45): (0.5**0.5, 0, 0.5**0.5),
+    }
+    for (lon, lat), vector in places.items():
+        there = scene(2, 2, degrees, (1e-6, 0, lon - 1e-6, 0, -1e-6, lat + 1e-6))
+        found = dataset.on_globe(
+            [there, scene(crs=None)], [whole(0, Window(0, 0, 2, 2)), whole(1, Window(0, 0, 2, 2))]
+        )
+        np.testing.assert_allclose(found[0], np.tile(vector, (8, 1)), atol=1e-7)
+        assert np.isnan(found[1]).all()
+
+
+def test_two_dates_of_which_the_first_crs_reaches_some_windows_and_not_others_are_one_place():
+    """UTM zone 31 ends in the middle of both dates, 81 degrees east of its meridian."""
+    end = {"lon": 84.33463, "lat": 2}
+    scenes = [scene(), around("EPSG:32645", 10, 200, 200, **end)]
+    scenes.append(around("EPSG:3857", 9, 210, 230, turn=0.3, **end))
+    items = all_windows(scenes, 40)
+    planes, _ = dataset.footprints(scenes, items)
+    number = np.array([item.scene for item in items])
+    assert [{*planes[number == n]} for n in range(3)] == [{0}, {-1, 0}, {-1, 0}]
+    for seed in range(20):
+        training, validation, left_out = split(scenes, items, 0.2, seed)
+        assert_apart_without_the_first(scenes, items, training, validation)
+        assert len(training) > len(items) / 5 and left_out < len(items) * 2 / 3
 
 
 @pytest.mark.parametrize("seed", range(6))
