@@ -105,7 +105,7 @@ class Mask:
         try:
             if not (self.table.coded_by_color and self.raster.colormap):
                 return self.table.encode(codes, self.raster.nodata, self.unknown)
-            palette = np.zeros((3, 256), np.uint8)
+            palette = np.zeros((3, max(self.raster.colormap) + 1), np.uint8)
             for code, color in self.raster.colormap.items():
                 palette[:, code] = color[:3]
             known = codes[0] != self.raster.nodata

@@ -228,6 +228,16 @@ def test_a_map_made_by_a_table_of_colours_is_read_back_through_its_palette(tmp_p
         mask.check()
 
 
+def test_a_palette_of_16_bits_is_read_through_its_colours(tmp_path):
+    table, path = ClassTable.load("deepglobe"), tmp_path / "mask.tif"
+    colors = {0: (0, 255, 255), 300: (0, 0, 255), 65535: (255, 255, 255)}
+    codes = np.array([[300, 0, 65535]], np.uint16)
+    geotiff.write(path, codes, grid(height=1, width=3), colormap=colors)
+    with scenes.Mask(path, table) as mask:
+        assert mask.read(Window(0, 0, 1, 3)).tolist() == [[4, 0, 5]]
+        mask.check()
+
+
 def test_no_data_of_a_palette_map_is_no_class_even_if_a_class_is_black(tmp_path):
     (tmp_path / "t.csv").write_text("code,name,color\n#000000,tar,#000000\n#FFFFFF,snow,#FFFFFF\n")
     table = ClassTable.load(tmp_path / "t.csv")
