@@ -7,6 +7,7 @@ import small
 from data.files import IGNORE, InputError
 from data.grid import Grid
 from data.raster import geotiff
+from data.training import pipeline
 
 
 def test_four_scenes_become_three_to_train_and_one_to_validate(tmp_path):
@@ -17,6 +18,8 @@ def test_four_scenes_become_three_to_train_and_one_to_validate(tmp_path):
     image, target, _ = data.training[0]
     assert image.shape == (6, 48, 48) and target.shape == (48, 48)
     assert data.counts.sum() == 3 * 48 * 48
+    land, water = data.counts.sum(0) / data.counts.sum()
+    assert f"training labels: land {land:.2%}, water {water:.2%}" in said
     assert data.checkpoint["bands"] == small.BANDS and data.checkpoint["size"] == 48
     assert (
         data.checkpoint["nodata"] is None
@@ -34,6 +37,13 @@ def test_scaling_sees_training_windows_only(tmp_path):
     again, _ = small.load(small.options(tmp_path))
     assert again.validation.scene_of(0).image_path == scene.image_path
     assert again.checkpoint["scaling"] == data.checkpoint["scaling"]
+
+
+def test_the_usual_resolution_is_the_median_on_the_ground():
+    pixels = [small.scene(transform=(side, 0, 5e5, 0, -side, 4.6e6)) for side in (10, 10, 30)]
+    plain = small.scene(crs=None)
+    assert pipeline.usual_resolution([*pixels, plain]) == pytest.approx(10, rel=1e-3)
+    assert pipeline.usual_resolution([plain]) is None
 
 
 def test_indices_can_be_named_and_left_out(tmp_path):

@@ -11,7 +11,7 @@ from small import random_scenes, scene, whole
 from data.files import InputError
 from data.grid import IDENTITY, Window
 from data.training.scenes import Scene
-from data.training.split import footprints, on_globe, overlapping, split
+from data.training.split import blocks_of_ground, footprints, on_globe, overlapping, split
 from data.training.windows import all_windows
 
 # By hand.
@@ -53,6 +53,15 @@ def test_dates_without_crs_are_one_place_where_they_share_a_mask():
         training, validation, left_out = split(scenes, all_windows(scenes, 8), 0.2, seed)
         assert (len(training), len(validation), left_out) == (8, 2, 0)
         assert validation[0] // 2 == validation[1] // 2
+
+
+@pytest.mark.parametrize("rows, cols, count", [(13, 20, 20), (13, 16, 7 * 8), (3, 6, 18)])
+def test_blocks_are_of_4_x_4_windows_unless_there_would_be_fewer_than_20(rows, cols, count):
+    """Blocks are counted from the lower edge of the first row, which lies in blocks of its own."""
+    scenes = [scene(rows * 10, cols * 10)]
+    planes, outlines = footprints(scenes, all_windows(scenes, 10))
+    blocks = blocks_of_ground(planes, outlines, np.zeros(rows * cols))
+    assert {*blocks.tolist()} == {*range(count)}
 
 
 def test_one_window_of_ground_cannot_be_split():
@@ -202,11 +211,11 @@ def test_dates_beyond_the_reach_of_the_first_crs_are_still_one_place():
         assert_apart_without_the_first(scenes, items, training, validation)
 
 
-def test_neighbours_beyond_the_reach_of_the_first_crs_are_not_left_out():
-    scenes = [
-        scene(crs=pyproj.CRS("+proj=ortho +lat_0=41 +lon_0=2"), transform=(10, 0, 0, 0, -10, 0))
-    ]
-    scenes.append(around("EPSG:2193", 10, 400, 400, lon=172, lat=-43))
+@pytest.mark.parametrize("crs, lon, lat", [("EPSG:2193", 172, -43), ("EPSG:32760", 180, -17)])
+def test_neighbours_beyond_the_reach_of_the_first_crs_are_not_left_out(crs, lon, lat):
+    """The second scene lies across the antimeridian."""
+    half = scene(crs=pyproj.CRS("+proj=ortho +lat_0=41 +lon_0=2"), transform=(10, 0, 0, 0, -10, 0))
+    scenes = [half, around(crs, 10, 400, 400, lon=lon, lat=lat)]
     training, validation, left_out = split(scenes, all_windows(scenes, 40), 0.2, 0)
     assert left_out == 0 and len(training) + len(validation) == 4 + 100
 
