@@ -35,12 +35,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from data import resample
 from data.classes import ClassTable
 from data.console import Parser, duration, one_line_errors, progress, say_error, within
 from data.files import IGNORE, InputError, replacing
-from data.grid import Grid, Window
-from data.input import stack
+from data.grid import Window
+from data.input import pairing, stack
 from data.input.inputs import Input, Wanted, recipe
 from data.mapping import ranks
 from data.mapping import strips as mapping
@@ -48,7 +47,7 @@ from data.output import change, maps, preview, tables
 from data.output.areas import Areas
 from data.raster import geotiff
 from data.scaling import Scaling, network_input, sample_pixels, spread_windows, valid_pixels
-from data.training import scenes
+from data.training.mask import Mask, labels_on
 from unet import checkpoint, export, metrics
 from unet.evaluation import area_estimation, report, scores, uncertainty
 from unet.training.device import DeviceError, autocast, pick_device, pick_precision
@@ -373,18 +372,13 @@ def write_png(path: Path, drawn: np.ndarray) -> None:
         temporary.write_bytes(report.png(drawn))
 
 
-def align(mask: scenes.Mask, grid: Grid) -> Iterator[np.ndarray]:
-    """A mask's labels on another grid, strip by strip."""
-    return resample.strips(mask.read, mask.grid, grid, "nearest", IGNORE, np.uint8)
-
-
 def pairs(
     table: ClassTable, map_path: Path, other: Path
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Labels (h, W) of a map and of another raster on the map's grid, strip by strip from the top."""
-    with scenes.Mask(map_path, table) as mapped, scenes.Mask(other, table) as mask:
+    with Mask(map_path, table) as mapped, Mask(other, table) as mask:
         row = 0
-        for labels in scenes.labels_on(mask, mapped.grid, align):
+        for labels in labels_on(mask, mapped.grid, "nearest"):
             yield mapped.read(Window(row, 0, *labels.shape)), labels
             row += len(labels)
 
@@ -482,16 +476,16 @@ def main(arguments: list[str] | None = None) -> None:
         raise InputError(f"--overlap {args.overlap}: must be less than the window's {size} pixels")
     places = {
         dates[0]: dates
-        for dates in stack.by_place(scenes.find(args.images, "images"), mapper.wanted.dates)
+        for dates in stack.by_place(pairing.find(args.images, "images"), mapper.wanted.dates)
     }
     images = list(places)
     truths = (
-        dict(scenes.pair(images, scenes.find(args.truth, "masks"), spare_masks=True))
+        dict(pairing.pair(images, pairing.find(args.truth, "masks"), spare_masks=True))
         if args.truth
         else {}
     )
     targets = {
-        image: (args.output or image.parent) / f"{image.stem}{scenes.MAP}.tif" for image in images
+        image: (args.output or image.parent) / f"{image.stem}{pairing.MAP}.tif" for image in images
     }
     twice = [target for target, count in Counter(targets.values()).items() if count > 1]
     if twice:

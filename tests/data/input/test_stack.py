@@ -195,8 +195,6 @@ def two_dates(folder: Path, **changes) -> list[str]:
         str(masks),
         "--classes",
         str(table),
-        "--cache",
-        str(folder / "cache"),
     ]
 
 
@@ -252,11 +250,11 @@ def test_two_dates_are_learned_and_mapped_together(tmp_path, monkeypatch, capsys
 
 def test_a_changed_later_date_is_prepared_anew_and_dates_alone_are_other_scenes(tmp_path):
     two_dates(tmp_path / "in")
-    options = small.options(tmp_path, stack_dates=True, flip=0, turn=0)
+    options = small.options(tmp_path, stack_dates=True, augment=[])
     data, _ = small.load(options)
     number = next(
         n
-        for n, (scene, _) in enumerate(data.training.items)
+        for n, (scene, _, _) in enumerate(data.training.items)
         if data.training.scenes[scene].name == "a_1"
     )
     before = data.training[number][0]
