@@ -49,7 +49,7 @@ def test_two_dates_share_a_mask_and_a_single_mask_serves_all():
 
 
 def test_a_single_mask_that_is_one_images_own_serves_no_other():
-    """Of pictures without CRS nothing else would tell that the other's mask is missing."""
+    """Without a CRS, a missing mask of the other image would not be noticed."""
     with pytest.raises(InputError, match=r"1 images without a mask \(b\.png\)"):
         pair(["i/a.png", "i/b.png"], ["m/a.png"])
     with pytest.raises(InputError, match=r"1 images without a mask \(s_1\.tif\)"):

@@ -117,7 +117,7 @@ def test_the_shares_of_all_processes_are_the_batches_and_none_has_a_sample_twice
     ]
 
 
-def test_the_order_of_an_epoch_is_asked_for_anew():
+def test_the_order_of_an_epoch_is_read_anew():
     order = EpochSampler(10, seed=0)
     batches = Batches(order, 4)
     first, order.epoch = list(batches), 1
@@ -279,7 +279,7 @@ def test_a_seed_gives_one_sample_and_another_seed_another():
     assert len({str(samples[1, seed][0].tolist()) for seed in range(20)}) > 15
 
 
-def test_without_augmentation_the_seed_says_nothing():
+def test_without_augmentation_the_seed_has_no_effect():
     samples = windows(random_scenes(2))
     assert torch.equal(samples[1, 7][0], samples[1][0]) and torch.equal(
         samples[1, 8][1], samples[1][1]

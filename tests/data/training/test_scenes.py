@@ -126,7 +126,7 @@ def test_a_scene_is_prepared_once_and_again_when_an_input_changes(tmp_path, monk
     assert len(made) == 4
 
 
-def test_no_room_on_the_disk_is_told_before_anything_is_written(tmp_path, monkeypatch):
+def test_too_small_a_disk_is_an_error_before_anything_is_written(tmp_path, monkeypatch):
     ones = np.ones((1, 6, 8), np.uint8)
     paths = image_and_mask(tmp_path, ones, ones[0])
     monkeypatch.setattr(scenes.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10}))
