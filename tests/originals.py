@@ -25,6 +25,7 @@ RECORDED = Path(__file__).with_name("recorded") / "networks.npz"
 SHAPES = {
     "unet": (1, 3, 35, 50),
     "resnet50": (1, 3, 65, 40),
+    "resnet50-unet": (2, 3, 64, 96),
     "deeplabv3": (1, 3, 49, 66),
     "segformer": (1, 3, 32, 32),
 }
@@ -58,7 +59,7 @@ def installed(name: str) -> types.ModuleType:
     try:
         return importlib.import_module(name)
     except Exception as error:
-        pytest.skip(f"{name} is not to be had here: {error}")
+        pytest.skip(f"{name} is not available: {error}")
 
 
 def recorded(network: str) -> dict[str, Tensor]:
@@ -114,6 +115,29 @@ def resnet50() -> dict[str, Tensor]:
         RESNET_LAYERS,
         seeded.image(*SHAPES["resnet50"]),
     )
+
+
+def resnet50_unet() -> dict[str, Tensor]:
+    """The logits of segmentation_models.pytorch's Unet("resnet50") with 5 classes."""
+    installed("torchvision")  # which it imports
+    smp = installed("segmentation_models_pytorch")
+    with torch.device("meta"):
+        published = unet.build("resnet50-unet", 3, 5).state_dict()
+        network = smp.Unet("resnet50", encoder_weights=None, in_channels=3, classes=5)
+    inside = {}
+    for name, tensor in seeded.weights(published).items():
+        name = name.replace("head.", "segmentation_head.0.").replace("conv.double_conv.", "")
+        for ours, theirs in (
+            ("0", "conv1.0"),
+            ("1", "conv1.1"),
+            ("3", "conv2.0"),
+            ("4", "conv2.1"),
+        ):
+            name = re.sub(rf"^(decoder\.blocks\.\d)\.{ours}\.", rf"\1.{theirs}.", name)
+        inside[name] = tensor
+    network.load_state_dict(inside, assign=True)
+    with torch.no_grad():
+        return {"logits": network.eval()(seeded.image(*SHAPES["resnet50-unet"]))}
 
 
 def deeplabv3_model() -> nn.Module:
