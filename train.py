@@ -41,8 +41,7 @@ from data.training import pipeline, scenes
 from data.training.dataset import Windows
 from unet import checkpoint, losses, metrics
 from unet.evaluation import report, scores
-from unet.networks import weights
-from unet.networks.finetune import transfer
+from unet.networks import transfer
 from unet.training import device as hardware
 from unet.training import passes, processes
 from unet.training.optimizer import OPTIMIZERS, SCHEDULES, Optimizer
@@ -276,14 +275,14 @@ def train(args: argparse.Namespace, run: Path, say: Callable, signals: console.S
     model = make_model(args, network, data, device, precision)
     if args.finetune and not args.resume:
         inputs = data.checkpoint["bands"] + data.checkpoint["indices"]
-        say(transfer(checkpoint.load(args.finetune), model, inputs, table.names))
+        say(transfer.fine_tune(checkpoint.load(args.finetune), model, inputs, table.names))
     for path in [] if args.resume else args.weights:
-        say(f"{path}: {weights.load_weights(model, path)}")
+        say(f"{path}: {transfer.load_weights(model, path)}")
     learner = processes.synchronise(model, device, changing=args.freeze_encoder > 0)
     learner = torch.compile(learner) if args.compile else learner
     loss_function = make_loss(args, data.counts.sum(0), table, device)
     scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
-    groups = weights.groups(model, args.lr, args.encoder_lr, args.weight_decay)
+    groups = transfer.groups(model, args.lr, args.encoder_lr, args.weight_decay)
     way = (args.optimizer, args.lr, args.weight_decay, args.schedule, args.epochs, args.accumulate)
     optimizer = Optimizer(groups, *way, scaler)
 
@@ -346,7 +345,7 @@ def train(args: argparse.Namespace, run: Path, say: Callable, signals: console.S
         here, position = partial(check, epoch), past["position"]
         windows = len(sampler) - position["windows"]
         learner.train()
-        weights.freeze_encoder(model, epoch <= args.freeze_encoder)
+        transfer.freeze_encoder(model, epoch <= args.freeze_encoder)
         try:
             train_loss = passes.learn(
                 learner, training, loss_function, optimizer, device, precision, position, here

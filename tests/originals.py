@@ -6,7 +6,9 @@ records the outputs for where they are not. Names of weights and layers are the 
 """
 
 import importlib
+import json
 import re
+import struct
 import sys
 import types
 from collections.abc import Callable
@@ -187,3 +189,21 @@ def segformer(size: str, shape: str = "segformer") -> dict[str, Tensor]:
         **{f"stage{i + 1}": x for i, x in enumerate(found.hidden_states)},
         "logits": found.logits,
     }
+
+
+def write_safetensors(path: Path, tensors: dict[str, Tensor], **more) -> Path:
+    """Write the format of transformers' files: length of the header, header, numbers.
+
+    `more` replaces entries of every tensor in the header.
+    """
+    kinds = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64"}
+    header, data = {"__metadata__": {"format": "pt"}}, b""
+    for name, tensor in tensors.items():
+        raw = tensor.reshape(-1).contiguous().view(torch.uint8).numpy().tobytes()
+        offsets = [len(data), len(data) + len(raw)]
+        entry = {"dtype": kinds[tensor.dtype], "shape": list(tensor.shape), "data_offsets": offsets}
+        header[name] = {**entry, **more}
+        data += raw
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+    return path
