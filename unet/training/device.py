@@ -18,6 +18,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from data.files import InputError
+
 try:
     import resource
 except ImportError:  # Windows
@@ -29,8 +31,8 @@ MEMORY = Path("/proc/meminfo")
 CONTAINER = Path("/sys/fs/cgroup")
 
 
-class DeviceError(ValueError):
-    """The machine cannot do what is asked of it: one line, what is wrong and what to do."""
+class DeviceError(InputError):
+    """The machine cannot do what an option names."""
 
 
 def pick_device(name: str) -> torch.device:
