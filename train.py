@@ -43,7 +43,7 @@ from unet import checkpoint, losses, metrics
 from unet.evaluation import report, scores
 from unet.networks import transfer
 from unet.training import device as hardware
-from unet.training import passes, processes
+from unet.training import memory, passes, processes
 from unet.training.optimizer import OPTIMIZERS, SCHEDULES, Optimizer
 from unet.training.recompute import recompute
 from unet.training.tensorboard import Board, BoardError
@@ -248,7 +248,7 @@ def main(arguments: list[str] | None = None) -> Path:
 def train(args: argparse.Namespace, run: Path, say: Callable, signals: console.Signals) -> None:
     """From the options to the files in `run`."""
     torch.manual_seed(args.seed)
-    hardware.keep_memory()
+    memory.keep_memory()
     table = ClassTable.load(args.classes)
     device = hardware.pick_device(args.device)
     processes.start(device)
@@ -369,7 +369,7 @@ def train(args: argparse.Namespace, run: Path, say: Callable, signals: console.S
             **{f"iou_{name}": value for name, value in zip(table.names, confusion.iou().tolist())},
             "seconds": time.monotonic() - started,
             "images_per_second": speed,
-            "peak_memory_mb": hardware.peak_bytes(device) / 1e6,
+            "peak_memory_mb": memory.peak_bytes(device) / 1e6,
         }
         optimizer.end_epoch(row["macro_dice"])
         better = row["macro_dice"] > past["best"]
@@ -419,8 +419,8 @@ def make_model(
         return recompute(model, unet.BLOCKS) if args.recompute else model
 
     size, channels = data.training.size, network["in_channels"]
-    hardware.check_last_batch(build, len(data.training), args.batch, channels, size)
-    hardware.check_memory(
+    memory.check_last_batch(build, len(data.training), args.batch, channels, size)
+    memory.check_memory(
         build, -(-args.batch // processes.world()), channels, size, device, precision
     )
     return build().to(device, memory_format=torch.channels_last)

@@ -49,7 +49,8 @@ from data.sample import towns  # noqa: E402
 from data.training import pipeline  # noqa: E402
 from unet import losses  # noqa: E402
 from unet.training import passes  # noqa: E402
-from unet.training.device import autocast, keep_memory, peak_bytes, pick_precision  # noqa: E402
+from unet.training.device import autocast, pick_precision  # noqa: E402
+from unet.training.memory import keep_memory, peak_bytes  # noqa: E402
 from unet.training.optimizer import Optimizer  # noqa: E402
 from unet.training.recompute import recompute  # noqa: E402
 

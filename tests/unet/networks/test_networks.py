@@ -16,7 +16,8 @@ from unet.checkpoint import build_model
 from unet.checkpoint_format import check
 from unet.losses import dice_cross_entropy
 from unet.training import passes
-from unet.training.device import pick_precision, training_bytes
+from unet.training.device import pick_precision
+from unet.training.memory import training_bytes
 from unet.training.optimizer import Optimizer
 
 NAMES = [
