@@ -33,10 +33,8 @@ from data.output import preview
 from data.training import augment, pipeline
 from unet import checkpoint, losses
 from unet.networks import transfer
-from unet.training import device as memory
-from unet.training import processes
+from unet.training import memory, processes
 from unet.training.device import PRECISIONS, autocast, pick_device, pick_precision
-from unet.training.model import build_to_fit
 from unet.training.optimizer import OPTIMIZERS, SCHEDULES, end_epoch
 from unet.training.passes import RunningLoss, evaluate, predict
 from unet.training.resume import GONE, plain, resumed_options
@@ -150,11 +148,13 @@ def train(args: argparse.Namespace, run: Run, signals: console.Signals) -> None:
     # Network, loss, optimizer.
     options = {"base": args.base, "dropout": args.dropout, "head_dropout": 0.1}
     network = unet.describe(args.model, data.training.channels, classes, options)
-    model = build_to_fit(network, args, data.training, device, precision)
+    model = memory.build_to_fit(network, args, data.training, device, precision)
     inputs = data.checkpoint["bands"] + data.checkpoint["indices"]
     for path in [] if args.resume else args.weights:
         say(transfer.load(model, path, inputs, table.names))
-    transfer.freeze_encoder(model, args.encoder_lr == 0)
+    frozen = args.encoder_lr == 0
+    if frozen:
+        transfer.freeze_encoder(model)
     learner = processes.synchronise(model, device)
     learner = torch.compile(learner) if args.compile else learner
     counts = torch.from_numpy(data.counts.sum(0)).to(device)
@@ -191,7 +191,8 @@ def train(args: argparse.Namespace, run: Run, signals: console.Signals) -> None:
         epoch, lr, began = run.epoch + 1, optimizer.param_groups[0]["lr"], time.monotonic()
         order.epoch = epoch
         learner.train()
-        transfer.freeze_encoder(model, args.encoder_lr == 0)
+        if frozen:
+            transfer.freeze_encoder(model)
         running = RunningLoss(run.position, training, device, run.folder)
         for batch, (images, targets, numbers) in enumerate(training, start=running.first_batch):
             images = images.to(device, memory_format=torch.channels_last, non_blocking=True)

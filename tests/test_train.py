@@ -185,7 +185,7 @@ def test_images_without_crs_and_with_no_data_train(tmp_path):
     (["--validation", "1"], "--validation: 1 must be"), (["--epochs", "0"], "--epochs: 0 must be"),
     (["--patience", "0"], "--patience: 0 must be"), (["--workers", "-1"], "--workers: -1 must be"),
     (["--seed", "-1"], "--seed: -1 must be"), (["--seed", "9" * 20], "--seed: " + "9" * 20 + " must be"),
-    (["--device", "meta"], "--device meta is not to be had here"),
+    (["--device", "meta"], "--device meta is not available"),
     (["--images", "in/images", "--masks", "in/masks", "--classes", "in/table.csv", "--size", "31", "--batch", "1"],
      "too small for this network's batch normalisation"),
     (["--images", "in/images", "--masks", "in/masks", "--classes", "in/table.csv", "--output", "in/table.csv"],

@@ -1,8 +1,9 @@
 """The network, and how well it did: everything that knows tensors, and knows no rasters.
 
 Read `unet.py` first, then `losses.py` and `metrics.py`; `checkpoint.py` is what train and predict
-share. The other networks, in the order of their ideas: `resnet.py`, `deeplab.py`, `attention.py`,
-`segformer.py`, `hybrids.py`; `weights.py` loads what others have trained.
+share. The other networks, in the order of their ideas, are `networks/resnet.py`, `deeplab.py`,
+`attention.py`, `segformer.py` and `hybrids.py`; `networks/transfer.py` loads what others have
+trained.
 """
 
 import inspect
@@ -27,11 +28,7 @@ MODELS = {
     "segformer-unet": SegFormerUNet,
     "segformer-resnet-unet": SegFormerResNetUNet,
 }
-BLOCKS = (
-    DoubleConv,
-    Bottleneck,
-    Block,
-)  # of which networks are made: what activation checkpointing computes again
+BLOCKS = (DoubleConv, Bottleneck, Block)  # what activation checkpointing computes again
 
 
 def options(name: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The losses: values to check by hand on two pixels, what must hold for all, other implementations."""
+"""The losses: values to check by hand, what must hold for all, other implementations."""
 
 import math
 
@@ -72,6 +72,11 @@ def test_dice_focal_is_the_sum():
     weight = torch.tensor([1.0, 3.0])
     parts = dice(LOGITS, TARGET, weight) + focal(LOGITS, TARGET, weight, gamma=3.0)
     assert dice_focal(LOGITS, TARGET, weight, gamma=3.0).item() == pytest.approx(parts.item())
+
+
+def test_dice_focal_has_the_gamma_2_of_the_paper_unless_another_is_given():
+    expected = dice(LOGITS, TARGET).item() + (1 / 16 * math.log(4 / 3) + 1 / 4 * math.log(2)) / 2
+    assert dice_focal(LOGITS, TARGET).item() == pytest.approx(expected)
 
 
 def test_an_ignored_pixel_leaves_the_loss_of_the_other():

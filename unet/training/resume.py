@@ -48,7 +48,7 @@ def resumed_options(
         CheckpointError: the checkpoint cannot be read.
     """
     path = run / "last.pt" if run.is_dir() else run
-    settings = checkpoint.load(path)["settings"]
+    settings = checkpoint.load(path, to_resume=True)["settings"]
     known = vars(parser.parse_args([]))
     unknown = [name for name in settings if name not in known]
     if unknown:

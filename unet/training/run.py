@@ -118,7 +118,7 @@ class Run:
         Raises:
             CheckpointError: the data have changed, or best.pt is gone.
         """
-        state = checkpoint.load(path)
+        state = checkpoint.load(path, to_resume=True)
         changed = [
             name
             for name, value in self.constants.items()

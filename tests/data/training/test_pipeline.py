@@ -60,7 +60,7 @@ def test_windows_of_skipped_classes_alone_are_left_out_and_counted(tmp_path):
         small.load(small.options(tmp_path, skip_only=["swamp"]))
 
 
-def test_a_mistake_in_the_options_is_told_before_any_scene_is_prepared(tmp_path):
+def test_a_wrong_option_is_an_error_before_any_scene_is_prepared(tmp_path):
     with pytest.raises(InputError, match="--skip-only swamp"):
         small.load(small.options(tmp_path, skip_only=["swamp"]))
     assert not (tmp_path / "cache").exists()

@@ -12,10 +12,12 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import unet
 from data.training.dataset import Batches
-from unet.checkpoint import CheckpointError, build_model
+from unet.checkpoint import build_model
+from unet.checkpoint_format import check
 from unet.losses import dice_cross_entropy
 from unet.training import passes
-from unet.training.device import pick_precision, training_bytes
+from unet.training.device import pick_precision
+from unet.training.memory import training_bytes
 from unet.training.optimizer import Optimizer
 
 NAMES = [
@@ -154,14 +156,23 @@ def test_memory_of_a_training_step_is_known_beforehand_and_grows_with_the_batch(
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_network_comes_back_from_a_checkpoint(name):
-    description = {"name": name, "in_channels": 4, "num_classes": 3}
     options = {"dropout": 0.1, "head_dropout": 0.1, **({"base": 8} if name == "unet" else {})}
-    weights, x = network(name).state_dict(), torch.randn(1, 4, 32, 40)
-    built = build_model({"model": {**description, "options": options}, "weights": weights})
+    model = {"name": name, "in_channels": 4, "num_classes": 3, "options": options}
+    state = {
+        "model": model,
+        "weights": network(name).state_dict(),
+        "classes": [{"code": str(n), "name": str(n), "color": "#000000"} for n in range(3)],
+        "bands": ["1", "2", "3", "4"],
+        "indices": [],
+        "scaling": {"method": "image", "offset": [], "scale": []},
+        "size": 32,
+    }
+    check(state)
+    x = torch.randn(1, 4, 32, 40)
     with torch.no_grad():
-        assert built(x).equal(network(name)(x))
-    with pytest.raises(CheckpointError, match="has no option 'depth'"):
-        build_model({"model": {**description, "options": {"depth": 5}}, "weights": weights})
+        assert build_model(state)(x).equal(network(name)(x))
+    with pytest.raises(ValueError, match=f"{name} has no option 'depth'"):
+        check({**state, "model": {**model, "options": {"depth": 5}}})
 
 
 @pytest.mark.parametrize("name", NAMES)

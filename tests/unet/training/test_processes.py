@@ -1,14 +1,16 @@
 """Several processes as one: unet/training/processes.py. What two processes compute is compared with
 what one does.
 
-This file is also what the two run: `compute` is called here, in one process, and in each of two
-that torchrun starts on this file. All is in float64, so that equal means equal to ten digits.
+This file is also the script of the two processes: `compute` runs here, in one process, and in each
+of two that torchrun starts on this file. All numbers are float64, so that equal means equal to ten
+digits.
 """
 
 import os
 import re
 import subprocess
 import sys
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -155,34 +157,45 @@ def one(tmp_path_factory) -> dict:
     return compute(tmp_path_factory.mktemp("one"))
 
 
+def end_with_the_tests() -> None:
+    """End this process when its standard input ends.
+
+    The input is a pipe from the process of the tests, which torchrun hands on. The system closes it
+    even where that process is killed: torchrun's processes are in sessions of their own, so no
+    signal to the tests or to torchrun reaches them for certain.
+    """
+
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> SimpleNamespace:
-    """Two processes on this file: what each has found, how the run ended, and how long after the
-    second failed.
+    """Run two processes on this file.
+
+    Returns what each has found, how the run ended, and the seconds from the second one's failure to
+    the end.
     """
     folder = tmp_path_factory.mktemp("two")
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node",
-        "2",
-        __file__,
-    ]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}",
-        "OMP_NUM_THREADS": "1",
-    }
-    ended = subprocess.run(
-        [*command, folder], env=environment, capture_output=True, text=True, timeout=300
-    )
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    path = f"{ROOT}{os.pathsep}{ROOT / 'tests'}"
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    read, write = os.pipe()
+    try:
+        ended = subprocess.run(
+            [*torchrun, "--nproc-per-node", "2", __file__, folder],
+            stdin=read, env=environment, capture_output=True, text=True, timeout=300,
+        )  # fmt: skip
+    finally:
+        os.close(write)
+        os.close(read)
     assert (folder / "1.pt").exists(), ended.stderr
     found = [torch.load(folder / f"{rank}.pt") for rank in range(2)]
-    return SimpleNamespace(
-        ended=ended, found=found, after=time.time() - (folder / "1.pt").stat().st_mtime
-    )
+    after = time.time() - (folder / "1.pt").stat().st_mtime
+    return SimpleNamespace(ended=ended, found=found, after=after)
 
 
 @pytest.fixture(scope="module")
@@ -305,6 +318,7 @@ def test_a_process_that_fails_ends_the_run_with_its_error(run):
 
 
 if __name__ == "__main__":
+    end_with_the_tests()
     processes.start(CPU)
     torch.save(compute(Path(sys.argv[1])), Path(sys.argv[1]) / f"{processes.rank()}.pt")
     if processes.rank() == 1:
