@@ -73,6 +73,13 @@ def test_a_class_that_is_not_mapped_needs_no_sample_and_one_that_is_does():
         stratified(never_predicted, torch.zeros(3))
 
 
+def test_two_pixels_of_a_mapped_class_are_enough_for_an_interval():
+    # Of the two pixels mapped as the second class one is right: a share of 1/2 +- 1.96 * 1/2.
+    area, half = stratified(ours([[4, 0], [1, 1]]), torch.tensor([6.0, 2.0]))
+    assert area.tolist() == pytest.approx([6 + 1, 1])
+    assert half.tolist() == pytest.approx([1.96 * 2 * 0.5] * 2)
+
+
 def test_the_interval_holds_the_true_area_95_times_in_100():
     """A map of 100,000 pixels in three classes with known errors; 400 times, 60 to 90 pixels of
     each are checked.
