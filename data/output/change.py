@@ -24,7 +24,7 @@ from data.classes import ClassTable
 from data.files import IGNORE, replacing
 from data.grid import Grid, Window
 from data.output import maps
-from data.output.areas import pixel_areas
+from data.raster.ground import pixel_areas
 
 PALE = 0.75  # how far towards white the colour of what stayed is moved
 

@@ -5,7 +5,6 @@ import csv
 import numpy as np
 import pytest
 from pyproj import CRS
-from zones import DEGREES, MERCATOR, km2_of_rows
 
 from data.classes import ClassTable
 from data.files import IGNORE
@@ -54,23 +53,6 @@ TOWN = [
 )
 def test_the_date_is_the_first_in_the_name_that_is_a_day(name, date):
     assert date_in(name) == date
-
-
-def test_pixels_and_areas_of_a_map_that_streams_by():
-    found = areas(TOWN, EQUAL_AREA)
-    assert found.pixels.tolist() == [10, 1, 4] and found.no_data == 5
-    np.testing.assert_allclose(found.km2, [10, 1, 4], rtol=1e-6)
-    np.testing.assert_allclose(found.shares, [10 / 15, 1 / 15, 4 / 15])
-    assert np.isnan(areas([[IGNORE] * 5] * 4, EQUAL_AREA).shares).all()
-
-
-@pytest.mark.parametrize("grid", [DEGREES, MERCATOR], ids=["4326", "3857"])
-@pytest.mark.parametrize("heights", [[4], [1, 1, 1, 1], [3, 1]])
-def test_km2_of_a_strip_are_those_of_its_own_rows(grid, heights):
-    found, labels = Areas(grid, 4), np.arange(4, dtype=np.uint8)[:, None]
-    for strip in np.split(labels, np.cumsum(heights)[:-1]):
-        found.add(strip)
-    np.testing.assert_allclose(found.km2, km2_of_rows(grid), rtol=3e-5)
 
 
 def test_a_row_for_each_image_and_class(tmp_path):
