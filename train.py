@@ -36,7 +36,7 @@ from data.classes import ClassTable
 from data.console import duration, progress, within
 from data.files import IGNORE, InputError, replacing
 from data.grid import Grid
-from data.output import preview
+from data.output import samples
 from data.training import pipeline, scenes
 from data.training.dataset import Windows
 from unet import checkpoint, losses, metrics
@@ -388,7 +388,7 @@ def train(args: argparse.Namespace, run: Path, say: Callable, signals: console.S
             write_log(run / "log.csv", past["history"])
         if board:
             labels = passes.predict(model, DataLoader(shown, args.batch), device, precision).numpy()
-            maps = preview.side_by_side(preview.samples(shown, labels, SAMPLES), table)
+            maps = samples.side_by_side(samples.of_windows(shown, labels, SAMPLES), table)
             board.epoch(row, confusion.matrix, maps)
         say(
             f"epoch {epoch:3}/{args.epochs}  loss {train_loss:.4f}  validation loss {val_loss:.4f}  macro Dice "
@@ -480,12 +480,12 @@ def finish(
     )
     page = scores.page(
         title,
-        [(name, "#%02X%02X%02X" % color) for name, color in zip(names, table.colors)],
+        list(zip(names, table.colors)),
         window_matrices(data.validation, predictions, len(names)),
         {" + ".join(names[1:]) if len(names) < 5 else f"all but {names[0]}": range(1, len(names))},
-        preview.samples(data.validation, predictions, SAMPLES),
         best["settings"],
     )
+    page |= samples.gallery(samples.of_windows(data.validation, predictions, SAMPLES), table)
     page |= {
         "summary": [
             ("best epoch", f"{best['epoch']} of {len(history)}"),

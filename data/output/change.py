@@ -92,7 +92,7 @@ def write_csv(path: Path, table: ClassTable, changes: Changes) -> None:
         csv.writer(file).writerows(lines)
 
 
-def text(table: ClassTable, changes: Changes) -> str:
+def change_table(table: ClassTable, changes: Changes) -> str:
     """The same for the terminal, without classes that neither map has; columns are headed by the
     codes.
     """

@@ -99,7 +99,7 @@ def write(
         csv.writer(file).writerows([COLUMNS + (ADJUSTED if adjust else []), *lines])
 
 
-def text(table: ClassTable, found: Areas, adjust: Adjust | None = None) -> str:
+def area_table(table: ClassTable, found: Areas, adjust: Adjust | None = None) -> str:
     """The same for the terminal: class, code, share, area; behind it the area that is left without
     known errors.
     """

@@ -86,7 +86,7 @@ def test_the_table_has_the_matrix_with_its_sums(tmp_path):
 def test_the_terminal_shows_the_classes_that_either_map_has():
     found = Changes(Grid(None, IDENTITY, 1, 3), 3)
     found.add(np.array([[0, 0, 2]], np.uint8), np.array([[0, 2, 2]], np.uint8))
-    assert [line.split() for line in change.text(ESM, found).splitlines()] == [
+    assert [line.split() for line in change.change_table(ESM, found).splitlines()] == [
         ["before", "\\", "after,", "pixels", "1", "255", "total", "before", "loss"],
         ["other", "(1)", "1", "1", "2", "1"],
         ["residential", "(255)", "0", "1", "1", "0"],
