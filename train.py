@@ -18,7 +18,6 @@ Read beside it: tests/test_train.py.
 """
 
 import argparse
-import csv
 import math
 import shlex
 import time
@@ -34,7 +33,7 @@ import unet
 from data import console, resample
 from data.classes import ClassTable
 from data.console import duration, progress, within
-from data.files import IGNORE, InputError, replacing
+from data.files import IGNORE, InputError, replacing, write_csv
 from data.grid import Grid
 from data.output import samples
 from data.training import pipeline, scenes
@@ -519,10 +518,8 @@ def plain(value):
 
 def write_log(path: Path, history: list[dict]) -> None:
     """log.csv, written whole each epoch, so that it never ends in half a row."""
-    with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, history[0].keys())
-        writer.writeheader()
-        writer.writerows(history)
+    columns = list(history[0])
+    write_csv(path, [columns, *([row[name] for name in columns] for row in history)])
 
 
 def window_matrices(

@@ -5,9 +5,10 @@ Read beside it: tests/data/test_files.py.
 """
 
 import contextlib
+import csv
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 IGNORE = 255  # the label of a pixel that has none: it counts in no statistic, loss or metric
@@ -53,3 +54,9 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_csv(path: str | os.PathLike, rows: Iterable[Iterable]) -> None:
+    """Write rows of cells as a CSV file in UTF-8, whole or not at all."""
+    with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
