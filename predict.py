@@ -45,6 +45,7 @@ from data.mapping import ranks
 from data.mapping import strips as mapping
 from data.output import change, maps, preview, tables
 from data.output.areas import Areas
+from data.output.samples import gallery
 from data.raster import geotiff
 from data.scaling import Scaling, network_input, sample_pixels, spread_windows, valid_pixels
 from data.training.mask import Mask, labels_on
@@ -353,11 +354,11 @@ def map_one(
     if found is None:
         return None
     areas, (image, labels) = found
-    print(f"{target}\n{tables.text(mapper.table, areas, adjust)}")
+    print(f"{target}\n{tables.area_table(mapper.table, areas, adjust)}")
     if truth is None:
         return Mapped(areas, None, {})
     confusion, small_truth = confusion_of(mapper.table, target, truth)
-    print(scores.text(mapper.table.names, confusion))
+    print(scores.score_table(mapper.table.names, confusion))
     return Mapped(areas, confusion, {"rgb": image, "truth": small_truth, "prediction": labels})
 
 
@@ -369,7 +370,7 @@ def beside(target: Path, what: str, suffix: str = ".tif") -> Path:
 def write_png(path: Path, drawn: np.ndarray) -> None:
     """A picture (H, W, 3) uint8."""
     with replacing(path) as temporary:
-        temporary.write_bytes(report.png(drawn))
+        temporary.write_bytes(preview.png(drawn))
 
 
 def pairs(
@@ -414,7 +415,7 @@ def write_changes(table: ClassTable, before: Path, after: Path, path: Path) -> N
                 f"{after}: no pixel in common with {before}; compare two dates of one place"
             )
     change.write_csv(path.with_suffix(".csv"), table, changes)
-    print(f"{path}\n{change.text(table, changes)}")
+    print(f"{path}\n{change.change_table(table, changes)}")
 
 
 def write_report(
@@ -424,8 +425,9 @@ def write_report(
     table = mapper.table
     towns = tables.built_up(table.names)
     groups = {"built-up": towns} if towns else {name: [k] for k, name in enumerate(table.names)}
-    classes = [(name, "#%02X%02X%02X" % color) for name, color in zip(table.names, table.colors)]
-    page = scores.page(f"Maps by {mapper.path}", classes, matrices, groups, samples, settings)
+    classes = list(zip(table.names, table.colors))
+    page = scores.page(f"Maps by {mapper.path}", classes, matrices, groups, settings)
+    page |= gallery(samples, table)
     with replacing(path) as temporary:
         temporary.write_text(report.html(page), encoding="utf-8")
 
@@ -535,7 +537,7 @@ def main(arguments: list[str] | None = None) -> None:
     if matrices:
         if several:
             print(
-                f"all {len(matrices)} images\n{scores.text(mapper.table.names, sum(matrices[1:], matrices[0]))}"
+                f"all {len(matrices)} images\n{scores.score_table(mapper.table.names, sum(matrices[1:], matrices[0]))}"
             )
         path = folder / "report.html" if several else beside(first, "report", ".html")
         write_report(path, mapper, matrices, samples, vars(args))

@@ -29,7 +29,7 @@ import unet
 from data import bands, console, scaling
 from data.classes import ClassTable
 from data.console import within
-from data.output import preview
+from data.output import samples
 from data.training import augment, pipeline
 from unet import checkpoint, losses
 from unet.networks import transfer
@@ -221,8 +221,8 @@ def train(args: argparse.Namespace, run: Run, signals: console.Signals) -> None:
         run.save(*["best.pt"] * best, "last.pt")
         if board:
             labels, _ = predict(model, DataLoader(shown, args.batch), *measure)
-            samples = preview.samples(shown, labels.numpy(), SAMPLES)
-            board.epoch(row, confusion.matrix, preview.side_by_side(samples, table))
+            drawn = samples.of_windows(shown, labels.numpy(), SAMPLES)
+            board.epoch(row, confusion.matrix, samples.side_by_side(drawn, table))
         say(run.line(row, args.epochs) + "  best" * best)
     if run.epoch < args.epochs:
         say(f"no better macro Dice in {args.patience} epochs: stopped")
@@ -237,11 +237,12 @@ def finish(args, run: Run, windows, table: ClassTable, device, precision, say) -
     model = checkpoint.build_model(best).to(device, memory_format=torch.channels_last)
     loader = DataLoader(windows, args.batch)
     labels, matrices = predict(model, loader, len(table.names), device, precision)
-    samples = preview.samples(windows, labels.numpy(), SAMPLES)
+    gallery = samples.gallery(samples.of_windows(windows, labels.numpy(), SAMPLES), table)
     path = run.folder / "best.pt"
     images = windows.scene_of(0).paths
     command = console.command(Path(__file__).with_name("predict.py"), *images, "--checkpoint", path)
-    run.write_report(best, table.names, table.colors, matrices, samples, command)
+    classes = list(zip(table.names, table.colors))
+    run.write_report(best, classes, matrices, gallery, command)
     say(f"\ncheckpoint  {path}  (epoch {run.best_epoch}, validation macro Dice {run.best:.4f})")
     say(f"report      {run.folder / 'report.html'}")
     say(f"next        {command}")

@@ -5,10 +5,11 @@ Read beside it: tests/data/test_files.py.
 """
 
 import contextlib
+import csv
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 IGNORE = 255  # the label of a pixel that has none: it counts in no statistic, loss or metric
@@ -82,3 +83,9 @@ def replacing_folder(path: str | os.PathLike) -> Iterator[Path]:
         raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_csv(path: str | os.PathLike, rows: Iterable[Iterable]) -> None:
+    """Write rows of cells as a CSV file in UTF-8, whole or not at all."""
+    with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)

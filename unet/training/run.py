@@ -15,7 +15,6 @@ their augmentation depend on seed and epoch alone.
 The tests beside this file are tests/unet/training/test_run.py and tests/test_resume.py.
 """
 
-import csv
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -24,7 +23,7 @@ from pathlib import Path
 
 import torch
 
-from data.files import InputError, replacing
+from data.files import InputError, replacing, write_csv
 from unet import checkpoint
 from unet.checkpoint import CheckpointError
 from unet.evaluation import report, scores
@@ -180,44 +179,32 @@ class Run:
         self.metrics = {"confusion": confusion.matrix.cpu()}
         if processes.rank() == 0:
             # Written whole each time, so that it never ends in half a row.
-            with (
-                replacing(self.folder / "log.csv") as temporary,
-                open(temporary, "w", newline="", encoding="utf-8") as file,
-            ):
-                writer = csv.DictWriter(file, row.keys())
-                writer.writeheader()
-                writer.writerows(self.history)
+            write_csv(self.folder / "log.csv", [row.keys(), *(r.values() for r in self.history)])
         return better
 
     def write_report(
         self,
         best: dict,
-        names: Sequence[str],
-        colors: Sequence[tuple[int, int, int]],
+        classes: Sequence[tuple[str, tuple[int, int, int]]],
         matrices: Sequence[ConfusionMatrix],
-        samples: Sequence[Mapping],
+        gallery: Mapping,
         command: str,
     ) -> None:
         """Write report.html about the best epoch.
 
         Args:
             best: the loaded best.pt.
-            names, colors: of the classes; a color is red, green, blue, 0 to 255.
+            classes: (name, (red, green, blue)) of each class.
             matrices: of each validation window.
-            samples: windows to show, as `report.html` takes them.
+            gallery: samples and legend, as `report.html` takes them.
             command: what to run next.
         """
+        names = [name for name, _ in classes]
         confusion = ConfusionMatrix(len(names), best["metrics"]["confusion"])
         built = " + ".join(names[1:]) if len(names) < 5 else f"all but {names[0]}"
         settings = best["settings"]
-        page = scores.page(
-            f"{settings['model']}, {len(names)} classes",
-            [(name, "#%02X%02X%02X" % color) for name, color in zip(names, colors)],
-            matrices,
-            {built: range(1, len(names))},
-            samples,
-            settings,
-        )
+        title = f"{settings['model']}, {len(names)} classes"
+        page = scores.page(title, classes, matrices, {built: range(1, len(names))}, settings)
         summary = {
             "best epoch": f"{best['epoch']} of {len(self.history)}",
             "macro Dice": f"{best['best']:.4f}",
@@ -228,6 +215,7 @@ class Run:
             "checkpoint": str(self.folder / "best.pt"),
         }
         page |= {
+            **gallery,
             "summary": list(summary.items()),
             "command": command,
             "history": self.history,

@@ -1,4 +1,4 @@
-"""Entropy and mutual information by hand, dropout that stays on, and the eight views of a window."""
+"""Entropy and mutual information by hand, dropout that stays on, and the eight views."""
 
 import math
 
@@ -53,7 +53,7 @@ def test_mutual_information_lies_between_0_and_the_entropy():
     assert (
         mutual.shape == whole.shape == (2, 6, 7) and (mutual >= 0).all() and (mutual <= whole).all()
     )
-    with pytest.raises(ValueError, match="one opinion"):
+    with pytest.raises(ValueError, match="one prediction"):
         average([])
 
 
