@@ -112,7 +112,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> Path:
     """Train as the options say. Returns the folder of the run."""
     args = parse(arguments)
-    run = Run(args.output or Path("runs") / time.strftime("%Y%m%d-%H%M%S"), args.resume)
+    run = Run(args.output, args.resume)
     with console.Signals() as signals:
         train(args, run, signals)
     return run.folder
@@ -169,15 +169,13 @@ def train(args: argparse.Namespace, run: Run, signals: console.Signals) -> None:
     torch.manual_seed(args.seed + processes.rank())  # equal weights by now, but other dropout
     constants = {"model": network, **data.checkpoint, "settings": plain(vars(args))}
     parts = {"weights": model, "optimizer": optimizer, "scheduler": scheduler, "scaler": scaler}
-    run.keep(constants, parts, device)
+    run.begin(constants, parts, device)
     if args.resume:
         say(run.resume(args.resume, args.epochs, args.patience))
-    if first:
-        run.folder.mkdir(parents=True, exist_ok=args.output is not None)
     board = Board(run.folder, run.epoch) if args.tensorboard and first else None
     parameters = sum(p.numel() for p in model.parameters())
-    where = f"{device}" if processes.world() == 1 else f"{processes.world()} processes"
-    say(f"{args.model}, {parameters:,} parameters, {where}, {precision}; results in {run.folder}")
+    say(f"{args.model}, {parameters:,} parameters, {processes.world()} x {device}, {precision}")
+    say(f"results in {run.folder}")
 
     def between_steps(share: float = 1.0, doing: str = "validation") -> None:
         """Show the progress. After Ctrl-C or SIGTERM, save and leave."""
@@ -241,8 +239,7 @@ def finish(args, run: Run, windows, table: ClassTable, device, precision, say) -
     path = run.folder / "best.pt"
     images = windows.scene_of(0).paths
     command = console.command(Path(__file__).with_name("predict.py"), *images, "--checkpoint", path)
-    classes = list(zip(table.names, table.colors))
-    run.write_report(best, classes, matrices, gallery, command)
+    run.write_report(best, list(zip(table.names, table.colors)), matrices, gallery, command)
     say(f"\ncheckpoint  {path}  (epoch {run.best_epoch}, validation macro Dice {run.best:.4f})")
     say(f"report      {run.folder / 'report.html'}")
     say(f"next        {command}")

@@ -38,7 +38,7 @@ class Run:
     """The folder of a training, and how far the training has come.
 
     Attributes:
-        folder: where everything is written. `main` makes it when the input has been checked.
+        folder: where everything is written: the one named, else runs/<date-time>. `begin` makes it.
         epoch: number of finished epochs.
         best, best_epoch: the best validation macro Dice, and its epoch.
         waiting_since: the epoch from which `patience` counts: the best one, or that of a resume
@@ -50,7 +50,9 @@ class Run:
         InputError: the folder holds a run, and it is not the one to resume.
     """
 
-    def __init__(self, folder: Path, resume: Path | None = None):
+    def __init__(self, folder: Path | None = None, resume: Path | None = None):
+        self.named = folder is not None
+        folder = folder or Path("runs") / time.strftime("%Y%m%d-%H%M%S")
         if (folder / "last.pt").exists() and not resume:
             raise InputError(
                 f"{folder}: holds a run already; name another folder by --output, or continue the "
@@ -78,8 +80,8 @@ class Run:
             with replacing(self._log) as temporary:
                 temporary.write_text("\n".join(self.printed) + "\n", encoding="utf-8")
 
-    def keep(self, constants: dict, parts: dict, device: torch.device) -> None:
-        """Set what the checkpoints hold, besides the position of the training.
+    def begin(self, constants: dict, parts: dict, device: torch.device) -> None:
+        """Make the folder, and set what the checkpoints hold besides the training's position.
 
         Args:
             constants: entries that do not change during the run.
@@ -87,6 +89,9 @@ class Run:
                 weights, optimizer, scheduler, scaler.
             device: whose random state is kept.
         """
+        if processes.rank() == 0:
+            # Two runs that begin in the same second do not share a folder.
+            self.folder.mkdir(parents=True, exist_ok=self.named)
         self.constants, self.device, self.parts = constants, device, parts
         self.began, self.done = time.monotonic(), self.epoch
 

@@ -11,8 +11,9 @@ from data.files import IGNORE
 from data.grid import IDENTITY, Grid
 from data.output.preview import GAP
 from data.output.samples import RIGHT, WRONG, gallery, of_windows, side_by_side
-from data.training.dataset import Windows, all_windows
+from data.training.dataset import Windows
 from data.training.scenes import Scene
+from data.training.windows import all_windows
 
 ESM = ClassTable.load("esm")
 GREY, PURPLE, RED, BLACK = *map(list, ESM.colors), [0, 0, 0]

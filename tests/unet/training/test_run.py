@@ -60,7 +60,7 @@ def test_the_time_left_is_that_of_the_epochs_since_the_resume(tmp_path, monkeypa
     monkeypatch.setattr("unet.training.run.time.monotonic", lambda: next(clock))
     run = Run(tmp_path)
     run.epoch = 7
-    run.keep({}, {}, torch.device("cpu"))
+    run.begin({}, {}, torch.device("cpu"))
     assert run.progress(0.5, 10, "loss 1") == "epoch 8/10  50%  loss 1  time left 0:00:50"
 
 
