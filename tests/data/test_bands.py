@@ -104,6 +104,17 @@ def test_the_image_itself_is_not_changed():
         ("Water vapour", "WV"),
         ("B9", "WV"),
     ]
+    + [
+        ("SWIR_1", "SWIR1"),
+        ("swir-2", "SWIR2"),
+        ("red_edge-1", "RE1"),
+        ("B_8A", "RE4"),
+        ("narrow-nir", "RE4"),
+        ("vegetation_red_edge_3", "RE3"),
+        ("Coastal.Aerosol", "Coastal"),
+        ("B-04@2", "Red@2"),
+        ("VV_dB", "VV_dB"),
+    ]
     + [("B2", "Blue"), ("G", "Green"), ("red", "Red"), ("B1", "Coastal"), (" VV ", "VV"), ("", "")],
 )
 def test_a_band_has_one_name_however_it_is_written(written, meant):
@@ -160,6 +171,42 @@ def test_another_number_of_bands_names_both():
 def test_another_band_is_not_taken_for_the_wanted_one():
     with pytest.raises(InputError, match="a.tif: .*Blue cannot stand in"):
         bands.order(["Red", "NIR"], ["Red", "Blue"], "a.tif")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "strange"),
+    [
+        (["Blue", "VV"], ["Red", "VV"], "Red"),
+        (["Blue", "VV"], ["VV", "Red"], "Red"),
+        (["VV", "Red"], ["Red", "1"], "1"),
+        (["1", "Red"], ["Blue", "2"], "Blue, 2"),
+    ],
+)
+def test_one_known_band_on_each_side_is_enough_to_refuse_another_order(wanted, found, strange):
+    with pytest.raises(InputError, match=f"; {strange} cannot stand in for another band"):
+        bands.order(wanted, found, "a.tif")
+
+
+def test_unknown_names_are_trusted_to_be_in_order():
+    assert bands.order(["VV", "Red"], ["VV", "1"]) == [1, 2]
+    assert bands.order(["VV", "Red"], ["VH", "VV"]) == [1, 2]
+
+
+def test_a_list_of_numbers_and_names_is_a_list_of_names():
+    assert bands.order(["VV", "1"], ["1", "2", "VV"]) == [3, 1]  # by name, among further bands
+    with pytest.raises(InputError, match="3 bands .1, 2, 3., but the checkpoint was trained on 2"):
+        bands.order(["1", "2"], ["1", "2", "3"])  # numbers alone are no names
+    assert bands.select(["Red", "2"], [None, None], given=["2", "Red"]) == [2, 1]
+    assert bands.select(["Red", "NIR"], [None, None], given=["2", "1"]) == [2, 1]
+    with pytest.raises(InputError, match="2 cannot stand in"):
+        bands.select(["Red", "NIR"], [None, None], given=["2", "Red"])
+
+
+def test_missing_bands_are_named_where_some_are_there():
+    with pytest.raises(InputError, match="NIR, VV cannot be done without"):
+        bands.order(["Red", "NIR", "VV"], ["Red", "Blue"])
+    with pytest.raises(InputError, match="give an image with these bands, or --bands"):
+        bands.order(["Red", "NIR", "VV"], ["VH", "Blue"])
 
 
 def test_ordered_bands_make_the_network_s_input_the_same():

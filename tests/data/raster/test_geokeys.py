@@ -241,10 +241,21 @@ def test_parameters_are_in_the_files_units():
     assert utm_33[0].transform(6e5, 5e6) == pytest.approx(utm_33[1].transform(600, 5000), rel=1e-13)
 
 
+def test_a_projected_and_a_geographic_code_are_written_under_keys_of_their_own():
+    # 1024 is the model (1 projected, 2 geographic), 1025 PixelIsArea, 3072 and 2048 the code.
+    projected = (1, 1, 0, 3, 1024, 0, 1, 1, 1025, 0, 1, 1, 3072, 0, 1, 32633)
+    geographic = (1, 1, 0, 3, 1024, 0, 1, 2, 1025, 0, 1, 1, 2048, 0, 1, 4326)
+    assert geokeys.encode(CRS.from_epsg(32633), NORTH_UP)[DIRECTORY] == projected
+    assert geokeys.encode(CRS.from_epsg(4326), NORTH_UP)[DIRECTORY] == geographic
+
+
 @pytest.mark.parametrize("code", EPSG)
 def test_an_epsg_code_is_written_as_that_code(code):
-    tags = geokeys.encode(CRS.from_epsg(code), NORTH_UP)
-    assert tags[DIRECTORY][-1] == code and TEXTS not in tags
+    crs = CRS.from_epsg(code)
+    tags = geokeys.encode(crs, NORTH_UP)
+    model, key = (1, 3072) if crs.is_projected else (2, 2048)
+    assert tags[DIRECTORY] == (1, 1, 0, 3, 1024, 0, 1, model, 1025, 0, 1, 1, key, 0, 1, code)
+    assert TEXTS not in tags
     assert geokeys.decode(tags)[:2] == (CRS.from_epsg(code), NORTH_UP)
 
 
