@@ -60,7 +60,7 @@ def one_line_errors(script: str, *others: type[Exception]) -> Iterator[None]:
     Ctrl-C becomes status 130 and SIGTERM 143, after what was begun has been tidied up. Whatever
     else is raised is a bug, and keeps its traceback.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
+    before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield
     except (InputError, OSError, *others) as error:
@@ -70,6 +70,9 @@ def one_line_errors(script: str, *others: type[Exception]) -> Iterator[None]:
         progress("")
         print(f"{script}: stopped", file=sys.stderr)
         sys.exit(getattr(interrupt, "status", 130))
+    finally:
+        # None stands for a handler that was not set by Python and cannot be set again.
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def say_error(script: str, error: Exception) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,19 @@ def test_an_interruption_has_the_status_that_shells_report(number, status, capsy
     with pytest.raises(SystemExit) as left, one_line_errors("x.py"):
         raise Interrupted(number)
     assert left.value.code == status and capsys.readouterr().err == "x.py: stopped\n"
+
+
+@pytest.mark.parametrize("error", [None, InputError("a.tif: odd"), ValueError("a bug")])
+def test_the_handler_of_sigterm_is_restored_however_the_block_ends(error):
+    def handler(number, frame):
+        pass
+
+    signal.signal(signal.SIGTERM, handler)
+    with suppress(SystemExit, ValueError), one_line_errors("x.py"):
+        assert signal.getsignal(signal.SIGTERM) is not handler
+        if error:
+            raise error
+    assert signal.getsignal(signal.SIGTERM) is handler
 
 
 @pytest.mark.parametrize(("number", "status"), INTERRUPTIONS)
