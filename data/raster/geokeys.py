@@ -21,7 +21,7 @@ from __future__ import annotations
 from functools import cache
 
 from pyproj import CRS
-from pyproj.crs import BoundCRS, CoordinateOperation, Datum, Ellipsoid
+from pyproj.crs import BoundCRS, CoordinateOperation, Datum, Ellipsoid, PrimeMeridian
 from pyproj.crs.coordinate_operation import ToWGS84Transformation
 from pyproj.database import get_units_map
 from pyproj.exceptions import CRSError
@@ -252,19 +252,7 @@ def _geographic(keys: dict) -> dict:
     # ..."
     parts = str(keys.get(Key.GeogCitationGeoKey, "")).split("|")
     names = dict(part.split(" = ", 1) for part in parts if " = " in part)
-    try:
-        datum = Datum.from_epsg(_code(keys, Key.GeogGeodeticDatumGeoKey)).to_json_dict()
-    except KeyError:
-        longitude = {
-            "value": keys.get(Key.GeogPrimeMeridianLongGeoKey, 0.0),
-            "unit": _unit(keys.get(Key.GeogAngularUnitsGeoKey), "angular"),
-        }
-        datum = {
-            "type": "GeodeticReferenceFrame",
-            "name": names.get("Datum", "unknown"),
-            "ellipsoid": _ellipsoid(keys, names.get("Ellipsoid", "unknown")),
-            "prime_meridian": {"name": names.get("Primem", "unknown"), "longitude": longitude},
-        }
+    datum, unit = _datum(keys, names), _angular_unit(keys)
     return {
         "type": "GeographicCRS",
         "name": names.get("GCS Name", "unknown"),
@@ -272,11 +260,51 @@ def _geographic(keys: dict) -> dict:
         "coordinate_system": {
             "subtype": "ellipsoidal",
             "axis": [
-                {"name": "Longitude", "abbreviation": "lon", "direction": "east", "unit": "degree"},
-                {"name": "Latitude", "abbreviation": "lat", "direction": "north", "unit": "degree"},
+                {"name": "Longitude", "abbreviation": "lon", "direction": "east", "unit": unit},
+                {"name": "Latitude", "abbreviation": "lat", "direction": "north", "unit": unit},
             ],
         },
     }
+
+
+def _datum(keys: dict, names: dict[str, str]) -> dict:
+    """PROJJSON of the datum; a prime meridian among the keys replaces that of an EPSG datum."""
+    meridian = _prime_meridian(keys, names.get("Primem", "unknown"))
+    try:
+        datum = Datum.from_epsg(_code(keys, Key.GeogGeodeticDatumGeoKey))
+    except KeyError:
+        name = names.get("Datum", "unknown")
+        ellipsoid = _ellipsoid(keys, names.get("Ellipsoid", "unknown"))
+    else:
+        if meridian is None or _radians(meridian) == _radians(datum.prime_meridian):
+            return datum.to_json_dict()
+        name, ellipsoid = datum.name, datum.ellipsoid.to_json_dict()
+    datum = {"type": "GeodeticReferenceFrame", "name": name, "ellipsoid": ellipsoid}
+    return datum if meridian is None else datum | {"prime_meridian": meridian.to_json_dict()}
+
+
+def _prime_meridian(keys: dict, name: str) -> PrimeMeridian | None:
+    """The prime meridian of the keys; None where they have none, and it is Greenwich or the
+    datum's.
+    """
+    try:
+        return PrimeMeridian.from_epsg(_code(keys, Key.GeogPrimeMeridianGeoKey))
+    except KeyError:
+        pass
+    if Key.GeogPrimeMeridianLongGeoKey not in keys:
+        return None
+    longitude = {"value": keys[Key.GeogPrimeMeridianLongGeoKey], "unit": _angular_unit(keys)}
+    return PrimeMeridian.from_json_dict(
+        {"type": "PrimeMeridian", "name": name, "longitude": longitude}
+    )
+
+
+def _radians(meridian: PrimeMeridian | None) -> float:
+    """Longitude of a prime meridian, rounded to a millimetre on the ground.
+
+    pyproj has None for the Greenwich meridian of a datum ensemble.
+    """
+    return 0.0 if meridian is None else round(meridian.longitude * meridian.unit_conversion_factor, 10)
 
 
 def _ellipsoid(keys: dict, name: str) -> dict:
@@ -326,7 +354,7 @@ def _conversion(keys: dict, unit: str | dict) -> dict:
     """PROJJSON of a map projection; KeyError for a method that is not in METHODS or lacks a
     parallel.
     """
-    angle = _unit(keys.get(Key.GeogAngularUnitsGeoKey), "angular")
+    angle = _angular_unit(keys)
     units = {"angle": angle, "parallel": angle, "length": unit, "scale": "unity"}
     defaults = {"angle": 0.0, "length": 0.0, "scale": 1.0}
     for number, method, names in METHODS:
@@ -344,19 +372,33 @@ def _conversion(keys: dict, unit: str | dict) -> dict:
 
 @cache
 def _epsg_units(category: str) -> dict:
-    return {
-        int(unit.code): unit for unit in get_units_map(auth_name="EPSG", category=category).values()
-    }
+    units = get_units_map(auth_name="EPSG", category=category, allow_deprecated=True)
+    return {int(unit.code): unit for unit in units.values()}
+
+
+def _angular_unit(keys: dict) -> str | dict:
+    return _unit(
+        keys.get(Key.GeogAngularUnitsGeoKey), "angular", keys.get(Key.GeogAngularUnitsSizeGeoKey)
+    )
 
 
 def _unit(code: int | None, category: str, size: float | None = None) -> str | dict:
-    """PROJJSON of EPSG's unit of that code, or of one that is `size` metres long."""
+    """PROJJSON of EPSG's unit of that code, or of one that is `size` metres or radians large.
+
+    Raises KeyError for an unknown code, and for angles that pack minutes and seconds into the
+    digits of a number ("sexagesimal DMS").
+    """
     kind, default = ("LinearUnit", "metre") if category == "linear" else ("AngularUnit", "degree")
-    if code == USER_DEFINED and size is not None:
+    if code in (None, UNDEFINED, USER_DEFINED) and size:
         return {"type": kind, "name": "unknown", "conversion_factor": size}
-    if code in (None, UNDEFINED) or _epsg_units(category)[code].name == default:
+    if code in (None, UNDEFINED):
         return default
     unit = _epsg_units(category)[code]
+    if unit.name.startswith("sexagesimal"):
+        raise KeyError(code)
+    # Several codes stand for degrees in another notation ("degree minute second").
+    if unit.name == default or unit.conv_factor == 0:
+        return default
     return {"type": kind, "name": unit.name, "conversion_factor": unit.conv_factor}
 
 

@@ -15,6 +15,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
 UTM33 = (1, 1, 0, 2, 1024, 0, 1, 1, 3072, 0, 1, 32633)
 NORTH_UP = (10.0, 0.0, 500_000.0, 0.0, -10.0, 6_000_000.0)
 
+GEOGRAPHIC = (
+    'GEOGCS["g",DATUM["d",SPHEROID["e",6378249.2,293.466]],PRIMEM["Greenwich",0],UNIT["%s",%.15g]]'
+)
 USER_DEFINED = [
     "+proj=tmerc +lat_0=10 +lon_0=5 +k=0.9996 +x_0=500000 +y_0=1000 +datum=WGS84",
     "+proj=tmerc +lon_0=9 +x_0=3500000 +ellps=bessel +towgs84=598.1,73.7,418.2,0.202,0.045,-2.455,6.7",
@@ -35,6 +38,11 @@ USER_DEFINED = [
     "+proj=moll +datum=WGS84",
     "+proj=longlat +ellps=bessel +pm=paris",
     "+proj=longlat +a=6371000 +b=6371000",
+    GEOGRAPHIC % ("grad", 0.0157079632679489),
+    GEOGRAPHIC % ("gon", 0.0157079632679489),
+    GEOGRAPHIC % ("arc-second", 4.84813681109535e-06),
+    GEOGRAPHIC % ("mil_6400", 0.000981747704246809),
+    GEOGRAPHIC % ("a unit of no register", 0.0157),
     "ESRI:54009",
     "ESRI:102001",
 ]
@@ -61,11 +69,10 @@ def same_place(one: CRS, other: CRS) -> bool:
     """Whether the same coordinates lie within a hundredth of a millimetre of each other on the
     ground.
     """
-    x, y = (
-        ([2e5, 5e5, 9e5], [1e5, 5e5, 3e6])
-        if one.is_projected
-        else ([-5.0, 9.0, 20.0], [0.0, 30.0, 60.0])
-    )
+    x, y = np.array([2e5, 5e5, 9e5]), np.array([1e5, 5e5, 3e6])
+    if not one.is_projected:
+        x, y = np.radians([[-5.0, 9.0, 20.0], [0.0, 30.0, 60.0]])
+        x, y = (values / one.axis_info[0].unit_conversion_factor for values in (x, y))
     degrees = [
         Transformer.from_crs(crs, "EPSG:4326", always_xy=True).transform(x, y)
         for crs in (one, other)
@@ -247,6 +254,68 @@ def test_a_projected_and_a_geographic_code_are_written_under_keys_of_their_own()
     geographic = (1, 1, 0, 3, 1024, 0, 1, 2, 1025, 0, 1, 1, 2048, 0, 1, 4326)
     assert geokeys.encode(CRS.from_epsg(32633), NORTH_UP)[DIRECTORY] == projected
     assert geokeys.encode(CRS.from_epsg(4326), NORTH_UP)[DIRECTORY] == geographic
+
+
+# A user-defined geographic CRS on the ellipsoid Clarke 1880 (IGN), code 7011.
+CLARKE = {1024: 2, 2048: 32767, 2050: 32767, 2056: 7011}
+
+
+@pytest.mark.parametrize(
+    ("unit", "radians"),
+    [
+        ({}, np.pi / 180),
+        ({2054: 9101}, 1),
+        ({2054: 9102}, np.pi / 180),
+        ({2054: 9104}, np.pi / 180 / 3600),
+        ({2054: 9105}, np.pi / 200),
+        ({2054: 9106}, np.pi / 200),  # gon, which is grad by another name
+        ({2054: 9107}, np.pi / 180),  # degrees, written as degree, minute, second
+        ({2054: 9114}, np.pi / 3200),
+        ({2054: 9122}, np.pi / 180),
+        ({2054: 32767, 2055: 0.0157}, 0.0157),
+        ({2055: 0.0157}, 0.0157),
+    ],
+)
+def test_the_axes_of_a_geographic_crs_are_in_the_files_unit(unit, radians):
+    crs = geokeys._crs(CLARKE | unit)
+    assert [axis.unit_conversion_factor for axis in crs.axis_info] == pytest.approx([radians] * 2)
+    if radians != 1:  # pyproj converts degrees to radians before PROJ sees them
+        to_degrees = Transformer.from_crs(crs, CRS("+proj=longlat +R=6371000"), always_xy=True)
+        x, y = np.radians([10, 50]) / radians
+        assert to_degrees.transform(x, y)[0] == pytest.approx(10)
+
+
+@pytest.mark.parametrize("unit", [9110, 9111, 9121, 5])
+def test_packed_and_unknown_angles_give_no_crs(unit):
+    # 9110 packs 50 degrees and 30 minutes into the number 50.30: no multiple of a radian.
+    assert geokeys._crs(CLARKE | {2054: unit}) is None
+
+
+@pytest.mark.parametrize(
+    ("keys", "degrees"),
+    [
+        ({}, 0),
+        ({2051: 8901}, 0),
+        ({2051: 8903}, 2.33722917),  # Paris, in EPSG 2.5969213 grads
+        ({2051: 8903, 2054: 9105}, 2.33722917),
+        ({2061: 2.33722917}, 2.33722917),
+        ({2051: 32767, 2054: 9102, 2061: -9.5}, -9.5),
+        ({2054: 9105, 2061: 2.5969213}, 2.33722917),
+        ({2050: 6807}, 2.33722917),  # a datum on the meridian of Paris
+        ({2050: 6275}, 0),  # the same on that of Greenwich
+        ({2050: 6275, 2051: 8903}, 2.33722917),
+        ({2050: 6275, 2061: 2.33722917}, 2.33722917),
+        ({2050: 6326, 2051: 8901}, 0),
+        ({2050: 6326, 2061: 0.0}, 0),
+    ],
+)
+def test_the_prime_meridian_is_that_of_the_keys_else_of_the_datum(keys, degrees):
+    crs = geokeys._crs(CLARKE | keys)
+    meridian = crs.prime_meridian
+    radians = meridian.longitude * meridian.unit_conversion_factor
+    assert np.degrees(radians) == pytest.approx(degrees, abs=1e-9)
+    if keys.get(2050) == 6326:  # WGS 84 keeps its datum, and so its code
+        assert crs.datum.name == "World Geodetic System 1984 ensemble"
 
 
 @pytest.mark.parametrize("code", EPSG)
