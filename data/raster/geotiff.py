@@ -7,7 +7,7 @@ itself and found through a table of offsets. So a window costs only the blocks t
     its number is r * blocks_across + c, plus band * blocks_in_a_band where each band lies by itself
 
 tifffile reads the header and decodes a block (compression, predictor, byte order); which blocks,
-and how they become a window, is here. geokeys.py has the tags of the georeference, gdaltags.py
+and how they become a window, is here. georeference.py has the tags of the georeference, gdaltags.py
 those of palette, no-data value and band names, pngjpeg.py the pictures that are read as rasters
 without georeference.
 
@@ -30,7 +30,7 @@ import tifffile
 
 from data.files import InputError, replacing
 from data.grid import IDENTITY, Grid, Window
-from data.raster import gdaltags, geokeys, pictures
+from data.raster import gdaltags, georeference, pictures
 
 PIXEL_TAGS = (256, 257, 258, 259, 262, 273, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325, 339)
 TILE = 256
@@ -202,9 +202,9 @@ class Raster:
         self.block_shape = (rows, cols) if page.is_tiled else (page.rowsperstrip, width)
         self._across = -(-width // cols)
         self._blocks_in_band = -(-height // self.block_shape[0]) * self._across if separate else 0
-        geo_tags = {tag: tags[tag] for tag in geokeys.TAGS if tag in tags}
+        geo_tags = {tag: tags[tag] for tag in georeference.TAGS if tag in tags}
         try:
-            crs, transform, self.geo_tags = geokeys.decode(geo_tags)
+            crs, transform, self.geo_tags = georeference.decode(geo_tags)
             self.grid = Grid(crs, transform, height, width)
             self.nodata = gdaltags.nodata(tags.get(gdaltags.NODATA), self.dtype)
             self.colormap = (
@@ -249,13 +249,13 @@ def _tags(tif: tifffile.TiffFile, page: tifffile.TiffPage) -> dict:
         struct.unpack_from(f"{header.byteorder}H", entries, at)[0]
         for at in range(0, len(entries), header.tagsize)
     }
-    wanted = (*geokeys.TAGS, *gdaltags.TAGS)
+    wanted = (*georeference.TAGS, *gdaltags.TAGS)
     lost = [code for code in (*PIXEL_TAGS, *wanted) if code in listed and code not in page.tags]
     if lost:
         raise ValueError(f"tag {lost[0]} is damaged")
     values = {code: page.tags.valueof(code) for code in wanted if code in page.tags}
-    for code in geokeys.TAGS:
-        if code == geokeys.TEXTS and code in values:
+    for code in georeference.TAGS:
+        if code == georeference.TEXTS and code in values:
             # The directory counts bytes, and a decoded text with an accent is shorter than its
             # bytes.
             handle.seek(page.tags[code].valueoffset)
@@ -376,7 +376,7 @@ def described(
         raise ValueError(f"{len(descriptions)} descriptions for {count} bands")
     if colormap and (count != 1 or dtype not in (np.uint8, np.uint16)):
         raise ValueError(f"a colormap needs one band of uint8 or uint16, not {count} of {dtype}")
-    tags = geokeys.encode(grid.crs, grid.transform) if geo_tags is None else geo_tags
+    tags = georeference.encode(grid.crs, grid.transform) if geo_tags is None else geo_tags
     if nodata is not None:
         tags = {**tags, gdaltags.NODATA: gdaltags.nodata_text(nodata, dtype)}
     if items or scale or any(descriptions or ()):
@@ -385,7 +385,12 @@ def described(
             gdaltags.METADATA: gdaltags.metadata_xml(descriptions or [None] * count, items, scale),
         }
     # SHORT and ASCII, as TIFF numbers its types; all others are DOUBLE.
-    types = {geokeys.DIRECTORY: 3, geokeys.TEXTS: 2, gdaltags.METADATA: 2, gdaltags.NODATA: 2}
+    types = {
+        georeference.DIRECTORY: 3,
+        georeference.TEXTS: 2,
+        gdaltags.METADATA: 2,
+        gdaltags.NODATA: 2,
+    }
     palette = gdaltags.palette(colormap, dtype) if colormap else None
     return {tag: (types.get(tag, 12), value) for tag, value in tags.items()}, palette
 

@@ -42,7 +42,7 @@ from pyproj.exceptions import CRSError
 from data import bands
 from data.files import InputError
 from data.grid import Grid, Window
-from data.raster import geokeys
+from data.raster import georeference
 
 PRODUCT, GRANULES = "MTD_MSIL2A.xml", "GRANULE/*/MTD_TL.xml"
 # Sensing time and tile in the name of a product, or of a file that took its name over.
@@ -112,7 +112,7 @@ class Safe:
         self.descriptions = tuple(bands.canonical(band) for band, _ in self._files)
         self.count, self.geo_tags = (
             len(self._files),
-            geokeys.encode(self.grid.crs, self.grid.transform),
+            georeference.encode(self.grid.crs, self.grid.transform),
         )
 
     def __enter__(self) -> Safe:
