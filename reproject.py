@@ -37,7 +37,7 @@ import torch
 from data.console import duration, one_line_errors, progress
 from data.files import InputError
 from data.grid import IDENTITY, Grid, Window
-from data.raster.geotiff import Raster, write_blocks
+from data.raster import Raster, writer
 from data.raster.warp import CELL, EDGE, Coordinates, between, clip, parts, target_grid_for
 
 TILE = 256  # rows and columns of the target that are one task
@@ -436,7 +436,9 @@ def reproject_file(
         try:
             options["rows"] = _rows(raster, target_grid)
             made = strips(read, raster.grid, target_grid, method, nodata, raster.dtype, **options)
-            write_blocks(output_path, with_progress(made), target_grid, 1, raster.dtype, *tags)
+            with writer(output_path, target_grid, 1, raster.dtype, *tags) as add:
+                for strip in with_progress(made):
+                    add(strip)
         except InputError as error:
             raise InputError(f"{source_path}: {error}") from error
 

@@ -26,7 +26,7 @@ from data.files import InputError
 from data.grid import Grid, Window
 from data.input.stack import Stack, open_image
 from data.output.areas import pixel_areas
-from data.raster.geotiff import Raster
+from data.raster import Raster
 from data.raster.safe import Safe, is_safe
 from data.scaling import LIMITS, Scaling, sample_pixels, valid_pixels
 

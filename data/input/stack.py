@@ -23,7 +23,7 @@ import numpy as np
 from data import bands
 from data.files import InputError
 from data.grid import Window
-from data.raster.geotiff import Raster
+from data.raster import Raster
 from data.raster.safe import NAME, Safe, is_safe
 from data.scaling import valid_pixels
 

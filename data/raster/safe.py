@@ -30,7 +30,6 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Sequence
-from operator import index
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -43,6 +42,7 @@ from data import bands
 from data.files import InputError
 from data.grid import Grid, Window
 from data.raster import georeference
+from data.raster.geotiff import requested
 
 PRODUCT, GRANULES = "MTD_MSIL2A.xml", "GRANULE/*/MTD_TL.xml"
 # Sensing time and tile in the name of a product, or of a file that took its name over.
@@ -128,24 +128,14 @@ class Safe:
         """Reflectance x 10,000 (bands, height, width) uint16, 0 without data; as
         `geotiff.Raster.read`.
         """
-        row, col, height, width = map(index, window or (0, 0, self.grid.height, self.grid.width))
-        if not (
-            0 <= row < row + height <= self.grid.height
-            and 0 <= col < col + width <= self.grid.width
-        ):
-            raise ValueError(f"{self.path}: {window} is not inside the raster")
-        chosen = range(1, self.count + 1) if bands is None else bands
-        if not all(1 <= band <= self.count for band in chosen):
-            raise ValueError(
-                f"{self.path}: bands {list(chosen)} are not all among 1 to {self.count}"
-            )
+        (row, col, height, width), chosen = requested(self, window, bands)
         out = np.empty((len(chosen), height, width), self.dtype)
         for plane, band in zip(out, chosen):
-            factor = self._factors[band - 1]
+            factor = self._factors[band]
             rows, cols = (
                 np.arange(start, start + n) // factor for start, n in ((row, height), (col, width))
             )
-            part = self._band(band - 1)[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
+            part = self._band(band)[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
             plane[...] = part if factor == 1 else part[rows - rows[0]][:, cols - cols[0]]
         return out
 

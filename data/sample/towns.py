@@ -31,7 +31,7 @@ from data.classes import ClassTable
 from data.console import one_line_errors
 from data.files import InputError
 from data.grid import Grid
-from data.raster import geotiff
+from data.raster import cog
 from data.sample.landscape import HALF, SPECTRA, Landscape, codes, draw_landscape, ground, noise
 
 VERSION = 1  # raise it whenever the scenes change: folders of another version are written anew
@@ -168,8 +168,9 @@ def write(folder: str | Path, count: int = 24, seed: int = 0) -> tuple[list[Path
     colormap = {0: (0, 0, 0), **ClassTable.load("esm").colormap}
     for index, (image_path, mask_path) in enumerate(zip(images, masks)):
         scene = make_scene(seed, index)
-        geotiff.write(image_path, scene.image, scene.image_grid, nodata=0, descriptions=BANDS)
-        geotiff.write(mask_path, scene.mask, scene.mask_grid, nodata=0, colormap=colormap)
+        image, mask = scene.image, scene.mask
+        cog.write(image_path, image, scene.image_grid, 0, None, BANDS, overviews="average")
+        cog.write(mask_path, mask, scene.mask_grid, nodata=0, colormap=colormap)
     stamp.write_text(contents)
     return images, masks
 

@@ -15,7 +15,7 @@ import train
 from data.files import InputError
 from data.grid import Grid, Window
 from data.input import inputs
-from data.raster import geotiff
+from data.raster import cog, geotiff
 from data.scaling import Scaling
 from unet import checkpoint
 
@@ -24,7 +24,7 @@ UTM = CRS.from_epsg(32631)
 
 def image(path: Path, pixels, grid=None, nodata=None, names=None) -> Path:
     pixels = np.asarray(pixels)
-    geotiff.write(
+    cog.write(
         path, pixels, grid or Grid(None, (1, 0, 0, 0, 1, 0), *pixels.shape[1:]), nodata, None, names
     )
     return path

@@ -15,14 +15,14 @@ from data import bands
 from data.files import InputError
 from data.grid import Grid, Window
 from data.input import stack
-from data.raster import geotiff
+from data.raster import cog, geotiff
 from unet import checkpoint
 
 PLACE = Grid(CRS.from_epsg(32631), (10, 0, 4e5, 0, -10, 5e6), 2, 3)
 
 
 def date(path: Path, pixels, grid=PLACE, nodata=0, names=("B4", "NIR"), dtype=np.uint16) -> Path:
-    geotiff.write(path, np.asarray(pixels, dtype), grid, nodata=nodata, descriptions=names)
+    cog.write(path, np.asarray(pixels, dtype), grid, nodata=nodata, descriptions=names)
     return path
 
 
@@ -184,7 +184,7 @@ def two_dates(folder: Path, **changes) -> list[str]:
         number = path.stem[-1]
         with geotiff.Raster(path) as raster:
             noise = random.integers(1, 3000, raster.read().shape).astype(np.uint16)
-            geotiff.write(
+            cog.write(
                 images / f"a_{number}.tif", noise, raster.grid, nodata=0, descriptions=small.BANDS
             )
         path.rename(images / f"b_{number}.tif")
@@ -264,7 +264,7 @@ def test_a_changed_later_date_is_prepared_anew_and_dates_alone_are_other_scenes(
     with geotiff.Raster(path) as raster:
         pixels, grid = raster.read(), raster.grid
     pixels[:, 0, 0] = 0
-    geotiff.write(path, pixels, grid, nodata=0, descriptions=small.BANDS)
+    cog.write(path, pixels, grid, nodata=0, descriptions=small.BANDS)
     image, target, _ = small.load(options)[0].training[number]
     assert not image[:, 0, 0].any() and before[:, 0, 0].any() and target[0, 0] == 255
     options.stack_dates = False

@@ -5,7 +5,7 @@ import pytest
 from pyproj import CRS, Transformer
 
 from data.grid import Grid
-from data.raster import geokeys, georeference, geotiff
+from data.raster import cog, geokeys, georeference, geotiff
 from data.raster.georeference import DIRECTORY, SCALE, TEXTS, TIEPOINT
 
 pytestmark = pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
@@ -249,7 +249,7 @@ def test_a_crs_of_rasterio_is_read(tmp_path, definition):
 def test_a_written_crs_is_read_by_rasterio_and_by_us(tmp_path, definition):
     rasterio = pytest.importorskip("rasterio")
     path, crs = tmp_path / "ours.tif", CRS.from_user_input(definition)
-    geotiff.write(path, np.zeros((4, 5), np.uint8), Grid(crs, NORTH_UP, 4, 5))
+    cog.write(path, np.zeros((4, 5), np.uint8), Grid(crs, NORTH_UP, 4, 5))
     with rasterio.open(path) as dataset, geotiff.Raster(path) as raster:
         assert dataset.crs == rasterio.CRS.from_user_input(crs)
         assert same_place(CRS.from_wkt(dataset.crs.to_wkt()), crs)

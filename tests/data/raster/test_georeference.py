@@ -6,7 +6,7 @@ import tifffile
 from pyproj import CRS
 
 from data.grid import IDENTITY, Grid
-from data.raster import georeference, geotiff
+from data.raster import cog, georeference, geotiff
 from data.raster.georeference import DIRECTORY, DOUBLES, MATRIX, SCALE, TEXTS, TIEPOINT
 
 pytestmark = pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
@@ -103,7 +103,7 @@ def test_a_transform_of_rasterio_is_read_and_its_tags_written_again(tmp_path, na
     write_with_rasterio(theirs, "EPSG:3857", TRANSFORMS[name], AREA_OR_POINT=interpretation)
     with geotiff.Raster(theirs) as raster:
         assert np.allclose(raster.grid.transform, TRANSFORMS[name], rtol=1e-14, atol=0)
-        geotiff.write(ours, raster.read(), raster.grid, geo_tags=raster.geo_tags)
+        cog.write(ours, raster.read(), raster.grid, geo_tags=raster.geo_tags)
         with rasterio.open(ours) as dataset, geotiff.Raster(ours) as copy:
             assert dataset.tags()["AREA_OR_POINT"] == "Area"
             assert copy.grid.matches(raster.grid) and copy.geo_tags == raster.geo_tags
@@ -116,7 +116,7 @@ def test_a_transform_of_rasterio_is_read_and_its_tags_written_again(tmp_path, na
 def test_a_written_transform_is_read_by_rasterio_and_by_us(tmp_path, name, crs):
     rasterio = pytest.importorskip("rasterio")
     path, grid = tmp_path / "ours.tif", Grid(crs, TRANSFORMS[name], 4, 5)
-    geotiff.write(path, np.zeros((4, 5), np.uint8), grid)
+    cog.write(path, np.zeros((4, 5), np.uint8), grid)
     with rasterio.open(path) as dataset, geotiff.Raster(path) as raster:
         assert dataset.transform[:6] == raster.grid.transform == grid.transform
         assert raster.grid.crs == crs and (dataset.crs is None) == (crs is None)
@@ -178,6 +178,6 @@ def test_a_crs_that_cannot_be_told_travels_from_file_to_file(tmp_path):
         assert raster.grid.crs is None
         assert raster.grid.transform == (10.0, 0.0, 1.0, 0.0, -10.0, 2.0)
         assert raster.geo_tags == tags
-        geotiff.write(second, raster.read(), raster.grid, geo_tags=raster.geo_tags)
+        cog.write(second, raster.read(), raster.grid, geo_tags=raster.geo_tags)
     with geotiff.Raster(second) as raster:
         assert raster.geo_tags == tags

@@ -16,7 +16,7 @@ import train
 from data.files import InputError
 from data.grid import Grid, Window
 from data.input import stack
-from data.raster import geotiff
+from data.raster import cog, geotiff
 from data.raster.safe import Safe
 from data.training import scenes
 
@@ -281,10 +281,10 @@ def test_a_network_is_trained_on_products_and_maps_them_and_a_geotiff_of_the_sam
     mask, table = tmp_path / "cover_T32TPS.tif", tmp_path / "table.csv"
     table.write_text(small.TABLE)
     with Safe(path) as product:
-        geotiff.write(mask, np.where(truth, 20, 10).astype(np.uint8), product.grid)
+        cog.write(mask, np.where(truth, 20, 10).astype(np.uint8), product.grid)
         pixels = product.read()[[3, 0, 1, 2, 4]]
         names = [product.descriptions[n] for n in (3, 0, 1, 2, 4)]
-        geotiff.write(tmp_path / "same.tif", pixels, product.grid, nodata=0, descriptions=names)
+        cog.write(tmp_path / "same.tif", pixels, product.grid, nodata=0, descriptions=names)
     options = [
         "--images",
         path,
@@ -336,7 +336,7 @@ def test_a_network_is_trained_on_products_and_maps_them_and_a_geotiff_of_the_sam
 def test_a_product_prepared_twice_comes_from_the_cache(tmp_path, monkeypatch):
     path, _ = full(tmp_path / "in")
     with Safe(path) as product:
-        geotiff.write(tmp_path / "mask.tif", np.full((120, 120), 10, np.uint8), product.grid)
+        cog.write(tmp_path / "mask.tif", np.full((120, 120), 10, np.uint8), product.grid)
     (tmp_path / "table.csv").write_text(small.TABLE)
     changes = {
         "images": [path],

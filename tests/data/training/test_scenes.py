@@ -14,7 +14,7 @@ import reproject
 from data.classes import ClassTable
 from data.files import IGNORE, InputError
 from data.grid import Grid, Window
-from data.raster import geotiff
+from data.raster import cog
 from data.training import scenes
 
 ESM = ClassTable.load("esm")
@@ -36,8 +36,8 @@ def never(mask, target):
 def image_and_mask(
     folder: Path, image, mask, image_grid=None, mask_grid=None, **options
 ) -> tuple[Path, Path]:
-    geotiff.write(folder / "image.tif", image, image_grid or grid(), **options)
-    geotiff.write(folder / "mask.tif", mask, mask_grid or image_grid or grid())
+    cog.write(folder / "image.tif", image, image_grid or grid(), **options)
+    cog.write(folder / "mask.tif", mask, mask_grid or image_grid or grid())
     return folder / "image.tif", folder / "mask.tif"
 
 
@@ -187,12 +187,12 @@ def test_without_crs_only_equal_sizes_go_together(tmp_path):
         6,
         8,
     )
-    geotiff.write(paths[1], ones[0, :5], other)
+    cog.write(paths[1], ones[0, :5], other)
     with pytest.raises(
         InputError, match=r"mask\.tif: 8 x 5 pixels for an image of 8 x 6, and neither .* has a CRS"
     ):
         scenes.prepare(*paths, ESM, tmp_path / "cache", never, "nearest")
-    geotiff.write(paths[0], ones, grid())
+    cog.write(paths[0], ones, grid())
     with pytest.raises(InputError, match=r"mask\.tif: .* and it has no CRS"):
         scenes.prepare(*paths, ESM, tmp_path / "cache", never, "nearest")
 
@@ -222,7 +222,7 @@ def test_a_map_made_by_a_table_of_colours_is_read_back_through_its_palette(tmp_p
     table = ClassTable.load("deepglobe")
     labels = np.array([[0, 4, IGNORE], [5, 1, 2]], np.uint8)
     path = tmp_path / "map.tif"
-    geotiff.write(path, table.decode(labels), grid(height=2, width=3), table.nodata, table.colormap)
+    cog.write(path, table.decode(labels), grid(height=2, width=3), table.nodata, table.colormap)
     with scenes.Mask(path, table) as mask:
         assert mask.read(Window(0, 0, 2, 3)).tolist() == labels.tolist()
         mask.check()
@@ -231,7 +231,7 @@ def test_a_map_made_by_a_table_of_colours_is_read_back_through_its_palette(tmp_p
 def test_no_data_of_a_palette_map_is_no_class_even_if_a_class_is_black(tmp_path):
     (tmp_path / "t.csv").write_text("code,name,color\n#000000,tar,#000000\n#FFFFFF,snow,#FFFFFF\n")
     table = ClassTable.load(tmp_path / "t.csv")
-    geotiff.write(
+    cog.write(
         tmp_path / "m.tif",
         np.array([[0, 1, 255]], np.uint8),
         grid(height=1, width=3),
@@ -300,7 +300,7 @@ def test_a_scene_is_prepared_once_and_again_when_an_input_changes(tmp_path, monk
     for _ in range(2):
         scenes.prepare(*paths, ESM, tmp_path / "cache", never, "nearest")
     assert len(made) == 1
-    geotiff.write(paths[1], ones[0] * 255, grid())
+    cog.write(paths[1], ones[0] * 255, grid())
     assert (scenes.prepare(*paths, ESM, tmp_path / "cache", never, "nearest").labels[:] == 2).all()
     scenes.prepare(*paths, ESM, tmp_path / "cache", never, "mode")
     scenes.prepare(*paths, ESM, tmp_path / "cache", never, "mode", nodata=7)
