@@ -31,7 +31,7 @@ import numpy as np
 
 from data.files import replacing
 from data.grid import Grid
-from data.raster import directory, gdaltags
+from data.raster import directory, gdaltags, georeference
 from data.raster.directory import COLORMAP, LONG, TILE_COUNTS, TILE_OFFSETS, Tags
 from data.raster.overviews import average, mode
 
@@ -107,9 +107,9 @@ def writer(
         OSError: Writing fails.
     """
     dtype = np.dtype(dtype).newbyteorder("=")
-    tags = directory.described(
-        grid, count, dtype, nodata, colormap, descriptions, geo_tags, items, scale
-    )
+    if geo_tags is None:
+        geo_tags = georeference.encode(grid.crs, grid.transform)
+    tags = directory.described(geo_tags, count, dtype, nodata, colormap, descriptions, items, scale)
     if overviews is None:
         overviews = "average" if dtype.kind == "f" else "mode"
     halve = {"mode": mode, "average": average}[overviews]

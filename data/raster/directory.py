@@ -17,7 +17,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from data.grid import Grid
 from data.raster import gdaltags, georeference
 
 BIGTIFF_BYTES = 2**32 - 2**26  # of pixels: the header needs some room beside them
@@ -29,15 +28,14 @@ Tags = dict[int, tuple[int, Sequence]]  # {tag: (type, values)}
 
 
 def described(
-    grid: Grid,
+    geo_tags: dict,
     count: int,
     dtype: np.dtype,
-    nodata: float | None = None,
-    colormap: Mapping[int, tuple[int, int, int]] | None = None,
-    descriptions: Sequence[str | None] | None = None,
-    geo_tags: dict | None = None,
-    items: Mapping[str, str] | None = None,
-    scale: float | None = None,
+    nodata: float | None,
+    colormap: Mapping[int, tuple[int, int, int]] | None,
+    descriptions: Sequence[str | None] | None,
+    items: Mapping[str, str] | None,
+    scale: float | None,
 ) -> Tags:
     """Make the tags for the place and the meaning of the pixels; arguments as of `cog.writer`.
 
@@ -49,8 +47,6 @@ def described(
         raise ValueError(f"{len(descriptions)} descriptions for {count} bands")
     if colormap and (count != 1 or dtype not in (np.uint8, np.uint16)):
         raise ValueError(f"a colormap needs one band of uint8 or uint16, not {count} of {dtype}")
-    if geo_tags is None:
-        geo_tags = georeference.encode(grid.crs, grid.transform)
     types = {georeference.DIRECTORY: SHORT, georeference.TEXTS: ASCII}
     tags = {tag: (types.get(tag, DOUBLE), values) for tag, values in geo_tags.items()}
     if nodata is not None:
