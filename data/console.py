@@ -151,11 +151,11 @@ def duration(seconds: float) -> str:
 
 
 def from_here(path: str | Path) -> str:
-    """Return a path relative to the current folder where it lies in it, such as .venv/bin/python."""
+    """Return a path as one types it in the current folder, such as .venv/bin/python."""
     path = Path(path)
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def python_command() -> str:
-    """Return the path of the running Python as one types it in the current folder."""
+    """Return the path of the running Python, see `from_here`."""
     return from_here(sys.executable)

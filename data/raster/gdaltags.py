@@ -22,7 +22,7 @@ Color = tuple[int, int, int]
 
 
 def nodata(text: str | None, dtype: np.dtype) -> float | int | None:
-    """Parse the no-data value; None where there is none or no pixel can have it (-9999 in uint8)."""
+    """Parse the no-data value; None where there is none, or none that a pixel can have."""
     try:
         value = float(text)
         if dtype.kind == "f":

@@ -42,15 +42,13 @@ def wanted(
 
 
 def test_ten_metres_on_the_map_are_what_they_are_on_the_ground():
-    assert inputs.ground_resolution(Grid(UTM, (10, 0, 5e5, 0, -10, 5e6), 9, 9)) == pytest.approx(
-        10, rel=5e-4
-    )
+    utm = Grid(UTM, (10, 0, 5e5, 0, -10, 5e6), 9, 9)
+    assert inputs.ground_resolution(utm) == pytest.approx(10, rel=5e-4)
     # Mercator stretches by 1 / cos(latitude): by two at 60 degrees north, y = 8,399,738
     web = Grid(CRS.from_epsg(3857), (10, 0, 0, 0, -10, 8399738), 2, 2)
     assert inputs.ground_resolution(web) == pytest.approx(5, rel=4e-3)
-    degrees = Grid(
-        CRS.from_epsg(4326), (1e-4, 0, 2, 0, -1e-4, 1e-4), 2, 2
-    )  # at the equator: 11.13 x 11.06 m
+    # At the equator a ten-thousandth of a degree is 11.13 x 11.06 m.
+    degrees = Grid(CRS.from_epsg(4326), (1e-4, 0, 2, 0, -1e-4, 1e-4), 2, 2)
     assert inputs.ground_resolution(degrees) == pytest.approx(11.1, rel=2e-3)
     oblong = Grid(UTM, (5, 0, 5e5, 0, -20, 5e6), 9, 9)
     assert inputs.ground_resolution(oblong) == pytest.approx(10, rel=5e-4)
@@ -153,10 +151,9 @@ def test_the_sum_of_number_and_offset_is_never_below_1_and_no_data_is_nan(tmp_pa
         expected = [[[np.nan, 1, 1], [2000, 64535, 1]]]
         np.testing.assert_array_equal(adjusted.read(), np.array(expected, np.float32))
         np.testing.assert_array_equal(adjusted.read(Window(0, 1, 1, 2), [1]), [[[1, 1]]])
+    # Floats may be anything, and are not held at 1 or above.
     path = image(tmp_path / "b.tif", np.array([[[0.05, 0.2, np.nan]]], np.float32))
-    with inputs.Input(
-        [path], wanted(1), offset=-0.1
-    ) as adjusted:  # of floats nothing is known: they are not held
+    with inputs.Input([path], wanted(1), offset=-0.1) as adjusted:
         np.testing.assert_allclose(adjusted.read(), [[[-500, 1000, np.nan]]], rtol=1e-5)
 
 
@@ -168,31 +165,9 @@ def trained(tmp_path_factory) -> Path:
     """A folder with in/ (small scenes) and runs/lakes/best.pt."""
     folder = tmp_path_factory.mktemp("inputs")
     images, masks, table = small.write(folder / "in")
-    options = [
-        "--images",
-        images,
-        "--masks",
-        masks,
-        "--classes",
-        table,
-        "--overfit",
-        4,
-        "--base",
-        8,
-        "--epochs",
-        4,
-    ]
-    options += [
-        "--lr",
-        0.01,
-        "--batch",
-        2,
-        "--cache",
-        folder / "cache",
-        "--output",
-        folder / "runs/lakes",
-    ]
-    train.main([str(option) for option in options])
+    options = "--overfit 4 --base 8 --epochs 4 --lr 0.01 --batch 2".split()
+    places = ["--images", images, "--masks", masks, "--classes", table, "--cache", folder / "cache"]
+    train.main([*options, *map(str, places), "--output", str(folder / "runs/lakes")])
     return folder
 
 

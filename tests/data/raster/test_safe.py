@@ -327,7 +327,7 @@ def test_a_network_is_trained_on_products_and_maps_them_and_a_geotiff_of_the_sam
     with maps[0], maps[1]:
         assert (maps[0].read() == maps[1].read()).all() and maps[0].grid.matches(maps[1].grid)
         assert (maps[0].read()[0] == np.where(truth, 20, 10)).mean() > 0.9
-    with pytest.raises(InputError, match="a SAFE folder tells its offset itself"):
+    with pytest.raises(InputError, match="a SAFE folder has its own offset"):
         predict.main(
             [str(path), "--checkpoint", str(tmp_path / "run/best.pt"), "--offset", "-1000"]
         )
