@@ -17,18 +17,7 @@ from data.raster import cog, geotiff, tiffpage
 pytestmark = pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
 
 HEIGHT, WIDTH = 53, 71
-DTYPES = [
-    "uint8",
-    "int8",
-    "uint16",
-    "int16",
-    "uint32",
-    "int32",
-    "uint64",
-    "int64",
-    "float32",
-    "float64",
-]
+DTYPES = "uint8 int8 uint16 int16 uint32 int32 uint64 int64 float32 float64".split()
 GRID = Grid(CRS.from_epsg(3035), (10.0, 0.0, 4_000_000.0, 0.0, -10.0, 3_000_000.0), HEIGHT, WIDTH)
 
 

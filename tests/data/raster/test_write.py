@@ -11,18 +11,7 @@ from data.raster import Raster, cog, directory, write, writer
 pytestmark = pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
 
 HEIGHT, WIDTH = 53, 71
-DTYPES = [
-    "uint8",
-    "int8",
-    "uint16",
-    "int16",
-    "uint32",
-    "int32",
-    "uint64",
-    "int64",
-    "float32",
-    "float64",
-]
+DTYPES = "uint8 int8 uint16 int16 uint32 int32 uint64 int64 float32 float64".split()
 GRID = Grid(CRS.from_epsg(3035), (10.0, 0.0, 4_000_000.0, 0.0, -10.0, 3_000_000.0), HEIGHT, WIDTH)
 
 
@@ -40,7 +29,10 @@ def pixels(dtype: str, count: int = 3, height: int = HEIGHT, width: int = WIDTH)
 def test_a_written_file_is_read_by_rasterio_and_by_us(tmp_path, dtype, count):
     rasterio = pytest.importorskip("rasterio")
     path = tmp_path / "map.tif"
-    for height, width in ((HEIGHT, WIDTH), (1, 1), (256, 256), (257, 512), (513, 512), (1, 600)):
+    sizes = [(HEIGHT, WIDTH), (257, 512)]
+    if count == 1:
+        sizes += [(1, 1), (256, 256), (513, 512), (1, 600)]
+    for height, width in sizes:
         array = pixels(dtype, count, height, width)
         grid = Grid(GRID.crs, GRID.transform, height, width)
         write(path, array, grid)
@@ -79,12 +71,12 @@ def test_half_floats_and_foreign_byte_order_are_written(tmp_path):
 
 
 def test_strips_of_any_heights_make_the_same_file(tmp_path):
-    array = pixels("uint16", 2, 1300, 300)
-    grid = Grid(GRID.crs, GRID.transform, 1300, 300)
+    array = pixels("uint16", 2, 700, 300)
+    grid = Grid(GRID.crs, GRID.transform, 700, 300)
     write(tmp_path / "whole.tif", array, grid)
     rng = np.random.default_rng(2)
-    random = [np.sort(rng.integers(0, 1301, 6)) for _ in range(2)]
-    heights = [[1] * 1300, [512, 512, 276], [255, 1045], [700, 0, 600], [3, 1290, 7]]
+    random = [np.sort(rng.integers(0, 701, 6)) for _ in range(2)]
+    heights = [[1] * 700, [512, 188], [255, 257, 188], [100, 0, 600], [3, 690, 7]]
     for cuts in [*random, *(np.cumsum(strips)[:-1] for strips in heights)]:
         with writer(tmp_path / "cut.tif", grid, 2, "uint16") as add:
             for strip in np.split(array, cuts, axis=1):
