@@ -117,6 +117,18 @@ def names(
     return named
 
 
+def contradictions(found: Sequence[str], called: Sequence[str]) -> list[tuple[int, str, str]]:
+    """Return (number from 1, name, other name) of bands to which two lists give different names.
+
+    Only names of known bands contradict each other.
+    """
+    return [
+        (number, one, other)
+        for number, (one, other) in enumerate(zip(found, called), start=1)
+        if one != other and {one.partition("@")[0], other.partition("@")[0]} <= ALIASES.keys()
+    ]
+
+
 def pair(index: str) -> tuple[str, str]:
     """Return the two bands of an index; those of 'NDVI@2' are 'NIR@2' and 'Red@2'."""
     name, at, date = index.partition("@")
@@ -132,115 +144,6 @@ def available(bands: Sequence[str]) -> list[str]:
         for name in INDICES
         if set(pair(name + date)) <= set(bands)
     ]
-
-
-def order(wanted: Sequence[str], found: Sequence[str], path: object = "image") -> list[int]:
-    """Find the bands `wanted` among the bands `found` of an image.
-
-    Bands are matched by name where both sides have names, else taken in the order of the file.
-
-    Returns:
-        Band numbers from 1, one for each wanted band.
-
-    Raises:
-        InputError: A wanted band is missing, the numbers of bands differ, or a named band would
-            stand in for another one.
-    """
-    numbered = all(name.partition("@")[0].isdecimal() for name in wanted)
-    if set(wanted) <= set(found) and (len(found) == len(wanted) or not numbered):
-        return [found.index(name) + 1 for name in wanted]
-    if len(found) != len(wanted):
-        some_found = any(name in found for name in wanted) and not numbered
-        missing = ", ".join(name for name in wanted if name not in found)
-        advice = "give an image with these bands, or --bands"
-        raise InputError(
-            f"{path}: {len(found)} bands ({', '.join(found)}), but the checkpoint was trained on "
-            f"{len(wanted)} ({', '.join(wanted)}); "
-            + (f"{missing} cannot be done without" if some_found else advice)
-        )
-    if any(name in ALIASES for name in found) and any(name in ALIASES for name in wanted):
-        strange = ", ".join(name for name in found if name not in wanted)
-        raise InputError(
-            f"{path}: has the bands {', '.join(found)}, but the checkpoint was trained on "
-            f"{', '.join(wanted)}; {strange} cannot stand in for another band; if the names are "
-            "wrong, give --bands as numbers"
-        )
-    return list(range(1, len(wanted) + 1))  # one side has no names: the order counts
-
-
-def contradictions(found: Sequence[str], called: Sequence[str]) -> list[tuple[int, str, str]]:
-    """Return (number from 1, name, other name) of bands to which two lists give different names.
-
-    Only names of known bands contradict each other.
-    """
-    return [
-        (number, one, other)
-        for number, (one, other) in enumerate(zip(found, called), start=1)
-        if one != other and {one.partition("@")[0], other.partition("@")[0]} <= ALIASES.keys()
-    ]
-
-
-def select(
-    wanted: Sequence[str],
-    descriptions: Sequence[str | None],
-    path: object = "image",
-    given: Sequence[str] | None = None,
-    dates: int = 1,
-    by_hand: bool = False,
-) -> list[int]:
-    """Select the bands of an image that a network wants.
-
-    Names that contradict each other are an error. No source of names is more reliable than another,
-    and bands in the wrong order would only be noticed by a bad map.
-
-    Args:
-        wanted: Names of the network's bands, of all dates.
-        descriptions: The image's name of each band, or None.
-        path: The image, for messages.
-        given: --bands: names or numbers of the bands of one date, or None.
-        dates: Number of stacked dates.
-        by_hand: Whether the names in `wanted` were given by --bands in training.
-
-    Returns:
-        Band numbers of the image from 1, one for each wanted band.
-
-    Raises:
-        InputError: The bands are not there, or names contradict each other.
-    """
-    found = names(descriptions, path=path)
-    if given and all(text.isdecimal() for text in given):
-        return _numbers(wanted, given, len(descriptions) // dates, dates, path)
-    advice = "if the file is wrong, give --bands as numbers: the file's band for each of "
-    advice += ", ".join(wanted)
-    if given:
-        called = names(descriptions, dated(given, dates), path)
-        for number, theirs, ours in contradictions(found, called):
-            raise InputError(
-                f"{path}: band {number} is {ours} by --bands, but {theirs} by the file; {advice}"
-            )
-        return order(wanted, called, path)
-    numbers = order(wanted, found, path)
-    if by_hand and numbers != sorted(numbers):
-        raise InputError(
-            f"{path}: its bands are named {', '.join(found)}, but --bands in training named them "
-            f"{', '.join(wanted)}; give --bands; {advice}"
-        )
-    return numbers
-
-
-def _numbers(
-    wanted: Sequence[str], given: Sequence[str], count: int, dates: int, path: object
-) -> list[int]:
-    """The numbers `given` for one date of `count` bands, repeated for each date."""
-    numbers = [int(text) for text in given]
-    fitting = all(1 <= number <= count for number in numbers)
-    if len(numbers) * dates != len(wanted) or not fitting:
-        each = len(wanted) // dates
-        raise InputError(
-            f"{path}: --bands {' '.join(given)}: give {each} numbers from 1 to {count}, for "
-            f"{', '.join(wanted[:each])}"
-        )
-    return [number + count * date for date in range(dates) for number in numbers]
 
 
 def normalized_difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ A network has learned from numbers of a certain unit and pixels of a certain siz
 spoil the map without an error:
 
     bands       In another order or under other names: matched by name, else given by --bands
-                (data/bands.py).
+                (selection.py).
     offset      Sentinel-2 numbers since processing baseline 04.00 (January 2022) are 1000 too high:
                 corrected by --offset -1000.
     unit        Reflectance 0.07 in one file is 700 in another: a factor of 10,000 is detected,
@@ -27,6 +27,7 @@ from data import bands
 from data.classes import ClassTable
 from data.files import InputError
 from data.grid import Grid, Window
+from data.input import selection
 from data.input.stack import Stack, open_image
 from data.output.areas import pixel_areas
 from data.raster import Raster
@@ -108,7 +109,7 @@ class Input:
         with ExitStack() as opened:
             raster = self._raster = opened.enter_context(open_image(paths, by_hand))
             self._nodata = raster.nodata if by_hand is None else by_hand
-            self._numbers = bands.select(
+            self._numbers = selection.select(
                 wanted.bands,
                 raster.descriptions,
                 raster.path,

@@ -148,72 +148,7 @@ def test_a_list_of_another_length_or_with_a_name_twice_is_told():
         bands.names([None] * 2, ["B08", "NIR"])
 
 
-# The order in which a trained network wants them.
-
-
-def test_bands_are_found_by_name():
-    assert bands.order(["Red", "Green", "Blue"], ["Blue", "Green", "Red"]) == [3, 2, 1]
-    assert bands.order(["a", "b"], ["b", "a"]) == [2, 1]
-
-
-def test_bands_without_names_are_trusted_to_be_in_order():
-    assert bands.order(["Red", "NIR"], ["1", "2"]) == [1, 2]
-    assert bands.order(["1", "2"], ["NIR", "Red"]) == [1, 2]
-
-
-def test_another_number_of_bands_names_both():
-    with pytest.raises(
-        InputError, match="a.tif: 3 bands .1, 2, 3., but the checkpoint was trained on 2 .Red, NIR."
-    ):
-        bands.order(["Red", "NIR"], ["1", "2", "3"], "a.tif")
-
-
-def test_another_band_is_not_taken_for_the_wanted_one():
-    with pytest.raises(InputError, match="a.tif: .*Blue cannot stand in"):
-        bands.order(["Red", "NIR"], ["Red", "Blue"], "a.tif")
-
-
-@pytest.mark.parametrize(
-    ("wanted", "found", "strange"),
-    [
-        (["Blue", "VV"], ["Red", "VV"], "Red"),
-        (["Blue", "VV"], ["VV", "Red"], "Red"),
-        (["VV", "Red"], ["Red", "1"], "1"),
-        (["1", "Red"], ["Blue", "2"], "Blue, 2"),
-    ],
-)
-def test_one_known_band_on_each_side_is_enough_to_refuse_another_order(wanted, found, strange):
-    with pytest.raises(InputError, match=f"; {strange} cannot stand in for another band"):
-        bands.order(wanted, found, "a.tif")
-
-
-def test_unknown_names_are_trusted_to_be_in_order():
-    assert bands.order(["VV", "Red"], ["VV", "1"]) == [1, 2]
-    assert bands.order(["VV", "Red"], ["VH", "VV"]) == [1, 2]
-
-
-def test_a_list_of_numbers_and_names_is_a_list_of_names():
-    assert bands.order(["VV", "1"], ["1", "2", "VV"]) == [3, 1]  # by name, among further bands
-    with pytest.raises(InputError, match="3 bands .1, 2, 3., but the checkpoint was trained on 2"):
-        bands.order(["1", "2"], ["1", "2", "3"])  # numbers alone are no names
-    assert bands.select(["Red", "2"], [None, None], given=["2", "Red"]) == [2, 1]
-    assert bands.select(["Red", "NIR"], [None, None], given=["2", "1"]) == [2, 1]
-    with pytest.raises(InputError, match="2 cannot stand in"):
-        bands.select(["Red", "NIR"], [None, None], given=["2", "Red"])
-
-
-def test_missing_bands_are_named_where_some_are_there():
-    with pytest.raises(InputError, match="NIR, VV cannot be done without"):
-        bands.order(["Red", "NIR", "VV"], ["Red", "Blue"])
-    with pytest.raises(InputError, match="give an image with these bands, or --bands"):
-        bands.order(["Red", "NIR", "VV"], ["VH", "Blue"])
-
-
-def test_ordered_bands_make_the_network_s_input_the_same():
-    random = np.random.default_rng(0)
-    image, shuffled = random.integers(0, 9999, (11, 3, 4)), random.permutation(11)
-    numbers = bands.order(ESM, [ESM[i] for i in shuffled])
-    assert np.array_equal(image[shuffled][[n - 1 for n in numbers]], image)
+# Pictures.
 
 
 def test_pictures_show_red_green_and_blue_wherever_they_stand():

@@ -253,13 +253,28 @@ def test_bands_are_given_by_name_or_by_number(here):
     assert (mapped("unnamed.tif", "--bands", "Blue", *small.BANDS, "VV") == plain).all()
 
 
-@pytest.mark.parametrize(("names", "options", "message"), [
-    (small.BANDS[::-1], small.BANDS, "a.tif: band 1 is Green by --bands, but SWIR1 by the file; if the file is"),
-    (None, "1 2 3", "a.tif: --bands 1 2 3: give 4 numbers from 1 to 4, for Green, Red, NIR, SWIR1"),
-    (None, "1 2 3 5", "give 4 numbers from 1 to 4"),
-    (None, "Red NIR", "a.tif: 4 bands, but --bands names 2"),
-    (["Blue", "Red", "NIR", "SWIR1"], "", "Blue cannot stand in for another band; if the names are wrong, give"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("names", "options", "message"),
+    [
+        (
+            small.BANDS[::-1],
+            small.BANDS,
+            "band 1 is Green by --bands, but SWIR1 by the file; if the file is wrong",
+        ),
+        (
+            None,
+            "1 2 3",
+            "a.tif: --bands 1 2 3: give 4 numbers from 1 to 4, for Green, Red, NIR, SWIR1",
+        ),
+        (None, "1 2 3 5", "give 4 numbers from 1 to 4"),
+        (None, "Red NIR", "a.tif: 4 bands, but --bands names 2"),
+        (
+            ["Blue", "Red", "NIR", "SWIR1"],
+            "",
+            "Blue cannot stand in for another band; if the names are wrong",
+        ),
+    ],
+)
 def test_bands_that_contradict_each_other_are_an_error_and_not_a_guess(
     here, names, options, message
 ):
