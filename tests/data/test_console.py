@@ -191,11 +191,14 @@ def test_numbers_lie_in_their_limits_and_are_finite():
         within(int, 1)("1.5")
 
 
-@pytest.mark.parametrize(("options", "line"), [
-    (["--lr", "0"], "argument --lr: 0 must be a number above 0; --help lists the options"),
-    (["--lr", "fast"], "argument --lr: invalid float value: 'fast'; --help lists the options"),
-    (["--speed", "1"], "unrecognized arguments: --speed 1; --help lists the options"),
-])
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["--lr", "0"], "argument --lr: 0 must be a number above 0; --help lists the options"),
+        (["--lr", "fast"], "argument --lr: invalid float value: 'fast'; --help lists the options"),
+        (["--speed", "1"], "unrecognized arguments: --speed 1; --help lists the options"),
+    ],
+)
 def test_a_mistake_in_the_options_is_one_line_too(options, line):
     parser = Parser()
     parser.add_argument("--lr", type=within(float, above=0))

@@ -13,6 +13,7 @@ def test_the_file_appears_when_the_block_ends(tmp_path):
     path = tmp_path / "table.csv"
     with replacing(path) as temporary:
         assert temporary.parent == tmp_path and temporary.name.startswith(".table.csv.")
+        assert temporary.read_bytes() == b""
         temporary.write_text("a,b\n")
         assert not path.exists()
     assert path.read_text() == "a,b\n" and list(tmp_path.iterdir()) == [path]

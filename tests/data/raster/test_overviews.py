@@ -12,7 +12,7 @@ def halved(rows: list, by=mode, nodata=None, dtype="uint8") -> list:
     return by(np.array(rows, dtype)[..., None], nodata)[..., 0].tolist()
 
 
-def testmode_takes_the_most_frequent_and_on_ties_the_lower_code():
+def test_mode_takes_the_most_frequent_and_on_ties_the_lower_code():
     assert halved([[7, 7], [7, 2]]) == [[7]]
     assert halved([[7, 2], [2, 7]]) == [[2]]
     assert halved([[9, 3], [5, 5]]) == [[5]]
@@ -33,7 +33,7 @@ def test_an_odd_edge_counts_twice():
     assert halved([[1], [1], [5]]) == [[1], [5]]
 
 
-def testaverage_is_the_mean_of_those_that_have_data():
+def test_average_is_the_mean_of_those_that_have_data():
     assert halved([[1, 2], [4, 5]], average, dtype="float32") == [[3.0]]
     assert halved([[10, 255], [20, 255]], average, nodata=255) == [[15]]
     assert halved([[255, 255], [255, 255]], average, nodata=255) == [[255]]
@@ -43,7 +43,7 @@ def testaverage_is_the_mean_of_those_that_have_data():
 
 
 @pytest.mark.parametrize("nodata", [None, 0, 2, 4])
-def testmode_is_that_of_a_naive_loop(nodata):
+def test_mode_is_that_of_a_naive_loop(nodata):
     tile = np.random.default_rng(0).integers(0, 5, (20, 30))
     expected = np.empty((10, 15), np.uint8)
     for row in range(10):
