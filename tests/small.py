@@ -14,7 +14,7 @@ import unet
 from data.classes import ClassTable
 from data.files import IGNORE
 from data.grid import Grid, Window
-from data.raster import geotiff
+from data.raster import cog
 from data.training import pipeline
 from data.training.scenes import Scene
 from data.training.windows import Item
@@ -41,14 +41,14 @@ def write(
         grid = Grid(
             crs and CRS.from_epsg(crs), (10, 0, 4e5 + 1e4 * number, 0, -10, 5e6), size, size
         )
-        geotiff.write(
+        cog.write(
             images / f"s_{number}.tif",
             image.clip(1).astype(np.uint16),
             grid,
             nodata=0,
             descriptions=BANDS,
         )
-        geotiff.write(masks / f"m_{number}.tif", np.where(lake, 20, 10).astype(np.uint8), grid)
+        cog.write(masks / f"m_{number}.tif", np.where(lake, 20, 10).astype(np.uint8), grid)
     return images, masks, table
 
 

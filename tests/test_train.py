@@ -16,7 +16,7 @@ import predict
 import train
 import unet
 from data.files import InputError
-from data.raster import geotiff
+from data.raster import cog, geotiff
 from unet import checkpoint
 from unet.losses import LOSSES
 
@@ -161,7 +161,7 @@ def test_images_without_crs_and_with_no_data_train(tmp_path):
     with geotiff.Raster(path) as raster:
         pixels, grid = raster.read().astype(np.float32), raster.grid
     pixels[:, :10], pixels[0, 20] = 0, np.nan
-    geotiff.write(path, pixels, grid, nodata=0, descriptions=small.BANDS)
+    cog.write(path, pixels, grid, nodata=0, descriptions=small.BANDS)
     rows = log(run(tmp_path))
     assert all(np.isfinite(float(row["train_loss"])) for row in rows)
 

@@ -30,7 +30,7 @@ from data.classes import ClassTable
 from data.console import one_line_errors
 from data.files import InputError
 from data.grid import Grid
-from data.raster import geotiff
+from data.raster import cog
 from data.sample.landscape import HALF, Landscape, codes, draw_landscape
 from data.sample.materials import SPECTRA
 from data.sample.noise import noise
@@ -160,8 +160,9 @@ def write(folder: str | Path, count: int = 24, seed: int = 0) -> tuple[list[Path
     colormap = {0: (0, 0, 0), **ClassTable.load("esm").colormap}
     for index, (image_path, mask_path) in enumerate(zip(images, masks)):
         scene = make_scene(seed, index)
-        geotiff.write(image_path, scene.image, scene.image_grid, nodata=0, descriptions=BANDS)
-        geotiff.write(mask_path, scene.mask, scene.mask_grid, nodata=0, colormap=colormap)
+        image, mask = scene.image, scene.mask
+        cog.write(image_path, image, scene.image_grid, 0, None, BANDS, overviews="average")
+        cog.write(mask_path, mask, scene.mask_grid, nodata=0, colormap=colormap)
     stamp.write_text(contents)
     return images, masks
 

@@ -19,7 +19,7 @@ from data import resample
 from data.classes import ClassTable
 from data.files import IGNORE, InputError
 from data.grid import Grid, Window
-from data.raster.geotiff import Raster
+from data.raster import Raster
 
 ROWS = 256  # of a strip
 

@@ -26,7 +26,7 @@ from data.classes import ClassTable
 from data.files import IGNORE, InputError, replacing_folder
 from data.grid import Grid, Window
 from data.input.stack import Stack, open_image
-from data.raster.geotiff import Raster
+from data.raster import Raster
 from data.raster.safe import PRODUCT, Safe, is_safe
 from data.scaling import valid_pixels
 from data.training.mask import Mask, labels_on, strips
