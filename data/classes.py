@@ -18,7 +18,6 @@ class. A code of the mask that stands in no row is an error, never a guess.
 Read beside it: tests/data/test_classes.py.
 """
 
-import math
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -265,23 +264,6 @@ class ClassTable:
             f"{path}: code {listed}{more} not in the class table {self.name}; add a row for each "
             "(ignore=true if it is no class) and give the table by --classes"
         )
-
-    def numbers(self, text: str, otherwise: str) -> list[float]:
-        """Parse '1,4,2.5': a number from 0 for each class, not all of them 0.
-
-        Raises:
-            InputError: The text is something else; the message begins with `otherwise`.
-        """
-        try:
-            values = [float(value) for value in text.split(",")]
-        except ValueError:
-            values = []
-        if len(values) != len(self.names) or min(values) < 0 or not 0 < sum(values) < math.inf:
-            raise InputError(
-                f"{otherwise}, or {len(self.names)} numbers such as 1,4,2.5 "
-                f"for {', '.join(self.names)}"
-            )
-        return values
 
 
 def _count(codes: np.ndarray) -> Counter:
