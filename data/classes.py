@@ -1,6 +1,6 @@
 """Class tables: the raster codes or colours of a mask, and the label 0..K-1 of each.
 
-This is the only file that knows raster codes and colours. Everywhere else the class of a pixel is a
+Raster codes and colours occur in this file alone. Everywhere else the class of a pixel is a
 label: 0..K-1 in the order of the table, or `IGNORE` (255) for a pixel without a label. A table is a
 CSV file with the columns code, name, color and, optionally, ignore:
 

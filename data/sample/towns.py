@@ -10,8 +10,8 @@ A pixel of the image is computed as by a sensor (`image_of`):
     surface = light * ((1 - cover) * spectrum[base] + cover * spectrum[leaf])
 
 is averaged over the pixel, hidden by clouds and haze, blurred by band (the bands of Sentinel-2 have
-10, 20 or 60 m), and has noise. tests/bench/bench_linear.py measures how little the spectrum of a
-single pixel tells its class.
+10, 20 or 60 m), and has noise. tests/bench/bench_linear.py measures that the spectrum of a single
+pixel does not determine its class.
 
     python -m data.sample.towns runs/sample --count 24 --seed 0
 

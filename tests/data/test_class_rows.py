@@ -37,7 +37,7 @@ def classes(count: int) -> str:
 
 
 @pytest.mark.parametrize(
-    "lines, told",
+    "lines, message",
     [
         ("code,name,color\n", "0 classes"),
         ("code,name,color\n1,a,#000000,\n", None),
@@ -58,13 +58,13 @@ def classes(count: int) -> str:
         (classes(255), "255 classes; a table has 1 to 254"),
     ],
 )  # fmt: skip
-def test_a_table_that_cannot_be_used_says_where_it_is_wrong(tmp_path, lines, told):
+def test_a_table_that_cannot_be_used_names_the_line_that_is_wrong(tmp_path, lines, message):
     path = tmp_path / "t.csv"
     path.write_text(lines)
-    if told is None:
+    if message is None:
         assert ClassTable.load(path).names
     else:
-        with pytest.raises(InputError, match=told) as error:
+        with pytest.raises(InputError, match=message) as error:
             ClassTable.load(path)
         assert str(path) in str(error.value) and "\n" not in str(error.value)
 
@@ -75,7 +75,7 @@ def test_a_table_that_is_not_there_names_those_that_are(tmp_path):
             ClassTable.load(name)
 
 
-def test_a_file_that_is_no_text_is_told(tmp_path):
+def test_a_file_that_is_no_text_is_refused(tmp_path):
     path = tmp_path / "t.csv"
     path.write_bytes("code,name,color\n1,a,#000000\n".encode("utf-16"))
     with pytest.raises(InputError, match="UTF-8"):

@@ -194,7 +194,7 @@ def test_an_unknown_code_is_named_with_its_pixels_and_never_guessed():
         ESM.encode(raster)
 
 
-def test_many_unknown_codes_are_told_by_the_five_most_common():
+def test_of_many_unknown_codes_the_five_most_common_are_named():
     raster = np.repeat(np.arange(10, 18), np.arange(1, 9))[None]
     with pytest.raises(InputError, match=r"code 17 \(8 pixels\), .* 13 \(4 pixels\) and 3 more"):
         ESM.encode(raster)
@@ -240,7 +240,7 @@ def test_a_code_beyond_a_byte_does_not_wrap_round_to_a_known_one(code, dtype):
 # No-data.
 
 
-def test_the_declared_no_data_is_ignored_unless_the_table_knows_it():
+def test_the_declared_no_data_is_ignored_unless_it_is_a_code_of_the_table():
     raster = np.array([[0, 1, 99]], np.uint8)
     assert ESM.encode(raster, nodata=99).tolist() == [[0, 0, IGNORE]]
     assert ESM.encode(np.array([[0, 1]], np.uint8), nodata=0).tolist() == [[0, 0]]
@@ -278,7 +278,7 @@ def test_one_band_may_come_with_or_without_its_axis():
     assert ESM.encode(raster[None]).tolist() == ESM.encode(raster).tolist() == [[0, 1]]
 
 
-def test_masks_of_the_wrong_kind_are_told():
+def test_masks_of_the_wrong_kind_are_refused():
     with pytest.raises(InputError, match="must have one band, not 3"):
         ESM.encode(rgb("000000"))
     with pytest.raises(InputError, match="8-bit RGB, not 1 bands of uint8"):

@@ -1,7 +1,7 @@
 """Error-adjusted areas of classes, with 95 % confidence intervals.
 
 The area of a class counted in a map is biased by the errors of the classifier. Where 3 % of a large
-class are mistaken for a small one, the small one may be counted double. The confusion matrix says
+class are mistaken for a small one, the small one may be counted double. The confusion matrix counts
 how often that happens, so it can be undone. With n_ij the pixels of class i in the map and j in the
 truth, n_i their sum over j, and W_i the share of i in the map:
 

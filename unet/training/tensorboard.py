@@ -14,7 +14,7 @@ SIDE = 24  # pixels of a cell of the confusion matrix
 
 
 class BoardError(ValueError):
-    """TensorBoard is not installed. The message is one line and says what to do."""
+    """TensorBoard is not installed. The message is one line, with the remedy."""
 
 
 class Board:

@@ -22,7 +22,8 @@ LABELS[:3] = IGNORE
 
 def write_classes(path, table: ClassTable) -> None:
     with maps.classes(path, GRID, table) as add:
-        add(LABELS[:7]), add(LABELS[7:])
+        add(LABELS[:7])
+        add(LABELS[7:])
 
 
 def test_bytes_keep_the_surest_pixel_apart_from_no_data():
@@ -135,7 +136,8 @@ def test_fractions_are_named_bands_that_read_as_0_to_1(tmp_path, dtype):
     )
     values[:, :5], values[:, 6, 7] = np.nan, (1, 0, 0)
     with maps.fractions(path, GRID, ["other", "town", "wood"], dtype=dtype) as add:
-        add(values[:, :11]), add(values[:, 11:])
+        add(values[:, :11])
+        add(values[:, 11:])
     with rasterio.open(path) as dataset:
         read = dataset.read(masked=True) * np.reshape(dataset.scales, (3, 1, 1))
         assert dataset.descriptions == ("other", "town", "wood") and dataset.dtypes == (dtype,) * 3

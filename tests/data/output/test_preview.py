@@ -206,7 +206,8 @@ def test_image_and_map_are_thinned_alike_and_fit_the_side(height, width):
     labels = np.random.default_rng(0).integers(0, 4, (height, width)).astype(np.uint8)
     small, small_labels = Thinned(height, width), Thinned(height, width)
     for strip in strips(labels, [17]):
-        small.add(np.stack([strip, strip + 10])), small_labels.add(strip)
+        small.add(np.stack([strip, strip + 10]))
+        small_labels.add(strip)
     assert np.array_equal(small.array()[0], small_labels.array())
     assert np.array_equal(small.array()[1], small_labels.array() + 10)
     assert max(small.array().shape[1:]) <= SIDE

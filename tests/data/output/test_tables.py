@@ -20,7 +20,8 @@ EQUAL_AREA = Grid(CRS.from_epsg(3035), (1000, 0, 4e6, 0, -1000, 3e6), 4, 5)  # a
 def areas(labels: list, grid: Grid) -> Areas:
     found = Areas(grid, 3)
     labels = np.array(labels, np.uint8)
-    found.add(labels[:1]), found.add(labels[1:])
+    found.add(labels[:1])
+    found.add(labels[1:])
     return found
 
 

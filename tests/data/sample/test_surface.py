@@ -13,7 +13,7 @@ def square(side: int, half: float) -> tuple[np.ndarray, np.ndarray]:
     return x.ravel(), y.ravel()
 
 
-def test_paint_replaces_where_it_is_told_and_keeps_what_is_none():
+def test_paint_replaces_the_given_positions_and_keeps_a_layer_that_is_none():
     found = Ground(np.array([1, 1, 1]), np.array([2, 2, 2]), np.array([0.1, 0.2, 0.3]), np.ones(3))
     found.paint(np.array([True, False, True]), 9, None, np.array([0.7, 0.8, 0.9]))
     assert found.base.tolist() == [9, 1, 9]

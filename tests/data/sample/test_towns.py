@@ -39,7 +39,7 @@ def local(grid, x, y):
 
 
 def codes_on_image(index: int, seed: int = 0) -> np.ndarray:
-    """The truth asked directly at the image's pixel centres (300, 300)."""
+    """The codes (300, 300) at the pixel centres of the image."""
     ticks = (np.arange(towns.SIZE) + 0.5) * towns.PIXEL - HALF
     x, y = np.meshgrid(ticks, -ticks)
     return landscape.codes(landscape.draw_landscape(seed, index), x.ravel(), y.ravel()).reshape(

@@ -26,7 +26,7 @@ def points(svg):
     return [[tuple(map(float, point.split(","))) for point in line.split()] for line in lines], dots
 
 
-def test_curve_lies_where_hand_computation_says():
+def test_points_of_a_curve_by_hand():
     # The plot reaches from x = 50 to 420 - 14 = 406, and from y = 270 - 40 = 230 for 0 up to 62 for
     # 1.
     lines, dots = points(line_chart({"loss": [1, 0.25, 0]}, [1, 2, 3], "Loss"))
@@ -58,7 +58,7 @@ def test_best_epoch_is_marked_at_its_place():
     assert "best" not in line_chart({"loss": [1, 0.5, 0]}, [1, 2, 3], "Loss")
 
 
-def test_chart_says_which_curves_have_no_finite_value():
+def test_a_chart_names_the_curves_that_have_no_finite_value():
     svg = line_chart({"training": [1, 2], "validation": [math.nan] * 2}, [1, 2], "Loss")
     assert "epoch; no finite value: validation" in svg
     lines, dots = points(line_chart({"loss": [math.nan] * 3}, [1, 2, 3], "Loss"))
