@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from data.files import InputError, replacing, version
 from unet import build
-from unet.checkpoint_format import FORMAT, NEEDED, check, plain
+from unet.training.checkpoint_format import FORMAT, NEEDED, check, plain
 
 FOREIGN, ADVICE = "not one of our checkpoints", "give a checkpoint written by train.py"
 

@@ -17,7 +17,7 @@ import torch
 import unet
 from data.files import version
 from unet.checkpoint import CheckpointError, build_model, load, save
-from unet.checkpoint_format import FORMAT, NEEDED
+from unet.training.checkpoint_format import FORMAT, NEEDED
 
 
 def example(**more):

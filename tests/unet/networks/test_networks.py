@@ -11,9 +11,9 @@ from torch import nn
 
 import unet
 from unet.checkpoint import build_model
-from unet.checkpoint_format import check
 from unet.losses import dice_cross_entropy
 from unet.metrics import ConfusionMatrix
+from unet.training.checkpoint_format import check
 from unet.training.device import autocast, pick_precision
 from unet.training.memory import training_bytes
 

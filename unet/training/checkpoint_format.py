@@ -12,7 +12,7 @@ value's address in the checkpoint, such as "scaling['scale'][2]". Keys that stan
 left as they are. Names of classes, bands and indices are texts here: their meaning is known to the
 package `data` alone.
 
-The test beside this file is tests/unet/test_checkpoint_format.py.
+The test beside this file is tests/unet/training/test_checkpoint_format.py.
 """
 
 import re
