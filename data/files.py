@@ -53,3 +53,9 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def refuse_input(output: str | os.PathLike, *inputs: str | os.PathLike) -> None:
+    """Raise InputError if an output is one of some inputs, also through a symbolic or hard link."""
+    if os.path.exists(output) and any(os.path.samefile(path, output) for path in inputs):
+        raise InputError(f"{output}: is an input; give the output another name")
