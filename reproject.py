@@ -15,10 +15,9 @@ from pathlib import Path
 from data.console import Parser, duration, one_line_errors, progress, within
 from data.files import InputError, refuse_input
 from data.grid import Grid
+from data.raster import Raster, writer
 from data.raster.cache import rows_that_fit
 from data.raster.classfile import class_reader
-from data.raster.cog import writer
-from data.raster.geotiff import Raster
 from data.raster.targetgrid import require_crs, target_grid_for
 from data.resample import METHODS, TILE, reproject, strips
 
@@ -84,14 +83,14 @@ def weights(text: str) -> dict[int, float] | str:
 
 def parse_options() -> argparse.Namespace:
     """Parse the command line."""
-    parser = Parser(description="Put a raster of classes on another raster's grid.")
+    parser = Parser(__doc__)
     add = parser.add_argument
     add("source", help="raster of classes: one band of integers")
     add("-o", "--output", required=True, help="GeoTIFF to write")
     add("--like", metavar="RASTER", help="take CRS, pixels and extent of this raster")
     add("--crs", help="or the output's CRS, such as EPSG:3857; the output holds all of the source")
-    add("--resolution", type=within(float, above=0), help="with --crs: pixel size in its units")
-    add("--method", choices=METHODS, default="nearest", help="default: %(default)s")
+    add("--resolution", type=within(float, above=0), help="with --crs: pixel size in its unit")
+    add("--method", choices=METHODS, default="nearest", help="how a pixel gets its class")
     add("--nodata", type=int, help="no-data of source and output (default: as declared)")
     add("--vote-weights", type=weights, metavar="inverse|CODE=W,...", help="for mode (default: 1)")
     args = parser.parse_args()

@@ -6,7 +6,7 @@ from landcover import plain
 
 from data.files import InputError
 from data.grid import IDENTITY, Grid, Window
-from data.raster import geotiff
+from data.raster import Raster, write
 from data.raster.classfile import class_reader
 
 WHOLE = Window(0, 0, 4, 4)
@@ -15,8 +15,8 @@ WHOLE = Window(0, 0, 4, 4)
 @pytest.fixture
 def made(tmp_path):
     def make(pixels, nodata=None, where=None):
-        geotiff.write(tmp_path / "mask.tif", pixels, where or plain(4, 4), nodata)
-        return geotiff.Raster(tmp_path / "mask.tif")
+        write(tmp_path / "mask.tif", pixels, where or plain(4, 4), nodata)
+        return Raster(tmp_path / "mask.tif")
 
     return make
 
