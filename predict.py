@@ -35,20 +35,20 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from data import resample
 from data.classes import ClassTable
 from data.console import Parser, duration, one_line_errors, progress, say_error, within
 from data.files import IGNORE, InputError, replacing
-from data.grid import Grid, Window
-from data.input import stack
+from data.grid import Window
+from data.input import pairing, stack
 from data.input.inputs import Input, Wanted, recipe
 from data.mapping import ranks
 from data.mapping import strips as mapping
-from data.output import change, maps, preview, tables
+from data.output import area_tables, change, maps, preview
 from data.output.areas import Areas
+from data.output.samples import gallery
 from data.raster import geotiff
 from data.scaling import Scaling, network_input, sample_pixels, spread_windows, valid_pixels
-from data.training import scenes
+from data.training.mask import Mask, labels_on
 from unet import checkpoint, export, metrics
 from unet.evaluation import area_estimation, report, scores, uncertainty
 from unet.training.device import DeviceError, autocast, pick_device, pick_precision
@@ -58,9 +58,7 @@ SAMPLES = 6  # images with truth that the report shows
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The options."""
-    parser = Parser(
-        description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = Parser(__doc__)
     add = parser.add_argument
     add("images", nargs="*", type=Path, help="GeoTIFFs (or PNG, JPEG) to map, or folders of them")
     add("--checkpoint", type=Path, help="none: best.pt of the newest run in runs/")
@@ -345,7 +343,7 @@ def map_one(
     target: Path,
     truth: Path | None,
     args: argparse.Namespace,
-    adjust: tables.Adjust | None,
+    adjust: area_tables.Adjust | None,
     sharing: ranks.Ranks,
 ) -> Mapped | None:
     """Map one image, say what is in the map and how right it is; None where another process does
@@ -356,11 +354,11 @@ def map_one(
     if found is None:
         return None
     areas, (image, labels) = found
-    print(f"{target}\n{tables.text(mapper.table, areas, adjust)}")
+    print(f"{target}\n{area_tables.area_table(mapper.table, areas, adjust)}")
     if truth is None:
         return Mapped(areas, None, {})
     confusion, small_truth = confusion_of(mapper.table, target, truth)
-    print(scores.text(mapper.table.names, confusion))
+    print(scores.score_table(mapper.table.names, confusion))
     return Mapped(areas, confusion, {"rgb": image, "truth": small_truth, "prediction": labels})
 
 
@@ -372,21 +370,16 @@ def beside(target: Path, what: str, suffix: str = ".tif") -> Path:
 def write_png(path: Path, drawn: np.ndarray) -> None:
     """A picture (H, W, 3) uint8."""
     with replacing(path) as temporary:
-        temporary.write_bytes(report.png(drawn))
-
-
-def align(mask: scenes.Mask, grid: Grid) -> Iterator[np.ndarray]:
-    """A mask's labels on another grid, strip by strip."""
-    return resample.strips(mask.read, mask.grid, grid, "nearest", IGNORE, np.uint8)
+        temporary.write_bytes(preview.png(drawn))
 
 
 def pairs(
     table: ClassTable, map_path: Path, other: Path
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Labels (h, W) of a map and of another raster on the map's grid, strip by strip from the top."""
-    with scenes.Mask(map_path, table) as mapped, scenes.Mask(other, table) as mask:
+    with Mask(map_path, table) as mapped, Mask(other, table) as mask:
         row = 0
-        for labels in scenes.labels_on(mask, mapped.grid, align):
+        for labels in labels_on(mask, mapped.grid, "nearest"):
             yield mapped.read(Window(row, 0, *labels.shape)), labels
             row += len(labels)
 
@@ -422,7 +415,7 @@ def write_changes(table: ClassTable, before: Path, after: Path, path: Path) -> N
                 f"{after}: no pixel in common with {before}; compare two dates of one place"
             )
     change.write_csv(path.with_suffix(".csv"), table, changes)
-    print(f"{path}\n{change.text(table, changes)}")
+    print(f"{path}\n{change.change_table(table, changes)}")
 
 
 def write_report(
@@ -430,15 +423,16 @@ def write_report(
 ) -> None:
     """report.html of maps with known truth."""
     table = mapper.table
-    towns = tables.built_up(table.names)
+    towns = area_tables.built_up(table.names)
     groups = {"built-up": towns} if towns else {name: [k] for k, name in enumerate(table.names)}
-    classes = [(name, "#%02X%02X%02X" % color) for name, color in zip(table.names, table.colors)]
-    page = scores.page(f"Maps by {mapper.path}", classes, matrices, groups, samples, settings)
+    classes = list(zip(table.names, table.colors))
+    page = scores.page(f"Maps by {mapper.path}", classes, matrices, groups, settings)
+    page |= gallery(samples, table)
     with replacing(path) as temporary:
         temporary.write_text(report.html(page), encoding="utf-8")
 
 
-def adjustment(mapper: Mapper) -> tables.Adjust | None:
+def adjustment(mapper: Mapper) -> area_tables.Adjust | None:
     """How areas are freed from the errors that the validation found; None for a checkpoint without
     its matrix.
     """
@@ -484,16 +478,16 @@ def main(arguments: list[str] | None = None) -> None:
         raise InputError(f"--overlap {args.overlap}: must be less than the window's {size} pixels")
     places = {
         dates[0]: dates
-        for dates in stack.by_place(scenes.find(args.images, "images"), mapper.wanted.dates)
+        for dates in stack.by_place(pairing.find(args.images, "images"), mapper.wanted.dates)
     }
     images = list(places)
     truths = (
-        dict(scenes.pair(images, scenes.find(args.truth, "masks"), spare_masks=True))
+        dict(pairing.pair(images, pairing.find(args.truth, "masks"), spare_masks=True))
         if args.truth
         else {}
     )
     targets = {
-        image: (args.output or image.parent) / f"{image.stem}{scenes.MAP}.tif" for image in images
+        image: (args.output or image.parent) / f"{image.stem}{pairing.MAP}.tif" for image in images
     }
     twice = [target for target, count in Counter(targets.values()).items() if count > 1]
     if twice:
@@ -538,18 +532,18 @@ def main(arguments: list[str] | None = None) -> None:
     folder, first = args.output or images[0].parent, targets[images[0]]
     if rows:
         path = folder / "areas.csv" if several else beside(first, "areas", ".csv")
-        tables.write(path, mapper.table, rows, adjust)
+        area_tables.write(path, mapper.table, rows, adjust)
         print(path)
     if matrices:
         if several:
             print(
-                f"all {len(matrices)} images\n{scores.text(mapper.table.names, sum(matrices[1:], matrices[0]))}"
+                f"all {len(matrices)} images\n{scores.score_table(mapper.table.names, sum(matrices[1:], matrices[0]))}"
             )
         path = folder / "report.html" if several else beside(first, "report", ".html")
         write_report(path, mapper, matrices, samples, vars(args))
         print(path)
     if args.compare and not failed:
-        days = [tables.date_in(image.name) for image in images]
+        days = [area_tables.date_in(image.name) for image in images]
         before, after = images if not all(days) or days[0] <= days[1] else images[::-1]
         path = targets[before].with_name(f"{targets[before].stem}_to_{after.stem}.tif")
         write_changes(mapper.table, targets[before], targets[after], path)

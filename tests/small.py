@@ -2,28 +2,33 @@
 seconds.
 """
 
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
 import torch
 from pyproj import CRS
 
+import train
 import unet
 from data.classes import ClassTable
-from data.grid import Grid
-from data.raster import geotiff
+from data.files import IGNORE
+from data.grid import Grid, Window
+from data.raster import cog
 from data.training import pipeline
+from data.training.scenes import Scene
+from data.training.windows import Item
 from unet import checkpoint
 
 BANDS = ["Green", "Red", "NIR", "SWIR1"]
+UTM31 = CRS.from_epsg(32631)
 TABLE = "code,name,color,ignore\n0,nothing,#000000,true\n10,land,#C8B478,\n20,water,#0064C8,\n"
 
 
 def write(
     folder: Path, count: int = 4, size: int = 48, seed: int = 0, crs: int | None = 32631
 ) -> tuple[Path, Path, Path]:
-    """(folder of images, folder of masks, class table): lakes, dark in every band, in bright land."""
+    """(folder of images, folder of masks, class table): dark lakes in bright land."""
     random = np.random.default_rng(seed)
     images, masks, table = folder / "images", folder / "masks", folder / "table.csv"
     images.mkdir(parents=True), masks.mkdir()
@@ -36,14 +41,14 @@ def write(
         grid = Grid(
             crs and CRS.from_epsg(crs), (10, 0, 4e5 + 1e4 * number, 0, -10, 5e6), size, size
         )
-        geotiff.write(
+        cog.write(
             images / f"s_{number}.tif",
             image.clip(1).astype(np.uint16),
             grid,
             nodata=0,
             descriptions=BANDS,
         )
-        geotiff.write(masks / f"m_{number}.tif", np.where(lake, 20, 10).astype(np.uint8), grid)
+        cog.write(masks / f"m_{number}.tif", np.where(lake, 20, 10).astype(np.uint8), grid)
     return images, masks, table
 
 
@@ -69,28 +74,55 @@ def untrained(path: Path, base: int = 4, size: int = 256) -> Path:
 
 
 def options(folder: Path, **changes) -> Namespace:
-    """The options on data of train.py for the scenes of `write` in `folder`, but for some `changes`."""
+    """The options of train.py for the scenes of `write` in `folder`, with `changes`."""
     images, masks, table = folder / "in/images", folder / "in/masks", folder / "in/table.csv"
     if not images.exists():
         write(folder / "in")
-    parser = ArgumentParser()
-    pipeline.add_options(parser)
-    given = {
-        "images": [images],
-        "masks": [masks],
-        "classes": table,
-        "cache": folder / "cache",
-        "validation": 0.25,
-    }
-    return Namespace(**{**vars(parser.parse_args([])), **given, "batch": 2, "seed": 0, **changes})
+    given = {"images": [images], "masks": [masks], "classes": table, "validation": 0.25, "batch": 2}
+    return Namespace(**{**vars(train.parse([])), **given, "output": folder / "run", **changes})
 
 
 def load(args: Namespace) -> tuple[pipeline.Data, str]:
-    """What a run with these options trains on, and what is printed about it. The grids must agree."""
-
-    def never(mask, grid):
-        raise AssertionError("the grids agree")
-
+    """What a run with these options trains on, and what is printed about it."""
     said = []
-    data = pipeline.load(args, ClassTable.load(args.classes), never, said.append, lambda text: None)
+    cache, table = args.output.parent / "cache", ClassTable.load(args.classes)
+    data = pipeline.load(args, table, cache, said.append, lambda text: None)
     return data, "\n".join(said)
+
+
+def scene(
+    height=64,
+    width=64,
+    crs=UTM31,
+    transform=(10, 0, 4e5, 0, -10, 4.6e6),
+    mask="mask",
+    image=None,
+    labels=None,
+    nodata=None,
+) -> Scene:
+    """A scene of arrays, without any file."""
+    grid = Grid(crs, transform, height, width)
+    image = np.broadcast_to(np.uint16(1), (1, height, width)) if image is None else image
+    labels = np.broadcast_to(np.uint8(0), (height, width)) if labels is None else labels
+    return Scene(
+        "scene", Path("scene.tif"), Path(mask), grid, image, labels, (None,) * len(image), nodata
+    )
+
+
+def whole(number: int, window: Window) -> Item:
+    """A window that overlaps no other and owns all of itself."""
+    return Item(number, window, window)
+
+
+def random_scenes(count=3, size=20, seed=0, **changes) -> list[Scene]:
+    """Scenes of two bands, with four classes and some unlabelled pixels."""
+    random = np.random.default_rng(seed)
+    labels = [
+        random.choice([0, 1, 2, 3, IGNORE], (size, size)).astype(np.uint8) for _ in range(count)
+    ]
+    images = [random.integers(1, 5000, (2, size, size)).astype(np.uint16) for _ in range(count)]
+    places = [(10, 0, 4e5 + 1e5 * n, 0, -10, 4.6e6) for n in range(count)]
+    return [
+        scene(size, size, transform=t, image=i, labels=m, **changes)
+        for t, i, m in zip(places, images, labels)
+    ]

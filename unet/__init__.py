@@ -7,6 +7,7 @@ trained.
 """
 
 import inspect
+from collections.abc import Mapping
 from functools import partial
 
 from torch import nn
@@ -51,3 +52,23 @@ def build(name: str, in_channels: int, num_classes: int, **chosen) -> nn.Module:
     if unknown:
         raise ValueError(f"{name} has no option {unknown[0]!r}; it has: {', '.join(known)}")
     return MODELS[name](in_channels, num_classes, **chosen)
+
+
+def describe(name: str, in_channels: int, num_classes: int, chosen: Mapping) -> dict:
+    """Describe a network as a checkpoint keeps it.
+
+    Args:
+        name: one of MODELS.
+        in_channels, num_classes: of the network.
+        chosen: options. Those that the network does not have are left out.
+
+    Returns:
+        name, in_channels, num_classes and options: the arguments of `build`.
+    """
+    taken = {option: chosen[option] for option in options(name) if option in chosen}
+    return {
+        "name": name,
+        "in_channels": in_channels,
+        "num_classes": num_classes,
+        "options": taken,
+    }

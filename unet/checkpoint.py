@@ -16,11 +16,9 @@ from pickle import UnpicklingError
 import torch
 from torch import Tensor, nn
 
-from data.files import InputError, replacing
+from data.files import InputError, replacing, version
 from unet import build
-from unet.checkpoint_format import FORMAT, NEEDED, check, plain
-from unet.training import processes
-from unet.training.optimizer import Optimizer
+from unet.training.checkpoint_format import FORMAT, NEEDED, check, plain
 
 FOREIGN, ADVICE = "not one of our checkpoints", "give a checkpoint written by train.py"
 
@@ -45,7 +43,7 @@ def save(path: str | Path, state: dict) -> None:
     missing = [key for key in NEEDED if key not in state]
     if missing:
         raise KeyError(f"a checkpoint needs {', '.join(missing)}")
-    state = {**state, "format": FORMAT}
+    state = {**state, "format": FORMAT, "version": version()}
     for key, value in state.items():
         try:
             plain(value, key)
@@ -102,35 +100,6 @@ def build_model(checkpoint: dict) -> nn.Module:
     network = build(model["name"], model["in_channels"], model["num_classes"], **model["options"])
     network.load_state_dict(checkpoint["weights"])
     return network.eval()
-
-
-def same(one: object, other: object) -> bool:
-    """Whether two plain values are equal; NaN, which may stand for no-data, here is equal to
-    itself.
-    """
-    return repr(one) == repr(other)
-
-
-def resume(path: Path, past: dict, model: nn.Module, optimizer: Optimizer, data: dict) -> dict:
-    """Put a run back to where the checkpoint at `path` has left it; returns what of it stands under
-    the keys of `past`.
-
-    `data` are the entries on the data as they are now. Raises CheckpointError where they are other
-    data, or where the best checkpoint of the run is gone.
-    """
-    state = load(path)
-    changed = [name for name, value in data.items() if not same(state.get(name), value)]
-    if changed:
-        raise CheckpointError(
-            f"{path}: the data have changed since ({', '.join(changed)}); begin another run"
-        )
-    if not path.with_name("best.pt").exists() and state["best_epoch"] < state["epoch"]:
-        raise CheckpointError(f"{path}: best.pt is not beside it; give the folder of a whole run")
-    device = next(model.parameters()).device
-    model.load_state_dict(state["weights"])
-    optimizer.load_state_dict(state)
-    processes.set_random_states(state["random"], device)
-    return {name: state[name] for name in (*past, "metrics") if name in state}
 
 
 def _read(path: Path):

@@ -14,6 +14,7 @@ MONAI is not among the requirements: pip install monai, or its rows are left out
 """
 
 import argparse
+import math
 import statistics
 import sys
 import tempfile
@@ -32,7 +33,6 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 from bench_scene import BANDS, write_checkpoint, write_scene  # noqa: E402
 
 import predict  # noqa: E402
-from data import tiling  # noqa: E402
 from data.mapping import strips  # noqa: E402
 
 try:
@@ -105,7 +105,7 @@ def main() -> None:
         write_checkpoint(network, args.base, SIZE)
         write_scene(scene, args.side, args.side)
         float32 = predict.Mapper(network, "cpu", "float32")
-        windows = len(tiling.windows(args.side, args.side, SIZE, OVERLAP))
+        windows = math.ceil((args.side - OVERLAP) / (SIZE - OVERLAP)) ** 2  # the fewest
         ours = len(strips.axis(args.side, SIZE, OVERLAP).starts) ** 2
         batch = torch.rand(BATCH, len(BANDS), SIZE, SIZE).contiguous(
             memory_format=torch.channels_last

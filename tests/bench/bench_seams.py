@@ -29,7 +29,7 @@ from data.mapping import strips as mapping  # noqa: E402
 from data.raster import geotiff  # noqa: E402
 from data.sample import towns as sample  # noqa: E402
 from data.scaling import network_input  # noqa: E402
-from data.training.scenes import Mask  # noqa: E402
+from data.training.mask import Mask  # noqa: E402
 
 RING, SIDE = 8, 80
 MIRRORS = 0, 16, 32, 64

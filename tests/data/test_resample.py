@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from landcover import CASES, FOUR, LAEA, NO, UTM, grid, naive, patches, plain
+from landcover import CASES, FOUR, NO, UTM, grid, naive, patches, plain
 from pyproj import CRS, Transformer
 
 from data import resample

@@ -42,6 +42,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from unet import checkpoint
 from unet.checkpoint import CheckpointError
 from unet.networks.weight_files import read_weights
 
@@ -72,6 +73,28 @@ def names_in(modules: Sequence[str], names: Iterable[str]) -> list[str]:
 def encoder_modules(model: nn.Module) -> list[str]:
     """Name the modules of all encoders of the network."""
     return [module for modules in model.encoders for module in modules]
+
+
+def load(model: nn.Module, path: str | Path, inputs: Sequence[str], classes: Sequence[str]) -> str:
+    """Begin with the weights of a file: a checkpoint of train.py, or published weights.
+
+    Args:
+        model: the network to begin with.
+        path: of the file.
+        inputs: names of the channels of its input.
+        classes: names of its classes.
+
+    Returns:
+        Lines that say what was taken.
+
+    Raises:
+        CheckpointError: if the file cannot be read, or nothing in it fits.
+    """
+    try:
+        found = checkpoint.load(path)
+    except CheckpointError:
+        return f"{path}: {load_weights(model, path)}"
+    return f"{path}:\n{fine_tune(found, model, inputs, classes)}"
 
 
 # Published weights.
@@ -169,16 +192,14 @@ class Names(NamedTuple):
     old: list[str]
 
 
-def fine_tune(
-    checkpoint: dict, model: nn.Module, inputs: Sequence[str], classes: Sequence[str]
-) -> str:
+def fine_tune(source: dict, model: nn.Module, inputs: Sequence[str], classes: Sequence[str]) -> str:
     """Copy into `model` what fits from a checkpoint, perhaps of other bands and classes.
 
     First and last layers take the slices and rows of the channels and classes that both networks
     name. The rest of these layers stays as it was made.
 
     Args:
-        checkpoint: as `unet.checkpoint.load` returns it.
+        source: a checkpoint, as `unet.checkpoint.load` returns it.
         model: the network to begin with.
         inputs: names of the channels of its input.
         classes: names of its classes.
@@ -189,9 +210,9 @@ def fine_tune(
     Raises:
         CheckpointError: if no tensor fits.
     """
-    old, new = checkpoint["weights"], model.state_dict()
-    old_classes = [row["name"] for row in checkpoint["classes"] if not row.get("ignore")]
-    channels = Names(1, list(inputs), checkpoint["bands"] + checkpoint["indices"])
+    old, new = source["weights"], model.state_dict()
+    old_classes = [row["name"] for row in source["classes"] if not row.get("ignore")]
+    channels = Names(1, list(inputs), source["bands"] + source["indices"])
     labels = Names(0, list(classes), list(dict.fromkeys(old_classes)))
     named = dict.fromkeys(first_weights(model), channels)
     named |= dict.fromkeys(last_weights(model), labels)
@@ -210,7 +231,7 @@ def fine_tune(
             anew.append(name)
     if all(new[name].ndim < 2 for name in taken):  # counters and biases may fit by chance
         raise CheckpointError(
-            "--finetune: no tensor fits; give the --model and --base that the checkpoint has"
+            "--weights: no tensor fits; give the --model and --base that the checkpoint has"
         )
     said = {
         "taken": f"{len(taken)} tensors of {len(new)}",
@@ -259,15 +280,15 @@ def groups(
     return [{"params": others, "lr": lr, **common}, {"params": encoder, "lr": encoder_lr, **common}]
 
 
-def freeze_encoder(model: nn.Module, frozen: bool = True) -> None:
-    """Freeze the encoder, the running statistics of its normalisation included, or let it learn.
+def freeze_encoder(model: nn.Module) -> None:
+    """Freeze the encoder, the running statistics of its normalisation included.
 
     Call it after each model.train(), which lets the normalisation update its statistics again.
     """
     modules = dict(model.named_modules())
     for name in encoder_modules(model):
-        modules[name].requires_grad_(not frozen)
+        modules[name].requires_grad_(False)
         for module in modules[name].modules():
             # Whatever the class: on GPUs BatchNorm2d has become SyncBatchNorm.
-            if frozen and getattr(module, "running_mean", None) is not None:
+            if getattr(module, "running_mean", None) is not None:
                 module.eval()

@@ -13,7 +13,7 @@ import small
 import predict
 from data.grid import Grid
 from data.mapping import ranks
-from data.raster import geotiff
+from data.raster import cog, geotiff
 
 ROOT = Path(__file__).parents[3]
 
@@ -27,8 +27,8 @@ def here(tmp_path_factory) -> Path:
     image = np.kron(random.integers(1, 4000, (4, 60, 30)), np.ones((10, 10))).astype(np.uint16)
     image[:, :40, :40] = 0
     grid = Grid(None, (1, 0, 0, 0, 1, 0), 600, 300)
-    geotiff.write(folder / "scene.tif", image, grid, nodata=0, descriptions=small.BANDS)
-    geotiff.write(
+    cog.write(folder / "scene.tif", image, grid, nodata=0, descriptions=small.BANDS)
+    cog.write(
         folder / "part.tif", image[:, :300, :200], Grid(None, grid.transform, 300, 200), nodata=0
     )
     predict.main(

@@ -99,7 +99,7 @@ def test_without_a_common_name_the_layer_is_made_anew_and_the_inside_taken():
 def test_a_network_of_another_width_is_an_error_though_its_counters_and_bias_would_fit(classes):
     model = network(1, classes=len(classes), base=4)
     with pytest.raises(
-        CheckpointError, match="--finetune: no tensor fits; give the --model and --base that"
+        CheckpointError, match="--weights: no tensor fits; give the --model and --base that"
     ):
         fine_tune(source(), model, BANDS, classes)
 

@@ -313,14 +313,16 @@ def test_without_a_rate_of_its_own_there_is_one_group_as_ever():
     torch.optim.AdamW([group]).step()
 
 
-def test_a_frozen_encoder_stays_as_it_is_and_learns_when_it_thaws():
+def test_a_frozen_encoder_stays_as_it_is():
     torch.manual_seed(0)
     model = unet.build("unet", 4, 3, base=2)
     optimizer = torch.optim.AdamW(groups(model, 1e-2, 1e-2, 0.1))
 
     def step(frozen):
         before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-        freeze_encoder(model.train(), frozen)
+        model.train()
+        if frozen:
+            freeze_encoder(model)
         optimizer.zero_grad()
         model(torch.randn(2, 4, 32, 32)).square().mean().backward()
         optimizer.step()
@@ -331,7 +333,6 @@ def test_a_frozen_encoder_stays_as_it_is_and_learns_when_it_thaws():
         }
 
     decoder = {"up1", "up2", "up3", "up4", "outc"}
-    assert step(frozen=True) == decoder
     assert step(frozen=False) == decoder | PARTS["unet"]
     assert step(frozen=True) == decoder  # the optimizer's moments move nothing either
 
@@ -356,8 +357,6 @@ def test_a_frozen_encoder_keeps_the_statistics_of_every_kind_of_normalisation():
     freeze_encoder(model.train())
     assert not any(norm.training for norm in norms) and model.up1.norm.training
     assert model.down4.maxpool_conv[1].double_conv[6].training  # dropout goes on
-    freeze_encoder(model.train(), frozen=False)
-    assert all(norm.training for norm in norms)
 
 
 def test_the_frozen_encoder_of_a_network_on_gpus_keeps_its_statistics():

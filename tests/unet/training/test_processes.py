@@ -26,7 +26,6 @@ import unet
 from data.training.dataset import Batches
 from unet import losses
 from unet.training import passes, processes
-from unet.training.optimizer import Optimizer
 from unet.training.recompute import recompute
 
 ROOT = Path(__file__).parents[3]
@@ -90,35 +89,36 @@ def step(loss: str, size: int, again: bool = False) -> dict:
 
 
 def epochs(accumulate: int) -> dict:
-    """Two epochs of seven windows in batches of three, whose last has one, and what `evaluate` then
-    finds.
+    """Train two epochs of seven windows in batches of three, whose last has one, and evaluate.
+
+    The loop is that of train.py.
     """
     samples, model = Samples(), network()
     batches = Batches(range(7), 3, processes.rank(), processes.world())
     loader = DataLoader(samples, batch_sampler=batches, collate_fn=samples.collate)
     learner = processes.synchronise(model, CPU)
-    optimizer = Optimizer(model.parameters(), "adamw", 0.01, 1e-4, "cosine", 2, accumulate)
+    optimizer = torch.optim.AdamW(model.parameters(), 0.01, weight_decay=1e-4)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 2)
     means = []
     for _ in range(2):
-        position = passes.start_of_epoch()
-        options = (
-            LOSSES["dice_focal"],
-            optimizer,
-            CPU,
-            torch.float32,
-            position,
-            lambda share, loss: None,
-        )
-        means.append(passes.learn(learner, loader, *options))
-        optimizer.end_epoch(0)
-    options = LOSSES["dice_focal"], 3, CPU, torch.float32, lambda: None
+        running = passes.RunningLoss(passes.start_of_epoch(), loader, CPU, Path())
+        for batch, (images, targets, numbers) in enumerate(loader, start=1):
+            loss = LOSSES["dice_focal"](learner(images), targets)
+            (loss / accumulate).backward()
+            running.add(batch, loss, numbers)
+            if batch % accumulate == 0 or batch == len(loader):
+                optimizer.step()
+                optimizer.zero_grad()
+                running.read()
+        means.append(running.mean)
+        schedule.step()
+    options = LOSSES["dice_focal"], 3, CPU, torch.float32
     loss, confusion = passes.evaluate(learner, loader, *options)
-    means = torch.tensor([*means, loss], dtype=torch.float64)
     return {
         **model.state_dict(),
-        "means": means,
+        "means": torch.tensor([*means, loss], dtype=torch.float64),
         "matrix": confusion.matrix,
-        "windows": position["windows"],
+        "windows": running.position["windows"],
     }
 
 

@@ -1,4 +1,4 @@
-"""The format of a checkpoint: unet/checkpoint_format.py. Which values are refused, and where."""
+"""The format of a checkpoint: unet/training/checkpoint_format.py. Which values are refused, and where."""
 
 import copy
 import math
@@ -7,19 +7,21 @@ import pytest
 import torch
 
 import unet
-from unet import checkpoint_format
 from unet.checkpoint import CheckpointError, build_model, load
-from unet.checkpoint_format import FORMAT, NEEDED, RECORD, RESUME, check
-from unet.training.optimizer import Optimizer
+from unet.training import checkpoint_format
+from unet.training.checkpoint_format import FORMAT, NEEDED, RECORD, RESUME, check
+from unet.training.optimizer import SCHEDULES, end_epoch
 
 
 def whole_checkpoint() -> dict:
     """A checkpoint of one epoch, with every key."""
     torch.manual_seed(0)
     network = unet.build("unet", 3, 2, base=2)
-    optimizer = Optimizer(network.parameters(), "adamw", 0.01, 1e-4, "plateau", 3)
-    optimizer.step(network(torch.randn(2, 3, 16, 16)).square().mean())
-    optimizer.end_epoch(0.5)
+    optimizer = torch.optim.AdamW(network.parameters(), 0.01)
+    scheduler = SCHEDULES["plateau"](optimizer, 3)
+    network(torch.randn(2, 3, 16, 16)).square().mean().backward()
+    optimizer.step()
+    end_epoch(scheduler, 0.5)
     rows = [("1", "land", ""), ("3", "land", ""), ("2", "water", ""), ("0", "none", "true")]
     return {
         "format": FORMAT,
@@ -44,7 +46,10 @@ def whole_checkpoint() -> dict:
         "best": -math.inf,
         "best_epoch": 1,
         "history": [{"epoch": 1, "loss": math.nan}],
-        **optimizer.state_dict(),
+        "waiting_since": 1,
+        "optimizer": optimizer.state_dict(),
+        "scheduler": scheduler.state_dict(),
+        "scaler": torch.amp.GradScaler(enabled=False).state_dict(),
         "random": {"torch": [torch.get_rng_state()] * 2, "cuda": [torch.zeros(16).byte()]},
     }
 
