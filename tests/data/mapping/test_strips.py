@@ -4,6 +4,7 @@ one piece.
 
 import doctest
 import threading
+import weakref
 from itertools import product
 from queue import Queue
 
@@ -310,6 +311,20 @@ def test_reading_runs_ahead_but_not_far():
     assert max(last) < 2500
     made.close()
     assert max(last) < 2500
+
+
+def test_parts_of_the_source_are_released_as_the_map_goes_down():
+    """Memory does not grow with the height: as many parts are alive at the end as in the middle."""
+    image, parts, alive = noise(6000, 64), [], []
+
+    def read(window: Window) -> np.ndarray:
+        pixels = cut(image, window).copy()
+        parts.append(weakref.ref(pixels))
+        alive.append(sum(part() is not None for part in parts))
+        return pixels
+
+    mapped(image, lambda x: x, 1, read=read)
+    assert len(parts) == len(range(0, 6000, 64)) and max(alive) <= 16  # of 94
 
 
 @pytest.mark.parametrize("culprit", ["read", "prepare", "network", "keep", "finish"])
