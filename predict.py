@@ -35,7 +35,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-import reproject
+from data import resample
 from data.classes import ClassTable
 from data.console import Parser, duration, one_line_errors, progress, say_error, within
 from data.files import IGNORE, InputError, replacing
@@ -377,7 +377,7 @@ def write_png(path: Path, drawn: np.ndarray) -> None:
 
 def align(mask: scenes.Mask, grid: Grid) -> Iterator[np.ndarray]:
     """A mask's labels on another grid, strip by strip."""
-    return reproject.strips(mask.read, mask.grid, grid, "nearest", IGNORE, np.uint8)
+    return resample.strips(mask.read, mask.grid, grid, "nearest", IGNORE, np.uint8)
 
 
 def pairs(

@@ -30,9 +30,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-import reproject
 import unet
-from data import console
+from data import console, resample
 from data.classes import ClassTable
 from data.console import duration, progress, within
 from data.files import IGNORE, InputError, replacing
@@ -258,7 +257,7 @@ def train(args: argparse.Namespace, run: Path, say: Callable, signals: console.S
     rank, world = processes.rank(), processes.world()
 
     def align(mask: scenes.Mask, grid: Grid) -> Iterator[np.ndarray]:
-        return reproject.strips(mask.read, mask.grid, grid, args.align, IGNORE, np.uint8)
+        return resample.strips(mask.read, mask.grid, grid, args.align, IGNORE, np.uint8)
 
     with processes.first_alone():
         data = pipeline.load(args, table, align, say, progress if rank == 0 else lambda text: None)

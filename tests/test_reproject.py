@@ -1,474 +1,270 @@
-"""reproject.py: rasters of classes on other grids, as arrays, strip by strip, as files and as a
-script.
-"""
+"""reproject.py on files and as a script: blocks, tags, bad input, a full disk."""
+
+import os
+import resource
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
-from pyproj import CRS, Transformer
+import torch
+from landcover import CASES, NO, UTM, grid, patches
 
 import reproject as module
+from data import resample
 from data.files import InputError
-from data.grid import IDENTITY, Grid, Window
-from data.raster.warp import between, parts
-from reproject import reproject, strips, target_grid_for
+from data.grid import IDENTITY, Grid
+from data.raster import geotiff
+from data.raster.warp import target_grid_for
+from data.resample import reproject
+from reproject import reproject_file
 
-NO = 255
+# --- files
+# -----------------------------------------------------------------------------------------------
+
+COLORS = {code: (20 * code, 250 - 20 * code, 7 * code) for code in range(12)}
 
 
-def grid(crs, left, top, pixel, height, width, turn=0.0, up=False):
-    """Square pixels, turned clockwise by `turn` degrees about the upper-left corner; `up`: the
-    first row is south.
-    """
-    cos, sin = np.cos(np.radians(turn)) * pixel, np.sin(np.radians(turn)) * pixel
-    crs = None if crs is None else CRS.from_user_input(crs)
-    return Grid(
-        crs,
-        (cos, -sin, left, -sin, -cos, top) if not up else (cos, sin, left, -sin, cos, top),
-        height,
-        width,
+def write(path, array, where, nodata=NO, **options):
+    geotiff.write(path, array, where, nodata=nodata, **options)
+    return path
+
+
+@pytest.mark.parametrize("method", ["nearest", "mode"])
+def test_a_file_becomes_what_its_array_becomes_and_keeps_colours_no_data_and_name(tmp_path, method):
+    rasterio = pytest.importorskip("rasterio")
+    source_grid, target_grid = CASES["1 m to 13.3 m"]
+    source = patches(source_grid.height, source_grid.width)
+    mask = write(
+        tmp_path / "mask.tif", source, source_grid, colormap=COLORS, descriptions=["land cover"]
     )
-
-
-def plain(height, width, pixel=1.0, left=0.0, top=0.0, **options):
-    return grid("EPSG:3857", left, top, pixel, height, width, **options)
-
-
-def patches(height, width, classes=12, size=9, seed=0):
-    """A land cover: patches of a class with single pixels of others in them."""
-    random = np.random.default_rng(seed)
-    coarse = random.integers(0, classes, (-(-height // size), -(-width // size)), dtype=np.uint8)
-    out = np.kron(coarse, np.ones((size, size), np.uint8))[:height, :width].copy()
-    specks = random.random(out.shape) < 0.15
-    out[specks] = random.integers(0, classes, specks.sum())
-    return out
-
-
-def naive(source, source_grid, target_grid, method, nodata=NO, weights=None):
-    """The definitions of the docstring, each centre projected by pyproj itself."""
-    shape = target_grid.height, target_grid.width
-    transformer = Transformer.from_crs(source_grid.crs, target_grid.crs, always_xy=True)
-
-    def place(here, there, direction):
-        centres = np.meshgrid(
-            np.arange(here.height) + 0.5, np.arange(here.width) + 0.5, indexing="ij"
+    reproject_file(mask, tmp_path / "out.tif", target_grid, method)
+    expected = reproject(source, source_grid, target_grid, method, NO)
+    with rasterio.open(tmp_path / "out.tif") as out:
+        assert (out.read(1) == expected).all()
+        assert (
+            out.nodata == NO and out.descriptions == ("land cover",) and out.crs.to_epsg() == 3857
         )
-        x, y = transformer.transform(*here.xy(*centres), direction=direction)
-        row, col = (np.floor(place + 1e-6).astype(int) for place in there.rowcol(x, y))
-        return row, col, (row >= 0) & (row < there.height) & (col >= 0) & (col < there.width)
-
-    row, col, inside = place(target_grid, source_grid, "INVERSE")
-    out = np.full(shape, NO if nodata is None else nodata, source.dtype)
-    out[inside] = source[row[inside], col[inside]]
-    if method == "nearest":
-        return out
-    row, col, inside = place(source_grid, target_grid, "FORWARD")
-    values = [value for value in np.unique(source).tolist() if value != nodata]
-    votes = np.zeros((len(values), *shape))
-    for votes_of, value in zip(votes, values):
-        voters = inside & (source == value)
-        np.add.at(votes_of, (row[voters], col[voters]), 1)
-        votes_of *= (weights or {}).get(value, 1)
-    voted = votes.max(0) > 0
-    out[voted] = np.array(values, source.dtype)[votes.argmax(0)][
-        voted
-    ]  # the first of equal ones, the lower class
-    return out
-
-
-# --- by hand
-# ---------------------------------------------------------------------------------------------
-
-FOUR = np.array([[1, 1, 2, 3], [1, 5, 2, 3], [4, 4, 6, 6], [4, 7, 6, 8]], np.uint8)
-
-
-@pytest.mark.parametrize("method", ["nearest", "mode"])
-def test_the_same_grid_gives_the_same_array(method):
-    assert (reproject(FOUR, plain(4, 4), plain(4, 4), method, NO) == FOUR).all()
-
-
-@pytest.mark.parametrize("method", ["nearest", "mode"])
-def test_a_grid_one_row_down_and_two_columns_left_shows_no_data_where_it_leaves_the_source(method):
-    out = reproject(FOUR, plain(4, 4), plain(4, 4, left=-2, top=-1), method, NO)
-    assert out.tolist() == [[NO, NO, 1, 5], [NO, NO, 4, 4], [NO, NO, 4, 7], [NO, NO, NO, NO]]
-
-
-def test_nearest_takes_the_pixel_under_the_centre():
-    # The centre of each 2 x 2 block is the corner of its last pixel, and an edge belongs to the
-    # pixel behind it.
-    assert reproject(FOUR, plain(4, 4), plain(2, 2, 2), "nearest", NO).tolist() == [[5, 3], [7, 8]]
-    assert reproject(FOUR, plain(4, 4), plain(2, 2, 2, -0.1, 0.1), "nearest", NO).tolist() == [
-        [1, 2],
-        [4, 6],
-    ]
-
-
-def test_mode_counts_two_by_two_pixels():
-    # 1 1 / 1 5: one; 2 3 / 2 3: a tie, the lower; 4 4 / 4 7: four; 6 6 / 6 8: six.
-    assert reproject(FOUR, plain(4, 4), plain(2, 2, 2), "mode", NO).tolist() == [[1, 2], [4, 6]]
-
-
-def test_no_data_does_not_vote_unless_it_is_a_class():
-    source = np.array([[0, 0, 9, 0], [0, 7, 0, 0]], np.uint8)
-    assert reproject(source, plain(2, 4), plain(1, 2, 2), "mode", 0).tolist() == [[7, 9]]
-    assert reproject(source, plain(2, 4), plain(1, 2, 2), "mode", None).tolist() == [[0, 0]]
-
-
-def test_where_there_is_only_no_data_the_result_is_no_data():
-    source = np.array([[3, 3, 3, 3], [3, 3, 3, 3], [3, 1, 3, 3]], np.uint8)
-    assert reproject(source, plain(3, 4), plain(2, 2, 2), "mode", 3).tolist() == [[3, 3], [1, 3]]
-
-
-@pytest.mark.parametrize("method", ["nearest", "mode"])
-def test_finer_pixels_repeat_the_source(method):
-    out = reproject(FOUR, plain(4, 4), plain(12, 12, 1 / 3), method, NO)
-    assert (out == np.kron(FOUR, np.ones((3, 3), np.uint8))).all()
-
-
-def test_a_finer_pixel_without_a_vote_takes_the_nearest_and_one_with_a_vote_its_vote():
-    # Pixels of 2/3: the centres 0.5 and 1.5 lie in the pixels 0 and 2; pixel 1 has its own centre
-    # at 1.0, an edge.
-    out = reproject(np.array([[1, 2]], np.uint8), plain(1, 2), plain(1, 3, 2 / 3), "mode", NO)
-    assert out.tolist() == [[1, 2, 2]]
-
-
-def test_a_south_up_source_is_turned_over():
-    out = reproject(FOUR, plain(4, 4, top=-4, up=True), plain(4, 4), "nearest", NO)
-    assert (out == FOUR[::-1]).all()
-
-
-def test_a_target_turned_by_90_degrees_is_the_turned_array():
-    target = Grid(CRS.from_epsg(3857), (0, 1, 0, 1, 0, -4), 4, 4)  # rows go east, columns go north
-    assert (reproject(FOUR, plain(4, 4), target, "nearest", NO) == np.rot90(FOUR, -1)).all()
-    assert (reproject(FOUR, plain(4, 4), target, "mode", NO) == np.rot90(FOUR, -1)).all()
-
-
-@pytest.mark.parametrize("method", ["nearest", "mode"])
-def test_one_pixel_onto_one_pixel(method):
-    one = np.array([[7]], np.uint8)
-    assert reproject(one, plain(1, 1), plain(1, 1, 0.6, 0.2, -0.2), method, NO).tolist() == [[7]]
-    assert reproject(one, plain(1, 1), plain(1, 1, 1.8, -0.4, 0.4), method, NO).tolist() == [[7]]
-    utm = grid("EPSG:32631", 5e5, 5e6, 1000, 1, 1)
-    assert reproject(one, utm, target_grid_for(utm, "EPSG:3857", 100), method, NO).max() == NO
-    assert set(
-        np.unique(reproject(one, utm, target_grid_for(utm, "EPSG:3857", 100), method, NO))
-    ) == {7, NO}
-
-
-def test_weights_let_a_road_of_one_pixel_survive():
-    field = np.ones((10, 10), np.uint8)
-    field[:, 3] = 2  # 10 votes of 100
-    assert reproject(field, plain(10, 10), plain(1, 1, 10), "mode", NO).tolist() == [[1]]
-    for weight, winner in (
-        (8.9, 1),
-        (9, 1),
-        (9.1, 2),
-    ):  # 9 makes it a tie, which the lower class wins
-        assert reproject(
-            field, plain(10, 10), plain(1, 1, 10), "mode", NO, vote_weights={2: weight}
-        ).tolist() == [[winner]]
-
-
-def test_inverse_weights_count_the_shares_of_classes():
-    source = np.zeros((4, 4), np.uint8)
-    source[0, 0] = source[3, 3] = 1
-    source[2, 0] = NO
-    # 13 zeros and 2 ones: a one weighs 6.5 zeros.
-    assert reproject(
-        source, plain(4, 4), plain(2, 2, 2), "mode", NO, vote_weights="inverse"
-    ).tolist() == [
-        [1, 0],
-        [0, 1],
-    ]
-    assert reproject(
-        source, plain(4, 4), plain(1, 1, 4), "mode", NO, vote_weights="inverse"
-    ).tolist() == [[0]]  # 13/13 = 2/2
-    # In the right half there are 7 zeros and 1 one.
-    half = plain(2, 1, 2, left=2)
-    assert reproject(source, plain(4, 4), half, "mode", NO, vote_weights="inverse").tolist() == [
-        [0],
-        [1],
-    ]
+        assert {code: out.colormap(1)[code][:3] for code in COLORS} == COLORS
+        assert out.transform[:6] == pytest.approx(target_grid.transform) and out.profile["tiled"]
+        assert out.compression is not None
 
 
 @pytest.mark.parametrize(
-    "dtype", ["uint8", "int8", "uint16", ">u2", "int16", "int32", "uint32", "int64", "uint64"]
+    "layout", ["tiles of 256", "tiles of 512", "strips of 1 row", "strips of 16 rows"]
 )
-def test_any_integer_type_and_any_codes(dtype):
-    info = np.iinfo(dtype)
-    codes = np.array([info.max, info.min, 3, info.max - 1], dtype)
-    source = codes[np.array([[0, 0, 1, 1], [0, 2, 3, 1], [2, 2, 3, 0], [1, 2, 3, 3]])]
-    out = reproject(source, plain(4, 4), plain(2, 2, 2), "mode", int(info.max))
-    assert out.dtype == np.dtype(dtype).newbyteorder("=")
-    assert (out == codes[[[2, 1], [2, 3]]].astype(out.dtype)).all()
-    assert (reproject(source, plain(4, 4), plain(4, 4), "nearest", int(info.max)) == source).all()
-
-
-def test_more_classes_than_any_table_holds():
-    identities = np.arange(240 * 240, dtype=np.int32).reshape(240, 240)
-    out = reproject(identities, plain(240, 240), plain(80, 80, 3), "mode", -1)
-    assert (
-        out == identities[::3, ::3]
-    ).all()  # all have one vote: the lowest is the upper left one
-
-
-def test_bands_are_done_one_by_one():
-    out = reproject(np.stack([FOUR, FOUR + 10]), plain(4, 4), plain(2, 2, 2), "mode", NO)
-    assert out.tolist() == [[[1, 2], [4, 6]], [[11, 12], [14, 16]]]
-
-
-def test_without_no_data_outside_is_the_largest_value():
-    out = reproject(FOUR.astype(np.int16), plain(4, 4), plain(1, 2, left=-1), "nearest")
-    assert out.tolist() == [[32767, 1]]
-
-
-def test_without_crs_two_grids_lie_in_one_plane_but_two_pictures_do_not():
-    source, target = grid(None, 0, 0, 1, 4, 4), grid(None, 0, 0, 2, 2, 2)
-    assert reproject(FOUR, source, target, "mode", NO).tolist() == [[1, 2], [4, 6]]
-    assert (
-        reproject(FOUR, Grid(None, IDENTITY, 4, 4), Grid(None, IDENTITY, 4, 4), "nearest", NO)
-        == FOUR
-    ).all()
-    with pytest.raises(InputError, match="neither raster has a CRS"):
-        reproject(FOUR, Grid(None, IDENTITY, 4, 4), Grid(None, IDENTITY, 2, 2), "nearest", NO)
-
-
-# --- against the naive reference
-# -------------------------------------------------------------------------
-
-UTM = grid("EPSG:25831", 430_000, 4_610_000, 1, 700, 650)
-LAEA = grid("EPSG:3035", 3_664_000, 2_100_000, 10, 500, 450)
-DEGREES = grid("EPSG:4326", 2, 42, 1e-4, 400, 500)
-
-
-def part_of(source, crs, pixel, height, width, down, right, **options):
-    """A grid whose upper-left corner is `down` and `right` (shares of it) in the rectangle around a
-    source.
-    """
-    left, bottom, east, top = target_grid_for(source, crs).bounds
-    return grid(
-        crs,
-        left + right * (east - left),
-        top - down * (top - bottom),
-        pixel,
-        height,
-        width,
-        **options,
-    )
-
-
-CASES = {
-    "1 m to 10 m": (UTM, grid("EPSG:32631", 430_000.3, 4_609_999.6, 10, 69, 64)),
-    "1 m to 13.3 m": (UTM, target_grid_for(UTM, "EPSG:3857", 13.3)),
-    "3035 to 3857": (LAEA, target_grid_for(LAEA, "EPSG:3857", 14)),
-    "3035 to UTM": (LAEA, target_grid_for(LAEA, "EPSG:32631", 25)),
-    "4326 to 3857": (DEGREES, target_grid_for(DEGREES, "EPSG:3857", 37)),
-    "to finer pixels": (LAEA, part_of(LAEA, "EPSG:3857", 4, 300, 280, 0.4, 0.3)),
-    "turned source": (grid("EPSG:3035", 3_664_000, 2_100_000, 10, 400, 400, 33), None),
-    "turned target": (UTM, part_of(UTM, "EPSG:3857", 12, 50, 60, 0.4, 0.1, turn=-40)),
-    "south-up source": (grid("EPSG:3035", 3_664_000, 2_096_000, 10, 400, 300, up=True), None),
-    "south-up target": (UTM, grid("EPSG:32631", 430_050, 4_609_400, 7, 70, 80, up=True)),
-    "partly outside": (UTM, part_of(UTM, "EPSG:3857", 9, 60, 70, -0.2, 0.5)),
-    "same CRS": (UTM, grid("EPSG:25831", 430_003, 4_609_990, 3.7, 150, 120, 5)),
-}
-CASES = {
-    name: (source, target or target_grid_for(source, "EPSG:32631", 30))
-    for name, (source, target) in CASES.items()
-}
-
-
-@pytest.mark.parametrize("method", ["nearest", "mode", "weighted mode"])
-@pytest.mark.parametrize("case", CASES)
-def test_every_pixel_is_the_naive_one_at_threshold_0_and_999_in_1000_at_the_default(case, method):
-    source_grid, target_grid = CASES[case]
-    source = patches(source_grid.height, source_grid.width)
-    source[40:60, 100:140] = NO
-    weights = {2: 3.5, 7: 0.3} if method == "weighted mode" else None
-    method = method.split()[-1]
-    expected = naive(source, source_grid, target_grid, method, NO, weights)
-    assert (expected != NO).sum() > 500
-    assert (
-        reproject(
-            source, source_grid, target_grid, method, NO, vote_weights=weights, error_threshold=0
-        )
-        == expected
-    ).all()
-    assert (
-        reproject(source, source_grid, target_grid, method, NO, vote_weights=weights) == expected
-    ).mean() >= 0.999
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_every_source_pixel_votes_exactly_once_whatever_the_tiles(case, monkeypatch):
-    source_grid, target_grid = CASES[case]
-    source = patches(source_grid.height, source_grid.width)
-    backward, forward = between(source_grid, target_grid, 0.125)
-    whole = Window(0, 0, target_grid.height, target_grid.width)
-    extent = Window(0, 0, source_grid.height, source_grid.width)
-    monkeypatch.setattr(module, "PIECE", 10_000)
-
-    def read(window):
-        return source[
-            window.row : window.row + window.height, window.col : window.col + window.width
-        ]
-
-    job = module.Job(read, extent, backward, forward, source.dtype, None, NO, {})
-
-    def votes(tile):
-        values, counts = module._votes(job, tile, extent)
-        return dict(zip(values, counts.numpy()))
-
-    expected = votes(whole)
-    total = {value: np.zeros((whole.height, whole.width), int) for value in expected}
-    for tile in parts(whole, 37, 23):
-        own = np.s_[tile.row : tile.row + tile.height, tile.col : tile.col + tile.width]
-        for value, count in votes(tile).items():
-            total[value][own] += count
-    for value, count in expected.items():
-        assert (total[value] == count).all()
-    row, col = target_grid.rowcol(
-        *Transformer.from_crs(source_grid.crs, target_grid.crs, always_xy=True).transform(
-            *source_grid.xy(*(at + 0.5 for at in np.indices(source.shape)))
-        )
-    )
-    inside = (row >= 0) & (row < whole.height) & (col >= 0) & (col < whole.width)
-    voters = sum(count.sum() for count in total.values())
-    assert (
-        abs(voters - inside.sum()) <= 0.001 * source.size
-    )  # but for the threshold at the target's rim
-    if inside.all() and abs(row - np.round(row)).min() > 0.1:
-        assert voters == source.size
-
-
 @pytest.mark.parametrize("method", ["nearest", "mode"])
-def test_the_result_does_not_depend_on_strips_tiles_pieces_or_threads(method, monkeypatch):
-    source_grid, target_grid = CASES["turned target"]
-    source = patches(source_grid.height, source_grid.width)
-    expected = reproject(source, source_grid, target_grid, method, NO)
-    for name, value in {"TILE": 16, "PIECE": 2000, "MOST_PIXELS": 5000, "MOST_VOTES": 999}.items():
-        monkeypatch.setattr(module, name, value)
-        for threads in (1, 3):
-            assert (
-                reproject(source, source_grid, target_grid, method, NO, threads=threads) == expected
-            ).all()
-
-    def read(window):
-        return source[
-            window.row : window.row + window.height, window.col : window.col + window.width
-        ]
-
-    parts = list(strips(read, source_grid, target_grid, method, NO, np.uint8, rows=4))
-    assert max(map(len, parts)) <= 4 and (np.concatenate(parts) == expected).all()
-
-
-def test_no_value_is_invented():
-    random = np.random.default_rng(1)
-    for seed in range(20):
-        source_grid = grid(
-            "EPSG:3035", 3.6e6, 2.1e6, random.uniform(5, 50), *random.integers(1, 90, 2), seed * 18
-        )
-        fitting = target_grid_for(source_grid, "EPSG:3857")
-        moved = random.uniform(-0.3, 0.3, 2) * (fitting.width, fitting.height) * fitting.resolution
-        a, b, c, d, e, f = fitting.transform
-        target = Grid(
-            fitting.crs, (a, b, c + moved[0], d, e, f + moved[1]), fitting.height, fitting.width
-        )
-        source = patches(source_grid.height, source_grid.width, seed=seed) * 3
-        for method in ("nearest", "mode"):
-            assert set(np.unique(reproject(source, source_grid, target, method, NO))) <= {
-                *np.unique(source),
-                NO,
-            }
-
-
-def test_a_world_map_from_a_european_one_is_no_data_beyond_europe():
-    europe = grid("EPSG:3035", 2.5e6, 5.5e6, 1e4, 450, 400)
-    world = grid("EPSG:4326", -180, 90, 0.5, 360, 720)
-    source = patches(450, 400)
-    for method in ("nearest", "mode"):
-        out = reproject(source, europe, world, method, NO)
-        assert (out == naive(source, europe, world, method)).mean() > 0.9995
-        assert (
-            (out[:, :200] == NO).all()
-            and (out[200:] == NO).all()
-            and (out[60:100, 370:400] != NO).all()
-        )
-
-
-# --- against GDAL
-# ----------------------------------------------------------------------------------------
-
-
-def gdal(source, source_grid, target_grid, method, tolerance=0.125):
-    """What GDAL's warper makes of it, through rasterio. Tolerance is its error threshold; 0 is not
-    accepted.
-    """
+def test_every_block_is_decoded_about_once_and_only_if_needed(
+    tmp_path, method, layout, monkeypatch
+):
     rasterio = pytest.importorskip("rasterio")
-    from rasterio.vrt import WarpedVRT
-
-    height, width = source.shape
-    here = dict(crs=source_grid.crs.to_wkt(), transform=rasterio.Affine(*source_grid.transform))
-    there = dict(crs=target_grid.crs.to_wkt(), transform=rasterio.Affine(*target_grid.transform))
-    there |= dict(
-        height=target_grid.height,
-        width=target_grid.width,
-        resampling=rasterio.enums.Resampling[method],
+    size = int(layout.split()[2])
+    shape = (
+        {"tiled": True, "blockxsize": size, "blockysize": size}
+        if "tiles" in layout
+        else {"blockysize": size}
     )
-    with rasterio.MemoryFile() as memory:
-        with memory.open(
-            driver="GTiff", height=height, width=width, count=1, dtype="uint8", nodata=NO, **here
-        ) as file:
-            file.write(source, 1)
-        with (
-            memory.open() as file,
-            WarpedVRT(file, tolerance=tolerance, nodata=NO, **there) as warped,
-        ):
-            return warped.read(1)
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_nearest_is_gdals_except_where_a_centre_lies_on_an_edge(case):
-    source_grid, target_grid = CASES[case]
-    source = patches(source_grid.height, source_grid.width)
-    source[40:60, 100:140] = NO
-    ours = reproject(source, source_grid, target_grid, "nearest", NO, error_threshold=0)
-    theirs = gdal(source, source_grid, target_grid, "nearest", 1e-9)
-    place = between(source_grid, target_grid, 0)[0].exact(
-        *(at + 0.5 for at in np.indices(theirs.shape))
+    source = patches(3000, 4000)
+    where = grid("EPSG:25831", 430_000, 4_610_000, 1, 3000, 4000)
+    profile = dict(
+        driver="GTiff",
+        count=1,
+        dtype="uint8",
+        height=3000,
+        width=4000,
+        nodata=NO,
+        compress="lzw",
+        **shape,
     )
-    on_edge = (abs(place - np.round(place)) < 1e-6).any(0)
-    assert (ours == theirs)[~on_edge].all() and on_edge.mean() < 0.01
+    transform = rasterio.Affine(*where.transform)
+    with rasterio.open(
+        tmp_path / "mask.tif", "w", crs="EPSG:25831", transform=transform, **profile
+    ) as file:
+        file.write(source, 1)
+    decoded, block = Counter(), geotiff.Raster._block
+
+    def counting(self, number):
+        decoded[number] += 1
+        return block(self, number)
+
+    monkeypatch.setattr(geotiff.Raster, "_block", counting)
+    monkeypatch.setattr(module, "TILE", 64)
+    monkeypatch.setattr(resample, "TILE", 64)
+    monkeypatch.setattr(module, "CACHE_BYTES", 3 * 2**20)  # a quarter of the raster
+    target = grid("EPSG:32631", 430_000, 4_609_995, 10, 150, 399)  # the upper half
+    monkeypatch.setattr(
+        torch, "get_num_threads", lambda: 1
+    )  # two may ask for a block at once, and both decode
+    reproject_file(tmp_path / "mask.tif", tmp_path / "out.tif", target, method)
+    times = Counter(decoded)  # before the output is read in its turn
+    with geotiff.Raster(tmp_path / "out.tif") as out:
+        assert (out.read()[0] == reproject(source, where, target, method, NO)).all()
+    # A block that two strips of the target need is met again when the cache has lost it.
+    assert max(times.values()) <= 3 and times.total() <= 2 * len(times)
+    with geotiff.Raster(tmp_path / "mask.tif") as raster:
+        rows = np.array(sorted(times)) // -(-4000 // raster.block_shape[1]) * raster.block_shape[0]
+    assert rows.max() < 1500 + 5 + max(512, size)
 
 
-@pytest.mark.parametrize("case", ["3035 to 3857", "3035 to UTM", "turned source"])
-def test_at_the_same_threshold_ours_is_nearer_to_the_naive_one_than_gdals(case):
-    source_grid, target_grid = CASES[case]
+def script(*arguments, **options):
+    command = [sys.executable, "reproject.py", *map(str, arguments)]
+    root = Path(module.__file__).parent
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, **options)
+
+
+def test_the_script_aligns_a_mask_with_an_image(tmp_path):
+    source_grid, target_grid = CASES["3035 to UTM"]
     source = patches(source_grid.height, source_grid.width)
-    expected = naive(source, source_grid, target_grid, "nearest")
-    ours = (reproject(source, source_grid, target_grid, "nearest", NO) != expected).mean()
-    assert ours < 0.0005 < (gdal(source, source_grid, target_grid, "nearest") != expected).mean()
+    mask = write(tmp_path / "mask.tif", source, source_grid)
+    image = np.zeros((2, target_grid.height, target_grid.width), np.float32)
+    geotiff.write(tmp_path / "image.tif", image, target_grid)
+    done = script(
+        mask, "--like", tmp_path / "image.tif", "-o", tmp_path / "aligned.tif", "--method", "mode"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    with geotiff.Raster(tmp_path / "aligned.tif") as out:
+        assert out.grid.matches(target_grid)
+        assert (out.read()[0] == reproject(source, source_grid, target_grid, "mode", NO)).all()
+    done = script(mask, "--crs", "EPSG:3857", "--resolution", 40, "-o", tmp_path / "coarse.tif",
+                  "--method", "mode", "--vote-weights", "3=2.5,4=1e9")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    with geotiff.Raster(tmp_path / "coarse.tif") as out:
+        assert out.grid.matches(target_grid_for(source_grid, "EPSG:3857", 40))
+        expected = reproject(
+            source, source_grid, out.grid, "mode", NO, vote_weights={3: 2.5, 4: 1e9}
+        )
+        assert (out.read()[0] == expected).all()
+        unweighted = reproject(source, source_grid, out.grid, "mode", NO)
+        assert (expected == 4).sum() > 1.5 * (unweighted == 4).sum()
 
 
-ALIGNED = {
-    "1 m to 10 m": (UTM, target_grid_for(UTM, "EPSG:32631", 10)),
-    "1 m to 7 m": (UTM, grid("EPSG:25831", 430_003, 4_609_990, 7, 90, 80)),
-    "1 m to 10 m in one CRS": (UTM, grid("EPSG:25831", 430_000, 4_610_000, 10, 70, 65)),
+def test_a_source_without_no_data_needs_none_inside_and_gets_an_unused_one_outside(tmp_path):
+    inside, beyond = (
+        grid("EPSG:25831", 430_010, 4_609_900, 10, 20, 20),
+        grid("EPSG:25831", 429_990, 4_609_900, 10, 20, 20),
+    )
+    mask = write(tmp_path / "mask.tif", patches(700, 650), UTM, nodata=None)
+    for target, nodata in ((inside, None), (beyond, NO)):
+        reproject_file(mask, tmp_path / "out.tif", target)
+        with geotiff.Raster(tmp_path / "out.tif") as out:
+            assert out.nodata == nodata and (out.read()[0] == NO).sum() == (20 if nodata else 0)
+    full = write(
+        tmp_path / "full.tif",
+        np.where(patches(700, 650) == 0, np.uint8(255), np.uint8(1)),
+        UTM,
+        nodata=None,
+    )
+    reproject_file(full, tmp_path / "out.tif", inside)
+    with pytest.raises(
+        InputError, match=r"full.tif: declares no no-data, and 255 is a class; choose .* --nodata"
+    ):
+        reproject_file(full, tmp_path / "out.tif", beyond)
+    reproject_file(full, tmp_path / "out.tif", beyond, nodata=0)
+    with geotiff.Raster(tmp_path / "out.tif") as out:
+        assert out.nodata == 0 and set(np.unique(out.read())) == {0, 1, 255}
+
+
+WRONG = {
+    "no CRS in the source": ("bare.tif --like image.tif", "bare.tif: CRS is missing; assign"),
+    "no CRS in the target": ("mask.tif --like bare.tif", "bare.tif: CRS is missing; assign"),
+    "disjoint": (
+        "mask.tif --like far.tif",
+        "mask.tif: the target lies wholly outside the source; check",
+    ),
+    "disjoint, by mode": (
+        "mask.tif --like far.tif --method mode",
+        "mask.tif: the target lies wholly outside",
+    ),
+    "float": ("float.tif --like image.tif", "float.tif: has 1 band of float32, and classes are"),
+    "bands": ("bands.tif --like image.tif", "bands.tif: has 3 bands of uint8, and classes are one"),
+    "resolution 0": (
+        "mask.tif --crs EPSG:3857 --resolution 0",
+        "a resolution of 0.0 makes no pixels; give",
+    ),
+    "no such CRS": ("mask.tif --crs EPSG:99 --resolution 9", "'EPSG:99' is not a CRS; give"),
+    "no such file": ("none.tif --like image.tif", "none.tif: No such file"),
+    "not a raster": ("text.tif --like image.tif", "text.tif: "),
+    "no-data": (
+        "mask.tif --like image.tif --nodata 256",
+        "mask.tif: no-data 256 is not a value of uint8; give",
+    ),
+    "a weight": (
+        "mask.tif --like image.tif --method mode --vote-weights 1=0",
+        "mask.tif: a vote weight is not above 0",
+    ),
 }
 
 
-@pytest.mark.parametrize("case", ALIGNED)
-def test_mode_is_gdals_where_the_pixels_are_aligned(case):
-    source_grid, target_grid = ALIGNED[case]
-    source = np.kron(patches(14, 13), np.ones((50, 50), np.uint8))
-    ours = reproject(source, source_grid, target_grid, "mode", NO)
-    theirs = gdal(source, source_grid, target_grid, "mode")
-    assert (ours == theirs).mean() >= 0.995
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wrong")
+    write(folder / "mask.tif", patches(700, 650), UTM)
+    write(folder / "bare.tif", patches(70, 65), Grid(None, IDENTITY, 70, 65))
+    write(folder / "image.tif", patches(30, 30), grid("EPSG:3857", 240_700, 5_106_000, 12, 30, 30))
+    write(folder / "far.tif", patches(30, 30), grid("EPSG:3857", 340_700, 5_106_000, 12, 30, 30))
+    write(folder / "float.tif", patches(700, 650).astype(np.float32), UTM)
+    write(folder / "bands.tif", np.stack([patches(700, 650)] * 3), UTM)
+    (folder / "text.tif").write_text("not a raster")
+    return folder
 
 
-@pytest.mark.parametrize("case", ["turned source", "turned target", "3035 to 3857"])
-def test_where_gdals_mode_differs_ours_is_nearer_to_the_naive_one(case):
-    source_grid, target_grid = CASES[case]
-    source = patches(source_grid.height, source_grid.width)
-    expected = naive(source, source_grid, target_grid, "mode")
-    ours = (reproject(source, source_grid, target_grid, "mode", NO) == expected).mean()
-    theirs = (gdal(source, source_grid, target_grid, "mode") == expected).mean()
-    assert ours > 0.999 > theirs
+@pytest.mark.parametrize("case", WRONG)
+def test_bad_input_is_one_line_and_leaves_the_earlier_output(case, folder, monkeypatch, capsys):
+    arguments, message = WRONG[case]
+    (folder / "out.tif").write_bytes(b"earlier")
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["reproject.py", *arguments.split(), "-o", "out.tif"])
+    with pytest.raises(SystemExit) as stopped:
+        module.main()
+    error = capsys.readouterr().err
+    assert stopped.value.code == 2
+    assert error.startswith(f"reproject.py: error: {message}") and error.count("\n") == 1
+    assert (folder / "out.tif").read_bytes() == b"earlier" and not list(folder.glob(".out.tif*"))
+
+
+@pytest.mark.parametrize("arguments", ["mask.tif -o mask.tif", "mask.tif -o ./link.tif"])
+def test_an_output_that_is_the_input_is_refused(arguments, folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    if not os.path.lexists("link.tif"):
+        os.symlink("mask.tif", "link.tif")
+    before = Path("mask.tif").read_bytes()
+    monkeypatch.setattr(sys, "argv", ["reproject.py", *arguments.split(), "--like", "image.tif"])
+    with pytest.raises(SystemExit):
+        module.main()
+    assert "is the input; give the output another name" in capsys.readouterr().err
+    assert Path("mask.tif").read_bytes() == before
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_earlier_output(folder):
+    (folder / "kept.tif").write_bytes(b"earlier")
+    done = script(
+        folder / "mask.tif", "--crs", "EPSG:3857", "--resolution", "1", "-o", folder / "kept.tif",
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
+    )  # fmt: skip
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith(f"reproject.py: error: {folder / 'kept.tif'}: ")
+    assert (folder / "kept.tif").read_bytes() == b"earlier" and not list(folder.glob(".kept.tif*"))
+
+
+APART = [
+    "",
+    "--like a.tif --crs EPSG:3857",
+    "--like a.tif --resolution 5",
+    "--like a.tif --vote-weights inverse",
+]
+
+
+@pytest.mark.parametrize("arguments", [*APART, "--crs EPSG:3857 --method mode --vote-weights 1:2"])
+def test_options_that_do_not_go_together_are_named(arguments, monkeypatch, capsys):
+    monkeypatch.setattr(
+        sys, "argv", ["reproject.py", "mask.tif", "-o", "out.tif", *arguments.split()]
+    )
+    with pytest.raises(SystemExit) as stopped:
+        module.main()
+    assert stopped.value.code == 2 and "error: " in capsys.readouterr().err
+
+
+def test_the_script_has_the_name_that_others_import():
+    assert module.reproject is resample.reproject

@@ -19,8 +19,8 @@ import torch.nn.functional as F
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-import reproject  # noqa: E402
 import train  # noqa: E402
+from data import resample  # noqa: E402
 from data.classes import ClassTable  # noqa: E402
 from data.files import IGNORE  # noqa: E402
 from data.training import pipeline  # noqa: E402
@@ -35,7 +35,7 @@ def load(*options: str) -> pipeline.Data:
     args = train.parse(["--size", "150", "--flip", "0", "--turn", "0", *options])
 
     def align(mask, grid):
-        return reproject.strips(mask.read, mask.grid, grid, args.align, IGNORE, np.uint8)
+        return resample.strips(mask.read, mask.grid, grid, args.align, IGNORE, np.uint8)
 
     return pipeline.load(args, ESM, align, lambda text: None, lambda text: None)
 

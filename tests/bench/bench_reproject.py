@@ -27,7 +27,8 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
 from data.grid import Grid  # noqa: E402
-from reproject import reproject, target_grid_for  # noqa: E402
+from data.raster.warp import target_grid_for  # noqa: E402
+from data.resample import reproject  # noqa: E402
 from unet.evaluation.report import colorize, png  # noqa: E402
 from unet.metrics import spearman  # noqa: E402
 

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
 import predict  # noqa: E402
-import reproject  # noqa: E402
+from data import resample  # noqa: E402
 from data.files import IGNORE, InputError  # noqa: E402
 from data.mapping import strips as mapping  # noqa: E402
 from data.raster import geotiff  # noqa: E402
@@ -59,9 +59,7 @@ def load(mapper: predict.Mapper, count: int) -> list[tuple[np.ndarray, np.ndarra
             pixels = network_input(
                 raster.read(), mapper.names, mapper.indices, mapper.scaling, raster.nodata
             )
-            strips = reproject.strips(
-                mask.read, mask.grid, raster.grid, "nearest", IGNORE, np.uint8
-            )
+            strips = resample.strips(mask.read, mask.grid, raster.grid, "nearest", IGNORE, np.uint8)
             found.append((pixels[0], np.where(pixels[1], np.concatenate(list(strips)), IGNORE)))
     return found[:count]
 

@@ -40,10 +40,9 @@ from torch.utils.data import DataLoader
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-import reproject  # noqa: E402
 import train  # noqa: E402
 import unet  # noqa: E402
-from data import console  # noqa: E402
+from data import console, resample  # noqa: E402
 from data.classes import ClassTable  # noqa: E402
 from data.files import IGNORE  # noqa: E402
 from data.sample import towns  # noqa: E402
@@ -102,7 +101,7 @@ def load(folder: str, *options: str) -> tuple[argparse.Namespace, pipeline.Data]
     args = train.parse([*paths, *options])
 
     def align(mask, grid):
-        return reproject.strips(mask.read, mask.grid, grid, args.align, IGNORE, np.uint8)
+        return resample.strips(mask.read, mask.grid, grid, args.align, IGNORE, np.uint8)
 
     data = pipeline.load(
         args, ClassTable.load(args.classes), align, lambda text: None, lambda text: None

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
 import predict  # noqa: E402
-import reproject  # noqa: E402
+from data import resample  # noqa: E402
 from data.classes import ClassTable  # noqa: E402
 from data.files import IGNORE  # noqa: E402
 from data.output import preview  # noqa: E402
@@ -57,7 +57,7 @@ def main() -> None:
         with geotiff.Raster(next(Path(folder).glob("*_uncertainty.tif"))) as raster:
             doubt = raster.read()[:1].repeat(3, axis=0).transpose(1, 2, 0)
         with scenes.Mask(args.mask, table) as mask:
-            truth = reproject.strips(mask.read, mask.grid, mapped.grid, "nearest", IGNORE, np.uint8)
+            truth = resample.strips(mask.read, mask.grid, mapped.grid, "nearest", IGNORE, np.uint8)
             truth = np.concatenate(list(truth))
     row, col, height, width = args.crop or (0, 0, *labels.shape)
     shown, truth, labels, doubt = (

@@ -22,8 +22,8 @@ import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-import reproject
 import train
+from data import resample
 from data.classes import ClassTable
 from data.files import IGNORE
 from data.training import pipeline
@@ -51,7 +51,7 @@ def peer(options: list[str], epochs: int) -> tuple[metrics.ConfusionMatrix, floa
     table = ClassTable.load(args.classes)
 
     def align(mask, grid):
-        return reproject.strips(mask.read, mask.grid, grid, args.align, IGNORE, np.uint8)
+        return resample.strips(mask.read, mask.grid, grid, args.align, IGNORE, np.uint8)
 
     data = pipeline.load(args, table, align, lambda line: None, lambda line: None)
     order, training, validation = pipeline.loaders(args, data, 0, False, 0, 1)

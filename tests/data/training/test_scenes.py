@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pyproj import CRS
 
-import reproject
+from data import resample
 from data.classes import ClassTable
 from data.files import IGNORE, InputError
 from data.grid import Grid, Window
@@ -26,7 +26,7 @@ def grid(crs=WEB, left=1_000_000.0, top=6_000_000.0, height=6, width=8, pixel=10
 
 
 def nearest(mask: scenes.Mask, target: Grid):
-    return reproject.strips(mask.read, mask.grid, target, "nearest", IGNORE, np.uint8)
+    return resample.strips(mask.read, mask.grid, target, "nearest", IGNORE, np.uint8)
 
 
 def never(mask, target):
@@ -256,7 +256,7 @@ def test_unknown_codes_are_counted_once_however_the_mask_is_aligned(tmp_path, me
     )
 
     def align(mask, target):
-        return reproject.strips(mask.read, mask.grid, target, method, IGNORE, np.uint8)
+        return resample.strips(mask.read, mask.grid, target, method, IGNORE, np.uint8)
 
     with pytest.raises(InputError, match=r"code 7 \(100 pixels\)"):
         scenes.prepare(*paths, ESM, tmp_path / "cache", align, method)
