@@ -18,9 +18,9 @@ from pyproj import CRS
 import predict
 import train
 import unet
-from data import console
 from data.classes import ClassTable
 from data.grid import Grid
+from data.mapping import strips
 from data.raster import geotiff
 from unet import checkpoint
 
@@ -406,7 +406,7 @@ def test_ctrl_c_leaves_the_earlier_map_and_nothing_half_written(here, monkeypatc
             told.append(text)
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(console, "progress", progress)
+    monkeypatch.setattr(strips, "progress", progress)
     assert script(["in/images/s_0.tif"], monkeypatch, capsys) == (130, "predict.py: stopped\n")
     assert (
         told

@@ -14,11 +14,16 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import reduce
 from operator import add
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from data.files import replacing
+from unet.evaluation import report
 from unet.metrics import ConfusionMatrix, share_error, spearman
+
+SAMPLES = 6  # images that the page shows
 
 
 def shares(confusion: ConfusionMatrix, labels: Sequence[int]) -> tuple[float, float]:
@@ -129,3 +134,24 @@ def text(names: Sequence[str], confusion: ConfusionMatrix) -> str:
 
 def _mean(values: Tensor) -> float:
     return values.nanmean().item()
+
+
+def write(
+    path: Path,
+    title: str,
+    classes: Sequence[tuple[str, tuple[int, int, int]]],
+    images: Sequence[ConfusionMatrix],
+    groups: Mapping[str, Sequence[int]],
+    samples: Sequence[Mapping],
+    settings: Mapping,
+) -> None:
+    """Write the page of maps with known truth as an HTML file.
+
+    Args:
+        classes: Name and colour (red, green, blue) of each class.
+        images, groups, samples, settings: As of `page`.
+    """
+    colored = [(name, "#%02X%02X%02X" % tuple(color)) for name, color in classes]
+    text = report.html(page(title, colored, images, groups, samples[:SAMPLES], settings))
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

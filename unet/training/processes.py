@@ -9,26 +9,35 @@ results is not that. Three things couple the samples of a batch:
     normalisation   mean and variance of a channel are those over the whole batch (Ioffe and Szegedy 2015)
 
 nccl carries the sums between GPUs, gloo between CPUs. Without torchrun all of this is nothing at
-all.
+all. In prediction the processes share the strips of a scene, and send each other `Messages`. No
+other file uses torch.distributed.
 
 The test beside this file is tests/unet/training/test_processes.py.
 """
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+from data.files import InputError
 
 PATIENCE = timedelta(
     hours=2
 )  # for the first process, which prepares the scenes while the others wait
 
 
-def start(device: torch.device) -> None:
+FOREVER = timedelta(days=30)  # for messages: a strip of a map takes as long as it takes
+
+
+def start(device: torch.device, patience: timedelta = PATIENCE) -> None:
     """Join the processes that torchrun has started, this one with its device. Does nothing without
     torchrun.
     """
@@ -36,7 +45,7 @@ def start(device: torch.device) -> None:
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=patience)
 
 
 def stop() -> None:
@@ -53,6 +62,89 @@ def rank() -> int:
 def world() -> int:
     """Number of processes."""
     return dist.get_world_size() if dist.is_initialized() else 1
+
+
+@contextmanager
+def leaving() -> Iterator[None]:
+    """Leave the other processes at the end of the block.
+
+    On SystemExit the process ends at once: its threads may wait for another process for ever.
+    """
+    try:
+        yield
+    except SystemExit as error:
+        if not dist.is_initialized():
+            raise
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(error.code)
+    finally:
+        stop()
+
+
+class Messages:
+    """Messages between the processes of a map, by gloo, whatever device computes.
+
+    `data.mapping.sharing.Processes` describes the interface. A process that fails closes its
+    connections, which raises InputError in those that wait for it.
+    """
+
+    def __init__(self):
+        self.rank, self.world = rank(), world()
+        # Arrays have a group of their own, because arrays and objects are sent from two threads.
+        self._arrays = dist.new_group(backend="gloo", timeout=FOREVER)
+        self._sent = []
+
+    def send(self, array: np.ndarray, to: int) -> None:
+        """Start to send an array, and return while the other process still computes.
+
+        The array must not change afterwards. Waits for the array that was sent before.
+        """
+        with _lost_connection():
+            for message in self._sent:
+                message.wait()
+            self._sent = [dist.isend(torch.from_numpy(array), to, self._arrays)]
+
+    def receive(self, shape: tuple[int, ...], source: int) -> np.ndarray:
+        """Wait for an array of float32 of this shape."""
+        array = torch.empty(shape)
+        with _lost_connection():
+            dist.recv(array, source, self._arrays)
+        return array.numpy()
+
+    def send_object(self, value: Any, to: int) -> None:
+        """Send any value that pickle takes."""
+        with _lost_connection():
+            dist.send_object_list([value], to)
+
+    def receive_object(self, source: int) -> Any:
+        """Wait for a value of `send_object`."""
+        box = [None]
+        with _lost_connection():
+            dist.recv_object_list(box, source)
+        return box[0]
+
+    def gather(self, value: Any) -> list:
+        """Return the value of each process, in their order, once all have come here."""
+        with _lost_connection():
+            values = gather(value)
+            dist.barrier()  # a process that left would close connections that others still read
+        return values
+
+
+def messages() -> Messages | None:
+    """Return this process's messages to the others; None where there is one process."""
+    return Messages() if world() > 1 else None
+
+
+@contextmanager
+def _lost_connection() -> Iterator[None]:
+    """Turn what gloo raises about a closed connection into an error of one line."""
+    try:
+        yield
+    except RuntimeError as error:
+        message = "another process of this run has stopped; see its error"
+        raise InputError(message) from error
 
 
 @contextmanager
