@@ -19,6 +19,7 @@ import predict
 import train
 import unet
 from data.classes import ClassTable
+from data.files import InputError
 from data.grid import Grid
 from data.mapping import strips
 from data.raster import geotiff
@@ -364,13 +365,36 @@ def test_bad_input_is_one_line_and_status_2_and_leaves_the_earlier_map(here, mon
             "images without a mask (s_2.tif)",
         ),
         (["in/images/s_1.tif", "--output", "text.tif"], "text.tif"),
-        (["in/images/s_1.tif", "--truth", "in/masks/m_0.tif"], "m_0.tif"),
+        (["in/images/s_1.tif", "--truth", "in/images/s_1_landcover.tif"], "no such file"),
     ]:
         status, said = script(options, monkeypatch, capsys)
         assert status == 2 and len(said.splitlines()) == 1, said
         assert said.startswith("predict.py: error: ") and message in said
     assert Path("in/images/s_0_landcover.tif").read_bytes() == before
     assert not list(here.rglob("*.tmp"))
+
+
+def test_options_in_front_of_the_images_do_not_swallow_them(here, capsys):
+    args = predict.parse(["--truth", "m_0.tif", "--truth", "m_1.tif", "a.tif", "b.tif"])
+    assert args.images == [Path("a.tif"), Path("b.tif")]
+    assert args.truth == [Path("m_0.tif"), Path("m_1.tif")]
+    args = predict.parse(["--bands", "4", "3", "in/images/s_0.tif", "in/masks"])
+    assert (args.bands, args.images) == (["4", "3"], [Path("in/images/s_0.tif"), Path("in/masks")])
+    args = predict.parse(["in/images", "--bands", "4", "in/masks"])
+    assert (args.bands, args.images) == (["4", "in/masks"], [Path("in/images")])
+    for options in ["a.tif", "--truth", "m_0.tif", "m_1.tif"], ["a.tif", "--overlay", "m_1.tif"]:
+        with pytest.raises(InputError, match="m_1.tif: images come before the options, one path "):
+            predict.parse(options)
+    with pytest.raises(InputError, match="required: images"):
+        predict.parse(["--bands", "4", "3", "missing.tif"])
+    predict.main(["--truth", "in/masks/m_0.tif", "in/images/s_0.tif"])
+    assert "against the truth" in capsys.readouterr().out
+
+
+def test_a_wrong_mask_costs_the_table_but_not_the_map(here, monkeypatch, capsys):
+    status, said = script(["in/images/s_1.tif", "--truth", "in/masks/m_0.tif"], monkeypatch, capsys)
+    assert status == 2 and "m_0.tif: the target lies wholly outside the source" in said
+    assert (mapped("in/images/s_1_landcover.tif") > 0).all()
 
 
 def test_without_a_run_it_says_what_to_do(tmp_path, monkeypatch, capsys):
