@@ -287,8 +287,11 @@ def test_a_crs_that_nobody_can_parse_survives(here):
         1,
         32767,
     )  # user-defined, and not a word more
-    tags = [(33550, 12, 3, (10.0, 10.0, 0.0), True), (33922, 12, 6, (0.0, 0.0, 0.0, 7.0, 8.0, 0.0), True),
-            (34735, 3, len(keys), keys, True)]  # fmt: skip
+    tags = [
+        (33550, 12, 3, (10.0, 10.0, 0.0), True),
+        (33922, 12, 6, (0.0, 0.0, 0.0, 7.0, 8.0, 0.0), True),
+        (34735, 3, len(keys), keys, True),
+    ]
     tifffile.imwrite(
         "strange.tif",
         pixels,
@@ -306,13 +309,17 @@ def test_a_crs_that_nobody_can_parse_survives(here):
 def test_a_picture_without_georeference_is_mapped_and_its_areas_are_pixels(here, capsys):
     torch.manual_seed(0)
     table = ClassTable.load("deepglobe")
-    model = unet.build("unet", 3, len(table.names), base=2)
+    classes, made = len(table.names), {"base": 2}
     state = {
-        "model": {"name": "unet", "in_channels": 3, "num_classes": len(table.names), "options": {"base": 2}},
-        "weights": model.state_dict(), "classes": table.records, "class_table": table.name,
-        "bands": ["1", "2", "3"], "indices": [], "size": 32,
+        "model": {"name": "unet", "in_channels": 3, "num_classes": classes, "options": made},
+        "weights": unet.build("unet", 3, classes, **made).state_dict(),
+        "classes": table.records,
+        "class_table": table.name,
+        "bands": ["1", "2", "3"],
+        "indices": [],
+        "size": 32,
         "scaling": {"method": "minmax", "offset": [0.0] * 3, "scale": [255.0] * 3},
-    }  # fmt: skip
+    }
     checkpoint.save("rgb.pt", state)
     pixels = np.random.default_rng(0).integers(0, 255, (40, 50, 3), dtype=np.uint8)
     Path("photo.png").write_bytes(imagecodecs.png_encode(pixels))

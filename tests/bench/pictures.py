@@ -2,7 +2,8 @@
 
     make train && .venv/bin/python tests/bench/pictures.py
     python tests/bench/pictures.py --image S2Hand.tif --mask LabelHand.tif \\
-        --classes sen1floods11.csv --checkpoint runs/flood/best.pt --crop 20 200 240 300 --name flood
+        --classes sen1floods11.csv --checkpoint runs/flood/best.pt \\
+        --crop 20 200 240 300 --name flood
 
 The first takes a validation scene of the newest run, which must be that of `make train`, and writes
 tests/bench/pictures/first_map.png. Doubt is the entropy of the probabilities: white is ln K, all

@@ -1,4 +1,4 @@
-"""The files of a map: all of them, or as they were. The tests of each writer show what they hold."""
+"""The files of a map: all of them, or as they were. Tests of each writer show what they hold."""
 
 from pathlib import Path
 
