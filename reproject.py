@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from data.console import duration, one_line_errors, progress
+from data.console import Parser, duration, one_line_errors, progress, within
 from data.files import InputError
 from data.grid import Grid, Window
 from data.raster.geotiff import Raster, write_blocks
@@ -98,8 +98,7 @@ def reproject_file(
     else is as for `strips`. Raises InputError, and OSError such as for a full disk. An earlier
     output is then as it was.
     """
-    if os.path.exists(output_path) and os.path.samefile(source_path, output_path):
-        raise InputError(f"{output_path}: is the input; give the output another name")
+    _refuse_input(output_path, source_path)
     with Raster(source_path) as raster:
         if raster.count > 1 or raster.dtype.kind not in "iu":
             has = f"{raster.count} band{'s' * (raster.count > 1)} of {raster.dtype}"
@@ -143,19 +142,31 @@ def reproject_file(
             raise InputError(f"{source_path}: {error}") from error
 
 
+def _refuse_input(output_path, input_path) -> None:
+    """Raise InputError if both are one file, also through symbolic or hard links."""
+    if os.path.exists(output_path) and os.path.samefile(input_path, output_path):
+        raise InputError(f"{output_path}: is an input; give the output another name")
+
+
 def _vote_weights(text: str) -> dict[int, float] | str:
+    """The `type` of --vote-weights for argparse."""
     if text == "inverse":
         return text
-    return {
-        int(code): float(weight) for code, weight in (item.split("=") for item in text.split(","))
-    }
+    try:
+        pairs = [item.split("=") for item in text.split(",")]
+        weights = {int(code): float(weight) for code, weight in pairs}
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text} must be 'inverse' or CODE=WEIGHT,... such as 1=1,3=2.5"
+        ) from None
+    if len(weights) < len(pairs):
+        raise argparse.ArgumentTypeError(f"{text}: a code has two weights; give one")
+    return weights
 
 
 def main() -> None:
     """The script."""
-    parser = argparse.ArgumentParser(
-        description="Put a raster of classes on another raster's grid."
-    )
+    parser = Parser(description="Put a raster of classes on another raster's grid.")
     parser.add_argument("source", help="raster of classes: one band of integers")
     parser.add_argument("-o", "--output", required=True, help="GeoTIFF to write")
     parser.add_argument(
@@ -165,7 +176,9 @@ def main() -> None:
         "--crs", help="or the output's CRS, such as EPSG:3857; it then holds all of the source"
     )
     parser.add_argument(
-        "--resolution", type=float, help="with --crs: pixel size in its units (default: as fine)"
+        "--resolution",
+        type=within(float, above=0),
+        help="with --crs: pixel size in its units (default: as fine)",
     )
     parser.add_argument("--method", choices=METHODS, default="nearest", help="default: %(default)s")
     parser.add_argument(
@@ -174,12 +187,14 @@ def main() -> None:
     parser.add_argument(
         "--vote-weights", type=_vote_weights, metavar="inverse|CODE=W,...", help="for mode"
     )
-    args = parser.parse_args()
-    if bool(args.like) == bool(args.crs) or (args.resolution is not None and args.like):
-        parser.error("give either --like, or --crs and perhaps --resolution")
-    if args.vote_weights and args.method != "mode":
-        parser.error("--vote-weights is for --method mode")
     with one_line_errors("reproject.py"):
+        args = parser.parse_args()
+        if bool(args.like) == bool(args.crs) or (args.resolution is not None and args.like):
+            parser.error("give either --like, or --crs and perhaps --resolution")
+        if args.vote_weights and args.method != "mode":
+            parser.error("--vote-weights is for --method mode")
+        if args.like:
+            _refuse_input(args.output, args.like)
         with Raster(path := args.like or args.source) as raster:
             grid, tags = raster.grid, raster.geo_tags if args.like else None
         if grid.crs is None:

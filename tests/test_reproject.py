@@ -179,10 +179,6 @@ WRONG = {
     ),
     "float": ("float.tif --like image.tif", "float.tif: has 1 band of float32, and classes are"),
     "bands": ("bands.tif --like image.tif", "bands.tif: has 3 bands of uint8, and classes are one"),
-    "resolution 0": (
-        "mask.tif --crs EPSG:3857 --resolution 0",
-        "a resolution of 0.0 makes no pixels; give",
-    ),
     "no such CRS": ("mask.tif --crs EPSG:99 --resolution 9", "'EPSG:99' is not a CRS; give"),
     "no such file": ("none.tif --like image.tif", "none.tif: No such file"),
     "not a raster": ("text.tif --like image.tif", "text.tif: "),
@@ -224,17 +220,40 @@ def test_bad_input_is_one_line_and_leaves_the_earlier_output(case, folder, monke
     assert (folder / "out.tif").read_bytes() == b"earlier" and not list(folder.glob(".out.tif*"))
 
 
-@pytest.mark.parametrize("arguments", ["mask.tif -o mask.tif", "mask.tif -o ./link.tif"])
-def test_an_output_that_is_the_input_is_refused(arguments, folder, monkeypatch, capsys):
+INPUTS = [
+    "mask.tif",
+    "symbolic.tif",
+    "hard.tif",
+    "image.tif",
+    "./../{folder}/image.tif",
+    "like.tif",
+]
+
+
+@pytest.mark.parametrize("output", INPUTS)
+def test_an_output_that_is_an_input_is_refused(output, folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
-    if not os.path.lexists("link.tif"):
-        os.symlink("mask.tif", "link.tif")
-    before = Path("mask.tif").read_bytes()
-    monkeypatch.setattr(sys, "argv", ["reproject.py", *arguments.split(), "--like", "image.tif"])
-    with pytest.raises(SystemExit):
+    for name, link, target in (
+        ("symbolic.tif", os.symlink, "mask.tif"),
+        ("hard.tif", os.link, "mask.tif"),
+        ("like.tif", os.link, "image.tif"),
+    ):
+        if not os.path.lexists(name):
+            link(target, name)
+    before = Path("mask.tif").read_bytes(), Path("image.tif").read_bytes()
+    output = output.format(folder=folder.name)
+    command = ["reproject.py", "mask.tif", "-o", output, "--like", "image.tif"]
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SystemExit) as stopped:
         module.main()
-    assert "is the input; give the output another name" in capsys.readouterr().err
-    assert Path("mask.tif").read_bytes() == before
+    expected = f"reproject.py: error: {output}: is an input; give the output another name\n"
+    assert (stopped.value.code, capsys.readouterr().err) == (2, expected)
+    assert (Path("mask.tif").read_bytes(), Path("image.tif").read_bytes()) == before
+
+
+def test_a_file_does_not_become_itself(folder):
+    with pytest.raises(InputError, match="is an input"):
+        reproject_file(folder / "mask.tif", folder / "mask.tif", UTM)
 
 
 def test_a_full_disk_is_one_line_and_leaves_the_earlier_output(folder):
@@ -248,22 +267,36 @@ def test_a_full_disk_is_one_line_and_leaves_the_earlier_output(folder):
     assert (folder / "kept.tif").read_bytes() == b"earlier" and not list(folder.glob(".kept.tif*"))
 
 
-APART = [
-    "",
-    "--like a.tif --crs EPSG:3857",
-    "--like a.tif --resolution 5",
-    "--like a.tif --vote-weights inverse",
-]
+OPTIONS = {
+    "": "give either --like, or --crs and perhaps --resolution",
+    "--like image.tif --crs EPSG:3857": "give either --like, or --crs",
+    "--like image.tif --resolution 5": "give either --like, or --crs",
+    "--like image.tif --vote-weights inverse": "--vote-weights is for --method mode",
+    "--like image.tif --method cubic": "argument --method: invalid choice: 'cubic'",
+    "--like image.tif --nodata none": "argument --nodata: invalid int value: 'none'",
+    "--like image.tif --rotate 90": "unrecognized arguments: --rotate 90",
+    "--crs EPSG:3857 --resolution 0": "argument --resolution: 0 must be a number above 0",
+    "--crs EPSG:3857 --resolution -10": "argument --resolution: -10 must be a number above 0",
+    "--crs EPSG:3857 --resolution ten": "argument --resolution: invalid float value: 'ten'",
+    "--like image.tif --method mode --vote-weights 1:2": "argument --vote-weights: 1:2 must be",
+    "--like image.tif --method mode --vote-weights 1=a": "argument --vote-weights: 1=a must be",
+    "--like image.tif --method mode --vote-weights 1=2,": "argument --vote-weights: 1=2, must be",
+    "--like image.tif --method mode --vote-weights 1=2,1=3": "argument --vote-weights: 1=2,1=3: ",
+}
 
 
-@pytest.mark.parametrize("arguments", [*APART, "--crs EPSG:3857 --method mode --vote-weights 1:2"])
-def test_options_that_do_not_go_together_are_named(arguments, monkeypatch, capsys):
-    monkeypatch.setattr(
-        sys, "argv", ["reproject.py", "mask.tif", "-o", "out.tif", *arguments.split()]
-    )
+@pytest.mark.parametrize("arguments", OPTIONS)
+def test_an_error_of_options_is_one_line(arguments, folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    command = ["reproject.py", "mask.tif", "-o", "made.tif", *arguments.split()]
+    monkeypatch.setattr(sys, "argv", command)
     with pytest.raises(SystemExit) as stopped:
         module.main()
-    assert stopped.value.code == 2 and "error: " in capsys.readouterr().err
+    out, error = capsys.readouterr()
+    assert stopped.value.code == 2 and out == ""
+    assert error.startswith(f"reproject.py: error: {OPTIONS[arguments]}"), error
+    assert error.endswith("; --help lists the options\n") and error.count("\n") == 1
+    assert not Path("made.tif").exists()
 
 
 def test_the_script_has_the_name_that_others_import():

@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from landcover import CASES, FOUR, LAEA, NO, UTM, grid, naive, patches, plain
+from landcover import CASES, FOUR, NO, UTM, grid, naive, patches, plain
 from pyproj import CRS, Transformer
 
 from data import resample
@@ -192,6 +192,23 @@ def test_every_pixel_is_the_naive_one_at_threshold_0_and_999_in_1000_at_the_defa
     assert (
         reproject(source, source_grid, target_grid, method, NO, vote_weights=weights) == expected
     ).mean() >= 0.999
+
+
+@pytest.mark.parametrize("side, turn", [(64, 0), (64, 25), (128, 0)])
+def test_mode_is_the_naive_one_where_a_target_ends_at_the_end_of_a_cell(side, turn):
+    # A cell of coordinates is 64, 128, 256 ... pixels wide, the first that holds the grid. Only a
+    # grid of just that size has a window that ends where the cell ends.
+    source_grid = grid("EPSG:25831", 430_000, 4_610_000, 1, 10 * side, 10 * side)
+    # The target lies inside the source, so that some votes at its rim come from beyond its centres.
+    cos, sin = np.cos(np.radians(turn)), np.sin(np.radians(turn))
+    left, top = 430_000 + 5 * side, 4_610_000 - 5 * side
+    left, top = left - 3.5 * side * (cos - sin), top + 3.5 * side * (cos + sin)
+    target_grid = grid("EPSG:32631", left + 0.3, top + 0.3, 7, side, side, turn)
+    # Without neighbours of one class a single lost vote often changes the winner.
+    source = np.random.default_rng(0).integers(0, 12, (10 * side, 10 * side), dtype=np.uint8)
+    expected = naive(source, source_grid, target_grid, "mode")
+    assert (expected != NO).all()
+    assert (reproject(source, source_grid, target_grid, "mode", NO) == expected).mean() >= 0.999
 
 
 @pytest.mark.parametrize("case", CASES)
