@@ -22,7 +22,7 @@ import csv
 import math
 import shlex
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -31,13 +31,12 @@ import torch
 from torch.utils.data import DataLoader
 
 import unet
-from data import console, resample
+from data import console
 from data.classes import ClassTable
 from data.console import duration, progress, within
-from data.files import IGNORE, InputError, replacing
-from data.grid import Grid
+from data.files import InputError, replacing
 from data.output import preview
-from data.training import pipeline, scenes
+from data.training import pipeline
 from data.training.dataset import Windows
 from unet import checkpoint, losses, metrics
 from unet.evaluation import report, scores
@@ -256,11 +255,8 @@ def train(args: argparse.Namespace, run: Path, say: Callable, signals: console.S
     precision = hardware.pick_precision(args.precision, device, training=True)
     rank, world = processes.rank(), processes.world()
 
-    def align(mask: scenes.Mask, grid: Grid) -> Iterator[np.ndarray]:
-        return resample.strips(mask.read, mask.grid, grid, args.align, IGNORE, np.uint8)
-
     with processes.first_alone():
-        data = pipeline.load(args, table, align, say, progress if rank == 0 else lambda text: None)
+        data = pipeline.load(args, table, say, progress if rank == 0 else lambda text: None)
     workers = (4 if device.type == "cuda" else 0) if args.workers is None else args.workers
     sampler, training, validation = pipeline.loaders(
         args, data, workers, device.type == "cuda", rank, world
@@ -530,10 +526,9 @@ def window_matrices(
 ) -> list[metrics.ConfusionMatrix]:
     """A confusion matrix for each window, from its labels and the predicted ones (n, S, S)."""
     matrices = []
-    for number, (_, window) in enumerate(windows.items):
+    for number in range(len(windows)):
         matrices.append(metrics.ConfusionMatrix(num_classes))
-        truth = np.array(windows.scene_of(number).read_labels(window))
-        matrices[-1].update(predictions[number, : window.height, : window.width], truth)
+        matrices[-1].update(predictions[number], windows.target(number))
     return matrices
 
 

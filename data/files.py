@@ -7,6 +7,7 @@ Read beside it: tests/data/test_files.py.
 import contextlib
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,3 +54,31 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replacing_folder(path: str | os.PathLike) -> Iterator[Path]:
+    """A temporary folder beside `path` to fill; it becomes `path` when the block ends well.
+
+    When it does not, whatever the exception, the temporary folder is removed. Where another process
+    has made `path` in the meantime, that folder stays. Raises OSError naming the parent folder
+    where it takes no such file.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # A killed process may have had the same number: in a container, numbers come again.
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        yield temporary
+        try:
+            temporary.rename(path)
+        except OSError:
+            if not path.is_dir():
+                raise
+    except OSError as error:
+        if error.errno and error.filename is None:
+            raise OSError(error.errno, error.strerror, str(path.parent)) from error
+        raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -1,6 +1,18 @@
-r"""Windows over a raster, and the weights that blend them back without seams.
+r"""Windows over a raster: those of training, and those of a map with the weights that blend them.
 
-In training, `windows` covers a raster with windows of equal size, none beyond the raster's edge.
+In training, all windows have one size and none reaches beyond the raster's edge, so the last window
+of a row or column is moved back inside and overlaps the one before it. Along one axis, 10 pixels in
+windows of size 4:
+
+    0 1 2 3                   window 0
+            4 5 6 7           window 1
+                6 7 8 9       window 2
+    0 0 0 0 1 1 1 2 2 2       the window that owns each pixel
+
+A network may learn from a pixel twice. A count of pixels (of a class, or of the right ones among
+them) may not: it takes from each window only the part that the window owns. In an overlap the
+border runs through the middle, as far as possible from the rims of both windows, where a network
+sees least. The own parts of all windows hold each pixel of the raster once.
 
 In prediction, a scene is larger than memory, and a network is wrong at a window's rim: there, its
 convolutions see zeros where the scene goes on. So windows overlap, the outer half of each overlap
@@ -40,28 +52,49 @@ LEAST = 256  # pixels; smaller windows would be little but rim
 OVERLAP = 64  # pixels; tests/bench/bench_seams.py measures what more would gain
 
 
-def starts(length: int, size: int, overlap: int = 0) -> list[int]:
-    """First pixels of the windows along one axis: steps of size - overlap, the last one moved back
-    inside.
+def starts(length: int, size: int) -> list[int]:
+    """Return the first pixels of the windows along one axis of `length` pixels.
 
-    >>> starts(10, 4, 1)
-    [0, 3, 6]
-    >>> starts(11, 4, 1)
-    [0, 3, 6, 7]
+    >>> starts(8, 4)
+    [0, 4]
+    >>> starts(10, 4)
+    [0, 4, 6]
     """
-    if not 0 <= overlap < size:
-        raise ValueError(f"overlap {overlap} must be at least 0 and less than the size {size}")
-    return [0] if length <= size else [*range(0, length - size, size - overlap), length - size]
+    return [0] if length <= size else [*range(0, length - size, size), length - size]
 
 
-def windows(height: int, width: int, size: int, overlap: int = 0) -> list[Window]:
-    """The windows that cover a raster, row by row; all size x size, smaller only where the raster
-    is.
+def own_parts(length: int, size: int) -> list[tuple[int, int]]:
+    """Return the first pixel, and the end, of what each window of `starts` owns along one axis.
+
+    >>> own_parts(10, 4)
+    [(0, 4), (4, 7), (7, 10)]
+    """
+    first = starts(length, size)
+    borders = [(before + size + after) // 2 for before, after in zip(first, first[1:])]
+    return list(zip([0, *borders], [*borders, length]))
+
+
+def windows(height: int, width: int, size: int) -> list[Window]:
+    """Return the windows that cover a raster, row by row.
+
+    All are size x size pixels; a window is smaller only where the raster is.
     """
     return [
         Window(row, col, min(size, height), min(size, width))
-        for row in starts(height, size, overlap)
-        for col in starts(width, size, overlap)
+        for row in starts(height, size)
+        for col in starts(width, size)
+    ]
+
+
+def owned(height: int, width: int, size: int) -> list[Window]:
+    """Return the part that each window of `windows` owns, in the same order.
+
+    Together the parts hold every pixel of the raster exactly once.
+    """
+    return [
+        Window(top, left, bottom - top, right - left)
+        for top, bottom in own_parts(height, size)
+        for left, right in own_parts(width, size)
     ]
 
 

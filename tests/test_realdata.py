@@ -11,8 +11,10 @@ import train
 from data.classes import ClassTable
 from data.files import IGNORE
 from data.grid import Window
+from data.input import pairing
 from data.raster import geotiff
 from data.training import scenes
+from data.training.mask import Mask
 
 REAL = Path(__file__).parents[2] / "shared/realdata"
 pytestmark = pytest.mark.skipif(not REAL.is_dir(), reason="no real imagery beside the project")
@@ -61,7 +63,7 @@ def test_codes_below_zero_and_bands_by_their_numbers(tmp_path):
     image = REAL / "sen1floods11/Spain_7370579_S2Hand.tif"
     truth = REAL / "sen1floods11/Spain_7370579_LabelHand.tif"
     scene = scenes.prepare(
-        image, truth, ClassTable.load(REAL / "sen1floods11.csv"), tmp_path, None, "nearest"
+        image, truth, ClassTable.load(REAL / "sen1floods11.csv"), tmp_path, "nearest"
     )
     with geotiff.Raster(truth) as raster:
         codes = raster.read()[0]
@@ -82,15 +84,15 @@ def test_tiles_of_seven_bands_with_codes_of_worldcover(tmp_path):
 
 
 def test_pictures_with_coloured_masks_whose_names_repeat_in_six_folders():
-    images = scenes.find(sorted((REAL / "dubai-aerial").glob("*/images")), "images")
-    masks = scenes.find(sorted((REAL / "dubai-aerial").glob("*/masks")), "masks")
-    pairs = scenes.pair(images, masks)
+    images = pairing.find(sorted((REAL / "dubai-aerial").glob("*/images")), "images")
+    masks = pairing.find(sorted((REAL / "dubai-aerial").glob("*/masks")), "masks")
+    pairs = pairing.pair(images, masks)
     assert len(pairs) == 54 and all(
         i.parent.parent == m.parent.parent and i.stem == m.stem for i, m in pairs
     )
     table = ClassTable.load(REAL / "dubai.csv")
     for _, path in pairs[::9]:
-        with scenes.Mask(path, table) as mask:
+        with Mask(path, table) as mask:
             labels = mask.read(Window(0, 0, mask.grid.height, mask.grid.width))
             mask.check()
         assert (labels != IGNORE).mean() > 0.5

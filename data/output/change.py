@@ -28,9 +28,8 @@ from data.output.areas import pixel_areas
 from data.output.jobs import Job
 from data.output.mapfiles import beside
 from data.output.tables import date_in
-from data.output.truth import align
 from data.raster.geotiff import Raster
-from data.training.scenes import Mask, labels_on
+from data.training.mask import Mask, labels_on
 
 PALE = 0.75  # how far towards white the colour of what stayed is moved
 
@@ -150,7 +149,7 @@ def labels_of_both(
     """Yield labels (h, W) of two maps on the grid of the first, strip by strip from the top."""
     with Mask(before, table) as first, Mask(after, table) as second:
         row = 0
-        for labels in labels_on(second, first.grid, align):
+        for labels in labels_on(second, first.grid, "nearest"):
             yield first.read(Window(row, 0, *labels.shape)), labels
             row += len(labels)
 

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data.files import InputError
-from data.input import stack
+from data.input import pairing, stack
 from data.output.mapfiles import BESIDE, beside
-from data.training import scenes
 
 
 class Job(NamedTuple):
@@ -44,10 +43,10 @@ def find(
             map would replace a file that is read.
         FileNotFoundError: If a file or folder does not exist.
     """
-    places = stack.by_place(scenes.find(images, "images"), dates)
+    places = stack.by_place(pairing.find(images, "images"), dates)
     first = [place[0] for place in places]
-    masks = scenes.find(masks, "masks") if masks else []
-    truths = dict(scenes.pair(first, masks, spare_masks=True)) if masks else {}
+    masks = pairing.find(masks, "masks") if masks else []
+    truths = dict(pairing.pair(first, masks, spare_masks=True)) if masks else {}
     targets = _map_paths(first, folder, [*(path for place in places for path in place), *masks])
     return [Job(tuple(p), to, truths.get(p[0])) for p, to in zip(places, targets)]
 
@@ -63,7 +62,7 @@ def _map_paths(images: Sequence[Path], folder: Path | None, given: Sequence[Path
     Raises:
         InputError: If two maps would have one name, or a file of a map would replace a given one.
     """
-    targets = [(folder or image.parent) / f"{image.stem}{scenes.MAP}.tif" for image in images]
+    targets = [(folder or image.parent) / f"{image.stem}{pairing.MAP}.tif" for image in images]
     twice = [target for target, count in Counter(targets).items() if count > 1]
     if twice:
         raise InputError(

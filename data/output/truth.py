@@ -10,17 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from data import resample
 from data.classes import ClassTable
 from data.files import IGNORE, InputError
 from data.grid import Grid
 from data.output import preview
-from data.training.scenes import Mask, labels_on
-
-
-def align(mask: Mask, grid: Grid) -> Iterator[np.ndarray]:
-    """Yield the mask's labels on another grid, strip by strip."""
-    return resample.strips(mask.read, mask.grid, grid, "nearest", IGNORE, np.uint8)
+from data.training.mask import Mask, labels_on
 
 
 class Truth:
@@ -39,7 +33,7 @@ class Truth:
     @staticmethod
     def _labels(path: Path, table: ClassTable, grid: Grid) -> Iterator[np.ndarray]:
         with Mask(path, table) as mask:
-            yield from labels_on(mask, grid, align)
+            yield from labels_on(mask, grid, "nearest")
 
     def against(self, labels: np.ndarray) -> np.ndarray:
         """Return the true labels of the map's next rows.

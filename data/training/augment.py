@@ -1,10 +1,10 @@
-"""Augmentation: a window seen another way, at no cost in labels.
+"""Augmentation: random changes of a window under which its labels stay right.
 
-From above there is no up and no left, so the eight flips and quarter turns of a window are as good
-as itself. A crop put back into the full size shifts a place against the border, and a jitter of
-gain and offset stands for haze, sun and sensor. In none of these is a pixel resampled. Only
-`scales` does that, and shows things larger or smaller than they are, with labels that are never
-blended.
+    flip, turn   A flip or quarter turns: an image from above has no up and no left.
+    crop         A part of the window, put back into the full size at another place.
+    jitter       A random gain and offset for each channel, as by haze, sun and sensor.
+    scales       Things larger or smaller than they are. Only here are pixels resampled: the image
+                 is interpolated, and a label is that of the nearest pixel.
 
 Read beside it: tests/data/training/test_augment.py.
 """
@@ -19,12 +19,20 @@ from data.files import IGNORE, InputError
 
 @dataclass(frozen=True)
 class Augment:
-    """Probabilities of each step (0 turns it off), and how strong it is.
+    """The steps of an augmentation: their probabilities (0 turns a step off) and strengths.
 
-    crop_min: shortest side of a random-sized crop, as a share of the window's (298 of 300: 0.9934).
-    strength: gain in 1 +- strength, offset in 0 +- strength / 2, each channel its own, in scaled
-    units. scales: sizes that things may take, one of them drawn for each window: 1 as they are, 2
-    twice as large. Raises InputError for what is no probability or share.
+    Args:
+        flip: Probability of a flip.
+        turn: Probability of one to three quarter turns.
+        crop: Probability of a random-sized crop.
+        crop_min: Shortest side of the crop, as a share of the window's (298 of 300: 0.9934).
+        jitter: Probability of colour jitter.
+        strength: The gain of a channel is in 1 +- strength and its offset in 0 +- strength / 2, in
+            scaled units.
+        scales: Sizes that things may take, one of them drawn for each window; 2: twice as large.
+
+    Raises:
+        InputError: A value is no probability, share or size.
     """
 
     flip: float = 0.5
@@ -48,8 +56,15 @@ class Augment:
     def __call__(
         self, image: torch.Tensor, target: torch.Tensor, generator: torch.Generator
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """(C, S, S) float and (S, S) labels of a square window to the same shapes, both moved
-        alike.
+        """Change a square window.
+
+        Args:
+            image: (C, S, S) float.
+            target: (S, S) labels.
+            generator: What all random numbers are drawn from.
+
+        Returns:
+            Image and target of the same shapes, both moved alike.
         """
 
         def chance(probability: float) -> bool:
@@ -73,9 +88,15 @@ class Augment:
 def random_crop(
     image: torch.Tensor, target: torch.Tensor, smallest: float, generator: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cut a square of random size and place, and pad it back at another random place.
+    """Cut a square of random size and place, and put it back at another random place.
 
-    Padding is 0 in the image and IGNORE in the target, like no-data.
+    Around it the image is 0 and the target IGNORE, like no-data.
+
+    Args:
+        image: (C, S, S).
+        target: (S, S).
+        smallest: Shortest side of the square, as a share of S.
+        generator: What size and places are drawn from.
     """
     size = image.shape[-1]
     side = int(torch.randint(max(1, round(size * smallest)), size + 1, (), generator=generator))
@@ -89,12 +110,17 @@ def random_crop(
 def zoom(
     image: torch.Tensor, target: torch.Tensor, scale: float, generator: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Things `scale` times as large, in a window of the same size.
+    """Show things `scale` times as large in a window of the same size.
 
-    Above 1 a part of the window, drawn by chance, fills all of it. Below 1 the whole window shrinks
-    and is padded at a random place like no-data. It never shows ground beyond the window, which may
-    be held out for validation. The image is interpolated bilinearly (averaged where it shrinks); a
-    label is that of the nearest pixel.
+    Above 1 a random part of the window fills all of it. Below 1 the whole window shrinks and lies
+    at a random place among no-data: the ground around it may be held out for validation. The image
+    is interpolated bilinearly, and averaged where it shrinks. A label is that of the nearest pixel.
+
+    Args:
+        image: (C, S, S).
+        target: (S, S).
+        scale: Above 0; 2: twice as large.
+        generator: What the places are drawn from.
     """
     size = image.shape[-1]
     part, side = min(size, max(1, round(size / scale))), min(size, max(1, round(size * scale)))
@@ -103,18 +129,14 @@ def zoom(
     image, target = (x[..., top : top + part, left : left + part] for x in (image, target))
     smooth = F.interpolate(image[None], (side, side), mode="bilinear", antialias=True)[0]
     nearest = F.interpolate(target[None, None], (side, side), mode="nearest-exact")[0, 0]
-    padded, labels = (
-        image.new_zeros((len(image), size, size)),
-        target.new_full((size, size), IGNORE),
-    )
+    padded = image.new_zeros((len(image), size, size))
+    labels = target.new_full((size, size), IGNORE)
     padded[:, row : row + side, col : col + side] = smooth
     labels[row : row + side, col : col + side] = nearest
     return padded, labels
 
 
 def color_jitter(image: torch.Tensor, strength: float, generator: torch.Generator) -> torch.Tensor:
-    """Gain and offset of each channel, drawn once for the window; no-data (0 in every channel)
-    stays.
-    """
+    """Change each channel (C, S, S) by a random gain and offset; no-data (0 everywhere) stays."""
     gain, offset = (torch.rand((2, image.shape[0], 1, 1), generator=generator) * 2 - 1) * strength
     return torch.where((image != 0).any(0), image * (1 + gain) + offset / 2, image)

@@ -1,169 +1,46 @@
-"""Windows of scenes as training samples: which windows, on which side of the split, how often.
+"""Windows of scenes as samples, and the order in which a training sees them.
 
-Neighbouring pixels look alike, and so do two dates of one place. A validation window that overlaps
-a training window, or the same ground at another date, measures memory instead of skill. So the
-ground is cut into square blocks, whole blocks are drawn for validation, and a training window that
-touches a validation window all the same (at a block's border, or through a shifted grid) is left
-out.
+A sample is a window as the network takes it: bands and indices scaled, no-data 0, augmented in
+training. The order of an epoch, and the augmentation of each sample, depend on the seed and the
+epoch alone. So the batches are the same with any number of worker processes, and after a resume.
 
-Oversampling is that of Gupta and others 2019 (LVIS): with f_c the share of windows that show class
-c,
+Rare classes may be oversampled (Gupta and others 2019, LVIS: A dataset for large vocabulary
+instance segmentation). With f_c the share of windows that show class c,
 
-    r_c = max(1, sqrt(threshold / f_c)),   a window is drawn in proportion to max_c r_c over its classes
+    r_c = max(1, sqrt(threshold / f_c)),    a window is drawn in proportion to
+                                            the largest r_c of the classes that it shows
 
 Read beside it: tests/data/training/test_dataset.py.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache, partial
+from copy import copy
+from functools import partial
 
 import numpy as np
-import pyproj
 import torch
 import torch.nn.functional as F
 from torch.utils.data import Dataset, Sampler
 
-from data import tiling
-from data.files import IGNORE, InputError
+from data.files import IGNORE
 from data.grid import Window
 from data.scaling import Scaling, network_input, sample_pixels, spread_windows, valid_pixels
 from data.training.augment import Augment
 from data.training.scenes import Scene
+from data.training.windows import Item
 
-Item = tuple[int, Window]  # number of the scene, and where in it
-ROUNDING = 1e-3  # of a window's width: neighbours that share an edge do not overlap
-# Row and column, as shares of a window, once around it: corners and middles of the sides, because
-# between them a side that is straight on one map bends by less than a pixel on another.
-AROUND = np.array([(0, 0), (0, 0.5), (0, 1), (0.5, 1), (1, 1), (1, 0.5), (1, 0), (0.5, 0)])
 SHOWN = 0.01  # a window shows a class that has this share of its labelled pixels
 
 
-def all_windows(scenes: Sequence[Scene], size: int) -> list[Item]:
-    """Windows of size x size pixels that cover every scene; smaller only where the scene is."""
-    return [
-        (number, window)
-        for number, scene in enumerate(scenes)
-        for window in tiling.windows(scene.grid.height, scene.grid.width, size)
-    ]
-
-
-def class_counts(scenes: Sequence[Scene], items: Sequence[Item], num_classes: int) -> np.ndarray:
-    """(windows, K) int64: labelled pixels of each class in each window."""
-    counts = np.empty((len(items), num_classes), np.int64)
-    for row, (number, window) in enumerate(items):
-        labels = scenes[number].read_labels(window)
-        counts[row] = np.bincount(labels.ravel(), minlength=256)[:num_classes]
-    return counts
-
-
-def useful(counts: np.ndarray, skip_only: Sequence[int] = ()) -> tuple[np.ndarray, int, int]:
-    """(which windows to keep (n,) bool, how many have no label, how many have only classes of
-    `skip_only`).
-    """
-    labelled = counts.sum(1) > 0
-    others = np.delete(counts, list(skip_only), axis=1).sum(1) > 0
-    return labelled & others, int((~labelled).sum()), int((labelled & ~others).sum())
-
-
-def footprints(scenes: Sequence[Scene], items: Sequence[Item]) -> tuple[np.ndarray, np.ndarray]:
-    """Where the windows lie: (plane (n,) int, outline (n, 8, 2): x and y of AROUND, in widths of a
-    window).
-
-    All scenes with a CRS share plane 0, in the CRS of the first of them, and plane -1, in degrees,
-    where that CRS does not reach; scenes without one lie in a plane for each mask: what shares a
-    mask is one place.
-    """
-    common = next((scene.grid.crs for scene in scenes if scene.grid.crs), None)
-    masks = list(dict.fromkeys(scene.mask_path for scene in scenes))
-    transformer = cache(partial(pyproj.Transformer.from_crs, always_xy=True))
-    planes, outlines = np.empty(len(items), np.int64), np.empty((len(items), len(AROUND), 2))
-    for row, (number, window) in enumerate(items):
-        grid = scenes[number].grid
-        rows, cols = (AROUND * (window.height, window.width) + (window.row, window.col)).T
-        if grid.crs is None:
-            planes[row] = 1 + masks.index(scenes[number].mask_path)
-            x, y = cols, -rows
-        else:
-            planes[row] = 0
-            x, y = grid.xy(rows, cols)
-            if grid.crs != common:
-                x, y = transformer(grid.crs, common).transform(x, y)
-            if not np.isfinite([x, y]).all():
-                planes[row] = -1
-                x, y = transformer(grid.crs, "EPSG:4326").transform(*grid.xy(rows, cols))
-        outlines[row] = np.column_stack([x, y])
-    for plane in np.unique(planes):
-        outlines[planes == plane] /= np.median(np.ptp(outlines[planes == plane], axis=1), axis=0)
-    return planes, outlines
-
-
-def overlapping(one: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """(n,) bool: which outlines (n, 8, 2) share ground with the outline (8, 2).
-
-    Convex shapes are apart where their shadows are, on a line across a side of either (separating
-    axes). Upright boxes would not do: in another zone's CRS windows stand askew, and their boxes
-    overlap.
-    """
-
-    def apart(outlines: np.ndarray) -> np.ndarray:
-        corners = outlines[:, ::2]
-        sides = np.roll(corners, -1, axis=1) - corners
-        across = (
-            sides[..., ::-1] * (1, -1) / np.linalg.norm(sides, axis=2, keepdims=True)
-        )  # (n, 4, 2)
-        a, b = (shape @ across.transpose(0, 2, 1) for shape in (one, others))  # (n, 8, 4)
-        return ((a.min(1) > b.max(1) - ROUNDING) | (a.max(1) < b.min(1) + ROUNDING)).any(1)
-
-    return ~(apart(one[None]) | apart(others))
-
-
-def split(
-    scenes: Sequence[Scene], items: Sequence[Item], fraction: float, seed: int
-) -> tuple[list[int], list[int], int]:
-    """(training, validation, left out): numbers of the windows on each side, and how many would
-    have straddled it.
-
-    Blocks of 4 x 4 windows (2 x 2 or single ones where that makes fewer than 20 blocks) are drawn
-    by `seed` until they hold `fraction` of the windows; a scene of no more windows than a block
-    stays whole. Raises InputError where a side stays empty.
-    """
-    planes, outlines = footprints(scenes, items)
-    low, high = outlines.min(1), outlines.max(1)
-    scene = np.array([number for number, _ in items])
-    for per_block in (4, 2, 1):
-        centre = (low + high) / 2
-        for number in np.unique(scene):
-            if (scene == number).sum() <= per_block**2:
-                centre[scene == number] = centre[scene == number].mean(0)
-        block = np.floor((centre - low[0]) / per_block).astype(np.int64)
-        _, block = np.unique(np.column_stack([planes, block]), axis=0, return_inverse=True)
-        if block.max() >= 19:
-            break
-    wanted = max(1, round(fraction * len(items)))
-    validation = np.zeros(len(items), bool)
-    for chosen in np.random.default_rng(seed).permutation(block.max() + 1):
-        if validation.sum() >= wanted:
-            break
-        validation |= block.ravel() == chosen
-    training = ~validation
-    for i in np.flatnonzero(validation):
-        near = training & (planes == planes[i])
-        for axis in (0, 1):
-            near &= (low[:, axis] < high[i, axis]) & (high[:, axis] > low[i, axis])
-        near = np.flatnonzero(near)
-        training[near[overlapping(outlines[i], outlines[near])]] = False
-    if not training.any():
-        raise InputError(
-            f"{len(items)} windows on {block.max() + 1} blocks of ground leave none for training beside those for "
-            "validation; give more images, a lower --validation, or smaller windows by --size"
-        )
-    left_out = int((~training & ~validation).sum())
-    return np.flatnonzero(training).tolist(), np.flatnonzero(validation).tolist(), left_out
-
-
 def repeat_factors(counts: np.ndarray, threshold: float) -> np.ndarray:
-    """(n,) how often each window is drawn relative to one without rare classes; all 1 for threshold
-    0.
+    """Compute how often each window is drawn, relative to a window without rare classes.
+
+    Args:
+        counts: (n, K) labelled pixels of each class, of `windows.class_counts`.
+        threshold: Share of the windows below which a class is rare; 0 makes all factors 1.
+
+    Returns:
+        (n,) float64, 1 or more.
     """
     shown = counts >= SHOWN * np.maximum(counts.sum(1, keepdims=True), 1)
     shown &= counts > 0
@@ -179,36 +56,55 @@ def fit_scalings(
     indices: Sequence[str],
     method: str,
 ) -> tuple[Scaling, list[Scaling]]:
-    """(the scaling that a checkpoint keeps, that of each scene): fitted to the windows, or to each
-    image.
+    """Fit the scaling to windows; with the method "image" to each scene by itself.
+
+    Args:
+        scenes: The scenes, each with a no-data value of its own.
+        items: The training windows.
+        names: Bands of the scenes.
+        indices: Spectral indices behind the bands.
+        method: One of `scaling.METHODS`.
+
+    Returns:
+        The scaling that a checkpoint keeps, and that of each scene.
     """
 
     def read(scene: Scene, window: Window) -> np.ndarray:
         image = scene.read(window)
-        return np.where(
-            valid_pixels(image, scene.nodata), image, np.nan
-        )  # each scene may declare another value
+        return np.where(valid_pixels(image, scene.nodata), image, np.nan)
 
     def pixels(scene: Scene) -> np.ndarray:
-        places = spread_windows(scene.grid.height, scene.grid.width)
-        return sample_pixels(
-            [(partial(read, scene), place) for place in places], names, indices, None
-        )
+        spread = spread_windows(scene.grid.height, scene.grid.width)
+        places = [(partial(read, scene), window) for window in spread]
+        return sample_pixels(places, names, indices, None)
 
     if method == "image":
         scaling = Scaling("image")
     else:
-        places = [(partial(read, scenes[number]), window) for number, window in items]
+        places = [(partial(read, scenes[item.scene]), item.window) for item in items]
         scaling = Scaling.fit(sample_pixels(places, names, indices, None), method)
     return scaling, [scaling.for_image(partial(pixels, scene)) for scene in scenes]
 
 
 class Windows(Dataset):
-    """Windows of scenes as (image (C, S, S) float32, target (S, S) uint8, number): scaled, padded
-    to S, augmented.
+    """Windows of scenes as samples (image, target, number).
 
-    An index may be a pair (number, seed): the augmentation draws from that seed alone, so that a
-    sample is the same in whatever process, and after whatever other samples, it is made.
+    The image is (C, S, S) float32: bands and indices, scaled. The target is (S, S) uint8: labels.
+    Beyond a scene that is smaller than S the image is 0 and the target IGNORE.
+
+    An index may be a pair (number, seed). The augmentation draws from that seed alone, so that a
+    sample is the same in any process and after any other samples.
+
+    Args:
+        scenes: The scenes.
+        items: Their windows.
+        names: Bands of the scenes.
+        indices: Spectral indices behind the bands.
+        scalings: The scaling of each scene.
+        size: S, the side of a sample in pixels.
+        augment: Augmentation; None: none.
+        each_pixel_once: Whether the target is IGNORE outside the part that a window owns: for
+            validation, so that a pixel in two windows counts once.
     """
 
     def __init__(
@@ -220,66 +116,84 @@ class Windows(Dataset):
         scalings: Sequence[Scaling],
         size: int,
         augment: Augment | None = None,
+        each_pixel_once: bool = False,
     ):
         self.scenes, self.items, self.scalings = scenes, items, scalings
-        self.names, self.indices, self.size, self.augment = names, indices, size, augment
+        self.names, self.indices, self.size = names, indices, size
+        self.augment, self.each_pixel_once = augment, each_pixel_once
 
     @property
     def channels(self) -> int:
-        """Bands and indices together."""
+        """Number of bands and indices together."""
         return len(self.names) + len(self.indices)
 
     def scene_of(self, number: int) -> Scene:
-        """The scene that a window lies in."""
-        return self.scenes[self.items[number][0]]
+        """Return the scene that a window lies in."""
+        return self.scenes[self.items[number].scene]
 
     def only(self, numbers: Sequence[int]) -> "Windows":
-        """Some of the windows, as they are without augmentation."""
-        items = [self.items[number] for number in numbers]
-        return Windows(self.scenes, items, self.names, self.indices, self.scalings, self.size)
+        """Return some of the windows, without augmentation."""
+        some = copy(self)
+        some.items, some.augment = [self.items[number] for number in numbers], None
+        return some
+
+    def image(self, number: int) -> torch.Tensor:
+        """Return bands and indices (C, S, S) float32 of a window, scaled, without augmentation."""
+        scene_number, window, _ = self.items[number]
+        scene, scaling = self.scenes[scene_number], self.scalings[scene_number]
+        pixels = scene.read(window)
+        values, _ = network_input(pixels, self.names, self.indices, scaling, scene.nodata)
+        image = torch.from_numpy(values)
+        if image.shape[1:] == (self.size, self.size):
+            return image
+        return F.pad(image, (0, self.size - window.width, 0, self.size - window.height))
+
+    def target(self, number: int) -> torch.Tensor:
+        """Return the labels (S, S) uint8 of a window that count, without augmentation."""
+        _, window, own = self.items[number]
+        part = own if self.each_pixel_once else window
+        top, left = part.row - window.row, part.col - window.col
+        target = torch.full((self.size, self.size), IGNORE, dtype=torch.uint8)
+        labels = torch.from_numpy(self.scene_of(number).read_labels(part).copy())
+        target[top : top + part.height, left : left + part.width] = labels
+        return target
 
     def __len__(self) -> int:
         return len(self.items)
 
     def __getitem__(self, index: int | tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor, int]:
         number, seed = index if isinstance(index, tuple) else (index, 0)
-        scene_number, window = self.items[number]
-        scene, scaling = self.scenes[scene_number], self.scalings[scene_number]
-        values, _ = network_input(
-            scene.read(window), self.names, self.indices, scaling, scene.nodata
-        )
-        image, target = torch.from_numpy(values), torch.from_numpy(scene.read_labels(window).copy())
-        if target.shape != (self.size, self.size):
-            beyond = (0, self.size - window.width, 0, self.size - window.height)
-            image, target = F.pad(image, beyond), F.pad(target, beyond, value=IGNORE)
+        image, target = self.image(number), self.target(number)
         if self.augment is not None:
             image, target = self.augment(image, target, torch.Generator().manual_seed(seed))
         return image, target, number
 
     def collate(self, samples: list) -> list[torch.Tensor]:
-        """Samples to a batch, also none: images (N, C, S, S) in channels_last, targets (N, S, S),
-        numbers (N,).
+        """Make a batch of samples, of which there may be none.
+
+        Returns:
+            Images (N, C, S, S) in channels_last, targets (N, S, S), numbers (N,).
         """
-        images = torch.empty((len(samples), self.size, self.size, self.channels)).permute(
-            0, 3, 1, 2
-        )
-        targets = torch.empty((len(samples), self.size, self.size), dtype=torch.uint8)
+        shape = len(samples), self.size, self.size
+        images = torch.empty((*shape, self.channels)).permute(0, 3, 1, 2)
+        targets = torch.empty(shape, dtype=torch.uint8)
         for place, labels, (image, target, _) in zip(images, targets, samples):
             place.copy_(image)
             labels.copy_(target)
-        return [
-            images,
-            targets,
-            torch.tensor([number for _, _, number in samples], dtype=torch.int64),
-        ]
+        numbers = torch.tensor([number for _, _, number in samples], dtype=torch.int64)
+        return [images, targets, numbers]
 
 
 class EpochSampler(Sampler):
-    """Pairs (number, seed) for `Windows`: each epoch a new order and new seeds, made from `seed`
-    and `epoch` alone.
+    """Pairs (number, seed) for `Windows`, in the order of an epoch.
 
-    With `factors` (from `repeat_factors`) the windows are drawn with replacement in proportion to
-    them, as many as there are; without, each comes once.
+    Set `epoch` before each epoch. Order and seeds depend on `seed` and `epoch` alone.
+
+    Args:
+        count: Number of windows, and of samples in an epoch.
+        seed: Of the run.
+        factors: (count,), of `repeat_factors`: windows are drawn with replacement in proportion to
+            them. None: each window comes once.
     """
 
     def __init__(self, count: int, seed: int, factors: np.ndarray | None = None):
@@ -302,11 +216,16 @@ class EpochSampler(Sampler):
 
 
 class Batches(Sampler):
-    """An order of samples in batches of `size`, the last perhaps smaller; from batch number `begin`
-    on.
+    """An order of samples, cut into batches; of several processes each gets its share of a batch.
 
-    Where `world` processes train together, process `rank` gets its share of each batch: every one
-    has as many batches as the others, none gets a sample twice, and a share may be empty.
+    All processes have the same number of batches. No sample is in two shares, and a share may be
+    empty. Set `begin` to start an epoch at a later batch.
+
+    Args:
+        order: The samples, in an order that is read anew for each epoch.
+        size: Samples in a batch, over all processes; the last batch may be smaller.
+        rank: Number of this process.
+        world: Number of processes.
     """
 
     def __init__(self, order: Iterable, size: int, rank: int = 0, world: int = 1):
@@ -316,7 +235,7 @@ class Batches(Sampler):
         return -(-len(self.order) // self.size)
 
     def windows(self, number: int) -> int:
-        """How many there are in a batch, counted from 1, over all processes."""
+        """Return the samples in a batch, over all processes; batches are counted from 1."""
         return min(self.size, len(self.order) - (number - 1) * self.size)
 
     def __iter__(self) -> Iterator[list]:

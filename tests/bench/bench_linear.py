@@ -20,7 +20,6 @@ import torch.nn.functional as F
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import train  # noqa: E402
-from data import resample  # noqa: E402
 from data.classes import ClassTable  # noqa: E402
 from data.files import IGNORE  # noqa: E402
 from data.training import pipeline  # noqa: E402
@@ -33,11 +32,7 @@ ESM = ClassTable.load("esm")
 def load(*options: str) -> pipeline.Data:
     """Training and validation windows, as train.py makes them of its options."""
     args = train.parse(["--size", "150", "--flip", "0", "--turn", "0", *options])
-
-    def align(mask, grid):
-        return resample.strips(mask.read, mask.grid, grid, args.align, IGNORE, np.uint8)
-
-    return pipeline.load(args, ESM, align, lambda text: None, lambda text: None)
+    return pipeline.load(args, ESM, lambda text: None, lambda text: None)
 
 
 def pixels(windows: Windows) -> tuple[torch.Tensor, torch.Tensor]:

@@ -31,7 +31,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -42,7 +41,7 @@ sys.path.insert(0, str(ROOT))
 
 import train  # noqa: E402
 import unet  # noqa: E402
-from data import console, resample  # noqa: E402
+from data import console  # noqa: E402
 from data.classes import ClassTable  # noqa: E402
 from data.files import IGNORE  # noqa: E402
 from data.sample import towns  # noqa: E402
@@ -99,12 +98,8 @@ def load(folder: str, *options: str) -> tuple[argparse.Namespace, pipeline.Data]
         f"{folder}/cache",
     ]
     args = train.parse([*paths, *options])
-
-    def align(mask, grid):
-        return resample.strips(mask.read, mask.grid, grid, args.align, IGNORE, np.uint8)
-
     data = pipeline.load(
-        args, ClassTable.load(args.classes), align, lambda text: None, lambda text: None
+        args, ClassTable.load(args.classes), lambda text: None, lambda text: None
     )
     whole = (
         len(data.training) // args.batch * args.batch

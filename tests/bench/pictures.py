@@ -27,7 +27,7 @@ from data.files import IGNORE  # noqa: E402
 from data.output import preview  # noqa: E402
 from data.raster import geotiff  # noqa: E402
 from data.sample import towns  # noqa: E402
-from data.training import scenes  # noqa: E402
+from data.training.mask import Mask  # noqa: E402
 from unet import checkpoint  # noqa: E402
 from unet.evaluation import report  # noqa: E402
 
@@ -51,13 +51,13 @@ def main() -> None:
         predict.main(
             [str(args.image), "--output", folder, "--uncertainty", "--checkpoint", str(path)]
         )
-        with scenes.Mask(next(Path(folder).glob("*_landcover.tif")), table) as mapped:
+        with Mask(next(Path(folder).glob("*_landcover.tif")), table) as mapped:
             labels = np.concatenate(list(mapped.strips()))
         with geotiff.Raster(args.image) as image:
             shown = preview.rgb(image.read(), checkpoint.load(path)["bands"], image.nodata)
         with geotiff.Raster(next(Path(folder).glob("*_uncertainty.tif"))) as raster:
             doubt = raster.read()[:1].repeat(3, axis=0).transpose(1, 2, 0)
-        with scenes.Mask(args.mask, table) as mask:
+        with Mask(args.mask, table) as mask:
             truth = resample.strips(mask.read, mask.grid, mapped.grid, "nearest", IGNORE, np.uint8)
             truth = np.concatenate(list(truth))
     row, col, height, width = args.crop or (0, 0, *labels.shape)

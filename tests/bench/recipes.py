@@ -18,12 +18,10 @@ import time
 import types
 from pathlib import Path
 
-import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 import train
-from data import resample
 from data.classes import ClassTable
 from data.files import IGNORE
 from data.training import pipeline
@@ -49,11 +47,7 @@ def peer(options: list[str], epochs: int) -> tuple[metrics.ConfusionMatrix, floa
 
     args = train.parse([*options, "--indices"])
     table = ClassTable.load(args.classes)
-
-    def align(mask, grid):
-        return resample.strips(mask.read, mask.grid, grid, args.align, IGNORE, np.uint8)
-
-    data = pipeline.load(args, table, align, lambda line: None, lambda line: None)
+    data = pipeline.load(args, table, lambda line: None, lambda line: None)
     order, training, validation = pipeline.loaders(args, data, 0, False, 0, 1)
     torch.manual_seed(args.seed)
     model = smp.Unet(

@@ -1,4 +1,4 @@
-"""Windows for training and for maps: by hand, and every length with every size and overlap."""
+"""Windows for training, what each owns, and windows for maps: by hand, and for every length."""
 
 import doctest
 from itertools import product
@@ -8,7 +8,7 @@ import pytest
 
 from data import tiling
 from data.grid import Window
-from data.tiling import RAMP, STRIDE, Tiling, axis, layout, starts, windows
+from data.tiling import RAMP, STRIDE, Tiling, axis, layout, own_parts, owned, starts, windows
 
 LENGTHS = [1, 2, 5, 31, 255, 256, 257, 300, 511, 700, 1023]
 LAYOUTS = [(256, 0), (256, 32), (256, 64), (256, 128), (256, 224), (320, 96)]
@@ -21,34 +21,58 @@ def test_the_examples_in_the_docstrings_are_true():
 
 
 def test_the_last_window_is_moved_back_inside():
-    assert starts(10, 4, 1) == [0, 3, 6]
-    assert starts(11, 4, 1) == [0, 3, 6, 7]
-    assert starts(4, 4, 3) == starts(3, 4, 3) == [0]
+    assert starts(9, 3) == [0, 3, 6]
+    assert starts(11, 3) == [0, 3, 6, 8]
+    assert starts(4, 4) == starts(3, 4) == [0]
+
+
+def test_an_overlap_is_divided_in_its_middle():
+    assert own_parts(8, 4) == [(0, 4), (4, 8)]
+    assert own_parts(6, 4) == [(0, 3), (3, 6)]  # windows 0..3 and 2..5
+    assert own_parts(7, 4) == [(0, 3), (3, 7)]  # pixel 3 is in both
+    assert own_parts(3, 4) == [(0, 3)]
 
 
 def test_windows_cover_a_raster_row_by_row():
     assert windows(4, 10, 4) == [Window(0, 0, 4, 4), Window(0, 4, 4, 4), Window(0, 6, 4, 4)]
-    assert windows(3, 2, 4) == [Window(0, 0, 3, 2)]
+    assert owned(4, 10, 4) == [Window(0, 0, 4, 4), Window(0, 4, 4, 3), Window(0, 7, 4, 3)]
+    assert windows(3, 2, 4) == owned(3, 2, 4) == [Window(0, 0, 3, 2)]
 
 
-@pytest.mark.parametrize("size, overlap", [(4, 4), (4, 5), (4, -1), (0, 0), (1, 1)])
-def test_windows_that_would_never_advance_are_refused(size, overlap):
-    with pytest.raises(ValueError, match="overlap"):
-        windows(10, 10, size, overlap)
-
-
-# For every size and overlap.
+# For every size.
 
 
 @pytest.mark.parametrize("size", range(1, 9))
 def test_every_pixel_of_every_length_lies_in_a_window_and_no_window_is_needless(size):
-    for length, overlap in product(range(1, 3 * size + 2), range(size)):
-        found = starts(length, size, overlap)
+    for length in range(1, 3 * size + 2):
+        found = starts(length, size)
         covered = {pixel for first in found for pixel in range(first, min(first + size, length))}
         assert covered == set(range(length))
         assert found == sorted(set(found)) and found[-1] + min(size, length) == length
-        assert all(b - a <= size - overlap for a, b in zip(found, found[1:]))
-        assert len(found) == 1 + -(-max(length - size, 0) // (size - overlap))
+        assert len(found) == -(-length // size)
+
+
+@pytest.mark.parametrize("size", range(1, 9))
+def test_every_pixel_is_owned_by_one_window_that_holds_it(size):
+    for height in range(1, 3 * size + 2):
+        for width in (1, size, 2 * size - 1, height):
+            owners = np.zeros((height, width), int)
+            pairs = list(zip(windows(height, width, size), owned(height, width, size), strict=True))
+            for window, own in pairs:
+                owners[own.row : own.row + own.height, own.col : own.col + own.width] += 1
+                assert own.height > 0 and own.width > 0
+                assert window.row <= own.row and window.col <= own.col
+                assert own.row + own.height <= window.row + window.height
+                assert own.col + own.width <= window.col + window.width
+            assert (owners == 1).all()
+
+
+@pytest.mark.parametrize("size", range(1, 9))
+def test_no_owned_pixel_lies_nearer_to_the_rim_than_in_the_other_window(size):
+    for length in range(size + 1, 2 * size):
+        (_, border), _ = own_parts(length, size)
+        from_rim = size - border, border - (length - size)  # of the first window, of the second
+        assert 0 <= from_rim[0] - from_rim[1] <= 1
 
 
 # Windows over a scene that is mapped.

@@ -256,7 +256,7 @@ def test_a_changed_later_date_is_prepared_anew_and_dates_alone_are_other_scenes(
     data, _ = small.load(options)
     number = next(
         n
-        for n, (scene, _) in enumerate(data.training.items)
+        for n, (scene, _, _) in enumerate(data.training.items)
         if data.training.scenes[scene].name == "a_1"
     )
     before = data.training[number][0]

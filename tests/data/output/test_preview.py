@@ -13,8 +13,9 @@ from data.grid import IDENTITY, Grid
 from data.output import lettering
 from data.output import preview as picture
 from data.output.preview import GAP, SIDE, Thinned, beside, colored, rgb, samples
-from data.training.dataset import Windows, all_windows
+from data.training.dataset import Windows
 from data.training.scenes import Scene
+from data.training.windows import all_windows
 
 
 def test_labels_take_the_tables_colours_and_ignored_ones_are_black():

@@ -15,10 +15,9 @@ import predict
 import train
 from data.files import InputError
 from data.grid import Grid, Window
-from data.input import stack
+from data.input import pairing, stack
 from data.raster import geotiff
 from data.raster.safe import Safe
-from data.training import scenes
 
 NAME = "S2B_MSIL2A_{:%Y%m%d}T100559_N0511_R022_T32TPS_20240830T134009.SAFE"
 BANDS = (
@@ -256,7 +255,7 @@ def test_a_folder_of_products_is_searched_and_dates_of_a_tile_belong_together(tm
     paths = [write(tmp_path, {("B02", 10): np.full((2, 2), 2000)}, day=day) for day in (12, 11)]
     other = tmp_path / paths[0].name.replace("S2B", "S2A").replace("20240812", "20240813")
     paths[0].rename(other)
-    assert scenes.find([tmp_path], "images") == [other, paths[1]] and scenes.find(
+    assert pairing.find([tmp_path], "images") == [other, paths[1]] and pairing.find(
         [other], "images"
     ) == [other]
     assert stack.by_place([other, paths[1]], 2) == [

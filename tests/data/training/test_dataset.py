@@ -1,338 +1,321 @@
-"""Which windows, and on which side: splits checked on the ground by points and polygons."""
-
-from functools import cache, partial
-from itertools import product
-from pathlib import Path
+"""Windows as samples: how often they are drawn, how they are scaled, the same in any process and
+order.
+"""
 
 import numpy as np
-import pyproj
 import pytest
+import torch
+from small import random_scenes, scene, whole
+from torch.utils.data import DataLoader
 
-from data.files import IGNORE, InputError
-from data.grid import IDENTITY, Grid, Window
-from data.training import dataset
-from data.training.dataset import all_windows, class_counts, split, useful
-from data.training.scenes import Scene
+from data.files import IGNORE
+from data.grid import Window
+from data.scaling import Scaling, network_input
+from data.training.augment import Augment
+from data.training.dataset import (
+    Batches,
+    EpochSampler,
+    Windows,
+    fit_scalings,
+    repeat_factors,
+)
+from data.training.windows import all_windows
 
-UTM31 = pyproj.CRS("EPSG:32631")
+# How often.
 
 
-PLACE = (10, 0, 4e5, 0, -10, 4.6e6)
+def test_a_class_in_one_window_of_four_is_drawn_by_the_square_root_of_its_rarity():
+    counts = np.array([[100, 0], [100, 0], [100, 0], [60, 40]])
+    assert repeat_factors(counts, 1.0).tolist() == [1, 1, 1, 2]  # sqrt(1 / (1/4))
+    assert repeat_factors(counts, 0.36).tolist() == pytest.approx([1, 1, 1, 1.2])
+    assert repeat_factors(counts, 0.25).tolist() == [1, 1, 1, 1]  # as frequent as the threshold
+    assert repeat_factors(counts, 0).tolist() == [1, 1, 1, 1]
 
 
-def scene(
-    height=64,
-    width=64,
-    crs=UTM31,
-    transform=PLACE,
-    mask="mask",
-    image=None,
-    labels=None,
-    nodata=None,
-) -> Scene:
-    """A scene of arrays, without any file."""
-    grid = Grid(crs, transform, height, width)
-    image = np.broadcast_to(np.uint16(1), (1, height, width)) if image is None else image
-    labels = np.broadcast_to(np.uint8(0), (height, width)) if labels is None else labels
-    return Scene(
-        "scene", Path("scene.tif"), Path(mask), grid, image, labels, (None,) * len(image), nodata
+def test_the_rarest_class_of_a_window_decides_and_stray_pixels_do_not():
+    counts = np.array([[50, 50, 0], [50, 0, 50], [50, 50, 0], [999, 0, 1], [0, 0, 0]])
+    expected = [np.sqrt(1 / 0.4), np.sqrt(1 / 0.2), np.sqrt(1 / 0.4), np.sqrt(1 / 0.8), 1]
+    assert repeat_factors(counts, 1.0).tolist() == pytest.approx(expected)
+
+
+def test_each_window_comes_once_an_epoch_in_a_new_order_with_new_seeds():
+    sampler = EpochSampler(50, seed=3)
+    epochs = []
+    for sampler.epoch in range(3):
+        epochs.append(list(sampler))
+        assert sorted(number for number, _ in epochs[-1]) == list(range(50)) and len(sampler) == 50
+    assert len({tuple(number for number, _ in epoch) for epoch in epochs}) == 3
+    assert len({seed for epoch in epochs for _, seed in epoch}) == 150
+
+
+def test_the_order_depends_on_seed_and_epoch_alone():
+    def order(seed, epoch):
+        sampler = EpochSampler(30, seed)
+        sampler.epoch = epoch
+        torch.rand(epoch + 1)  # whatever else draws
+        return list(sampler)
+
+    assert order(1, 4) == order(1, 4)
+    assert len({str(order(seed, epoch)) for seed in range(4) for epoch in range(4)}) == 16
+
+
+def test_windows_are_drawn_in_proportion_to_their_factors():
+    factors = np.array([1, 1, 2, 4] * 50)
+    sampler = EpochSampler(200, 0, factors)
+    drawn = np.zeros(200)
+    for sampler.epoch in range(200):
+        epoch = list(sampler)
+        assert len(epoch) == 200
+        drawn += np.bincount([number for number, _ in epoch], minlength=200)
+    np.testing.assert_allclose(
+        drawn.reshape(50, 4).sum(0) / drawn.sum(), np.array([1, 1, 2, 4]) / 8, atol=0.01
+    )
+    assert (
+        len({seed for _, seed in epoch}) == 200
+    )  # one window drawn twice is augmented in two ways
+
+
+# In batches.
+
+
+def test_seven_samples_in_batches_of_three_by_hand():
+    batches = Batches("abcdefg", 3)
+    assert list(batches) == [["a", "b", "c"], ["d", "e", "f"], ["g"]]
+    assert len(batches) == 3 and [batches.windows(number) for number in (1, 2, 3)] == [3, 3, 1]
+
+
+def test_two_processes_take_turns_in_each_batch_and_a_share_may_be_empty():
+    shares = [Batches("abcdefg", 3, rank, 2) for rank in range(2)]
+    assert list(shares[0]) == [["a", "c"], ["d", "f"], ["g"]]
+    assert list(shares[1]) == [["b"], ["e"], []]
+    assert [len(share) for share in shares] == [3, 3]
+    assert [share.windows(3) for share in shares] == [1, 1]  # of both together
+
+
+def test_an_epoch_can_begin_at_a_later_batch():
+    batches = Batches("abcdefg", 3, 1, 2)
+    for batches.begin, expected in ((1, [["e"], []]), (2, [[]]), (3, []), (0, [["b"], ["e"], []])):
+        assert list(batches) == expected and len(batches) == 3
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+@pytest.mark.parametrize("count, size", [(1, 6), (6, 6), (7, 2), (12, 5), (13, 1)])
+def test_the_shares_of_all_processes_are_the_batches_and_none_has_a_sample_twice(
+    count, size, world
+):
+    whole = list(Batches(range(count), size))
+    assert sum(whole, []) == list(range(count)) and all(len(batch) == size for batch in whole[:-1])
+    for begin in range(len(whole) + 1):
+        shares = [Batches(range(count), size, rank, world) for rank in range(world)]
+        for share in shares:
+            share.begin = begin
+        together = list(zip(*map(list, shares), strict=True))  # every process has as many batches
+        assert [sorted(sum(batch, [])) for batch in together] == whole[begin:]
+        assert all(max(map(len, batch)) - min(map(len, batch)) <= 1 for batch in together)
+    assert [shares[0].windows(number) for number in range(1, len(whole) + 1)] == [
+        len(batch) for batch in whole
+    ]
+
+
+def test_the_order_of_an_epoch_is_read_anew():
+    order = EpochSampler(10, seed=0)
+    batches = Batches(order, 4)
+    first, order.epoch = list(batches), 1
+    assert list(batches) != first and sorted(n for batch in batches for n, _ in batch) == list(
+        range(10)
     )
 
 
-def random_scenes(count=3, size=20, seed=0, **changes) -> list[Scene]:
-    """Scenes of two bands, with four classes and some unlabelled pixels."""
+def test_an_empty_share_is_a_batch_of_none_and_others_are_as_torch_stacks_them():
+    samples = windows(random_scenes(2))
+    images, targets, numbers = samples.collate([])
+    full = samples.collate([samples[1], samples[0]])
+    assert images.shape == (0, *full[0].shape[1:]) and targets.shape == (0, *full[1].shape[1:])
+    assert [part.dtype for part in (images, targets, numbers)] == [part.dtype for part in full]
+    assert full[2].tolist() == [1, 0] and torch.equal(full[0][0], samples[1][0])
+    loader = DataLoader(
+        samples, batch_sampler=Batches(range(3), 2, 1, 2), collate_fn=samples.collate, num_workers=1
+    )
+    assert [numbers.tolist() for _, _, numbers in loader] == [[1], []]
+
+
+def test_some_of_the_windows_alone_are_shown_without_augmentation():
+    samples = windows(random_scenes(6), augment=Augment(crop=1, crop_min=0.3, scales=(0.5,)))
+    some = samples.only([5, 2])
+    assert len(some) == 2 and some.items == [samples.items[5], samples.items[2]]
+    plain = windows(random_scenes(6))
+    for place, number in enumerate((5, 2)):
+        image, target, _ = some[place, 7]
+        assert torch.equal(image, plain[number][0]) and torch.equal(target, plain[number][1])
+
+
+# Scaling.
+
+
+def test_scaling_is_fitted_to_the_windows_given_and_no_others():
+    image = np.ones((1, 4, 8), np.uint16)
+    image[:, :, :4], image[:, :, 4:] = np.arange(100, 116).reshape(4, 4), 60000
+    scenes = [scene(4, 8, image=image)]
+    scaling, each = fit_scalings(scenes, [whole(0, Window(0, 0, 4, 4))], ["1"], [], "minmax")
+    assert each == [scaling]
+    assert 100 <= scaling.offset[0] < 101 and 114 < scaling.offset[0] + scaling.scale[0] <= 115
+
+
+def test_each_scene_has_its_own_no_data():
+    images = [np.full((2, 10, 10), fill, np.int32) for fill in (-9999, 0, 7)]
+    for image in images:
+        image[:, :, :5] = np.arange(100, 200).reshape(2, 10, 5)
+    scenes = [scene(10, 10, image=i, nodata=n) for i, n in zip(images, (-9999, 0, 7))]
+    alone, _ = fit_scalings(scenes[:1], [whole(0, Window(0, 0, 10, 5))], ["1", "2"], [], "minmax")
+    together, _ = fit_scalings(scenes, all_windows(scenes, 10), ["1", "2"], [], "minmax")
+    assert together.offset == pytest.approx(
+        alone.offset, abs=1
+    ) and together.scale == pytest.approx(alone.scale, abs=1)
+
+
+def test_nan_counts_in_no_statistic():
+    image = np.random.default_rng(0).normal(50, 3, (2, 20, 20)).astype(np.float32)
+    spoilt = image.copy()
+    spoilt[0, ::2] = np.nan
+    entire = [scene(20, 20, image=spoilt)], [whole(0, Window(0, 0, 20, 20))]
+    rest = [scene(10, 20, image=image[:, 1::2])], [whole(0, Window(0, 0, 10, 20))]
+    assert (
+        fit_scalings(*entire, ["1", "2"], [], "standard")[0]
+        == fit_scalings(*rest, ["1", "2"], [], "standard")[0]
+    )
+
+
+def test_images_scaled_by_themselves_end_alike_and_one_without_data_stops_nothing():
+    dark = np.random.default_rng(0).integers(1, 1000, (2, 20, 20)).astype(np.float32)
+    images = [dark, dark * 5, np.full_like(dark, np.nan)]
+    scenes = [scene(20, 20, image=i) for i in images]
+    kept, each = fit_scalings(scenes, [whole(0, Window(0, 0, 5, 5))], ["1", "2"], [], "image")
+    assert kept == Scaling("image")
+    values = [network_input(i, ["1", "2"], [], s, None)[0] for i, s in zip(images, each)]
+    np.testing.assert_allclose(values[0], values[1], atol=1e-5)
+    assert not values[2].any()
+
+
+# Samples.
+
+
+def windows(scenes, size=20, augment=None, names=("NIR", "Red"), indices=("NDVI",)) -> Windows:
+    items = all_windows(scenes, size)
+    scaling, each = fit_scalings(scenes, items, names, indices, "minmax")
+    return Windows(scenes, items, list(names), list(indices), each, size, augment)
+
+
+def test_a_sample_is_the_scaled_window_its_labels_and_its_number():
+    scenes = random_scenes(2, 30)
+    samples = windows(scenes, 20)
+    assert len(samples) == 8 and samples.channels == 3
+    image, target, number = samples[5]
+    assert (
+        number == 5
+        and samples.items[5][:2] == (1, Window(0, 10, 20, 20))
+        and samples.scene_of(5) is scenes[1]
+    )
+    expected, _ = network_input(
+        scenes[1].image[:, :20, 10:], ["NIR", "Red"], ["NDVI"], samples.scalings[1], None
+    )
+    assert image.dtype == torch.float32 and np.array_equal(image, expected)
+    assert target.dtype == torch.uint8 and np.array_equal(target, scenes[1].labels[:20, 10:])
+
+
+@pytest.mark.parametrize("height, width", [(1, 1), (3, 8), (8, 5), (7, 7)])
+def test_a_scene_smaller_than_the_window_is_padded_with_no_data(height, width):
+    random = np.random.default_rng(0)
+    image = random.integers(1, 5000, (2, height, width)).astype(np.uint16)
+    labels = random.integers(0, 3, (height, width)).astype(np.uint8)
+    samples = windows([scene(height, width, image=image, labels=labels)], 8)
+    image, target, _ = samples[0]
+    assert len(samples) == 1 and image.shape == (3, 8, 8) and target.shape == (8, 8)
+    assert not image[:, height:].any() and not image[:, :, width:].any()
+    assert np.array_equal(target[:height, :width], labels)
+    assert (target == IGNORE).sum() == 64 - height * width
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_in_validation_every_labelled_pixel_counts_exactly_once(seed):
     random = np.random.default_rng(seed)
-    labels = [
-        random.choice([0, 1, 2, 3, IGNORE], (size, size)).astype(np.uint8) for _ in range(count)
-    ]
-    images = [random.integers(1, 5000, (2, size, size)).astype(np.uint16) for _ in range(count)]
-    places = [(10, 0, 4e5 + 1e5 * n, 0, -10, 4.6e6) for n in range(count)]
-    return [
-        scene(size, size, transform=t, image=i, labels=m, **changes)
-        for t, i, m in zip(places, images, labels)
-    ]
+    height, width, size = random.integers(1, 60, 3).tolist()
+    labels = random.choice([0, 1, 2, IGNORE], (height, width)).astype(np.uint8)
+    image = random.integers(1, 5000, (2, height, width)).astype(np.uint16)
+    samples = windows([scene(height, width, image=image, labels=labels)], size)
+    samples.each_pixel_once = True
+    counted = np.zeros((height, width), int)
+    for number, (_, window, _) in enumerate(samples.items):
+        _, target, _ = samples[number]
+        inside = np.s_[: window.height, : window.width]
+        there = np.s_[window.row :, window.col :]
+        here = target.numpy()[inside]
+        counts = here != IGNORE
+        counted[there][inside] += counts
+        assert np.array_equal(here[counts], labels[there][inside][counts])
+        assert (target != IGNORE).sum() == counts.sum()  # nothing in the padding
+    assert np.array_equal(counted, labels != IGNORE)
 
 
-# Which windows.
+def test_in_training_a_pixel_may_be_in_two_windows():
+    labels = np.zeros((4, 6), np.uint8)
+    image = np.ones((2, 4, 6), np.uint16)
+    samples = windows([scene(4, 6, image=image, labels=labels)], 4)
+    assert [(samples[n][1] != IGNORE).sum().item() for n in (0, 1)] == [16, 16]
+    samples.each_pixel_once = True
+    assert [(samples[n][1] != IGNORE).sum().item() for n in (0, 1)] == [12, 12]
+    assert (samples.only([1])[0][1] != IGNORE).sum() == 12
 
 
-def test_windows_of_all_scenes_by_number():
-    assert all_windows([scene(4, 6), scene(3, 9)], 4) == [
-        (0, Window(0, 0, 4, 4)), (0, Window(0, 2, 4, 4)),
-        (1, Window(0, 0, 3, 4)), (1, Window(0, 4, 3, 4)), (1, Window(0, 5, 3, 4)),
-    ]  # fmt: skip
+def test_no_data_is_0_in_every_channel():
+    image = np.full((2, 4, 4), 3000, np.uint16)
+    image[:, 1, 2], image[0, 0, 0] = 0, 0
+    values, _, _ = windows([scene(4, 4, image=image, nodata=0)], 4)[0]
+    assert not values[:, 1, 2].any() and values[:, 0, 0].any()
 
 
-def test_labels_are_counted_window_by_window_without_the_ignored():
-    labels = np.array([[0, 0, 2], [1, IGNORE, IGNORE]], np.uint8)
-    items = [(0, Window(0, 0, 2, 2)), (0, Window(0, 2, 2, 1)), (0, Window(1, 1, 1, 2))]
-    assert class_counts([scene(2, 3, labels=labels)], items, 3).tolist() == [
-        [2, 1, 0],
-        [0, 0, 1],
-        [0, 0, 0],
-    ]
+def test_a_seed_gives_one_sample_and_another_seed_another():
+    samples = windows(random_scenes(2), augment=Augment(crop=0.5, jitter=0.5))
+    assert all(torch.equal(a, b) for a, b in zip(samples[1, 7][:2], samples[1, 7][:2]))
+    assert len({str(samples[1, seed][0].tolist()) for seed in range(20)}) > 15
 
 
-def test_windows_without_label_and_windows_of_water_alone_are_left_out_and_counted():
-    counts = np.array([[5, 0, 0], [0, 0, 0], [0, 7, 0], [1, 9, 0], [0, 2, 3], [0, 0, 4]])
-    keep, unlabelled, skipped = useful(counts, [1])
-    assert (keep.tolist(), unlabelled, skipped) == ([True, False, False, True, True, True], 1, 1)
-    keep, unlabelled, skipped = useful(counts)
-    assert (keep.sum(), unlabelled, skipped) == (5, 1, 0)
-    keep, unlabelled, skipped = useful(counts, [1, 2])
-    assert (keep.tolist(), unlabelled, skipped) == ([True, False, False, True, False, False], 1, 3)
+def test_without_augmentation_the_seed_has_no_effect():
+    samples = windows(random_scenes(2))
+    assert torch.equal(samples[1, 7][0], samples[1][0]) and torch.equal(
+        samples[1, 8][1], samples[1][1]
+    )
 
 
-# The split: by hand.
+def test_labels_stay_with_their_pixels_when_augmented():
+    labels = np.random.default_rng(1).integers(0, 4, (20, 20)).astype(np.uint8)
+    image = np.stack([labels * 100 + 1, labels * 50 + 1]).astype(np.uint16)
+    samples = windows([scene(20, 20, image=image, labels=labels)], augment=Augment(crop=0.7))
+    plain, target, _ = Windows(
+        samples.scenes, samples.items, samples.names, samples.indices, samples.scalings, 20
+    )[0]
+    spectrum = {int(label): plain[:, target == label][:, 0] for label in range(4)}
+    for seed in range(30):
+        moved, target, _ = samples[0, seed]
+        for label in range(4):
+            assert (moved[:, target == label] == spectrum[label][:, None]).all()
+        assert not moved[:, target == IGNORE].any()
 
 
-def test_one_of_four_images_is_held_out():
-    scenes = random_scenes(4)
-    training, validation, left_out = split(scenes, all_windows(scenes, 20), 0.25, 0)
-    assert (len(training), len(validation), left_out) == (3, 1, 0)
-    assert sorted(training + validation) == [0, 1, 2, 3]
+def test_two_workers_and_none_make_the_same_batches():
+    samples = windows(random_scenes(6), augment=Augment(crop=0.5, jitter=0.5))
 
-
-def test_a_small_scene_stays_whole_wherever_it_lies_on_the_ground():
-    scenes = [
-        scene(40, 40, transform=(10, 0, 4e5 + 2700.0 * n, 0, -10, 4.6e6)) for n in range(30)
-    ]  # 2 x 2 windows
-    items = all_windows(scenes, 20)
-    training, validation, left_out = split(scenes, items, 0.2, 0)
-    assert {items[i][0] for i in training}.isdisjoint(
-        items[i][0] for i in validation
-    ) and left_out == 0
-    assert len(validation) % 4 == 0
-
-
-def test_dates_of_one_place_stay_together():
-    places = [(10, 0, 4e5 + 1e5 * n, 0, -10, 4.6e6) for n in range(5)]
-    scenes = [
-        scene(transform=places[n % 5], mask=f"{n}") for n in range(15)
-    ]  # three dates of five places
-    for seed in range(10):
-        training, validation, left_out = split(scenes, all_windows(scenes, 64), 0.2, seed)
-        assert (len(training), len(validation), left_out) == (12, 3, 0)
-        assert len({n % 5 for n in validation}) == 1
-
-
-def test_dates_without_crs_are_one_place_where_they_share_a_mask():
-    scenes = [scene(8, 8, None, IDENTITY, mask=f"{n // 2}") for n in range(10)]
-    for seed in range(10):
-        training, validation, left_out = split(scenes, all_windows(scenes, 8), 0.2, seed)
-        assert (len(training), len(validation), left_out) == (8, 2, 0)
-        assert validation[0] // 2 == validation[1] // 2
-
-
-def test_one_window_of_ground_cannot_be_split():
-    for scenes in ([scene()], [scene(mask="a"), scene(mask="b")]):
-        with pytest.raises(InputError, match="leave none for training.*--size"):
-            split(scenes, all_windows(scenes, 64), 0.2, 0)
-    with pytest.raises(
-        InputError, match="4 windows"
-    ):  # four windows of 64 in 70 x 70 pixels all overlap
-        split([scene(70, 70)], all_windows([scene(70, 70)], 64), 0.2, 0)
-
-
-def test_neighbours_that_share_an_edge_are_not_left_out():
-    scenes = [scene(640, 640)]
-    training, validation, left_out = split(scenes, all_windows(scenes, 64), 0.2, 0)
-    assert left_out == 0 and len(training) + len(validation) == 100
-
-
-def test_neighbours_in_another_zone_stand_askew_and_are_not_left_out_either():
-    east = scene(3200, 3200, pyproj.CRS("EPSG:32632"))
-    scenes = [scene(64, 64), east]  # the first scene's CRS is the one they are compared in
-    training, validation, left_out = split(scenes, all_windows(scenes, 64), 0.2, 0)
-    assert left_out == 0 and len(training) + len(validation) == 1 + 50**2
-
-
-@pytest.mark.parametrize(
-    "count, fraction, expected", [(700, 0.1, 70), (700, 0.2, 140), (10, 0.01, 1), (10, 0.5, 5)]
-)
-def test_separate_images_are_held_out_one_by_one(count, fraction, expected):
-    scenes = [
-        scene(300, 300, transform=(10, 0, 4e5 + 2e4 * n, 0, -10, 4.6e6)) for n in range(count)
-    ]
-    training, validation, left_out = split(scenes, all_windows(scenes, 300), fraction, 3)
-    assert (len(training), len(validation), left_out) == (count - expected, expected, 0)
-
-
-def test_the_seed_decides_and_nothing_else():
-    scenes = [scene(1000, 1000)]
-    items = all_windows(scenes, 50)
-    first, again, other = (split(scenes, items, 0.2, seed) for seed in (1, 1, 2))
-    assert first == again and first[1] != other[1]
-
-
-# The split: on the ground, by points that any scene can be asked about.
-
-
-transformer = cache(partial(pyproj.Transformer.from_crs, always_xy=True))
-
-
-def assert_apart(scenes, items, training, validation):
-    """No point of a validation window lies in a training window; neighbours may share an edge."""
-    inside = 0.5 + np.array(list(product(np.linspace(-0.498, 0.498, 9), repeat=2)))
-    for v in validation:
-        number, window = items[v]
-        grid = scenes[number].grid
-        x, y = grid.xy(
-            window.row + window.height * inside[:, 0], window.col + window.width * inside[:, 1]
+    def two_epochs(workers: int) -> list:
+        sampler = EpochSampler(len(samples), seed=5, factors=np.arange(1, 7))
+        loader = DataLoader(
+            samples, 4, sampler=sampler, num_workers=workers, persistent_workers=workers > 0
         )
-        for other in range(len(scenes)):
-            there = scenes[other].grid
-            row, col = there.rowcol(*transformer(grid.crs, there.crs).transform(x, y))
-            for t in training:
-                if items[t][0] == other:
-                    w = items[t][1]
-                    hit = (
-                        (row > w.row)
-                        & (row < w.row + w.height)
-                        & (col > w.col)
-                        & (col < w.col + w.width)
-                    )
-                    assert not hit.any(), (items[v], items[t])
+        batches = []
+        for sampler.epoch in range(2):
+            batches += list(loader)
+        return batches
 
-
-LON, LAT = 5.9, 41.7  # where zones 31 and 32 both reach
-
-
-def around(
-    crs: str, pixel: float, height: int, width: int, turn: float = 0, lon=LON, lat=LAT
-) -> Scene:
-    """A scene of pixels of that size, turned by that angle in radians, about the place above."""
-    crs = pyproj.CRS(crs)
-    x, y = pyproj.Transformer.from_crs(4326, crs, always_xy=True).transform(lon, lat)
-    a, b = pixel * np.cos(turn), pixel * np.sin(turn)
-    transform = (a, b, x - (a * width + b * height) / 2, b, -a, y - (b * width - a * height) / 2)
-    return scene(height, width, crs, transform, mask=f"{crs}{pixel}{turn}")
-
-
-TWO_DATES = {
-    "the same grid": [("EPSG:32631", 10, 320, 320), ("EPSG:32631", 10, 320, 320)],
-    "a shifted grid": [("EPSG:32631", 10, 320, 320), ("EPSG:32631", 10, 301, 333)],
-    "another resolution": [("EPSG:32631", 10, 320, 320), ("EPSG:32631", 7, 400, 400)],
-    "another zone": [("EPSG:32631", 10, 320, 320), ("EPSG:32632", 10, 320, 320)],
-    "web mercator": [("EPSG:32631", 10, 320, 320), ("EPSG:3857", 13.4, 310, 320)],
-    "degrees": [("EPSG:4326", 1e-4, 320, 320), ("EPSG:32631", 10, 350, 320)],
-    "turned": [("EPSG:32631", 10, 320, 320), ("EPSG:32631", 10, 320, 320, 0.6)],
-    "turned first": [
-        ("EPSG:3035", 10, 320, 320, -1),
-        ("EPSG:32632", 10, 320, 320),
-        ("EPSG:32631", 10, 64, 64),
-    ],
-    "a thin scene": [("EPSG:32631", 10, 40, 900), ("EPSG:32632", 10, 900, 40)],
-}
-
-
-@pytest.mark.parametrize("dates", TWO_DATES.values(), ids=TWO_DATES.keys())
-def test_validation_never_lies_on_training_ground_also_through_another_date(dates):
-    scenes = [around(*date) for date in dates]
-    items = all_windows(scenes, 40)
-    for seed in range(4):
-        training, validation, left_out = split(scenes, items, 0.2, seed)
-        assert_apart(scenes, items, training, validation)
-        assert (
-            len({*training, *validation})
-            == len(training) + len(validation)
-            == len(items) - left_out
-        )
-        assert 0.15 < len(validation) / len(items) < 0.35 and len(training) > len(items) / 3
-
-
-def test_dates_on_either_side_of_the_antimeridian_are_one_place():
-    scenes = [around(crs, 10, 200, 200, lon=180.0, lat=-17) for crs in ("EPSG:32760", "EPSG:32701")]
-    items = all_windows(scenes, 40)
-    for seed in range(4):
-        training, validation, _ = split(scenes, items, 0.2, seed)
-        assert_apart(scenes, items, training, validation)
-
-
-def test_dates_beyond_the_reach_of_the_first_crs_are_still_one_place():
-    half = "+proj=ortho +lat_0=41 +lon_0=2 +datum=WGS84"  # shows one side of the globe
-    scenes = [scene(crs=pyproj.CRS(half), transform=(10, 0, 0, 0, -10, 0))]
-    scenes += [
-        around("EPSG:2193", 10, 200, 200, lon=172, lat=-43),
-        around("EPSG:3857", 13, 210, 200, lon=172, lat=-43),
-    ]
-    items = all_windows(scenes, 40)
-    planes, _ = dataset.footprints(scenes, items)
-    assert [*np.unique(planes)] == [-1, 0]
-    for seed in range(4):
-        training, validation, _ = split(scenes, items, 0.2, seed)
-        assert_apart(scenes[1:], [(n - 1, w) for n, w in items],
-                     [t for t in training if items[t][0]], [v for v in validation if items[v][0]])  # fmt: skip
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_pixels_of_one_scene_are_on_one_side(seed):
-    random = np.random.default_rng(seed)
-    height, width, size = random.integers(40, 200), random.integers(40, 200), random.integers(5, 20)
-    scenes = [scene(int(height), int(width))]
-    items = all_windows(scenes, int(size))
-    training, validation, left_out = split(scenes, items, 0.2, seed)
-    side = np.zeros((2, height, width), bool)
-    for which, numbers in enumerate((training, validation)):
-        for number in numbers:
-            w = items[number][1]
-            side[which, w.row : w.row + w.height, w.col : w.col + w.width] = True
-    assert side.any(axis=(1, 2)).all() and not side.all(axis=0).any()
-    assert left_out < len(items) / 3
-
-
-# Overlap of two outlines.
-
-
-def outline(*corners) -> np.ndarray:
-    """(8, 2): four corners, and the middles of the sides between."""
-    corners = np.array(corners, float)
-    return np.stack([corners, (corners + np.roll(corners, -1, axis=0)) / 2], axis=1).reshape(8, 2)
-
-
-def test_overlap_of_squares_and_a_diamond():
-    square = outline((0, 0), (1, 0), (1, 1), (0, 1))
-    diamond = outline((1.6, 0.8), (2.4, 1.6), (1.6, 2.4), (0.8, 1.6))
-    others = np.stack([
-        square, square + 0.5, square / 3 + 0.1, square * 5 - 2,  # the same, shifted, within, around
-        square + (1, 0), square + (0, -1), square + (1, 1), square + 2,  # an edge, a corner, nothing
-        diamond, diamond - 0.3,  # the boxes overlap, the diamond does not; nearer, it does
-    ])  # fmt: skip
-    assert dataset.overlapping(square, others).tolist() == [True] * 4 + [False] * 4 + [False, True]
-    assert dataset.overlapping(square, others[:0]).tolist() == []
-
-
-def common_area(a: np.ndarray, b: np.ndarray) -> float:
-    """Area that two convex polygons share, by clipping one with each side of the other (Sutherland
-    and Hodgman).
-    """
-    for start, end in zip(b, np.roll(b, -1, axis=0)):
-        side = [np.cross(np.append(end - start, 0), np.append(p - start, 0))[2] for p in a]
-        kept = []
-        for i in range(len(a)):
-            j = (i + 1) % len(a)
-            if side[i] >= 0:
-                kept.append(a[i])
-            if side[i] * side[j] < 0:
-                kept.append(a[i] + (a[j] - a[i]) * side[i] / (side[i] - side[j]))
-        if len(kept) < 3:
-            return 0.0
-        a = np.array(kept)
-    x, y = a.T
-    return abs(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1))) / 2
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_overlap_agrees_with_clipping_polygons(seed):
-    random = np.random.default_rng(seed)
-    shapes = []
-    for _ in range(80):
-        turn, width, height = random.uniform(0, 6), *random.uniform(0.2, 1.5, 2)
-        corners = np.array([(0, 0), (width, 0), (width, height), (0, height)])
-        rotation = np.array([(np.cos(turn), -np.sin(turn)), (np.sin(turn), np.cos(turn))])
-        shapes.append(corners @ rotation.T + random.uniform(-1, 1, 2))
-    found = dataset.overlapping(outline(*shapes[0]), np.stack([outline(*s) for s in shapes]))
-    shared = np.array([common_area(shapes[0], s) for s in shapes])
-    clear = (shared == 0) | (shared > 0.01)  # slivers within the rounding may fall either way
-    assert clear.sum() > 70 and np.array_equal(found[clear], shared[clear] > 0)
-    assert 5 < found.sum() < 75
+    here, there = two_epochs(0), two_epochs(2)
+    assert len(here) == len(there) == 4
+    assert here[0][0].shape == (4, 3, 20, 20) and here[0][1].dtype == torch.uint8
+    assert all(torch.equal(a, b) for batch in zip(here, there) for a, b in zip(*batch))
+    assert not torch.equal(here[0][0], here[2][0])

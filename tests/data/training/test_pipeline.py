@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import small
 
-from data.files import InputError
+from data.files import IGNORE, InputError
 from data.grid import Grid
 from data.raster import geotiff
+from data.training import pipeline
 
 
 def test_four_scenes_become_three_to_train_and_one_to_validate(tmp_path):
@@ -17,6 +18,8 @@ def test_four_scenes_become_three_to_train_and_one_to_validate(tmp_path):
     image, target, _ = data.training[0]
     assert image.shape == (6, 48, 48) and target.shape == (48, 48)
     assert data.counts.sum() == 3 * 48 * 48
+    land, water = data.counts.sum(0) / data.counts.sum()
+    assert f"training labels: land {land:.2%}, water {water:.2%}" in said
     assert data.checkpoint["bands"] == small.BANDS and data.checkpoint["size"] == 48
     assert (
         data.checkpoint["nodata"] is None
@@ -36,6 +39,13 @@ def test_scaling_sees_training_windows_only(tmp_path):
     assert again.checkpoint["scaling"] == data.checkpoint["scaling"]
 
 
+def test_the_usual_resolution_is_the_median_on_the_ground():
+    pixels = [small.scene(transform=(side, 0, 5e5, 0, -side, 4.6e6)) for side in (10, 10, 30)]
+    plain = small.scene(crs=None)
+    assert pipeline.usual_resolution([*pixels, plain]) == pytest.approx(10, rel=1e-3)
+    assert pipeline.usual_resolution([plain]) is None
+
+
 def test_indices_can_be_named_and_left_out(tmp_path):
     assert small.load(small.options(tmp_path, indices=[]))[0].training.channels == 4
     assert small.load(small.options(tmp_path, indices=["MNDWI"]))[0].training.channels == 5
@@ -50,7 +60,7 @@ def test_windows_of_skipped_classes_alone_are_left_out_and_counted(tmp_path):
         small.load(small.options(tmp_path, skip_only=["swamp"]))
 
 
-def test_a_mistake_in_the_options_is_told_before_any_scene_is_prepared(tmp_path):
+def test_a_wrong_option_is_an_error_before_any_scene_is_prepared(tmp_path):
     for changes, message in (
         ({"flip": 2}, "--flip 2: must lie between"),
         ({"skip_only": ["swamp"]}, "--skip-only swamp"),
@@ -94,6 +104,21 @@ def test_overfit_trains_and_validates_on_the_same_windows_unaugmented(tmp_path):
     data, _ = small.load(small.options(tmp_path, overfit=2))
     assert set(data.training.items) == set(data.validation.items) and len(data.validation) == 2
     assert len(data.training) == 20 and data.training.augment is None
+
+
+def test_windows_that_overlap_count_a_pixel_once_in_validation_and_in_the_shares(tmp_path):
+    """48 x 48 pixels in windows of 32: four windows a scene, and 1.8 times as many pixels."""
+    data, said = small.load(small.options(tmp_path, size=32, overfit=16))
+    assert len(data.validation) == 16
+    counted = [(data.validation[n][1] != IGNORE).sum().item() for n in range(16)]
+    assert sum(counted) == 4 * 48 * 48
+    assert data.counts.sum() == 4 * 48 * 48  # 16 windows, each once
+    water = 0.0
+    for path in (tmp_path / "in/masks").iterdir():
+        with geotiff.Raster(path) as raster:
+            water += (raster.read() == 20).mean()
+    assert f"water {water / 4:.2%}" in said
+    assert all((data.training[n][1] != IGNORE).all() for n in range(16))
 
 
 def test_big_images_are_cut_into_windows_of_256(tmp_path):

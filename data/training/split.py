@@ -1,0 +1,219 @@
+"""Training or validation: windows drawn by blocks of ground, so that no ground is on both sides.
+
+Neighbouring pixels look alike, and so do two dates of one place. A validation window that overlaps
+a training window, or the same ground at another date, measures memory instead of skill. Roberts and
+others 2017 (Cross-validation strategies for data with temporal, spatial, hierarchical, or
+phylogenetic structure) therefore hold out blocks:
+
+    1. the ground is cut into square blocks, and whole blocks are drawn for validation;
+    2. a training window that shares ground with a validation window all the same (at the border of
+       a block, on a shifted grid, through another CRS) is left out.
+
+Ground is compared in the plane of the first scene's CRS. Where that CRS does not reach (UTM zone 31
+ends on the other side of the Earth), windows are compared on the globe. Without a CRS, scenes that
+share a mask are one place.
+
+Read beside it: tests/data/training/test_split.py.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+import pyproj
+
+from data.files import InputError
+from data.grid import Grid, Window
+from data.training.scenes import Scene
+from data.training.windows import Item
+
+BEYOND, COMMON = -1, 0  # planes of windows with a CRS; those without have numbers above
+BLOCKS = 20  # as many at least, where there are enough windows
+ROUNDING = 1e-3  # of a window's width: neighbours that share an edge do not overlap
+# Row and column, as shares of a window, once around it: corners and middles of the sides, because
+# between them a side that is straight on one map bends by less than a pixel on another.
+AROUND = np.array([(0, 0), (0, 0.5), (0, 1), (0.5, 1), (1, 1), (1, 0.5), (1, 0), (0.5, 0)])
+
+
+@cache
+def transformer(source: pyproj.CRS, target: pyproj.CRS | str) -> pyproj.Transformer:
+    """Return the transform of x and y from one CRS to another; each is made once."""
+    return pyproj.Transformer.from_crs(source, target, always_xy=True)
+
+
+def split(
+    scenes: Sequence[Scene], items: Sequence[Item], fraction: float, seed: int
+) -> tuple[list[int], list[int], int]:
+    """Divide windows into training and validation.
+
+    Args:
+        scenes: The scenes.
+        items: Their windows.
+        fraction: Share of the windows to hold out for validation.
+        seed: Decides which blocks are drawn.
+
+    Returns:
+        Numbers of the training windows, numbers of the validation windows, and how many windows
+        are left out because they share ground with a validation window.
+
+    Raises:
+        InputError: No window remains for training.
+    """
+    planes, outlines = footprints(scenes, items)
+    blocks = blocks_of_ground(planes, outlines, np.array([item.scene for item in items]))
+    validation = draw(blocks, max(1, round(fraction * len(items))), seed)
+    straddling = touching(planes, outlines, validation)
+    if (planes == BEYOND).any():
+        straddling |= touching_on_globe(on_globe(scenes, items), planes, validation)
+    training = ~validation & ~straddling
+    if not training.any():
+        raise InputError(
+            f"{len(items)} windows on {blocks.max() + 1} blocks of ground leave none for training "
+            "beside those for validation; give more images, a lower --validation, or smaller "
+            "windows by --size"
+        )
+    left_out = int((~training & ~validation).sum())
+    return np.flatnonzero(training).tolist(), np.flatnonzero(validation).tolist(), left_out
+
+
+def outline(grid: Grid, window: Window) -> tuple[np.ndarray, np.ndarray]:
+    """Return x and y (8,), in the grid's CRS, of the points AROUND a window."""
+    rows, cols = (AROUND * (window.height, window.width) + (window.row, window.col)).T
+    return grid.xy(rows, cols)
+
+
+def footprints(scenes: Sequence[Scene], items: Sequence[Item]) -> tuple[np.ndarray, np.ndarray]:
+    """Locate the windows on the ground.
+
+    Scenes with a CRS lie in the plane COMMON, that of the CRS of the first of them. Windows that
+    this CRS does not reach lie in the plane BEYOND, in degrees. Scenes without a CRS lie in one
+    plane for each mask, in pixels.
+
+    Returns:
+        The plane of each window (n,) int, and its outline (n, 8, 2): x and y of the points AROUND,
+        in widths of a window.
+    """
+    common = next((scene.grid.crs for scene in scenes if scene.grid.crs), None)
+    masks = list(dict.fromkeys(scene.mask_path for scene in scenes))
+    planes, outlines = np.empty(len(items), np.int64), np.empty((len(items), len(AROUND), 2))
+    for number, item in enumerate(items):
+        scene = scenes[item.scene]
+        crs = scene.grid.crs
+        planes[number] = COMMON if crs else 1 + masks.index(scene.mask_path)
+        x, y = outline(scene.grid, item.window)
+        if crs and crs != common:
+            there = transformer(crs, common).transform(x, y)
+            if not np.isfinite(there).all():
+                planes[number], there = BEYOND, transformer(crs, "EPSG:4326").transform(x, y)
+            x, y = there
+        outlines[number] = np.column_stack([x, y])
+    for plane in np.unique(planes):
+        outlines[planes == plane] /= np.median(np.ptp(outlines[planes == plane], axis=1), axis=0)
+    return planes, outlines
+
+
+def blocks_of_ground(planes: np.ndarray, outlines: np.ndarray, scene: np.ndarray) -> np.ndarray:
+    """Number the block (n,) of each window: 4 x 4 windows, or fewer where there would be too few.
+
+    Blocks are of 4 x 4 windows, else of 2 x 2, else of one, until there are BLOCKS of them. A scene
+    (number (n,) of each window) of no more windows than a block lies in one block.
+    """
+    low, high = outlines.min(1), outlines.max(1)
+    for per_block in (4, 2, 1):
+        centre = (low + high) / 2
+        for number in np.unique(scene):
+            if (scene == number).sum() <= per_block**2:
+                centre[scene == number] = centre[scene == number].mean(0)
+        cell = np.floor((centre - low[0]) / per_block).astype(np.int64)
+        _, block = np.unique(np.column_stack([planes, cell]), axis=0, return_inverse=True)
+        if block.max() + 1 >= BLOCKS:
+            break
+    return block.ravel()
+
+
+def draw(blocks: np.ndarray, wanted: int, seed: int) -> np.ndarray:
+    """Draw whole blocks until they hold `wanted` windows; returns which windows those are (n,)."""
+    drawn = np.zeros(len(blocks), bool)
+    for chosen in np.random.default_rng(seed).permutation(blocks.max() + 1):
+        if drawn.sum() >= wanted:
+            break
+        drawn |= blocks == chosen
+    return drawn
+
+
+def touching(planes: np.ndarray, outlines: np.ndarray, validation: np.ndarray) -> np.ndarray:
+    """Find the other windows (n,) that share ground with a validation window of their plane.
+
+    Windows BEYOND are for `touching_on_globe`.
+    """
+    low, high = outlines.min(1), outlines.max(1)
+    found = np.zeros(len(planes), bool)
+    for i in np.flatnonzero(validation & (planes != BEYOND)):
+        near = ~validation & ~found & (planes == planes[i])
+        for axis in (0, 1):
+            near &= (low[:, axis] < high[i, axis]) & (high[:, axis] > low[i, axis])
+        near = np.flatnonzero(near)
+        found[near] = overlapping(outlines[i], outlines[near])
+    return found
+
+
+def on_globe(scenes: Sequence[Scene], items: Sequence[Item]) -> np.ndarray:
+    """Return unit vectors from the Earth's centre to the points AROUND the windows.
+
+    Returns:
+        (n, 8, 3); NaN for windows without CRS, and for points to which their own CRS gives none.
+    """
+    vectors = np.full((len(items), len(AROUND), 3), np.nan)
+    for number, item in enumerate(items):
+        grid = scenes[item.scene].grid
+        if grid.crs is not None:
+            places = transformer(grid.crs, "EPSG:4326").transform(*outline(grid, item.window))
+            with np.errstate(invalid="ignore"):
+                lon, lat = np.radians(places)
+                towards = np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)
+            vectors[number] = np.column_stack(towards)
+    return vectors
+
+
+def touching_on_globe(
+    vectors: np.ndarray, planes: np.ndarray, validation: np.ndarray
+) -> np.ndarray:
+    """Find the other windows (n,) that share ground with a validation window, one of them BEYOND.
+
+    Both are seen from above the middle of the validation window, as in an orthographic projection.
+
+    Args:
+        vectors: (n, 8, 3), of `on_globe`.
+        planes: (n,), of `footprints`.
+        validation: (n,) bool.
+    """
+    centre = vectors.mean(1)
+    reach = np.linalg.norm(vectors - centre[:, None], axis=2).max(1)
+    found = np.zeros(len(planes), bool)
+    for i in np.flatnonzero(validation & (planes <= COMMON)):
+        near = np.linalg.norm(centre - centre[i], axis=1) < reach + reach[i]
+        near &= planes <= (COMMON if planes[i] == BEYOND else BEYOND)
+        near = np.flatnonzero(near & ~validation & ~found)
+        level = np.linalg.svd(centre[i : i + 1])[2][1:].T  # (3, 2): two axes across the vertical
+        level /= 2 * reach[i]  # in widths of the window
+        found[near] = overlapping(vectors[i] @ level, vectors[near] @ level)
+    return found
+
+
+def overlapping(one: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Find the outlines (n, 8, 2) that share ground with the outline (8, 2).
+
+    Two convex shapes do not overlap if their projections onto a line across a side of either are
+    apart (separating axis theorem). Bounding boxes would not do: windows of another zone's CRS are
+    turned, and the boxes of neighbours overlap.
+    """
+
+    def apart(outlines: np.ndarray) -> np.ndarray:
+        corners = outlines[:, ::2]
+        sides = np.roll(corners, -1, axis=1) - corners
+        across = sides[..., ::-1] * (1, -1) / np.linalg.norm(sides, axis=2, keepdims=True)
+        across = across.transpose(0, 2, 1)  # (n, 2, 4)
+        a, b = one @ across, others @ across  # (n, 8, 4)
+        return ((a.min(1) > b.max(1) - ROUNDING) | (a.max(1) < b.min(1) + ROUNDING)).any(1)
+
+    return ~(apart(one[None]) | apart(others))

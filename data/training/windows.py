@@ -1,0 +1,84 @@
+"""The windows of the scenes, the classes in them, and the reasons why a window is left out.
+
+Scenes are cut into windows of one size; each window owns a part of its scene (data/tiling.py), and
+what is counted here is counted in that part, so that no pixel counts twice. A window is left out of
+training and validation for one of three reasons:
+
+    no label        No pixel that it owns has a label.           `useful`, here
+    skipped alone   Every labelled pixel that it owns is of a    `useful`, here
+                    class that --skip-only names, such as sea.
+    straddling      It shares ground with a validation window,   `split`, data/training/split.py
+                    so that validation would measure memory.
+
+A run prints how many windows are left out for each reason. The first two lose no label of another
+class: a pixel that a window does not own is owned by its neighbour.
+
+Read beside it: tests/data/training/test_windows.py.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from data import tiling
+from data.grid import Window
+from data.training.scenes import Scene
+
+AUTOMATIC = 256  # pixels: side of the windows on scenes that are larger than WHOLE
+WHOLE = 512  # pixels: scenes up to this side are one window each
+
+
+class Item(NamedTuple):
+    """A window of a scene."""
+
+    scene: int  # number of the scene
+    window: Window
+    own: Window  # the part that counts for this window and no other
+
+
+def automatic_size(scenes: Sequence[Scene]) -> int:
+    """Choose the side of the windows: that of the largest scene up to WHOLE, else AUTOMATIC."""
+    largest = max(max(scene.grid.height, scene.grid.width) for scene in scenes)
+    return largest if largest <= WHOLE else AUTOMATIC
+
+
+def all_windows(scenes: Sequence[Scene], size: int) -> list[Item]:
+    """Cover every scene with windows of size x size pixels, smaller only where the scene is."""
+    return [
+        Item(number, window, own)
+        for number, scene in enumerate(scenes)
+        for window, own in zip(
+            tiling.windows(scene.grid.height, scene.grid.width, size),
+            tiling.owned(scene.grid.height, scene.grid.width, size),
+        )
+    ]
+
+
+def class_counts(scenes: Sequence[Scene], items: Sequence[Item], num_classes: int) -> np.ndarray:
+    """Count the labelled pixels of each class in the part that each window owns.
+
+    Returns:
+        (windows, K) int64. Over all windows of a scene the sum is the histogram of its labels.
+    """
+    counts = np.empty((len(items), num_classes), np.int64)
+    for row, item in enumerate(items):
+        labels = scenes[item.scene].read_labels(item.own)
+        counts[row] = np.bincount(labels.ravel(), minlength=256)[:num_classes]
+    return counts
+
+
+def useful(counts: np.ndarray, skip_only: Sequence[int] = ()) -> tuple[np.ndarray, int, int]:
+    """Find the windows from which there is something to learn.
+
+    Args:
+        counts: (windows, K), of `class_counts`.
+        skip_only: Labels of the classes that alone do not make a window useful.
+
+    Returns:
+        Which windows to keep, (windows,) bool; how many have no label; how many have labels of
+        `skip_only` alone.
+    """
+    labelled = counts.sum(1) > 0
+    others = np.delete(counts, list(skip_only), axis=1).sum(1) > 0
+    return labelled & others, int((~labelled).sum()), int((labelled & ~others).sum())
