@@ -105,11 +105,11 @@ def map_image(
     """
     loaded, confusion = predictor.checkpoint, ConfusionMatrix(predictor.classes)
     wanted, keep = Wanted.of(loaded), bool(args.probabilities or args.uncertainty)
-    with ExitStack() as end:
-        image = end.enter_context(Input(job.dates, wanted, args.bands, args.offset, args.nodata))
+    with ExitStack() as opened:
+        image = opened.enter_context(Input(job.dates, wanted, args.bands, args.offset, args.nodata))
         source = Source(image, loaded, thumbnail_step(image.grid))
         made = strips(source, predictor, args.overlap, args.batch, keep, messages)
-        end.enter_context(closing(made))
+        opened.enter_context(closing(made))
         if messages and messages.rank > 0:
             return next(made, None)  # all strips go to the first process
         for remark in image.remarks:
@@ -117,7 +117,7 @@ def map_image(
         truth = Truth(job.truth, table, image.grid) if job.truth else None
         layers = predictor.uncertainty_names if args.uncertainty else []
         files = MapFiles(job.target, image, table, args.probabilities, layers, args.overlay)
-        end.enter_context(files)
+        opened.enter_context(files)
         for strip in made:
             files.add(strip.labels, strip.thumbnail)
             if args.probabilities:

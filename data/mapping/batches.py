@@ -55,9 +55,7 @@ def batches(source: Source, tiling: Tiling, rows: range, size: int) -> Iterator[
                 if number in rows:
                     ahead.request(*tiling.rows.inside(number, source.height), reading)
             yield from _row(source, ahead, tiling, row, size, preparing)
-            strip = tiling.strips[row]
-            pixels = ahead.pixels(strip)
-            yield RowEnd(row, source.valid(pixels), source.thumbnail(pixels, strip.row))
+            yield _row_end(source, ahead, tiling, row)
     finally:
         reading.shutdown(cancel_futures=True)
         preparing.shutdown(cancel_futures=True)
@@ -86,6 +84,13 @@ def _row(
             found = found[size:]
     if found:
         yield _stacked(row, found)
+
+
+def _row_end(source: Source, ahead: ReadAhead, tiling: Tiling, row: int) -> RowEnd:
+    """Keep of a strip's pixels only where they hold data, and the thumbnail."""
+    strip = tiling.strips[row]
+    pixels = ahead.pixels(strip)
+    return RowEnd(row, source.valid(pixels), source.thumbnail(pixels, strip.row))
 
 
 def _stacked(row: int, found: list[tuple[int, np.ndarray]]) -> Batch:
