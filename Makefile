@@ -1,26 +1,35 @@
-# make train     train on synthetic scenes, or on yours: IMAGES=folder MASKS=folder CLASSES=table EPOCHS=n
+# Land cover from satellite images. `make` alone prints this list.
+#
+# make train     train on synthetic scenes, or on yours: IMAGES=... MASKS=... CLASSES=... EPOCHS=...
 # make predict   map an image: IMAGE=img.tif
 # make test      run the tests
+# make lint      check style (ruff) and type hints (mypy)
 # make bench     run the benchmarks
-# make clean     remove what was generated: .venv, runs
+# make clean     remove what was generated: .venv and runs
+#
+# ARGS="..." is handed on to train.py, predict.py or pytest.
 
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
-# A path that is there is one word, spaces and all; several, or a pattern, are the shell's to tell apart.
+# A path that exists is one word, spaces and all. Several paths, or a pattern, are left to the shell.
 quoted = $(if $(shell test -e "$(1)" && echo one),"$(1)",$(1))
 
-# Small settings for the synthetic scenes alone: five minutes on two cores. Your own data get train.py's defaults.
+# Small settings for the synthetic scenes: minutes on two cores. Your data get train.py's defaults.
 ifeq ($(strip $(IMAGES)$(MASKS)),)
 DEMO = --size 150 --batch 4 --patience 99
 EPOCHS ?= 36
 endif
 
-.PHONY: train predict test bench clean
+.PHONY: help train predict test lint bench clean
+
+help:
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
 train: .venv/ready
 	$(BIN)/python train.py $(if $(IMAGES),--images $(call quoted,$(IMAGES))) \
-	    $(if $(MASKS),--masks $(call quoted,$(MASKS))) $(if $(CLASSES),--classes $(call quoted,$(CLASSES))) \
+	    $(if $(MASKS),--masks $(call quoted,$(MASKS))) \
+	    $(if $(CLASSES),--classes $(call quoted,$(CLASSES))) \
 	    $(if $(EPOCHS),--epochs $(EPOCHS)) $(DEMO) $(ARGS)
 
 predict: .venv/ready
@@ -29,10 +38,15 @@ predict: .venv/ready
 test: .venv/ready-tests
 	$(BIN)/python -m pytest -q $(ARGS)
 
+lint: .venv/ready-tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy train.py predict.py reproject.py data unet
+
 bench: .venv/ready-tests
 	set -e; for file in tests/bench/bench_*.py; do $(BIN)/python $$file; done
 
-# Remade when the pins change; pip itself is quiet unless something goes wrong.
+# Made again when the pins change. pip prints nothing unless something goes wrong.
 .venv/ready: requirements.txt
 	@test -x $(BIN)/pip || { echo "making .venv (once; torch is large)"; $(PYTHON) -m venv .venv; }
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -r requirements.txt

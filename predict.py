@@ -22,7 +22,7 @@ A scene is read, mapped and written in strips, so that memory does not depend on
 Read beside it: tests/test_predict.py.
 """
 
-from argparse import ArgumentDefaultsHelpFormatter, Namespace
+from argparse import Namespace
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import NamedTuple
@@ -31,29 +31,31 @@ import torch
 
 from data.classes import ClassTable
 from data.console import Parser, one_line_errors, progress, say_error, within
-from data.files import InputError
+from data.files import InputError, replacing
 from data.input.inputs import Input, Wanted, recipe
 from data.mapping.source import Source
 from data.mapping.strips import strips
-from data.output import change, jobs, tables
+from data.output import area_tables, change, jobs
 from data.output.areas import Areas
 from data.output.jobs import Job
 from data.output.mapfiles import MapFiles, thumbnail_step
+from data.output.samples import gallery
 from data.output.truth import Truth
 from data.tiling import OVERLAP, layout
 from unet import checkpoint, export
-from unet.evaluation import scores
+from unet.evaluation import report, scores
 from unet.evaluation.predictor import Predictor
 from unet.metrics import ConfusionMatrix
 from unet.training import processes
 from unet.training.device import DeviceError
 from unet.training.processes import Messages
 
+SAMPLES = 6  # images with truth that the report shows
+
 
 def parse(arguments: list[str] | None = None) -> Namespace:
     """Read the options."""
-    about = __doc__.split("\n\n")[0]
-    parser = Parser(description=about, formatter_class=ArgumentDefaultsHelpFormatter)
+    parser = Parser(__doc__)
     add = parser.add_argument
     add("images", nargs="*", type=Path, help="GeoTIFFs (or PNG, JPEG) to map, or folders of them")
     add("--checkpoint", type=Path, help="none: best.pt of the newest run in runs/")
@@ -128,11 +130,11 @@ def map_image(
                 target = truth.against(strip.labels)
                 confusion.update(torch.from_numpy(strip.labels), torch.from_numpy(target))
     progress("")
-    print(f"{job.target}\n{tables.text(table, files.areas, predictor.adjust)}")
+    print(f"{job.target}\n{area_tables.area_table(table, files.areas, predictor.adjust)}")
     if truth is None:
         return Result(files.areas, None, {})
     truth.check()
-    print(scores.text(table.names, confusion))
+    print(scores.score_table(table.names, confusion))
     sample = {"title": str(job.image), "truth": truth.picture(), **files.pictures()}
     return Result(files.areas, confusion, sample)
 
@@ -143,18 +145,21 @@ def write_tables(
     """Write what sums up all maps: their areas and, with truth, a report."""
     areas = [(job.image, results[job].areas) for job in todo if job in results]
     path = jobs.table_path(todo, args.output, "areas.csv")
-    tables.write(path, table, areas, predictor.adjust)
+    area_tables.write(path, table, areas, predictor.adjust)
     print(path)
     compared = [results[job] for job in todo if job in results and results[job].confusion]
     matrices = [result.confusion for result in compared]
     if len(todo) > 1 and matrices:
-        total = scores.text(table.names, sum(matrices[1:], matrices[0]))
+        total = scores.score_table(table.names, sum(matrices[1:], matrices[0]))
         print(f"all {len(matrices)} images\n{total}")
     if matrices:
         path = jobs.table_path(todo, args.output, "report.html")
-        title, samples = f"Maps by {predictor.path}", [result.sample for result in compared]
-        classes, groups = [*zip(table.names, table.colors)], tables.groups(table.names)
-        scores.write(path, title, classes, matrices, groups, samples, vars(args))
+        title, classes = f"Maps by {predictor.path}", [*zip(table.names, table.colors)]
+        groups, samples = area_tables.groups(table.names), [one.sample for one in compared]
+        page = scores.page(title, classes, matrices, groups, vars(args))
+        with replacing(path) as temporary:
+            text = report.html(page | gallery(samples[:SAMPLES], table))
+            temporary.write_text(text, encoding="utf-8")
         print(path)
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from data.console import Parser, duration, one_line_errors, progress, within
 from data.files import InputError
 from data.grid import Grid, Window
-from data.raster.geotiff import Raster, write_blocks
+from data.raster import Raster, writer
 from data.raster.warp import EDGE, between, parts, target_grid_for
 from data.resample import METHODS, TILE, reproject, strips
 
@@ -137,7 +137,9 @@ def reproject_file(
         try:
             options["rows"] = _rows(raster, target_grid)
             made = strips(read, raster.grid, target_grid, method, nodata, raster.dtype, **options)
-            write_blocks(output_path, with_progress(made), target_grid, 1, raster.dtype, *tags)
+            with writer(output_path, target_grid, 1, raster.dtype, *tags) as add:
+                for strip in with_progress(made):
+                    add(strip)
         except InputError as error:
             raise InputError(f"{source_path}: {error}") from error
 

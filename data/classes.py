@@ -1,8 +1,8 @@
-"""Class tables: what a raster's codes or colours mean, and which label 0..K-1 each becomes.
+"""Class tables: the raster codes or colours of a mask, and the label 0..K-1 of each.
 
-The one place that knows raster codes. Everywhere else a pixel's class is a *label*, 0..K-1 in the
-order of the table, or `IGNORE` (255): nothing is known here, it counts in no loss and no metric.
-A table is a CSV file with the columns code, name, color and, optionally, ignore:
+Raster codes and colours occur in this file alone. Everywhere else the class of a pixel is a
+label: 0..K-1 in the order of the table, or `IGNORE` (255) for a pixel without a label. A table is a
+CSV file with the columns code, name, color and, optionally, ignore:
 
     code,name,color,ignore
     1,other,#C8C8C8,
@@ -10,17 +10,17 @@ A table is a CSV file with the columns code, name, color and, optionally, ignore
     250,non-residential,#8250C8,
     255,residential,#D72D27,
 
-Rows of one name are one class (0 and 1 above); a prediction is written with the code that stands
-first. A code is an integer, or a colour such as #00FFFF for masks that are RGB pictures. A row
-whose ignore column says true is no class. A code that stands in no row is an error, never guessed.
+Rows of one name are one class (0 and 1 above). A map has the code of the first row of each class. A
+code is an integer, or a colour such as #00FFFF for masks that are RGB pictures; the map is then a
+palette image. `color` is the colour in which the class is displayed. A row with ignore=true is no
+class. A code of the mask that stands in no row is an error, never a guess.
 
 Read beside it: tests/data/test_classes.py.
 """
 
-import csv
-import math
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,10 +28,11 @@ from pathlib import Path
 import numpy as np
 
 from data.files import IGNORE, InputError
+from data.tables import colors, rows
+from data.tables.colors import Color
+from data.tables.rows import UNKNOWN, Row
 
-UNKNOWN = 254  # only inside `encode`: no row names this code
-TABLES = Path(__file__).with_name("classes")
-SPAN = 1 << 24  # between the smallest and the largest code: all colours, and a lookup of 16 MB
+TABLES = Path(__file__).with_name("tables")
 
 
 @dataclass(frozen=True)
@@ -39,220 +40,219 @@ class ClassTable:
     """Rows of (code, name, (r, g, b), ignore); code is an int, for colour-coded masks 0xRRGGBB."""
 
     name: str
-    rows: tuple[tuple[int, str, tuple[int, int, int], bool], ...]
+    rows: tuple[Row, ...]
     coded_by_color: bool = False
 
     @staticmethod
     def load(name: str | Path) -> "ClassTable":
-        """A table that comes along (esm, catalonia, deepglobe) or the user's CSV file.
+        """Load a table of this package (esm, catalonia, deepglobe) or a CSV file.
 
-        Raises InputError for a missing file, a missing column, a code or colour that cannot be
-        read, a code that stands twice, a class without a name, no class at all, or more than 254.
+        Raises:
+            InputError: The file is missing or is no class table.
         """
         path = TABLES / f"{name}.csv" if re.fullmatch(r"\w+", str(name)) else Path(name)
         if not path.is_file():
             known = ", ".join(sorted(p.stem for p in TABLES.glob("*.csv")))
             raise InputError(f"{name}: no such class table; give a CSV file or one of {known}")
-        try:
-            with open(path, newline="", encoding="utf-8-sig") as file:
-                records = list(csv.DictReader(file, restval=""))
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise InputError(f"{path}: not a CSV file in UTF-8 ({error})") from None
-        return ClassTable.from_records(path.stem, records, path)
+        return ClassTable.from_records(path.stem, rows.read(path), path)
 
     @staticmethod
     def from_records(
         name: str, records: list[dict[str, str]], path: str | Path = "class table"
     ) -> "ClassTable":
-        """Check and parse records as csv.DictReader gives them (and as `records` gives them back)."""
-        rows, colored = [], set()
-        for number, record in enumerate(records, start=2):  # line 1 is the header
-            missing = {"code", "name", "color"} - set(record)
-            if missing:
-                raise InputError(
-                    f"{path}: no column {', '.join(sorted(missing))}; wanted code, name, color and optionally ignore"
-                )
-            code, ignore = record["code"].strip(), (record.get("ignore") or "").strip().lower()
-            try:
-                color = _parse_color(record["color"])
-                value = (
-                    int.from_bytes(_parse_color(code), "big") if code.startswith("#") else int(code)
-                )
-            except ValueError as error:
-                raise InputError(
-                    f"{path}, line {number}: {error}; write an integer or #RRGGBB"
-                ) from None
-            if ignore not in ("", "0", "1", "true", "false", "yes", "no"):
-                raise InputError(
-                    f"{path}, line {number}: ignore is {ignore!r}; write true or leave it empty"
-                )
-            colored.add(code.startswith("#"))
-            rows.append((value, record["name"].strip(), color, ignore in ("1", "true", "yes")))
-            if not rows[-1][1]:
-                raise InputError(
-                    f"{path}, line {number}: code {code} has no name; write one, rows of one name are merged"
-                )
-        if len(colored) > 1:
-            raise InputError(f"{path}: mixes integer codes and colours; use one kind")
-        twice = [code for code, count in Counter(row[0] for row in rows).items() if count > 1]
-        if twice:
-            raise InputError(f"{path}: code {twice[0]} stands twice; give each code one row")
-        table = ClassTable(name, tuple(rows), colored == {True})
-        if not 1 <= len(table.names) <= UNKNOWN:
-            raise InputError(f"{path}: {len(table.names)} classes; a table has 1 to {UNKNOWN}")
-        low, high = min(row[0] for row in rows), max(row[0] for row in rows)
-        if low < -(1 << 31) or high >= 1 << 32 or high - low >= SPAN:
-            raise InputError(
-                f"{path}: codes from {low} to {high}; they fit into 32 bits and lie within {SPAN:,}"
-            )
-        return table
+        """Parse and check records as csv.DictReader and `records` give them.
+
+        Raises:
+            InputError: The records are no class table; the message begins with `path`.
+        """
+        return ClassTable(name, *rows.parse(records, path))
 
     @property
     def records(self) -> list[dict[str, str]]:
-        """The table as plain strings: what a checkpoint keeps, and `from_records` reads."""
-        return [
-            {
-                "code": f"#{code:06X}" if self.coded_by_color else str(code),
-                "name": name,
-                "color": "#%02X%02X%02X" % color,
-                "ignore": "true" if ignore else "",
-            }
-            for code, name, color, ignore in self.rows
-        ]
+        """The table as plain strings: a checkpoint keeps them, and `from_records` reads them."""
+        return rows.records(self.rows, self.coded_by_color)
 
     @cached_property
     def names(self) -> list[str]:
         """Name of each label 0..K-1."""
-        return list(dict.fromkeys(name for _, name, _, ignore in self.rows if not ignore))
+        return list(self._first_rows)
 
     @cached_property
-    def colors(self) -> list[tuple[int, int, int]]:
-        """(r, g, b) of each label, of the row that stands first."""
-        return [
-            next(color for _, n, color, ignore in self.rows if n == name and not ignore)
-            for name in self.names
-        ]
+    def colors(self) -> list[Color]:
+        """Display colour (r, g, b) of each label."""
+        return [color for _, color in self._first_rows.values()]
 
     @cached_property
     def codes(self) -> list[int]:
-        """The raster code that a prediction of each label is written as.
+        """Raster code of each label in a map.
 
-        Of a table of colours the labels themselves: the map is then a palette picture, which shows
-        the colours and is read back through them.
+        For a table of colours these are the labels themselves: the map is a palette image.
         """
-        if self.coded_by_color:
-            return list(range(len(self.names)))
-        return [
-            next(code for code, n, _, ignore in self.rows if n == name and not ignore)
-            for name in self.names
-        ]
+        return list(range(len(self.names))) if self.coded_by_color else self._first_codes
 
     @cached_property
     def nodata(self) -> int:
-        """The code of no-data in a map: an ignored code that fits a byte, else the first of 0, 255,
-        254, ... in no row.
+        """Raster code of no-data in a map.
 
-        In no row, because a code that is merged into a class (ESM's 0 into "other") would be read
-        back as that class.
+        An ignored code that fits a byte, else the first of 0, 255, 254, ..., 1, 256, ... that
+        stands in no row. A code that stands in a row would be read back as that row's class: ESM
+        merges 0 into "other".
         """
         rows = {} if self.coded_by_color else {code: ignore for code, _, _, ignore in self.rows}
         ignored = [code for code, ignore in rows.items() if ignore and 0 <= code < 256]
-        unused = (
-            code
-            for code in (0, *range(255, 0, -1), *range(256, 1 << 16))
-            if code not in {*rows, *self.codes}
-        )
-        return ignored[0] if ignored else next(unused)
+        if ignored:
+            return ignored[0]
+        taken = {*rows, *self.codes}
+        order = (0, *range(255, 0, -1), *range(256, 1 << 16))
+        return next(code for code in order if code not in taken)
 
     @cached_property
     def dtype(self) -> np.dtype:
         """The smallest integer type that holds every code of a map."""
         low, high = min(*self.codes, self.nodata), max(*self.codes, self.nodata)
-        types = [
-            np.iinfo(kind)
-            for kind in (np.uint8, np.uint16, np.int16, np.uint32, np.int32, np.int64)
-        ]
+        kinds = (np.uint8, np.uint16, np.int16, np.uint32, np.int32, np.int64)
+        types = [np.iinfo(kind) for kind in kinds]
         return next(kind.dtype for kind in types if kind.min <= low and high <= kind.max)
 
     @cached_property
-    def colormap(self) -> dict[int, tuple[int, int, int]] | None:
-        """Raster code -> (r, g, b), or None where the codes do not fit a palette of bytes."""
-        return dict(zip(self.codes, self.colors)) if self.dtype == np.uint8 else None
+    def colormap(self) -> dict[int, Color] | None:
+        """Raster code -> (r, g, b) in a map, or None where the codes do not fit a byte.
+
+        The colours are the display colours. Of a colour-coded table they are the codes instead if
+        a display colour is the code of another row, or belongs to two classes: a map is read back
+        through its palette.
+        """
+        if self.dtype != np.uint8:
+            return None
+        return dict(zip(self.codes, self._map_colors))
+
+    @cached_property
+    def _map_colors(self) -> list[Color]:
+        """Colour of each label in the colour map of a map."""
+        if not self.coded_by_color:
+            return self.colors
+        label_of = dict(self._labels)
+        displayed = [colors.integer(color) for color in self.colors]
+        unique = len(set(displayed)) == len(displayed)
+        if unique and all(label_of.get(color, k) == k for k, color in enumerate(displayed)):
+            return self.colors
+        return self._code_colors
+
+    @property
+    def _code_colors(self) -> list[Color]:
+        """Colour that is the code of each label, of a table of colours."""
+        return [tuple(code.to_bytes(3, "big")) for code in self._first_codes]
+
+    @cached_property
+    def _first_rows(self) -> dict[str, tuple[int, Color]]:
+        """Name -> (code, colour) of the first row of each class."""
+        found = {}
+        for code, name, color, ignore in self.rows:
+            if not ignore:
+                found.setdefault(name, (code, color))
+        return found
+
+    @cached_property
+    def _first_codes(self) -> list[int]:
+        """Code of each label, or 0xRRGGBB, in the first row of its class."""
+        return [code for code, _ in self._first_rows.values()]
+
+    @cached_property
+    def _labels(self) -> list[tuple[int, int]]:
+        """(code, label) of each row."""
+        return [
+            (code, IGNORE if ignore else self.names.index(name))
+            for code, name, _, ignore in self.rows
+        ]
 
     @cached_property
     def _lookup(self) -> tuple[int, np.ndarray]:
         """(smallest code, table of labels by code - smallest): one indexing encodes a raster."""
         low, high = min(row[0] for row in self.rows), max(row[0] for row in self.rows)
         lookup = np.full(high - low + 1, UNKNOWN, np.uint8)
-        for code, name, _, ignore in self.rows:
-            lookup[code - low] = IGNORE if ignore else self.names.index(name)
+        for code, label in self._labels:
+            lookup[code - low] = label
         return low, lookup
 
-    def encode(self, raster: np.ndarray, nodata=None, unknown: Counter | None = None) -> np.ndarray:
-        """Raster codes (H, W), or colours (3 or 4, H, W), to labels (H, W) uint8.
+    def encode(
+        self,
+        raster: np.ndarray,
+        nodata: float | None = None,
+        unknown: Counter | None = None,
+        colormap: Mapping[int, tuple[int, ...]] | None = None,
+    ) -> np.ndarray:
+        """Convert the values of a mask to labels.
 
-        A pixel that is `nodata` (the file's declared value) and stands in no row, or NaN, is
-        IGNORE. Codes in no row raise InputError; with a `Counter` given they are counted there and
-        become IGNORE, so that a caller who reads in blocks can `complain` once about all of them.
+        A palette image is read by its values if the table has integer codes. If the table has
+        colours, it is read by its colours: a colour is a code of the table, else a colour of the
+        table's own `colormap`, so that a map can be read back.
+
+        Args:
+            raster: Raster codes (H, W) or (1, H, W), or 8-bit RGB (3 or 4, H, W) for a table of
+                colours; a fourth band is left out.
+            nodata: The value that the file declares as no-data. A pixel of that value becomes
+                IGNORE, unless the value is an integer code of the table. So does NaN.
+            unknown: Where given, codes that stand in no row are counted here and become IGNORE.
+                `complain` then raises for all blocks of a file together.
+            colormap: {value: (r, g, b)} of a file that is a palette image.
+
+        Returns:
+            Labels (H, W) uint8.
+
+        Raises:
+            InputError: The raster has other bands or types, or fractions; or a code stands in no
+                row and `unknown` is None.
         """
-        if raster.ndim == 3 and self.coded_by_color:
-            if raster.shape[0] not in (3, 4) or raster.dtype != np.uint8:
-                raise InputError(
-                    f"the class table {self.name} has colours, so the mask must be 8-bit RGB, "
-                    f"not {raster.shape[0]} bands of {raster.dtype}"
-                )
-            red, green, blue = raster[:3].astype(np.int32)
-            raster = (red << 16) | (green << 8) | blue
-        elif raster.ndim == 3 and raster.shape[0] == 1:
-            raster = raster[0]
-        if raster.ndim != 2:
-            raise InputError(
-                f"the class table {self.name} has integer codes, so the mask must have one band, not {raster.shape[0]}"
-            )
+        codes, nodata = self._codes_of(raster, nodata, colormap)
         low, lookup = self._lookup
-        inside = (raster >= low) & (raster < low + len(lookup))
-        if raster.dtype.kind == "f":
-            inside &= raster == np.floor(raster)
-        labels = np.full(raster.shape, UNKNOWN, np.uint8)
-        labels[inside] = lookup[raster[inside].astype(np.int64) - low]
+        inside = (codes >= low) & (codes < low + len(lookup))
+        if codes.dtype.kind == "f":
+            inside &= codes == np.floor(codes)
+        labels = np.full(codes.shape, UNKNOWN, np.uint8)
+        labels[inside] = lookup[codes[inside].astype(np.int64) - low]
         strange = labels == UNKNOWN
-        if not self.coded_by_color and strange.any():
-            labels[strange & np.isnan(raster)] = IGNORE
-            if nodata is not None:
-                labels[strange & (raster == nodata)] = IGNORE
+        if strange.any():
+            labels[strange & (np.isnan(codes) | (codes == nodata))] = IGNORE
             strange = labels == UNKNOWN
         if strange.any():
-            codes, counts = np.unique(raster[strange], return_counts=True)
-            if (
-                codes.dtype.kind == "f"
-                and not (np.isfinite(codes) & (codes == np.floor(codes))).all()
-            ):
-                raise InputError("the mask holds fractions or infinity; class codes are integers")
-            found = Counter(dict(zip(map(int, codes), counts.tolist())))
+            found = _count(codes[strange])
             if unknown is None:
                 self.complain(found, "mask")
             unknown.update(found)
             labels[strange] = IGNORE
         return labels
 
-    def numbers(self, text: str, otherwise: str) -> list[float]:
-        """'1,4,2.5', a number from 0 for each class, not all 0. Else an InputError that begins with
-        `otherwise`.
-        """
-        try:
-            values = [float(value) for value in text.split(",")]
-        except ValueError:
-            values = []
-        if len(values) != len(self.names) or min(values) < 0 or not 0 < sum(values) < math.inf:
+    def _codes_of(
+        self, raster: np.ndarray, nodata: float | None, colormap: Mapping | None
+    ) -> tuple[np.ndarray, float | None]:
+        """Codes (H, W) of a mask, and which of them is no-data."""
+        if self.coded_by_color and raster.ndim == 3 and not colormap:
+            if len(raster) not in (3, 4) or raster.dtype != np.uint8:
+                raise InputError(
+                    f"the class table {self.name} has colours, so the mask must be 8-bit RGB, "
+                    f"not {len(raster)} bands of {raster.dtype}"
+                )
+            return colors.of_rgb(raster), None
+        codes = raster[0] if raster.ndim == 3 and len(raster) == 1 else raster
+        if codes.ndim != 2:
             raise InputError(
-                f"{otherwise}, or {len(self.names)} numbers such as 1,4,2.5 for {', '.join(self.names)}"
+                f"the class table {self.name} has integer codes, so the mask must have one band, "
+                f"not {len(codes)}"
             )
-        return values
+        if not self.coded_by_color or not colormap:
+            return codes, nodata
+        coded = dict(zip(self._map_colors, self._code_colors))
+        colormap = {value: coded.get(tuple(color[:3]), color) for value, color in colormap.items()}
+        return colors.of_palette(codes, colormap, nodata), colors.NO_DATA
+
+    def decode(self, labels: np.ndarray) -> np.ndarray:
+        """Convert labels (H, W) to raster codes (H, W) of type `dtype`; IGNORE becomes `nodata`."""
+        lookup = np.full(256, self.nodata, self.dtype)
+        lookup[: len(self.codes)] = self.codes
+        return lookup[labels]
 
     def complain(self, unknown: Counter, path: str | Path) -> None:
-        """Raise InputError that names codes, their pixel counts and the file; nothing if none is
-        unknown.
-        """
+        """Raise InputError that names the file and its unknown codes, if there are any."""
         if not unknown:
             return
         form = "#{:06X}".format if self.coded_by_color else str
@@ -265,15 +265,10 @@ class ClassTable:
             "(ignore=true if it is no class) and give the table by --classes"
         )
 
-    def decode(self, labels: np.ndarray) -> np.ndarray:
-        """Labels (H, W) to raster codes (H, W) of type `dtype`; IGNORE becomes `nodata`."""
-        lookup = np.full(256, self.nodata, self.dtype)
-        lookup[: len(self.codes)] = self.codes
-        return lookup[labels]
 
-
-def _parse_color(text: str) -> tuple[int, int, int]:
-    match = re.fullmatch(r"#([0-9a-fA-F]{6})", text.strip())
-    if not match:
-        raise ValueError(f"{text.strip()!r} is no colour")
-    return tuple(bytes.fromhex(match[1]))
+def _count(codes: np.ndarray) -> Counter:
+    """Pixels (n,) of each code. Raises InputError for fractions and infinity."""
+    found, counts = np.unique(codes, return_counts=True)
+    if found.dtype.kind == "f" and not (np.isfinite(found) & (found == np.floor(found))).all():
+        raise InputError("the mask holds fractions or infinity; class codes are integers")
+    return Counter(dict(zip(map(int, found), counts.tolist())))

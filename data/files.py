@@ -1,56 +1,71 @@
-"""What every room agrees on: errors a user can mend, files written whole or not at all, and the
-label of no label.
+"""What all packages share: an error for the user, the label IGNORE, and files that are written
+whole.
+
+A file is written under a temporary name in its own folder, flushed to the disk, and then renamed.
+The rename is atomic (POSIX rename(2)): under its name there is at any time the earlier file or the
+complete new one, whatever stops the program.
 
 Read beside it: tests/data/test_files.py.
 """
 
 import contextlib
+import csv
 import errno
+import functools
 import os
+import secrets
 import shutil
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-IGNORE = 255  # the label of a pixel that has none: it counts in no statistic, loss or metric
+IGNORE = 255  # label of a pixel without a class; it counts in no statistic, loss or metric
+
+VERSION = "2.0.0"
 
 
 class InputError(ValueError):
-    """Something a user can mend: the message is one line, `file: what is wrong; what to do`.
+    """An error that the user can correct: `file: what is wrong; what to do` in one line.
 
-    The scripts print it without a traceback and leave with status 2. Mistakes of a programmer stay
-    ordinary exceptions and keep their traceback.
+    The scripts print it without a traceback and exit with status 2. Errors of the program are other
+    exceptions and keep their traceback.
     """
 
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
-    """A temporary path beside `path` to write to; it becomes `path` when the block ends well.
+    """Give an empty temporary file beside `path`; rename it to `path` when the block ends.
 
-    When it does not, whatever the exception, the temporary file is removed and an earlier `path` is
-    as it was. Raises FileNotFoundError for a folder that does not exist, and OSError naming `path`
-    on a full disk.
+    On an exception the temporary file is removed and an earlier `path` stays as it was. Every call
+    has a temporary file of its own, so two writers of one path do not mix their contents.
+
+    Args:
+        path: The file to write. It gets the permissions of an ordinary new file.
+
+    Raises:
+        FileNotFoundError: `path` is in a folder that does not exist.
+        IsADirectoryError: `path` is a folder.
+        OSError: The file cannot be written, or the disk is full; `filename` is `path`.
     """
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path}: there is no folder {path.parent}; make it first")
     if path.is_dir():
         raise IsADirectoryError(f"{path}: is a folder; name a file in it")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     try:
+        open(temporary, "x").close()  # "x": no other writer may have this name
         yield temporary
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        if error.filename == str(
-            temporary
-        ):  # no right to write here, say: the user knows `path` alone
+        if error.filename == str(temporary):  # the user knows only `path`
             raise type(error)(error.errno, error.strerror, str(path)) from error
-        # Python does not know the name of the file when a write fails.
+        # A failed write has no file name in Python.
         if error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise OSError(
-                error.errno, f"{error.strerror}; make room and run again", str(path)
-            ) from error
+            advice = f"{error.strerror}; make room and run again"
+            raise OSError(error.errno, advice, str(path)) from error
         raise
     finally:
         temporary.unlink(missing_ok=True)
@@ -82,3 +97,27 @@ def replacing_folder(path: str | os.PathLike) -> Iterator[Path]:
         raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_csv(path: str | os.PathLike, rows: Iterable[Iterable]) -> None:
+    """Write rows of cells as a CSV file in UTF-8, whole or not at all."""
+    with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
+
+
+@functools.cache
+def version() -> str:
+    """Return the version: what `git describe` says of a checkout, else VERSION.
+
+    Where no tag precedes the commit, VERSION stands before the commit's number.
+    """
+    command = ["git", "-C", Path(__file__).parents[1], "describe", "--tags", "--always", "--dirty"]
+    try:
+        described = subprocess.run(
+            command, capture_output=True, text=True, timeout=5
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):  # no git here
+        described = ""
+    if "." in described or not described:
+        return described or VERSION
+    return f"{VERSION}+{described}"

@@ -1,17 +1,17 @@
-"""Where a raster lies on the ground: its CRS, its affine transform and its size.
+"""The place of a raster on the ground: its CRS, its affine transform and its size.
 
-A pixel position is a pair of *continuous* coordinates (row, col): (0, 0) is the upper-left CORNER
-of the first pixel and (0.5, 0.5) its centre. The affine transform (a, b, c, d, e, f) takes it to
-the map,
+A pixel position is a pair of *continuous* coordinates (row, col): (0, 0) is the upper-left corner
+of the first pixel and (0.5, 0.5) its centre. The affine transform (a, b, c, d, e, f) converts it to
+map coordinates,
 
     x = a * col + b * row + c
     y = d * col + e * row + f
 
-in the order of coefficients that the `affine` package and rasterio use. A north-up raster has b = d
-= 0, a > 0 and e < 0; south-up, mirrored and rotated rasters are only other coefficients, never
-special cases.
+with the coefficients in the order of the `affine` package and of rasterio. A north-up raster has
+b = d = 0, a > 0 and e < 0. South-up, mirrored and rotated rasters have other coefficients and are
+no special cases.
 
-x is easting or longitude and y northing or latitude, whatever axis order the CRS itself declares.
+x is easting or longitude and y is northing or latitude, whatever axis order the CRS declares.
 
 Read tests/data/test_grid.py beside this file.
 """
@@ -39,12 +39,16 @@ class Window(NamedTuple):
 
 @dataclass(frozen=True)
 class Grid:
-    """The pixels of a raster on the map; `crs` is None where the file names none, or one we cannot
-    parse.
+    """The pixels of a raster on the map.
 
-    `transform` may be any sequence that begins with the six coefficients, such as an
-    `affine.Affine`. Raises ValueError for a size below one pixel or a transform that cannot be
-    inverted.
+    Args:
+        crs: None where a file has no CRS, or one that is not understood.
+        transform: A sequence that begins with the six coefficients, such as an `affine.Affine`.
+        height: Number of rows.
+        width: Number of columns.
+
+    Raises:
+        ValueError: The size is below one pixel, or the transform cannot be inverted.
     """
 
     crs: CRS | None
@@ -66,12 +70,12 @@ class Grid:
         object.__setattr__(self, "width", int(self.width))
 
     def xy(self, row, col):
-        """Map coordinates (x, y) of continuous pixel coordinates; scalars or arrays."""
+        """Convert continuous pixel coordinates to map coordinates (x, y); scalars or arrays."""
         a, b, c, d, e, f = self.transform
         return a * col + b * row + c, d * col + e * row + f
 
     def rowcol(self, x, y):
-        """Continuous pixel coordinates (row, col) of map coordinates: the inverse of `xy`.
+        """Convert map coordinates to continuous pixel coordinates (row, col), the inverse of `xy`.
 
         The pixel that holds the point is (floor(row), floor(col)).
         """
@@ -82,28 +86,29 @@ class Grid:
 
     @property
     def bounds(self) -> tuple[float, float, float, float]:
-        """(left, bottom, right, top): the smallest upright rectangle that holds the four corners."""
+        """(left, bottom, right, top) of the smallest upright rectangle around the four corners."""
         corners = [self.xy(row, col) for row in (0, self.height) for col in (0, self.width)]
         xs, ys = zip(*corners)
         return min(xs), min(ys), max(xs), max(ys)
 
     @property
     def resolution(self) -> tuple[float, float]:
-        """(width, height) of a pixel in units of the CRS: the lengths of its two sides, never
-        negative.
-        """
+        """(width, height) of a pixel in units of the CRS: the lengths of its sides."""
         a, b, _, d, e, _ = self.transform
         return math.hypot(a, d), math.hypot(b, e)
 
     def window(self, window: Window) -> Grid:
-        """The grid of a window: the same pixels with another origin and size. It may reach outside."""
+        """Return the grid of a window, which may reach outside: the same pixels, another origin."""
         a, b, _, d, e, _ = self.transform
         c, f = self.xy(window.row, window.col)
         return Grid(self.crs, (a, b, c, d, e, f), window.height, window.width)
 
     def matches(self, other: Grid, tolerance: float = 1e-6) -> bool:
-        """Whether both are the same pixels: same size and CRS, and every corner within `tolerance`
-        pixels.
+        """Return whether two grids have the same pixels: size, CRS, and corners.
+
+        Args:
+            other: The other grid.
+            tolerance: How far apart the corners may be, in pixels.
         """
         if (self.height, self.width) != (other.height, other.width):
             return False

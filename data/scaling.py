@@ -1,13 +1,14 @@
-"""Scaling: from reflectances of thousands, and indices of about one, to numbers a network likes.
+"""Scaling of a network's input: reflectances in thousands, and indices of about one.
 
     x' = (x - offset) / scale, per channel, held in [LOW, HIGH]
 
-`minmax` (default) takes offset and scale so that the 1st to 99th percentile of the training pixels
-becomes 0 to 1: a percentile, because one glint or one dead pixel would otherwise set the range.
-`standard` takes mean and standard deviation of the pixels between those percentiles. `image` is
-minmax of each image by itself: it forgives haze and season, and loses what absolute brightness
-tells. What is fitted lives in the checkpoint and is applied by the one function `network_input`, in
-training and in prediction alike.
+    minmax     the 1st to 99th percentile of the training pixels becomes 0 to 1 (the default). A
+               percentile, because one glint or dead pixel would otherwise set the range.
+    standard   mean and standard deviation of the pixels between those percentiles become 0 and 1
+    image      minmax of each image by itself. It evens out haze and season, and loses the absolute
+               brightness.
+
+The checkpoint keeps what is fitted. `network_input` applies it, in training and in prediction.
 
 Read beside it: tests/data/test_scaling.py.
 """
@@ -24,12 +25,12 @@ from data.grid import Window
 METHODS = ("minmax", "standard", "image")
 PERCENTILES = (1, 99)
 LIMITS = {"minmax": (-1.0, 2.0), "image": (-1.0, 2.0), "standard": (-10.0, 10.0)}
-SAMPLE = 1 << 20  # pixels that a fit looks at: percentiles are then good to about a thousandth
+SAMPLE = 1 << 20  # pixels of a fit; percentiles are then exact to about a thousandth
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """offset and scale per channel; both empty for `image` until `for_image` has seen the image."""
+    """Offset and scale per channel; both are empty for `image` until `for_image`."""
 
     method: str
     offset: tuple[float, ...] = ()
@@ -37,19 +38,22 @@ class Scaling:
 
     @staticmethod
     def fit(pixels: np.ndarray, method: str) -> "Scaling":
-        """Fit to pixels (channels, n) float; NaN and infinite values are left out, channel by
-        channel.
+        """Fit a scaling to pixels.
 
-        Raises InputError where a channel has no finite value at all. For `image` such a channel is
-        left as it is: an image without data has nothing to scale, and is no reason to stop.
+        Args:
+            pixels: (channels, n) float; NaN and infinite values are left out, channel by channel.
+            method: One of METHODS. With `image` a channel without a finite value stays as it is.
+
+        Raises:
+            InputError: A channel has no finite value, and the method is not `image`.
         """
         offset, scale = [], []
         for number, channel in enumerate(pixels, start=1):
             channel = channel[np.isfinite(channel)]
             if not channel.size and method != "image":
                 raise InputError(
-                    f"channel {number} of the input has no valid pixel in the training windows; look at the images, "
-                    "and at --nodata"
+                    f"channel {number} of the input has no valid pixel in the training windows; "
+                    "look at the images, and at --nodata"
                 )
             low, high = np.percentile(channel, PERCENTILES) if channel.size else (0, 1)
             shift, width = low, high - low
@@ -61,40 +65,37 @@ class Scaling:
         return Scaling(method, tuple(offset), tuple(scale))
 
     def for_image(self, pixels: Callable[[], np.ndarray]) -> "Scaling":
-        """The scaling of one image: itself, or for `image` a fit to what `pixels()` returns."""
+        """Return the scaling of one image: itself, or for `image` a fit to `pixels()`."""
         return Scaling.fit(pixels(), "image") if self.method == "image" else self
 
     def apply(self, stacked: np.ndarray) -> np.ndarray:
-        """(channels, H, W) float32 to the same shape, scaled and held in the method's limits.
+        """Scale (channels, H, W) float32, and hold it in the method's limits.
 
-        In memory a pixel's channels lie together: a row of pixels is one long row of numbers.
+        In memory the channels of a pixel lie together, so a row of pixels is one row of numbers.
         """
         together = np.moveaxis(stacked, 0, -1)  # (H, W, channels)
         rows = together.reshape(len(together), -1)
-        offset, scale = (
-            np.tile(np.float32(v), rows.shape[1] // len(stacked)) for v in (self.offset, self.scale)
-        )
-        scaled = rows - offset
-        scaled /= scale
+        pixels = rows.shape[1] // len(stacked)
+        scaled = rows - np.tile(np.float32(self.offset), pixels)
+        scaled /= np.tile(np.float32(self.scale), pixels)
         np.clip(scaled, *LIMITS[self.method], out=scaled)
         return np.moveaxis(scaled.reshape(together.shape), -1, 0)
 
     def state(self) -> dict:
-        """Plain values for a checkpoint."""
+        """Return plain values for a checkpoint."""
         return {"method": self.method, "offset": list(self.offset), "scale": list(self.scale)}
 
     @staticmethod
     def from_state(state: dict) -> "Scaling":
-        """The scaling that `state` described."""
+        """Return the scaling that `state` described."""
         return Scaling(state["method"], tuple(state["offset"]), tuple(state["scale"]))
 
 
 def valid_pixels(image: np.ndarray, nodata: float | None) -> np.ndarray:
-    """(H, W) bool: where (C, H, W) holds data.
+    """Return (H, W) bool: the pixels of an image (C, H, W) that have data.
 
-    A pixel is no-data where every band holds the declared value (0 in one band alone is a dark
-    surface), or any band is NaN, infinite or too large for float32 (nothing can be computed from
-    it).
+    A pixel has no data where every band has the declared value (0 in one band alone is a dark
+    surface), or where any band is NaN, infinite or too large for float32.
     """
     if image.dtype.kind == "f":
         valid = (np.abs(image) <= np.finfo(np.float32).max).all(axis=0)  # False for NaN too
@@ -102,7 +103,7 @@ def valid_pixels(image: np.ndarray, nodata: float | None) -> np.ndarray:
         valid = np.ones(image.shape[1:], bool)
     if nodata is not None and not np.isnan(nodata):
         empty = image[0] == nodata
-        if empty.any():  # seldom, and then the other bands are worth a look
+        if empty.any():  # seldom; only then the other bands are compared
             valid &= ~empty | (image != nodata).any(axis=0)
     return valid
 
@@ -114,10 +115,18 @@ def network_input(
     scaling: Scaling,
     nodata: float | None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A window as read (C, H, W) to (the network's input (C + indices, H, W) float32, valid (H, W)
-    bool).
+    """Convert a window to the input of the network.
 
-    No-data pixels are 0 in every channel, whatever they held.
+    Args:
+        image: Bands (C, H, W) as in the file.
+        names: The names of the bands.
+        indices: The spectral indices that are added as channels.
+        scaling: The scaling of all channels.
+        nodata: The declared value of pixels without data, or None.
+
+    Returns:
+        The input (C + indices, H, W) float32, 0 for pixels without data; and (H, W) bool, the
+        pixels that have data.
     """
     valid = valid_pixels(image, nodata)
     with np.errstate(invalid="ignore", over="ignore"):
@@ -133,10 +142,16 @@ def sample_pixels(
     indices: Sequence[str],
     nodata: float | None,
 ) -> np.ndarray:
-    """Valid pixels (channels, n) with their indices: about SAMPLE, evenly thinned, of at most 512
-    windows.
+    """Collect pixels for a fit: about SAMPLE, evenly thinned, of at most 512 windows.
 
-    `windows` pairs a reader with a window that it shall read.
+    Args:
+        windows: (function that reads a window as (C, h, w), window).
+        names: The names of the bands.
+        indices: The spectral indices.
+        nodata: The declared value of pixels without data, or None.
+
+    Returns:
+        (C + indices, n) float32, pixels that have data.
     """
     windows = windows[:: -(-len(windows) // 512)]
     total = sum(w.height * w.width for _, w in windows)
@@ -150,9 +165,7 @@ def sample_pixels(
 
 
 def spread_windows(height: int, width: int) -> list[Window]:
-    """The whole raster if it is small, else an 8 x 8 lattice of windows over it: enough for its
-    percentiles.
-    """
+    """Choose windows for the percentiles of a raster: the whole of it, or an 8 x 8 lattice."""
     if height * width <= 4 * SAMPLE:
         return [Window(0, 0, height, width)]
     side = min(128, height, width)

@@ -6,7 +6,9 @@ records the outputs for where they are not. Names of weights and layers are the 
 """
 
 import importlib
+import json
 import re
+import struct
 import sys
 import types
 from collections.abc import Callable
@@ -25,6 +27,7 @@ RECORDED = Path(__file__).with_name("recorded") / "networks.npz"
 SHAPES = {
     "unet": (1, 3, 35, 50),
     "resnet50": (1, 3, 65, 40),
+    "resnet50-unet": (2, 3, 64, 96),
     "deeplabv3": (1, 3, 49, 66),
     "segformer": (1, 3, 32, 32),
 }
@@ -58,7 +61,7 @@ def installed(name: str) -> types.ModuleType:
     try:
         return importlib.import_module(name)
     except Exception as error:
-        pytest.skip(f"{name} is not to be had here: {error}")
+        pytest.skip(f"{name} is not available: {error}")
 
 
 def recorded(network: str) -> dict[str, Tensor]:
@@ -116,6 +119,29 @@ def resnet50() -> dict[str, Tensor]:
     )
 
 
+def resnet50_unet() -> dict[str, Tensor]:
+    """The logits of segmentation_models.pytorch's Unet("resnet50") with 5 classes."""
+    installed("torchvision")  # which it imports
+    smp = installed("segmentation_models_pytorch")
+    with torch.device("meta"):
+        published = unet.build("resnet50-unet", 3, 5).state_dict()
+        network = smp.Unet("resnet50", encoder_weights=None, in_channels=3, classes=5)
+    inside = {}
+    for name, tensor in seeded.weights(published).items():
+        name = name.replace("head.", "segmentation_head.0.").replace("conv.double_conv.", "")
+        for ours, theirs in (
+            ("0", "conv1.0"),
+            ("1", "conv1.1"),
+            ("3", "conv2.0"),
+            ("4", "conv2.1"),
+        ):
+            name = re.sub(rf"^(decoder\.blocks\.\d)\.{ours}\.", rf"\1.{theirs}.", name)
+        inside[name] = tensor
+    network.load_state_dict(inside, assign=True)
+    with torch.no_grad():
+        return {"logits": network.eval()(seeded.image(*SHAPES["resnet50-unet"]))}
+
+
 def deeplabv3_model() -> nn.Module:
     """torchvision's deeplabv3_resnet50 with 5 classes and the auxiliary classifier."""
     segmentation = installed("torchvision.models.segmentation")
@@ -163,3 +189,21 @@ def segformer(size: str, shape: str = "segformer") -> dict[str, Tensor]:
         **{f"stage{i + 1}": x for i, x in enumerate(found.hidden_states)},
         "logits": found.logits,
     }
+
+
+def write_safetensors(path: Path, tensors: dict[str, Tensor], **more) -> Path:
+    """Write the format of transformers' files: length of the header, header, numbers.
+
+    `more` replaces entries of every tensor in the header.
+    """
+    kinds = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64"}
+    header, data = {"__metadata__": {"format": "pt"}}, b""
+    for name, tensor in tensors.items():
+        raw = tensor.reshape(-1).contiguous().view(torch.uint8).numpy().tobytes()
+        offsets = [len(data), len(data) + len(raw)]
+        entry = {"dtype": kinds[tensor.dtype], "shape": list(tensor.shape), "data_offsets": offsets}
+        header[name] = {**entry, **more}
+        data += raw
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+    return path

@@ -2,18 +2,19 @@
 seconds.
 """
 
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
 import torch
 from pyproj import CRS
 
+import train
 import unet
 from data.classes import ClassTable
 from data.files import IGNORE
 from data.grid import Grid, Window
-from data.raster import geotiff
+from data.raster import cog
 from data.training import pipeline
 from data.training.scenes import Scene
 from data.training.windows import Item
@@ -40,14 +41,14 @@ def write(
         grid = Grid(
             crs and CRS.from_epsg(crs), (10, 0, 4e5 + 1e4 * number, 0, -10, 5e6), size, size
         )
-        geotiff.write(
+        cog.write(
             images / f"s_{number}.tif",
             image.clip(1).astype(np.uint16),
             grid,
             nodata=0,
             descriptions=BANDS,
         )
-        geotiff.write(masks / f"m_{number}.tif", np.where(lake, 20, 10).astype(np.uint8), grid)
+        cog.write(masks / f"m_{number}.tif", np.where(lake, 20, 10).astype(np.uint8), grid)
     return images, masks, table
 
 
@@ -81,26 +82,19 @@ def untrained(path: Path, base: int = 4, size: int = 256, dropout: float = 0) ->
 
 
 def options(folder: Path, **changes) -> Namespace:
-    """The options on data of train.py for the scenes of `write` in `folder`, with `changes`."""
+    """The options of train.py for the scenes of `write` in `folder`, with `changes`."""
     images, masks, table = folder / "in/images", folder / "in/masks", folder / "in/table.csv"
     if not images.exists():
         write(folder / "in")
-    parser = ArgumentParser()
-    pipeline.add_options(parser)
-    given = {
-        "images": [images],
-        "masks": [masks],
-        "classes": table,
-        "cache": folder / "cache",
-        "validation": 0.25,
-    }
-    return Namespace(**{**vars(parser.parse_args([])), **given, "batch": 2, "seed": 0, **changes})
+    given = {"images": [images], "masks": [masks], "classes": table, "validation": 0.25, "batch": 2}
+    return Namespace(**{**vars(train.parse([])), **given, "output": folder / "run", **changes})
 
 
 def load(args: Namespace) -> tuple[pipeline.Data, str]:
     """What a run with these options trains on, and what is printed about it."""
     said = []
-    data = pipeline.load(args, ClassTable.load(args.classes), said.append, lambda text: None)
+    cache, table = args.output.parent / "cache", ClassTable.load(args.classes)
+    data = pipeline.load(args, table, cache, said.append, lambda text: None)
     return data, "\n".join(said)
 
 

@@ -22,7 +22,7 @@ from data.classes import ClassTable
 from data.files import InputError
 from data.grid import Grid
 from data.mapping import strips
-from data.raster import geotiff
+from data.raster import cog, geotiff
 from unet import checkpoint
 
 ROOT = Path(__file__).parents[1]
@@ -52,8 +52,6 @@ def trained(tmp_path_factory) -> Path:
         0.01,
         "--batch",
         2,
-        "--cache",
-        folder / "cache",
         "--output",
         folder / "runs/lakes",
     ]
@@ -185,11 +183,11 @@ def test_no_data_stays_no_data(here):
     with geotiff.Raster("in/images/s_0.tif") as raster:
         pixels, grid = raster.read().astype(np.float32), raster.grid
     pixels[:, :5], pixels[1, 20, 20] = 0, np.nan
-    geotiff.write("in/holes.tif", pixels, grid, nodata=0, descriptions=small.BANDS)
+    cog.write("in/holes.tif", pixels, grid, nodata=0, descriptions=small.BANDS)
     predict.main(["in/holes.tif"])
     codes = mapped("in/holes_landcover.tif")
     assert (codes[:5] == 0).all() and codes[20, 20] == 0 and (codes[5:] == 0).sum() == 1
-    geotiff.write("in/empty.tif", np.full_like(pixels, np.nan), grid, descriptions=small.BANDS)
+    cog.write("in/empty.tif", np.full_like(pixels, np.nan), grid, descriptions=small.BANDS)
     predict.main(["in/empty.tif"])
     assert (mapped("in/empty_landcover.tif") == 0).all()
 
@@ -203,7 +201,7 @@ def test_no_data_given_by_hand_in_training_is_so_in_prediction(here, capsys):
     with geotiff.Raster("in/images/s_0.tif") as raster:
         pixels, grid = raster.read(), raster.grid
     pixels[:, :5], pixels[:, 5:7] = 7, 8
-    geotiff.write("in/holes.tif", pixels, grid, descriptions=small.BANDS)
+    cog.write("in/holes.tif", pixels, grid, descriptions=small.BANDS)
     for options, rows in ([], slice(0, 5)), (["--nodata", "8"], slice(5, 7)):
         predict.main(["in/holes.tif", "--checkpoint", "marked.pt", *options])
         assert [*np.flatnonzero((mapped("in/holes_landcover.tif") == 0).all(1))] == [*range(48)][
@@ -213,9 +211,7 @@ def test_no_data_given_by_hand_in_training_is_so_in_prediction(here, capsys):
 
 def test_an_image_without_any_data_has_dashes_for_shares(here, capsys):
     grid = Grid(CRS.from_epsg(32631), (10, 0, 4e5, 0, -10, 5e6), 20, 20)
-    geotiff.write(
-        "empty.tif", np.full((4, 20, 20), np.nan, np.float32), grid, descriptions=small.BANDS
-    )
+    cog.write("empty.tif", np.full((4, 20, 20), np.nan, np.float32), grid, descriptions=small.BANDS)
     predict.main(["empty.tif"])
     out = capsys.readouterr().out
     assert "nan" not in out and "400 pixels" in out
@@ -230,7 +226,7 @@ def test_an_image_without_any_data_has_dashes_for_shares(here, capsys):
 @pytest.mark.parametrize("shape", [(1, 1), (1, 100), (7, 3), (48, 49), (131, 97)])
 def test_any_size_is_mapped_in_full(here, shape):
     grid = Grid(CRS.from_epsg(4326), (1e-4, 0, 3.0, 0, -1e-4, 45.0), *shape)
-    geotiff.write("odd.tif", np.full((4, *shape), 2000, np.uint16), grid, descriptions=small.BANDS)
+    cog.write("odd.tif", np.full((4, *shape), 2000, np.uint16), grid, descriptions=small.BANDS)
     predict.main(["odd.tif"])
     with geotiff.Raster("odd_landcover.tif") as result:
         assert result.grid.matches(grid)
@@ -244,9 +240,7 @@ def test_windows_do_not_show_in_the_map(here):
     random = np.random.default_rng(3)
     noise = np.kron(random.integers(400, 2000, (60, 10)), np.ones((10, 10)))
     grid = Grid(None, (1, 0, 0, 0, 1, 0), *noise.shape)
-    geotiff.write(
-        "scene.tif", np.stack([noise] * 4).astype(np.uint16), grid, descriptions=small.BANDS
-    )
+    cog.write("scene.tif", np.stack([noise] * 4).astype(np.uint16), grid, descriptions=small.BANDS)
     predict.main(["scene.tif", "--output", "a"])
     loaded = checkpoint.load("runs/lakes/best.pt")
     checkpoint.save("whole.pt", {**loaded, "size": 600})
@@ -259,8 +253,8 @@ def test_bands_are_matched_by_name(here):
     with geotiff.Raster("in/images/s_0.tif") as raster:
         pixels, grid = raster.read(), raster.grid
     pixels[0] *= 2  # so that the bands differ
-    geotiff.write("in/plain.tif", pixels, grid, nodata=0, descriptions=small.BANDS)
-    geotiff.write("in/turned.tif", pixels[::-1], grid, nodata=0, descriptions=small.BANDS[::-1])
+    cog.write("in/plain.tif", pixels, grid, nodata=0, descriptions=small.BANDS)
+    cog.write("in/turned.tif", pixels[::-1], grid, nodata=0, descriptions=small.BANDS[::-1])
     predict.main(["in/plain.tif", "in/turned.tif", "--output", "b"])
     assert (mapped("b/plain_landcover.tif") == mapped("b/turned_landcover.tif")).all()
 
@@ -344,7 +338,7 @@ def test_bad_input_is_one_line_and_status_2_and_leaves_the_earlier_map(here, mon
     predict.main(["in/images/s_0.tif"])
     before = Path("in/images/s_0_landcover.tif").read_bytes()
     with geotiff.Raster("in/images/s_0.tif") as raster:
-        geotiff.write(
+        cog.write(
             "three.tif", raster.read(bands=[1, 2, 3]), raster.grid, descriptions=small.BANDS[:3]
         )
     whole = Path("in/images/s_0.tif").read_bytes()
@@ -429,7 +423,7 @@ def test_ctrl_c_leaves_the_earlier_map_and_nothing_half_written(here, monkeypatc
             np.tile(raster.read(), (1, 40, 10)),
             Grid(None, raster.grid.transform, 1920, 480),
         )
-    geotiff.write("in/images/s_0.tif", pixels, grid, descriptions=small.BANDS)
+    cog.write("in/images/s_0.tif", pixels, grid, descriptions=small.BANDS)
     told = []
 
     def progress(text: str) -> None:

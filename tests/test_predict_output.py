@@ -17,7 +17,7 @@ import unet
 from data.classes import ClassTable
 from data.files import InputError
 from data.grid import Window
-from data.raster import geotiff
+from data.raster import cog, geotiff
 from unet import checkpoint
 
 pytestmark = pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
@@ -36,7 +36,7 @@ def here(tmp_path, monkeypatch) -> Path:
         ):
             with geotiff.Raster(path) as raster:
                 pixels, nodata, names = raster.read(), raster.nodata, raster.descriptions
-            geotiff.write(path, pixels, first.grid, nodata=nodata, descriptions=names)
+            cog.write(path, pixels, first.grid, nodata=nodata, descriptions=names)
     torch.manual_seed(3)
     table, options = ClassTable.load(table_path), {"base": 4, "dropout": 0.4}
     model = unet.build("unet", len(small.BANDS), 2, **options)
@@ -140,7 +140,7 @@ def test_no_data_is_no_data_in_every_layer(here):
     with geotiff.Raster("in/images/s_0.tif") as raster:
         pixels, grid = raster.read(), raster.grid
     pixels[:, 3:6] = 0
-    geotiff.write("in/holes.tif", pixels, grid, nodata=0, descriptions=small.BANDS)
+    cog.write("in/holes.tif", pixels, grid, nodata=0, descriptions=small.BANDS)
     run("in/holes.tif", "--probabilities", "--uncertainty", "--mc-dropout", 2, "--overlay")
     for what in "probabilities", "uncertainty":
         layer, _ = bands(f"in/holes_landcover_{what}.tif")
@@ -185,7 +185,7 @@ def test_a_comparison_needs_two_images_of_one_place(here):
     with geotiff.Raster("in/images/s_1.tif") as raster:
         pixels, grid = raster.read(), raster.grid
     Path("in/far").mkdir()
-    geotiff.write(
+    cog.write(
         "in/far/s_1.tif", pixels, grid.window(Window(10_000, 0, 40, 40)), descriptions=small.BANDS
     )
     with pytest.raises(InputError, match="s_1"):

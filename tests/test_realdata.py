@@ -28,8 +28,6 @@ def run(folder: Path, images, masks, table: str, *more) -> Path:
         *masks,
         "--classes",
         REAL / table,
-        "--cache",
-        folder / "cache",
     ]
     options += ["--output", folder / "run", "--base", 4, "--epochs", 2, "--lr", 0.01, *more]
     return train.main([str(option) for option in options])

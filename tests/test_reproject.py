@@ -16,7 +16,7 @@ import reproject as module
 from data import resample
 from data.files import InputError
 from data.grid import IDENTITY, Grid
-from data.raster import geotiff
+from data.raster import cog, geotiff
 from data.raster.warp import target_grid_for
 from data.resample import reproject
 from reproject import reproject_file
@@ -28,7 +28,7 @@ COLORS = {code: (20 * code, 250 - 20 * code, 7 * code) for code in range(12)}
 
 
 def write(path, array, where, nodata=NO, **options):
-    geotiff.write(path, array, where, nodata=nodata, **options)
+    cog.write(path, array, where, nodata=nodata, **options)
     return path
 
 
@@ -119,7 +119,7 @@ def test_the_script_aligns_a_mask_with_an_image(tmp_path):
     source = patches(source_grid.height, source_grid.width)
     mask = write(tmp_path / "mask.tif", source, source_grid)
     image = np.zeros((2, target_grid.height, target_grid.width), np.float32)
-    geotiff.write(tmp_path / "image.tif", image, target_grid)
+    cog.write(tmp_path / "image.tif", image, target_grid)
     done = script(
         mask, "--like", tmp_path / "image.tif", "-o", tmp_path / "aligned.tif", "--method", "mode"
     )

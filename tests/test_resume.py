@@ -17,12 +17,13 @@ import train
 from data.console import Interrupted
 from data.files import InputError
 from unet import checkpoint
+from unet.training.run import Run
 
 ROOT = Path(__file__).parents[1]
 TIMES = ("seconds", "images_per_second", "peak_memory_mb")
 # Everything that draws random numbers or keeps a state: dropout, augmentation, oversampling,
 # plateau, accumulation.
-STATEFUL = """--dropout 0.2 --head-dropout 0.3 --crop 0.5 --jitter 0.5 --scales 0.75 1 1.25 --oversample 0.9
+STATEFUL = """--dropout 0.2 --augment flip turn crop jitter scale --oversample 0.9
               --schedule plateau --accumulate 2 --class-weights sqrt --loss dice_cross_entropy""".split()
 
 
@@ -38,8 +39,6 @@ def options(folder: Path, *more) -> list[str]:
         folder / "in/table.csv",
     ]
     given += [
-        "--cache",
-        folder / "cache",
         "--base",
         2,
         "--batch",
@@ -87,12 +86,32 @@ def whole(tmp_path_factory) -> Path:
     return folder
 
 
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+def killed_after(epoch: int, monkeypatch, arguments: list[str]) -> None:
+    """Train until the checkpoint of an epoch has been written, and no further."""
+    save = Run.save
+
+    def save_and_end(run: Run, *names: str) -> None:
+        save(run, *names)
+        if run.epoch == epoch:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "save", save_and_end)
+        with pytest.raises(Killed):
+            train.main(arguments)
+
+
 @pytest.mark.parametrize(("epoch", "workers"), [(1, 0), (2, 0), (3, 0), (4, 0), (5, 0), (3, 2)])
-def test_stopped_after_any_epoch_and_resumed_is_the_same_to_the_last_bit(whole, epoch, workers):
-    run = whole / f"stopped-{epoch}-{workers}"
-    train.main(
-        options(whole, *STATEFUL, "--output", run, "--stop-after", epoch, "--workers", workers)
-    )
+def test_killed_after_any_epoch_and_resumed_is_the_same_to_the_last_bit(
+    whole, monkeypatch, epoch, workers
+):
+    run = whole / f"killed-{epoch}-{workers}"
+    arguments = options(whole, *STATEFUL, "--output", run, "--workers", workers)
+    killed_after(epoch, monkeypatch, arguments)
     assert checkpoint.load(run / "last.pt")["epoch"] == epoch
     train.main(["--resume", str(run)])
     assert_same(run, whole / "whole")
@@ -118,11 +137,11 @@ def test_a_signal_in_the_middle_of_an_epoch_loses_nothing(
         if text.startswith("epoch") and next(calls) == call:
             signal.raise_signal(number)
 
-    monkeypatch.setattr(train, "progress", progress)
+    monkeypatch.setattr(train.console, "progress", progress)
     with pytest.raises(Interrupted) as left:
         train.main(options(whole, *STATEFUL, "--output", run))
     assert left.value.status == status
-    assert f"saved; to go on: train.py --resume {run}" in capsys.readouterr().out
+    assert f"; to go on: train.py --resume {run}" in capsys.readouterr().out
     position = checkpoint.load(run / "last.pt")["position"]
     assert position["batch"] > 0 and position["windows"] > 0  # it is really in the middle
     train.main(["--resume", str(run)])
@@ -191,8 +210,8 @@ def test_killed_thirty_times_at_random_moments_and_resumed_each_time(tmp_path):
 @pytest.mark.parametrize(("more", "message"), [
     (["--base", "8"], "--base: the run in .*whole began with 2"),
     (["--seed", "1"], "--seed: the run in .*whole began with 0"),
-    (["--output", "x"], "--output: --resume goes on in .*whole"),
-    (["--epochs", "6"], "--epochs 6: the run in .*whole has 6 already"),
+    (["--output", "x"], "--output: --resume continues in .*whole"),
+    (["--weights", "x.pt"], "--weights: the run in .*whole began with"),
 ])  # fmt: skip
 def test_what_shapes_the_result_cannot_be_changed(whole, more, message):
     with pytest.raises(InputError, match=message):
@@ -200,18 +219,17 @@ def test_what_shapes_the_result_cannot_be_changed(whole, more, message):
 
 
 @pytest.mark.parametrize("more", [[], ["--nodata", "nan"]])
-def test_no_data_may_be_nan(tmp_path, more):
+def test_no_data_may_be_nan(tmp_path, monkeypatch, more):
     run = tmp_path / "run"
-    train.main(
-        options(tmp_path, "--output", run, "--nodata", "nan", "--epochs", 2, "--stop-after", 1)
-    )
+    arguments = options(tmp_path, "--output", run, "--nodata", "nan", "--epochs", 2)
+    killed_after(1, monkeypatch, arguments)
     train.main(["--resume", str(run), *more])
     assert checkpoint.load(run / "last.pt")["epoch"] == 2
 
 
-def test_other_data_are_noticed(whole, tmp_path):
+def test_other_data_are_noticed(tmp_path, monkeypatch):
     run = tmp_path / "run"
-    train.main(options(tmp_path, "--output", run, "--stop-after", 1))
+    killed_after(1, monkeypatch, options(tmp_path, "--output", run))
     small.write(tmp_path / "more", count=2, size=32, seed=9)
     for path in (tmp_path / "more").glob("*/*_0.tif"):
         path.rename(tmp_path / "in" / path.parent.name / path.name.replace("_0", "_77"))
@@ -224,3 +242,37 @@ def test_a_run_whose_best_checkpoint_is_gone_is_not_resumed(whole, tmp_path):
     checkpoint.save(tmp_path / "last.pt", {**state, "best_epoch": state["epoch"] - 1})
     with pytest.raises(checkpoint.CheckpointError, match="best.pt is not beside it"):
         train.main(["--resume", str(tmp_path), "--epochs", "9"])
+
+
+def test_a_finished_run_is_not_trained_on_and_its_report_is_written_if_it_is_missing(whole, capsys):
+    """A kill after the last checkpoint and before the report leaves such a run."""
+    run, log = whole / "whole", (whole / "whole/log.csv").read_bytes()
+    (run / "report.html").unlink()
+    train.main(["--resume", str(run)])
+    assert (run / "report.html").exists() and (run / "log.csv").read_bytes() == log
+    printed = capsys.readouterr().out
+    assert "has ended after epoch 6 of 6; give more --epochs to train longer" in printed
+
+
+def test_a_run_that_patience_ended_has_ended_unless_there_is_more_patience(tmp_path, capsys):
+    run = tmp_path / "run"
+    patient = ["--lr", 1e-9, "--schedule", "constant", "--epochs", 9, "--patience", 2]
+    train.main(options(tmp_path, "--output", run, *patient))
+    ended = checkpoint.load(run / "last.pt")["epoch"]
+    assert ended < 9
+    for more in ([], ["--epochs", "9"], ["--patience", "2"]):
+        train.main(["--resume", str(run), *more])
+        assert checkpoint.load(run / "last.pt")["epoch"] == ended
+        assert f"has ended after epoch {ended} of 9" in capsys.readouterr().out
+    train.main(["--resume", str(run), "--patience", "3"])
+    assert checkpoint.load(run / "last.pt")["epoch"] == ended + 1
+    train.main(["--resume", str(run), "--epochs", "12"])
+    assert checkpoint.load(run / "last.pt")["epoch"] > ended + 1
+
+
+def test_a_run_of_an_earlier_version_is_told_what_took_the_place_of_its_options(whole, tmp_path):
+    state = checkpoint.load(whole / "whole/last.pt")
+    state["settings"] |= {"jitter": 0.5, "stop_after": None}
+    checkpoint.save(tmp_path / "last.pt", state)
+    with pytest.raises(InputError, match="earlier version.*--jitter: use --augment"):
+        train.main(["--resume", str(tmp_path)])

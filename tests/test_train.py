@@ -14,8 +14,9 @@ import torch
 
 import predict
 import train
+import unet
 from data.files import InputError
-from data.raster import geotiff
+from data.raster import cog, geotiff
 from unet import checkpoint
 from unet.losses import LOSSES
 
@@ -35,8 +36,6 @@ def run(tmp_path: Path, *more, **scenes) -> Path:
         masks,
         "--classes",
         table,
-        "--cache",
-        tmp_path / "cache",
     ]
     options += [
         "--output",
@@ -98,20 +97,18 @@ def test_a_run_leaves_checkpoints_log_and_report(tmp_path, capsys):
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path):
     first = without_times(
-        log(run(tmp_path, "--output", tmp_path / "a", "--crop", 0.5, "--jitter", 0.5))
+        log(run(tmp_path, "--output", tmp_path / "a", "--augment", "crop", "jitter"))
     )
     again = without_times(
-        log(run(tmp_path, "--output", tmp_path / "b", "--crop", 0.5, "--jitter", 0.5))
+        log(run(tmp_path, "--output", tmp_path / "b", "--augment", "crop", "jitter"))
     )
     workers = without_times(
         log(
-            run(
-                tmp_path, "--output", tmp_path / "c", "--crop", 0.5, "--jitter", 0.5, "--workers", 2
-            )
+            run(tmp_path, "--output", tmp_path / "c", "--augment", "crop", "jitter", "--workers", 2)
         )
     )
     other = without_times(
-        log(run(tmp_path, "--output", tmp_path / "d", "--crop", 0.5, "--jitter", 0.5, "--seed", 1))
+        log(run(tmp_path, "--output", tmp_path / "d", "--augment", "crop", "jitter", "--seed", 1))
     )
     assert first == again == workers
     assert first != other
@@ -126,11 +123,30 @@ def test_each_loss_learns_the_lakes(tmp_path, loss):
 @pytest.mark.parametrize("options", [
     ["--optimizer", "adam", "--schedule", "plateau", "--class-weights", "inverse"],
     ["--schedule", "constant", "--class-weights", "1,4", "--oversample", "0.5", "--scaling", "standard"],
-    ["--scaling", "image", "--precision", "bfloat16", "--indices", "--head-dropout", "0.2", "--size", "32"],
+    ["--scaling", "image", "--precision", "bfloat16", "--indices", "--dropout", "0.2", "--size", "32"],
 ])  # fmt: skip
 def test_options_go_together(tmp_path, options):
     rows = log(run(tmp_path, *options, "--epochs", 1))
     assert np.isfinite(float(rows[0]["train_loss"])) and 0 <= float(rows[0]["macro_dice"]) <= 1
+
+
+def test_accumulated_batches_step_as_one_batch_does(tmp_path, monkeypatch):
+    """With a network without batch normalisation, and in each batch as many labels."""
+
+    def convolution(in_channels, num_classes, dropout=0.0, head_dropout=0.0):
+        return torch.nn.Conv2d(in_channels, num_classes, kernel_size=3, padding=1)
+
+    monkeypatch.setitem(unet.MODELS, "unet", convolution)
+    small.write(tmp_path / "in", count=10)
+    common = ["--loss", "cross_entropy", "--class-weights", "none", "--epochs", 2]
+    common += ["--precision", "float32", "--validation", 0.2]
+    weights = []
+    for batch, accumulate in ((4, 1), (2, 2), (1, 4)):
+        options = ["--batch", batch, "--accumulate", accumulate]
+        folder = run(tmp_path, *common, *options, "--output", tmp_path / f"run-{batch}")
+        weights.append(torch.load(folder / "last.pt", weights_only=True)["weights"]["weight"])
+    for other in weights[1:]:
+        torch.testing.assert_close(other, weights[0], rtol=1e-4, atol=1e-5)
 
 
 def test_it_stops_when_nothing_gets_better(tmp_path, capsys):
@@ -145,7 +161,7 @@ def test_images_without_crs_and_with_no_data_train(tmp_path):
     with geotiff.Raster(path) as raster:
         pixels, grid = raster.read().astype(np.float32), raster.grid
     pixels[:, :10], pixels[0, 20] = 0, np.nan
-    geotiff.write(path, pixels, grid, nodata=0, descriptions=small.BANDS)
+    cog.write(path, pixels, grid, nodata=0, descriptions=small.BANDS)
     rows = log(run(tmp_path))
     assert all(np.isfinite(float(row["train_loss"])) for row in rows)
 
@@ -157,18 +173,19 @@ def test_images_without_crs_and_with_no_data_train(tmp_path):
     (["--images", "in/images", "--masks", "in/masks", "--classes", "in/table.csv", "--batch", "10000000"],
      "--batch 10000000: a step on 10000000 windows of 48 x 48 needs about"),
     (["--images", "in/images", "--masks", "in/masks", "--classes", "in/table.csv", "--class-weights", "1,x"],
-     "--class-weights 1,x: write none, inverse, sqrt, or 2 numbers such as 1,4,2.5 for land, water"),
+     "--class-weights 1,x: write none, inverse, sqrt, or 2 numbers such as 1,4,2.5, one for each class"),
     (["--images", "in/images", "--masks", "in/masks", "--classes", "in/table.csv", "--lr", "1e30", "--epochs", "9"],
      "the loss became"),
     (["--images", "in/images"], "give both --images and --masks"),
+    (["--jitter", "0.5"], "--jitter is gone; use --augment"),
     (["--compile", "--recompute"], "--recompute: torch.compile cannot follow it; leave out"),
     (["--lr", "nan"], "argument --lr: nan must be a number above 0"),
     (["--weight-decay", "-1"], "--weight-decay: -1 must be"), (["--dropout", "1.5"], "--dropout: 1.5 must be"),
-    (["--head-dropout", "nan"], "--head-dropout: nan must be"), (["--oversample", "inf"], "--oversample: inf must be"),
+    (["--encoder-lr", "nan"], "--encoder-lr: nan must be"), (["--oversample", "inf"], "--oversample: inf must be"),
     (["--validation", "1"], "--validation: 1 must be"), (["--epochs", "0"], "--epochs: 0 must be"),
     (["--patience", "0"], "--patience: 0 must be"), (["--workers", "-1"], "--workers: -1 must be"),
     (["--seed", "-1"], "--seed: -1 must be"), (["--seed", "9" * 20], "--seed: " + "9" * 20 + " must be"),
-    (["--device", "meta"], "--device meta is not to be had here"),
+    (["--device", "meta"], "--device meta is not available"),
     (["--images", "in/images", "--masks", "in/masks", "--classes", "in/table.csv", "--size", "31", "--batch", "1"],
      "too small for this network's batch normalisation"),
     (["--images", "in/images", "--masks", "in/masks", "--classes", "in/table.csv", "--output", "in/table.csv"],

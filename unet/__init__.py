@@ -1,11 +1,13 @@
 """The network, and how well it did: everything that knows tensors, and knows no rasters.
 
 Read `unet.py` first, then `losses.py` and `metrics.py`; `checkpoint.py` is what train and predict
-share. The other networks, in the order of their ideas: `resnet.py`, `deeplab.py`, `attention.py`,
-`segformer.py`, `hybrids.py`; `weights.py` loads what others have trained.
+share. The other networks, in the order of their ideas, are `networks/resnet.py`, `deeplab.py`,
+`attention.py`, `segformer.py` and `hybrids.py`; `networks/transfer.py` loads what others have
+trained.
 """
 
 import inspect
+from collections.abc import Mapping
 from functools import partial
 
 from torch import nn
@@ -26,11 +28,7 @@ MODELS = {
     "segformer-unet": SegFormerUNet,
     "segformer-resnet-unet": SegFormerResNetUNet,
 }
-BLOCKS = (
-    DoubleConv,
-    Bottleneck,
-    Block,
-)  # of which networks are made: what activation checkpointing computes again
+BLOCKS = (DoubleConv, Bottleneck, Block)  # what activation checkpointing computes again
 
 
 def options(name: str) -> list[str]:
@@ -54,3 +52,23 @@ def build(name: str, in_channels: int, num_classes: int, **chosen) -> nn.Module:
     if unknown:
         raise ValueError(f"{name} has no option {unknown[0]!r}; it has: {', '.join(known)}")
     return MODELS[name](in_channels, num_classes, **chosen)
+
+
+def describe(name: str, in_channels: int, num_classes: int, chosen: Mapping) -> dict:
+    """Describe a network as a checkpoint keeps it.
+
+    Args:
+        name: one of MODELS.
+        in_channels, num_classes: of the network.
+        chosen: options. Those that the network does not have are left out.
+
+    Returns:
+        name, in_channels, num_classes and options: the arguments of `build`.
+    """
+    taken = {option: chosen[option] for option in options(name) if option in chosen}
+    return {
+        "name": name,
+        "in_channels": in_channels,
+        "num_classes": num_classes,
+        "options": taken,
+    }

@@ -19,7 +19,6 @@ The test beside this file is tests/unet/test_export.py.
 import io
 import json
 import logging
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +28,7 @@ import torch
 from torch import nn
 from torch.export import Dim, ExportedProgram
 
-from data.files import InputError
+from data.files import InputError, replacing
 from unet.checkpoint import CheckpointError, build_model
 
 TOLERANCE = 1e-4  # of a logit, relative to the largest
@@ -111,15 +110,8 @@ def export(checkpoint: dict, path: str | Path, about: dict) -> str:
         archive = io.BytesIO()  # a file would leave its temporary name on everything inside
         torch.export.save(program, archive, extra_files=extra)
         _compare(network, torch.export.load(archive).module(), (1, channels, *sides), path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(archive.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_bytes(archive.getbuffer())
     return sizes
 
 

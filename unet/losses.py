@@ -20,11 +20,12 @@ checked the mask before. On the CPU it ends in an index error, on a GPU in a dev
 The test beside this file is tests/unet/test_losses.py.
 """
 
-from collections.abc import Sequence
+import math
 
 import torch
 from torch import Tensor
 
+from data.files import InputError
 from unet.training.processes import total
 
 
@@ -131,28 +132,45 @@ LOSSES = {
 CLASS_WEIGHTS = {"none": None, "inverse": 1.0, "sqrt": 0.5}  # power of the number of pixels
 
 
-def class_weights(counts: Sequence[int] | Tensor, method: str, cap: float = 100.0) -> Tensor | None:
-    """Weights (K,) float32 for the losses, from the number of training pixels of each class.
+def class_weights(counts: Tensor, method: str, cap: float = 100.0) -> Tensor | None:
+    """Return weights of the classes for the losses.
 
-    Method "none" gives None, "inverse" the inverse of the number of pixels and "sqrt" that of its
-    square root, scaled to a mean of 1 over the classes that occur. None counts as more than `cap`
-    times rarer than the commonest, for else a few pixels, perhaps mislabelled, would steer the
-    network. A class without pixels weighs 0: there is nothing to learn it from. Raises ValueError
-    for another method, and for counts that are negative or all 0.
+    Args:
+        counts: (K,) number of training pixels of each class, not all 0.
+        method: "none"; "inverse" to the number of pixels; "sqrt", inverse to its square root; or K
+            numbers such as "1,4,2.5".
+        cap: no class counts as more than `cap` times rarer than the most frequent one. Otherwise a
+            few pixels, perhaps mislabelled, would dominate the loss.
+
+    Returns:
+        (K,) float32 on the device of `counts`, with mean 1 over the classes that occur and 0 for a
+        class without pixels; None for "none". Numbers are taken as they are.
+
+    Raises:
+        InputError: `method` is neither a name nor K numbers from 0 that are not all 0.
     """
-    if method not in CLASS_WEIGHTS:
-        raise ValueError(
-            f"no class weights are called {method!r}; there are: {', '.join(CLASS_WEIGHTS)}"
-        )
     if method == "none":
         return None
-    counts = torch.as_tensor(counts, dtype=torch.float64).cpu()
-    if counts.ndim != 1 or (counts < 0).any() or counts.sum() == 0:
-        raise ValueError(f"need the number of pixels of each class, not all 0: {counts.tolist()}")
-    weight = torch.where(
-        counts > 0, counts.clamp_min(counts.max() / cap) ** -CLASS_WEIGHTS[method], 0.0
-    )
+    if method not in CLASS_WEIGHTS:
+        return torch.tensor(_numbers(method, len(counts)), device=counts.device)
+    counts = counts.double()
+    power = CLASS_WEIGHTS[method]
+    weight = torch.where(counts > 0, counts.clamp_min(counts.max() / cap) ** -power, 0.0)
     return (weight / weight[counts > 0].mean()).float()
+
+
+def _numbers(text: str, count: int) -> list[float]:
+    try:
+        values = [float(value) for value in text.split(",")]
+    except ValueError:
+        values = []
+    if len(values) != count or min(values) < 0 or not 0 < sum(values) < math.inf:
+        names = ", ".join(CLASS_WEIGHTS)
+        raise InputError(
+            f"--class-weights {text}: write {names}, or {count} numbers such as 1,4,2.5, one for "
+            "each class"
+        )
+    return values
 
 
 def _labelled(logits: Tensor, target: Tensor, ignore_index: int) -> tuple[Tensor, Tensor, Tensor]:

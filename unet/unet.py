@@ -138,9 +138,10 @@ class UNet(nn.Module):
     two images, or one of 32 x 16.
     """
 
-    stride = (
-        16  # pixels of the input to one of the deepest level: shift a window by a multiple of it
-    )
+    stride = 16  # input pixels to one of the deepest level: windows shift by multiples of it
+    first_layers = ("inc.double_conv.0",)  # take the image; see networks/transfer.py
+    last_layer = "outc.conv"
+    encoders = (("inc", "down1", "down2", "down3", "down4"),)
 
     def __init__(
         self,

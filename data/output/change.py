@@ -1,11 +1,12 @@
-"""What became what between two maps of one place: a matrix in km2, and a map of it.
+"""Change between two maps of one place: a matrix in km2, and a map of it.
 
-A row of the matrix is what the ground was, a column what it has become; the diagonal stayed. So
+A row of the matrix is the class before, a column the class after; the diagonal has not changed. So
 
-    loss of a class = its row without the diagonal       gain = its column without the diagonal
+    loss of a class = sum of its row - diagonal       gain = sum of its column - diagonal
 
-The map has a code for each pair, before * K + after + 1, and 0 where either map has no data. What
-stayed has its class's colour, paled; what changed has the full colour of what it has become.
+The map has a code for each pair, before * K + after + 1, and 0 where either map has no data. Ground
+that has not changed has the colour of its class, made paler. Changed ground has the full colour of
+the class after.
 
 Two maps that are each 90 % right can be wrong about change in a fifth of all pixels: small changes
 in the matrix may be nothing but the errors of both. Read beside it:
@@ -13,75 +14,72 @@ tests/data/output/test_change.py.
 """
 
 import contextlib
-import csv
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from data import files
 from data.classes import ClassTable
-from data.files import IGNORE, InputError, replacing
+from data.files import IGNORE, InputError
 from data.grid import Grid, Window
 from data.output import maps
-from data.output.areas import pixel_areas
+from data.output.area_tables import date_in
 from data.output.jobs import Job
 from data.output.mapfiles import beside
-from data.output.tables import date_in
 from data.raster.geotiff import Raster
+from data.raster.ground import pixel_areas
 from data.training.mask import Mask, labels_on
 
-PALE = 0.75  # how far towards white the colour of what stayed is moved
+PALE = 0.75  # 1 moves the colour of unchanged ground to white
 
 
 class Changes:
-    """Sums of the ground that went from one class to another, on a grid whose rows stream by.
+    """Ground that went from one class to another, summed while two maps stream by.
 
-    matrix  (K, K) float64: rows before, columns after; km2 where the grid has a CRS, else pixels
-    unit    "km2" or "pixels"
+    Attributes:
+        matrix: (K, K) float64, rows before, columns after; km2 where the grid has a CRS, else
+            pixels.
+        unit: "km2" or "pixels".
     """
 
     def __init__(self, grid: Grid, num_classes: int):
         self._grid, self._row = grid, 0
-        self.matrix, self.unit = (
-            np.zeros((num_classes, num_classes)),
-            "km2" if grid.crs else "pixels",
-        )
+        self.matrix = np.zeros((num_classes, num_classes))
+        self.unit = "km2" if grid.crs else "pixels"
 
     def add(self, before: np.ndarray, after: np.ndarray) -> None:
-        """Labels (h, W) of both maps: the next rows, from the top. What either does not know does
-        not count.
+        """Count labels (h, W) of both maps, the next rows from the top.
+
+        A pixel that is IGNORE in either map does not count.
         """
         known, classes = (before != IGNORE) & (after != IGNORE), len(self.matrix)
         pairs = before[known].astype(np.int64) * classes + after[known]
-        ground = None
+        km2 = None
         if self._grid.crs:
-            ground = (
-                pixel_areas(self._grid.window(Window(self._row, 0, *before.shape)))[known] / 1e6
-            )
-        self.matrix += np.bincount(pairs, ground, minlength=classes**2).reshape(classes, classes)
+            strip = self._grid.window(Window(self._row, 0, *before.shape))
+            km2 = pixel_areas(strip)[known] / 1e6
+        self.matrix += np.bincount(pairs, km2, minlength=classes**2).reshape(classes, classes)
         self._row += len(before)
 
     @property
     def losses(self) -> np.ndarray:
-        """(K,) of each class, what has become another."""
+        """(K,) ground of each class that has become another class."""
         return self.matrix.sum(1) - self.matrix.diagonal()
 
     @property
     def gains(self) -> np.ndarray:
-        """(K,) of each class, what was another."""
+        """(K,) ground of each class that was another class."""
         return self.matrix.sum(0) - self.matrix.diagonal()
 
 
 def rows(table: ClassTable, changes: Changes) -> list[list]:
-    """The matrix as a table: a header, a row for each class before, and the totals, gains and
-    losses.
-    """
+    """The matrix as rows: a header, a row for each class before, totals, gains and losses."""
     matrix, names = changes.matrix, table.names
     lines = [[f"before \\ after, {changes.unit}", *names, "total before", "loss"]]
-    lines += [
-        [name, *row, row.sum(), loss] for name, row, loss in zip(names, matrix, changes.losses)
-    ]
+    for name, row, loss in zip(names, matrix, changes.losses):
+        lines.append([name, *row, row.sum(), loss])
     lines.append(["total after", *matrix.sum(0), matrix.sum(), ""])
     lines.append(["gain", *changes.gains, "", changes.gains.sum()])
     lines.append(["gain - loss", *(changes.gains - changes.losses), "", ""])
@@ -89,50 +87,60 @@ def rows(table: ClassTable, changes: Changes) -> list[list]:
 
 
 def write_csv(path: Path, table: ClassTable, changes: Changes) -> None:
-    """The table of `rows`; six decimals of a km2 are square metres."""
-    lines = [
-        [f"{x:.6f}" if isinstance(x, float) else x for x in line] for line in rows(table, changes)
-    ]
-    with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows(lines)
+    """Write `rows` as a CSV file; six decimals of km2 are square metres."""
+    files.write_csv(path, [[_cell(value, ".6f") for value in row] for row in rows(table, changes)])
 
 
-def text(table: ClassTable, changes: Changes) -> str:
-    """The same for the terminal, without classes that neither map has; columns are headed by the
-    codes.
+def change_table(table: ClassTable, changes: Changes) -> str:
+    """Format `rows` for the terminal, without classes that neither map has.
+
+    The columns of classes are headed by their codes.
     """
-    there = np.flatnonzero(changes.matrix.any(0) | changes.matrix.any(1)).tolist()
+    present = changes.matrix.any(0) | changes.matrix.any(1)
+    labels = np.flatnonzero(present).tolist()
     head, *lines = rows(table, changes)
-    head = [head[0], *table.codes, *head[-2:]]
-    lines = [[f"{line[0]} ({code})", *line[1:]] for code, line in zip(table.codes, lines)] + lines[
-        len(table.codes) :
-    ]
-    rest = range(len(table.codes), len(lines))
-    shown = [
-        [line[0], *(line[1 + k] for k in there), *line[-2:]]
-        for line in (head, *(lines[n] for n in (*there, *rest)))
-    ]
-    width, form = max(len(line[0]) for line in shown), ".4f" if changes.unit == "km2" else ".0f"
-    cells = [[f"{x:{form}}" if isinstance(x, float) else x for x in line] for line in shown]
+    of_classes, totals = lines[: len(table.codes)], lines[len(table.codes) :]
+    for code, line in zip(table.codes, of_classes):
+        line[0] = f"{line[0]} ({code})"
+    head[1:-2] = table.codes
+    form = ".4f" if changes.unit == "km2" else ".0f"
+    shown = []
+    for line in (head, *(of_classes[k] for k in labels), *totals):
+        kept = [line[0], *(line[1 + k] for k in labels), *line[-2:]]
+        shown.append([_cell(value, form) for value in kept])
+    width = max(len(line[0]) for line in shown)
     return "\n".join(
-        f"  {line[0]:{width}}" + "".join(f"  {cell:>12}" for cell in line[1:]) for line in cells
+        f"  {line[0]:{width}}" + "".join(f"  {cell:>12}" for cell in line[1:]) for line in shown
     )
+
+
+def _cell(value, form: str):
+    """A number in the given form; other values as they are."""
+    return f"{value:{form}}" if isinstance(value, float) else value
 
 
 @contextlib.contextmanager
 def change_map(
     path: str | os.PathLike, grid: Grid, table: ClassTable, geo_tags: dict | None = None
 ) -> Iterator[Callable[[np.ndarray, np.ndarray], None]]:
-    """A function that takes strips of labels (any h, width) of both maps from the top."""
+    """Write the map of changes.
+
+    Args:
+        path: The file.
+        grid: The grid of both maps.
+        table: The classes of both maps.
+        geo_tags: The geo tags of the image, or None.
+
+    Yields:
+        A function that takes strips of labels (any h, width) of both maps from the top.
+    """
     classes = len(table.names)
     names, colors = {}, {}
-    for before, was in enumerate(table.names):
-        for after, name in enumerate(table.names):
-            code, color = before * classes + after + 1, np.array(table.colors[after])
-            names[code] = f"{was}: unchanged" if before == after else f"{was} to {name}"
-            colors[code] = tuple(
-                (color + PALE * (255 - color) * (before == after)).round().astype(int).tolist()
-            )
+    for before, old in enumerate(table.names):
+        for after, new in enumerate(table.names):
+            code = before * classes + after + 1
+            names[code] = f"{old}: unchanged" if before == after else f"{old} to {new}"
+            colors[code] = _paler(table.colors[after]) if before == after else table.colors[after]
     dtype = np.dtype(np.uint8 if classes**2 < 256 else np.uint16)
     with maps.coded(path, grid, dtype, 0, names, colors, "change of land cover", geo_tags) as add:
 
@@ -141,6 +149,11 @@ def change_map(
             add(np.where(known, before.astype(np.uint16) * classes + after + 1, 0).astype(dtype))
 
         yield add_both
+
+
+def _paler(color: tuple[int, int, int]) -> tuple[int, int, int]:
+    """The colour, moved towards white."""
+    return tuple(round(value + PALE * (255 - value)) for value in color)
 
 
 def labels_of_both(
@@ -191,4 +204,4 @@ def compare(table: ClassTable, jobs: Sequence[Job]) -> str:
     before, after = sorted(jobs, key=days.get) if all(days.values()) else jobs
     path = beside(before.target, f"to_{after.image.stem}.tif")
     changes = write_changes(table, before.target, after.target, path)
-    return f"{path}\n{text(table, changes)}"
+    return f"{path}\n{change_table(table, changes)}"

@@ -1,14 +1,15 @@
-"""Letters for the legend of a picture, without a font file: each is five columns of eight dots.
+"""Letters for the legend of a picture, without a font file: five columns of eight dots each.
 
-A column is a byte, its lowest bit the top dot; the eighth row is for the tails of g, j, p, q and y:
+A column is a byte, and its lowest bit is the top dot. The eighth row is for the tails of g, j, p, q
+and y. The digit 4 has the bytes 18 14 12 7F 10:
 
-    "4" = 18 14 12 7F 10      . . . # .
-                              . . # # .
-                              . # . # .
-                              # . . # .
-                              # # # # #
-                              . . . # .
-                              . . . # .
+    . . . # .
+    . . # # .
+    . # . # .
+    # . . # .
+    # # # # #
+    . . . # .
+    . . . # .
 
 Read beside it: tests/data/output/test_preview.py.
 """
@@ -17,8 +18,8 @@ import unicodedata
 
 import numpy as np
 
-FIRST = " "  # the others follow as in ASCII, up to ~
-GLYPHS = bytes.fromhex(
+FIRST = " "  # the first glyph; the others follow in the order of ASCII, up to ~
+COLUMNS = bytes.fromhex(
     """
     0000000000 00005F0000 0003000300 147F147F14 242A7F2A12 2313086462 3649562050 0000030000
     001C224100 0041221C00 2A1C3E1C2A 08083E0808 0080600000 0808080808 0000600000 2010080402
@@ -34,23 +35,32 @@ GLYPHS = bytes.fromhex(
     4428102844 1CA0A0A07C 4464544C44 0008364100 0000770000 0041360800 0804080408
     """
 )
-HEIGHT, GAP, SPACE = 8, 1, 3  # of a line, between letters, of an empty letter
+GLYPHS = np.frombuffer(COLUMNS, np.uint8).reshape(-1, 5)  # (letters, columns)
+HEIGHT, GAP, SPACE = 8, 1, 3  # dots: of a line, between two letters, of an empty letter
 
 
 def write(text: str, scale: int = 2) -> np.ndarray:
-    """(8 * scale, width) bool: the text in one line. Accents are left off, what is not ASCII is a
-    question mark.
+    """Draw a text in one line.
+
+    Args:
+        text: Accents are left off, and any other letter that is not ASCII is a question mark.
+        scale: Pixels along the side of a dot.
+
+    Returns:
+        (8 * scale, width) bool, True for ink.
     """
     plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
     columns = [np.zeros((HEIGHT, 0), bool)]
     for letter in plain:
-        number = ord(letter) - ord(FIRST)
-        if not 0 <= number < len(GLYPHS) // 5:
-            number = ord("?") - ord(FIRST)
-        dots = np.unpackbits(
-            np.frombuffer(GLYPHS, np.uint8)[5 * number :][:5, None], axis=1, bitorder="little"
-        ).T
-        used = np.flatnonzero(dots.any(0))
-        dots = dots[:, used[0] : used[-1] + 1] if used.size else np.zeros((HEIGHT, SPACE))
-        columns += [dots.astype(bool), np.zeros((HEIGHT, GAP), bool)]
+        columns += [_dots(letter), np.zeros((HEIGHT, GAP), bool)]
     return np.concatenate(columns, axis=1).repeat(scale, 0).repeat(scale, 1)
+
+
+def _dots(letter: str) -> np.ndarray:
+    """(8, width) bool: the dots of a letter, without the empty columns beside them."""
+    number = ord(letter) - ord(FIRST)
+    if not 0 <= number < len(GLYPHS):
+        number = ord("?") - ord(FIRST)
+    dots = np.unpackbits(GLYPHS[number][:, None], axis=1, bitorder="little").T.astype(bool)
+    used = np.flatnonzero(dots.any(0))
+    return dots[:, used[0] : used[-1] + 1] if used.size else np.zeros((HEIGHT, SPACE), bool)

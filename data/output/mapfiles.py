@@ -14,11 +14,9 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-import imagecodecs
 import numpy as np
 
 from data.classes import ClassTable
-from data.files import replacing
 from data.grid import Grid
 from data.input.inputs import Input
 from data.output import maps, preview
@@ -115,17 +113,11 @@ class MapFiles:
         self._image, self._map = image, labels
         legend = preview.legend(labels, self.table, len(labels))
         colored = preview.colored(labels, self.table)
-        write_png(self.target.with_suffix(".png"), preview.beside(image, colored, legend))
+        preview.write_png(self.target.with_suffix(".png"), preview.beside(image, colored, legend))
         if self.overlay:
             mixed = preview.overlay(image, labels, self.table)
-            write_png(beside(self.target, "overlay.png"), preview.beside(mixed, legend))
+            preview.write_png(beside(self.target, "overlay.png"), preview.beside(mixed, legend))
 
     def pictures(self) -> dict[str, np.ndarray]:
         """Return small pictures of the image, `rgb` (h, w, 3), and the map, `prediction` (h, w)."""
         return {"rgb": preview.small(self._image), "prediction": preview.small(self._map)}
-
-
-def write_png(path: Path, picture: np.ndarray) -> None:
-    """Write a picture (H, W, 3) uint8."""
-    with replacing(path) as temporary:
-        temporary.write_bytes(imagecodecs.png_encode(np.ascontiguousarray(picture)))

@@ -1,19 +1,17 @@
-"""The files of a map: classes with their names and colours, and bands of probability or
-uncertainty.
+"""Files of a map: classes with names and colours, and bands of probability or uncertainty.
 
-What each program shows of a class map's names was found by trying, and by reading QGIS and GDAL:
+A class map has its names in two places, because programs differ in where they look:
 
-    class_250=residential   items of the tag GDAL_METADATA: inside the file, listed by `gdalinfo` and by QGIS's
-                            layer properties, but in no legend
-    map.tif.aux.xml         GDAL's category names, one for each code from 0 on. QGIS labels the legend with them.
-                            GDAL looks for them in this file beside the map only, so they stay behind where the
-                            map is sent alone
-    ColorMap                the colours, inside the file
+    GDAL_METADATA      items such as class_250=residential, inside the file. `gdalinfo` and the
+                       layer properties of QGIS list them, but no legend shows them.
+    map.tif.aux.xml    GDAL's category names, one for each code from 0 on, which QGIS shows in its
+                       legend. GDAL looks for them in this file beside the map only, so they are
+                       lost where the map is sent alone.
+    ColorMap           the colours, inside the file
 
-Probabilities are bytes, a quarter of the room of floats: value = round(254 p), and 255 is no-data.
-Were it round(255 p), the surest pixels would be no-data. The file declares the scale 1/254, so that
-GDAL and QGIS show 0 to 1, and the step of 0.004 is finer than any network is calibrated. Read
-beside it: tests/data/output/test_maps.py.
+Probabilities are bytes, a quarter of the size of floats: value = round(254 p), and 255 is no-data.
+With round(255 p) the pixels of probability 1 would be no-data. The file declares the scale 1/254,
+so that GDAL and QGIS show 0 to 1. Read beside it: tests/data/output/test_maps.py.
 """
 
 from __future__ import annotations
@@ -31,15 +29,23 @@ from data.files import replacing
 from data.grid import Grid
 from data.raster import cog
 
-STEPS, NO_BYTE = 254, 255  # a byte is round(STEPS * fraction), or NO_BYTE where there is no data
+STEPS, NO_BYTE = 254, 255  # a byte is round(STEPS * number), or NO_BYTE for no-data
 
 
 @contextlib.contextmanager
 def classes(
     path: str | os.PathLike, grid: Grid, table: ClassTable, geo_tags: dict | None = None
 ) -> Iterator[Callable[[np.ndarray], None]]:
-    """A function that takes strips (any h, width) of labels from the top; they are written as the
-    table's codes.
+    """Write a class map in the codes and colours of a table.
+
+    Args:
+        path: The file.
+        grid: Its grid.
+        table: The classes.
+        geo_tags: The geo tags of the image, or None for tags made from the grid.
+
+    Yields:
+        A function that takes strips (any h, width) of labels from the top.
     """
     names, colors = dict(zip(table.codes, table.names)), table.colormap
     with coded(path, grid, table.dtype, table.nodata, names, colors, "land cover", geo_tags) as add:
@@ -57,17 +63,30 @@ def coded(
     title: str,
     geo_tags: dict | None = None,
 ) -> Iterator[Callable[[np.ndarray], None]]:
-    """A function that takes strips (any h, width) of codes whose names and colours are given.
+    """Write a raster of codes that have names and colours.
 
-    The sidecar with the category names is written after the map, or removed where the codes are no
-    bytes.
+    The sidecar with the category names is written after the map. Where the codes are no bytes there
+    is none, and that of an earlier map is removed.
+
+    Args:
+        path: The file.
+        grid: Its grid.
+        dtype: The type of the codes.
+        nodata: The code of no-data.
+        names: {code: name}.
+        colors: {code: (red, green, blue)}, or None.
+        title: The description of the band.
+        geo_tags: The geo tags of the image, or None for tags made from the grid.
+
+    Yields:
+        A function that takes strips (any h, width) of codes from the top.
     """
     items = {f"class_{code}": name for code, name in names.items()}
     with cog.writer(path, grid, 1, dtype, nodata, colors, [title], geo_tags, items) as add:
         yield lambda codes: add(codes[None])
     sidecar = Path(f"{os.fspath(path)}.aux.xml")
     if np.dtype(dtype) != np.uint8:
-        sidecar.unlink(missing_ok=True)  # that of an earlier map
+        sidecar.unlink(missing_ok=True)
         return
     with replacing(sidecar) as temporary:
         temporary.write_text(category_names(names | {nodata: "no data"}), encoding="utf-8")
@@ -81,11 +100,17 @@ def fractions(
     geo_tags: dict | None = None,
     dtype: np.dtype | type | str = np.uint8,
 ) -> Iterator[Callable[[np.ndarray], None]]:
-    """A function that takes strips (bands, any h, width) of numbers 0..1, NaN where there is no
-    data.
+    """Write bands of numbers 0..1.
 
-    `dtype` uint8 writes bytes as the head of this file says, float32 the numbers themselves and
-    NaN.
+    Args:
+        path: The file.
+        grid: Its grid.
+        names: The name of each band.
+        geo_tags: The geo tags of the image, or None for tags made from the grid.
+        dtype: uint8 for the bytes of `to_bytes`, float32 for the numbers themselves.
+
+    Yields:
+        A function that takes strips (bands, any h, width) from the top; NaN is no-data.
     """
     as_bytes = np.dtype(dtype) == np.uint8
     with cog.writer(
@@ -99,28 +124,24 @@ def fractions(
         scale=1 / STEPS if as_bytes else None,
         overviews="average",
     ) as add:
-        yield (
-            (lambda values: add(to_bytes(values)))
-            if as_bytes
-            else (lambda values: add(values.astype(dtype)))
-        )
+        yield lambda values: add(to_bytes(values) if as_bytes else values.astype(dtype))
 
 
 def to_bytes(values: np.ndarray) -> np.ndarray:
-    """Numbers 0..1 as bytes 0..254; NaN becomes 255.
+    """Convert numbers 0..1 to bytes 0..254, and NaN to 255.
 
     >>> to_bytes(np.array([0, 0.5, 1, np.nan])).tolist()
     [0, 127, 254, 255]
     """
     known = np.isfinite(values)
-    return np.where(
-        known, np.rint(np.clip(np.where(known, values, 0), 0, 1) * STEPS), NO_BYTE
-    ).astype(np.uint8)
+    steps = np.rint(np.clip(np.where(known, values, 0), 0, 1) * STEPS)
+    return np.where(known, steps, NO_BYTE).astype(np.uint8)
 
 
 def category_names(names: dict[int, str]) -> str:
-    """GDAL's auxiliary file (PAM) with a name for each code from 0 to the largest; codes of no
-    class have none.
+    """Format GDAL's auxiliary file (PAM): a name for each code from 0 to the largest.
+
+    A code of no class has an empty name.
     """
     categories = "".join(
         f"<Category>{escape(names.get(code, ''))}</Category>\n" for code in range(max(names) + 1)

@@ -1,12 +1,11 @@
-"""Three tags that say what a GeoTIFF's pixels mean: the palette, the no-data value and the bands'
-names.
+"""Three tags for the meaning of a GeoTIFF's pixels: palette, no-data value and band names.
 
       320 ColorMap        all reds, then all greens, then all blues, in 16 bits each
-    42112 GDAL_METADATA   XML; <Item name="DESCRIPTION" sample="0" role="description"> names the first band
+    42112 GDAL_METADATA   XML; the item with sample="0" and role="description" names the first band
     42113 GDAL_NODATA     the no-data value as text, "0", "-9999" or "nan"
 
-The first is of TIFF 6.0 (1992), section 5; the others GDAL's (gdal.org, "GTiff -- GeoTIFF File
-Format"). Read tests/data/raster/test_gdaltags.py beside this file.
+Specification: TIFF 6.0 (1992), section 5, for the first; gdal.org, "GTiff -- GeoTIFF File Format",
+for the others. Read tests/data/raster/test_gdaltags.py beside this file.
 """
 
 from __future__ import annotations
@@ -23,15 +22,13 @@ Color = tuple[int, int, int]
 
 
 def nodata(text: str | None, dtype: np.dtype) -> float | int | None:
-    """The text as a value of the dtype, None if there is none or no pixel can have it (-9999 in
-    uint8).
-    """
+    """Parse the no-data value; None where there is none, or none that a pixel can have."""
     try:
         value = float(text)
         if dtype.kind == "f":
             with np.errstate(over="ignore"):
                 return float(dtype.type(value))
-        # Not by way of float where that can be helped: it has 53 bits, and an int64 more.
+        # A float has 53 bits, an int64 has more.
         number = int(text) if text.strip().lstrip("+-").isdigit() else int(value)
     except (TypeError, ValueError, OverflowError):
         return None
@@ -40,7 +37,7 @@ def nodata(text: str | None, dtype: np.dtype) -> float | int | None:
 
 
 def nodata_text(value: float, dtype: np.dtype) -> bytes:
-    """The inverse of `nodata`; ValueError for a value that no pixel can have."""
+    """Format a no-data value; ValueError where no pixel can have it."""
     number = nodata(str(value), dtype)
     if number is None:
         raise ValueError(f"nodata {value} is not a value of {dtype}")
@@ -48,19 +45,17 @@ def nodata_text(value: float, dtype: np.dtype) -> bytes:
 
 
 def colormap(values: Sequence[int] | None) -> dict[int, Color] | None:
-    """{code: (red, green, blue)} with 0..255 of the tag's 16-bit values."""
+    """Decode the tag's 16-bit values to {code: (red, green, blue)} with 0..255."""
     if values is None:
         return None
     table = np.reshape(values, (3, -1)).T
-    if table.max() > 255:  # some writers leave the values 8-bit
+    if table.max() > 255:  # some writers store 8-bit values
         table = table >> 8
     return {code: tuple(color) for code, color in enumerate(table.tolist())}
 
 
 def palette(colors: Mapping[int, Color], dtype: np.dtype) -> np.ndarray:
-    """The tag's values (3, 2^bits) uint16, the inverse of `colormap`; codes without a colour are
-    black.
-    """
+    """Encode colours as the tag's values (3, 2^bits) uint16; codes without a colour are black."""
     table = np.zeros((3, np.iinfo(dtype).max + 1), np.uint16)
     for code, color in colors.items():
         if not 0 <= code < table.shape[1] or not all(0 <= value <= 255 for value in color):
@@ -72,7 +67,7 @@ def palette(colors: Mapping[int, Color], dtype: np.dtype) -> np.ndarray:
 
 
 def descriptions(xml: str | None, count: int) -> tuple[str | None, ...]:
-    """The name of each band, None for one without; GDAL escapes them twice."""
+    """Parse the name of each band, None for a band without one. GDAL escapes the names twice."""
     names: dict[int, str] = {}
     try:
         for item in ElementTree.fromstring(xml or "<GDALMetadata/>"):
@@ -81,17 +76,16 @@ def descriptions(xml: str | None, count: int) -> tuple[str | None, ...]:
                     item.text, {"&quot;": '"', "&apos;": "'"}
                 )
     except (ElementTree.ParseError, TypeError, ValueError):
-        pass  # names are a courtesy: a map without them is better than none
+        pass  # a raster can be read without the names of its bands
     return tuple(names.get(band) for band in range(count))
 
 
 def metadata_xml(
     names: Sequence[str | None], items: Mapping[str, str] | None = None, scale: float | None = None
 ) -> bytes:
-    """The inverse of `descriptions`, with `items` that hold for the whole raster and the scale of
-    every band.
+    """Format band names, `items` {name: text} of the whole raster, and the scale of every band.
 
-    `gdalinfo` lists the items under "Metadata"; a pixel times `scale` is the quantity itself.
+    `gdalinfo` lists the items under "Metadata". A pixel times `scale` is the quantity.
     """
     lines = [
         f"<Item name={quoteattr(name)}>{escape(escape(text))}</Item>"

@@ -1,8 +1,8 @@
 """PNG, JPEG and JPEG 2000 files as arrays, so that masks keep their codes.
 
-Many data sets come as pictures, their masks as palette PNGs: each pixel a code, and a table from
-codes to colours. Image libraries like to hand out the colours; a segmentation wants the codes, and
-gets them here. imagecodecs (libpng, libjpeg, OpenJPEG) does the decoding.
+Many data sets have pictures for images, and palette PNGs for masks: each pixel is a code, and a
+table gives its colour. Image libraries return the colours. A segmentation needs the codes, which
+this file returns. imagecodecs (libpng, libjpeg, OpenJPEG) decodes the pixels.
 
 Specification: PNG, W3C Recommendation (2003), chapter 11. Read tests/data/raster/test_pictures.py
 beside this file.
@@ -20,23 +20,26 @@ PALETTE_TYPE, GREY_TYPE = 3, 0
 
 
 class UnknownFormat(ValueError):
-    """Neither of the three formats."""
+    """The bytes are of none of the three formats."""
 
 
 def decode(data: bytes) -> tuple[np.ndarray, dict[int, tuple[int, int, int]] | None]:
-    """Pixels (bands, height, width) of a file's bytes, and its palette {code: (red, green, blue)}
-    or None.
+    """Decode the bytes of a file.
 
-    A palette PNG gives its codes in one band, an n-bit grey one 0 to 2^n - 1, and an alpha channel
-    is the last band. Raises UnknownFormat for other bytes, and for a damaged file ValueError,
-    RuntimeError, LookupError or struct.error.
+    Returns:
+        Pixels (bands, height, width), and the palette {code: (red, green, blue)} or None. The
+        pixels of a palette PNG are its codes in one band, those of an n-bit grey PNG 0 to 2^n - 1.
+        An alpha channel is the last band.
+
+    Raises:
+        UnknownFormat: The bytes are of another format.
+        ValueError, RuntimeError, LookupError, struct.error: The file is damaged.
     """
     palette = None
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         pixels, palette = _decode_png(data)
     elif data.startswith(b"\xff\xd8\xff"):
-        # libjpeg fills what is missing with grey and says nothing: look for the end mark after the
-        # pixels.
+        # libjpeg fills missing pixels with grey, without an error: look for the mark at the end.
         if data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
             raise ValueError("its end is missing")
         pixels = imagecodecs.jpeg_decode(data)
@@ -48,11 +51,10 @@ def decode(data: bytes) -> tuple[np.ndarray, dict[int, tuple[int, int, int]] | N
 
 
 def _decode_png(data: bytes) -> tuple[np.ndarray, dict | None]:
-    """libpng turns codes into colours and stretches n-bit greys to 0..255; both are undone.
+    """Decode a PNG without two conversions of libpng: codes to colours, n-bit greys to 0..255.
 
-    The codes come out as they are when the header says that they are greys: one byte of the first
-    chunk, and its check sum. Greys of n bits are multiples of 255 / (2^n - 1) and are divided
-    again.
+    A palette PNG is decoded with a changed header that declares its codes as greys. Greys of n bits
+    come as multiples of 255 / (2^n - 1) and are divided by it.
     """
     chunks, palette, at = [], None, 8
     depth, color_type = data[24], data[25]
@@ -65,11 +67,7 @@ def _decode_png(data: bytes) -> tuple[np.ndarray, dict | None]:
         elif kind == b"PLTE":
             colors = np.frombuffer(body, np.uint8).reshape(-1, 3).tolist()
             palette = {code: tuple(color) for code, color in enumerate(colors)}
-        elif kind in (
-            b"IHDR",
-            b"IDAT",
-            b"IEND",
-        ):  # with the tRNS chunk libpng would add an alpha band
+        elif kind in (b"IHDR", b"IDAT", b"IEND"):  # tRNS is left out: it would add an alpha band
             chunks.append(data[at : at + 12 + size])
         at += 12 + size
     pixels = imagecodecs.png_decode(data[:8] + b"".join(chunks))

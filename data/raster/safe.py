@@ -3,23 +3,22 @@
     S2B_MSIL2A_20240830T100559_N0511_R022_T32TPS_20240830T134009.SAFE/
         MTD_MSIL2A.xml                       quantification value, offset of each band
         GRANULE/L2A_.../MTD_TL.xml           CRS, corner and size at 10, 20 and 60 m
-        GRANULE/L2A_.../IMG_DATA/R10m/..._B02_10m.jp2       one JPEG 2000 file a band and resolution
+        GRANULE/L2A_.../IMG_DATA/R10m/..._B02_10m.jp2    one JPEG 2000 file a band and resolution
 
-A file holds digital numbers, and since processing baseline 04.00 (January 2022) these have an
-offset, so that dark pixels need not be cut off at 0:
+A file holds digital numbers. Since processing baseline 04.00 (January 2022) they have an offset, so
+that the noise of dark pixels is not cut off at 0:
 
     reflectance = (number + BOA_ADD_OFFSET) / BOA_QUANTIFICATION_VALUE,   0 is no data
 
-What `Safe` reads is reflectance x 10,000, as older products and Earth Engine's harmonized
-collection have it, so that images of all years go together. Each band is the finest that the
-product has, and 20 and 60 m pixels are repeated on the 10 m grid.
+`Safe.read` returns reflectance x 10,000, as older products and Earth Engine's harmonized collection
+have it, so that images of all years go together. Each band is read at its finest resolution, and
+20 and 60 m pixels are repeated on the 10 m grid.
 
-JPEG 2000 can be decoded only tile by tile, here of 1024 x 1024 pixels, and this takes long: a band
-is decoded once, when it is first asked for, into a memory-mapped file without a name, which is gone
-with the process.
+JPEG 2000 is decoded in tiles of 1024 x 1024 pixels, which is slow. So a band is decoded once, when
+it is first read, into a memory-mapped file without a name, which disappears with the process.
 
 Specification: S2 Products Specification Document, S2-PDGS-TAS-DI-PSD, version 15 (2024), section 3.
-Read beside it: tests/data/raster/test_safe.py.
+Read tests/data/raster/test_safe.py beside this file.
 """
 
 from __future__ import annotations
@@ -30,7 +29,6 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Sequence
-from operator import index
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -42,27 +40,32 @@ from pyproj.exceptions import CRSError
 from data import bands
 from data.files import InputError
 from data.grid import Grid, Window
-from data.raster import geokeys
+from data.raster import georeference
+from data.raster.geotiff import requested
 
 PRODUCT, GRANULES = "MTD_MSIL2A.xml", "GRANULE/*/MTD_TL.xml"
-# Sensing time and tile in the name of a product, or of a file that took its name over.
+NODATA_INDEX = ".//Special_Values[SPECIAL_VALUE_TEXT='NODATA']/SPECIAL_VALUE_INDEX"
+# Sensing time and tile in the name of a product, or of a file named after one.
 NAME = re.compile(r"S2[A-D]_MSIL2A_(\d{8}T\d{6})_N\d{4}_R\d{3}_(T\d\d[A-Z]{3})_\d{8}T\d{6}")
 REFLECTANCE = 10_000
 ROWS = 512  # converted at a time
 
 
 def is_safe(path: Path) -> bool:
-    """Whether a path is such a folder, by its name or by what is in it."""
+    """Return whether a path is a product's folder, by its name or its content."""
     return path.is_dir() and (path.suffix.upper() == ".SAFE" or (path / PRODUCT).exists())
 
 
 class Safe:
-    """A product opened for reading, used like `geotiff.Raster`; its bands are named, in the order
-    of wavelengths.
+    """A product opened for reading, used like `Raster`; its bands have names, by wavelength.
 
-    `folder` is where decoded bands lie, 240 MB each at 10 m; decoding one takes 0.9 GB of memory
-    for a while. Raises InputError for a folder that is no L2A product, of another structure, or
-    incomplete.
+    Args:
+        path: The folder of the product.
+        folder: Where decoded bands are kept, 240 MB each at 10 m; by default the system's folder
+            for temporary files. Decoding takes 0.9 GB of memory for a while.
+
+    Raises:
+        InputError: The folder is no Level-2A product, has another structure, or is incomplete.
     """
 
     dtype, nodata, colormap, block_shape = np.dtype(np.uint16), 0, None, (1024, 1024)
@@ -73,33 +76,22 @@ class Safe:
             raise InputError(
                 f"{path}: has no {PRODUCT}; give the folder of a Sentinel-2 Level-2A product"
             )
-        product = _xml(self.path / PRODUCT)
         granules = sorted(self.path.glob(GRANULES))
         if len(granules) != 1:
             raise InputError(
-                f"{path}: has {len(granules)} {GRANULES} where one is due; download the product again"
+                f"{path}: has {len(granules)} {GRANULES}, expected one; download the product again"
             )
-        tile = _xml(granules[0])
-        files = {}  # of each band the finest: it is met last
-        for file in granules[0].parent.glob("IMG_DATA/R??m/*_B??_??m.jp2"):
-            band, resolution = file.stem.split("_")[-2:]
-            if band not in files or int(resolution[:2]) < files[band][0]:
-                files[band] = int(resolution[:2]), file
+        files = _finest_files(granules[0].parent)
         if not files:
             raise InputError(
                 f"{path}: has no IMG_DATA/R10m/*_B02_10m.jp2 nor other bands; download it again"
             )
         finest = min(resolution for resolution, _ in files.values())
+        product, tile = _xml(self.path / PRODUCT), _xml(granules[0])
         try:
             self.grid = _grid(tile, finest)
             scale, self._offsets = _calibration(product)
-            self._zero = int(
-                _text(
-                    product,
-                    ".//Special_Values[SPECIAL_VALUE_TEXT='NODATA']/SPECIAL_VALUE_INDEX",
-                    "0",
-                )
-            )
+            self._zero = int(_text(product, NODATA_INDEX, "0"))
         except (LookupError, ValueError, CRSError) as error:
             raise InputError(
                 f"{path}: its metadata are not those of a Level-2A product: {error}"
@@ -110,10 +102,8 @@ class Safe:
         self._decoded: dict[int, np.ndarray] = {}
         self._factors = [resolution // finest for _, (resolution, _) in self._files]
         self.descriptions = tuple(bands.canonical(band) for band, _ in self._files)
-        self.count, self.geo_tags = (
-            len(self._files),
-            geokeys.encode(self.grid.crs, self.grid.transform),
-        )
+        self.count = len(self._files)
+        self.geo_tags = georeference.encode(self.grid.crs, self.grid.transform)
 
     def __enter__(self) -> Safe:
         return self
@@ -122,78 +112,82 @@ class Safe:
         self.close()
 
     def close(self) -> None:
+        """Forget the decoded bands."""
         self._decoded.clear()
 
     def read(self, window: Window | None = None, bands: Sequence[int] | None = None) -> np.ndarray:
-        """Reflectance x 10,000 (bands, height, width) uint16, 0 without data; as
-        `geotiff.Raster.read`.
+        """Read reflectance x 10,000 (bands, height, width) uint16, 0 without data; see
+        `Raster.read`.
         """
-        row, col, height, width = map(index, window or (0, 0, self.grid.height, self.grid.width))
-        if not (
-            0 <= row < row + height <= self.grid.height
-            and 0 <= col < col + width <= self.grid.width
-        ):
-            raise ValueError(f"{self.path}: {window} is not inside the raster")
-        chosen = range(1, self.count + 1) if bands is None else bands
-        if not all(1 <= band <= self.count for band in chosen):
-            raise ValueError(
-                f"{self.path}: bands {list(chosen)} are not all among 1 to {self.count}"
-            )
+        (row, col, height, width), chosen = requested(self, window, bands)
         out = np.empty((len(chosen), height, width), self.dtype)
         for plane, band in zip(out, chosen):
-            factor = self._factors[band - 1]
-            rows, cols = (
-                np.arange(start, start + n) // factor for start, n in ((row, height), (col, width))
-            )
-            part = self._band(band - 1)[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
+            factor = self._factors[band]
+            rows = np.arange(row, row + height) // factor
+            cols = np.arange(col, col + width) // factor
+            part = self._band(band)[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
             plane[...] = part if factor == 1 else part[rows - rows[0]][:, cols - cols[0]]
         return out
 
     def _band(self, number: int) -> np.ndarray:
-        """One band at its own resolution, memory-mapped; decoded when it is asked for the first
-        time.
-        """
+        """One band at its own resolution, memory-mapped; it is decoded when it is first read."""
         with self._lock:
             if number not in self._decoded:
                 self._decoded[number] = self._decode(number)
             return self._decoded[number]
 
     def _decode(self, number: int) -> np.ndarray:
+        """Decode a band, convert it to reflectance x 10,000, and map it from a temporary file."""
         band, (_, file) = self._files[number]
         shape = tuple(-(-n // self._factors[number]) for n in (self.grid.height, self.grid.width))
         folder = self._folder or Path(tempfile.gettempdir())
         free = shutil.disk_usage(folder).free
-        if free < 2 * shape[0] * shape[1]:
+        if free < self.dtype.itemsize * shape[0] * shape[1]:
             raise InputError(
-                f"{folder}: {free / 1e9:.1f} GB are free and {file.name} needs more; make room there"
+                f"{folder}: {free / 1e9:.1f} GB are free, {file.name} needs more; make room there"
             )
-        try:
-            numbers = imagecodecs.jpeg2k_decode(
-                file.read_bytes(), numthreads=min(8, os.cpu_count() or 1)
-            )
-        except (ValueError, RuntimeError) as error:
-            raise InputError(
-                f"{file}: cannot be decoded ({error}); download the product again"
-            ) from error
-        if numbers.shape != shape:
-            raise InputError(
-                f"{file}: {' x '.join(map(str, numbers.shape))} pixels where the metadata say {shape[0]} x {shape[1]}; "
-                "download the product again"
-            )
+        numbers = _decode_jpeg2000(file, shape)
         with tempfile.TemporaryFile(dir=folder) as unnamed:  # the mapping outlives it
             values = np.memmap(unnamed, self.dtype, "w+", shape=shape)
-        offset = self._offsets.get(bands.canonical(band), 0)
+        offset = np.float32(self._offsets.get(bands.canonical(band), 0))
         for start in range(0, shape[0], ROWS):
             part = numbers[start : start + ROWS]
-            # Not below 1, for a shadow darker than the atmosphere's model is no missing pixel.
-            reflectance = (
-                ((part + np.float32(offset)) * np.float32(self._scale)).round().clip(1, 65535)
-            )
+            reflectance = ((part + offset) * np.float32(self._scale)).round()
+            # At least 1: a shadow can be darker than the model of the atmosphere, and 0 is no data.
+            reflectance = reflectance.clip(1, 65535)
             values[start : start + ROWS] = np.where(part == self._zero, 0, reflectance)
         return values
 
 
+def _finest_files(granule: Path) -> dict[str, tuple[int, Path]]:
+    """{band: (resolution in metres, file)} of the finest resolution that each band has."""
+    files: dict[str, tuple[int, Path]] = {}
+    for file in granule.glob("IMG_DATA/R??m/*_B??_??m.jp2"):
+        band, resolution = file.stem.split("_")[-2:]
+        if band not in files or int(resolution[:2]) < files[band][0]:
+            files[band] = int(resolution[:2]), file
+    return files
+
+
+def _decode_jpeg2000(file: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """The digital numbers of a file; InputError where it is damaged or has another shape."""
+    try:
+        threads = min(8, os.cpu_count() or 1)
+        numbers = imagecodecs.jpeg2k_decode(file.read_bytes(), numthreads=threads)
+    except (ValueError, RuntimeError) as error:
+        raise InputError(
+            f"{file}: cannot be decoded ({error}); download the product again"
+        ) from error
+    if numbers.shape != shape:
+        found, expected = (" x ".join(map(str, sizes)) for sizes in (numbers.shape, shape))
+        raise InputError(
+            f"{file}: {found} pixels where the metadata say {expected}; download the product again"
+        )
+    return numbers
+
+
 def _xml(path: Path) -> ElementTree.Element:
+    """The root of an XML file; InputError where it is damaged."""
     try:
         return ElementTree.parse(path).getroot()
     except ElementTree.ParseError as error:
@@ -215,7 +209,8 @@ def _grid(tile: ElementTree.Element, resolution: int) -> Grid:
         float(_text(tile, f".//Geoposition{at}{name}")) for name in ("ULX", "ULY", "XDIM", "YDIM")
     )
     rows, cols = (int(_text(tile, f".//Size{at}{name}")) for name in ("NROWS", "NCOLS"))
-    return Grid(CRS(_text(tile, ".//HORIZONTAL_CS_CODE")), (dx, 0, left, 0, dy, top), rows, cols)
+    crs = CRS(_text(tile, ".//HORIZONTAL_CS_CODE"))
+    return Grid(crs, (dx, 0, left, 0, dy, top), rows, cols)
 
 
 def _calibration(product: ElementTree.Element) -> tuple[float, dict[str, float]]:

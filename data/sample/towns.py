@@ -1,20 +1,19 @@
-"""The embedded default data: synthetic Sentinel-2-like scenes of small towns, with masks like
-ESM's.
+"""The default data: synthetic scenes of small towns as Sentinel-2 sees them, with masks like ESM's.
 
-A scene is a landscape (data/sample/landscape.py) seen twice: the image asks it what lies at the
-pixels of a grid in EPSG:3857, the mask asks at those of a grid in EPSG:3035, through pyproj. So the
-two agree on the ground without ever having been resampled, as an image and a map from two agencies
+Image and mask of a scene are computed from one landscape (data/sample/landscape.py and surface.py):
+the image at the pixels of a grid in EPSG:3857, the mask at the pixels of a grid in EPSG:3035. So
+they agree on the ground, and neither has been resampled, as an image and a map of two agencies
 should.
 
-From the ground to a pixel, as in a real sensor (`image_of`):
+A pixel of the image is computed as by a sensor (`image_of`):
 
     surface = light * ((1 - cover) * spectrum[base] + cover * spectrum[leaf])
 
-averaged over the pixel, under clouds, through haze, blurred by band (Sentinel-2's have 10, 20 or 60
-m), with noise. How little a pixel's own spectrum tells about its class, tests/bench/bench_linear.py
-measures.
+is averaged over the pixel, hidden by clouds and haze, blurred by band (the bands of Sentinel-2 have
+10, 20 or 60 m), and has noise. tests/bench/bench_linear.py measures that the spectrum of a single
+pixel does not determine its class.
 
-    python -m data.sample runs/sample --count 24 --seed 0
+    python -m data.sample.towns runs/sample --count 24 --seed 0
 
 Codes of the European Settlement Map: 0 no data, 1 other, 250 non-residential, 255 residential.
 Read beside it: tests/data/sample/test_towns.py.
@@ -31,81 +30,61 @@ from data.classes import ClassTable
 from data.console import one_line_errors
 from data.files import InputError
 from data.grid import Grid
-from data.raster import geotiff
-from data.sample.landscape import HALF, SPECTRA, Landscape, codes, draw_landscape, ground, noise
+from data.raster import cog
+from data.sample.landscape import HALF, Landscape, codes, draw_landscape
+from data.sample.materials import SPECTRA
+from data.sample.noise import noise
+from data.sample.surface import ground
 
 VERSION = 1  # raise it whenever the scenes change: folders of another version are written anew
 PIXEL = 10.0  # map metres; at 48 degrees north 6.7 m of ground
 SIZE = round(2 * HALF / PIXEL)
 IMAGE_CRS, MASK_CRS = CRS.from_epsg(3857), CRS.from_epsg(3035)
 BANDS = ("Blue", "Green", "Red", "RE1", "RE2", "RE3", "NIR", "RE4", "WV", "SWIR1", "SWIR2")
-BLUR = (
-    0.6,
-    0.6,
-    0.6,
-    1.2,
-    1.2,
-    1.2,
-    0.6,
-    1.2,
-    3.5,
-    1.2,
-    1.2,
-)  # standard deviation of the footprint, pixels
-HAZE = (1.0, 0.75, 0.55, 0.45, 0.4, 0.35, 0.3, 0.25, 0.25, 0.06, 0.03)  # as each band sees it
+# Of each band: standard deviation of the footprint in pixels, and the share of the haze it sees.
+BLUR = (0.6, 0.6, 0.6, 1.2, 1.2, 1.2, 0.6, 1.2, 3.5, 1.2, 1.2)
+HAZE = (1.0, 0.75, 0.55, 0.45, 0.4, 0.35, 0.3, 0.25, 0.25, 0.06, 0.03)
+MARGIN, FINE = (
+    10,
+    2,
+)  # pixels computed beyond the edge, for the blur; positions along a pixel's side
 
 
 class Sample(NamedTuple):
-    """One scene: reflectance x 10,000 (11, 300, 300) uint16, 0 no data; codes 0, 1, 250, 255 (h, w)
-    uint8.
-    """
+    """One scene: an image and its mask."""
 
-    image: np.ndarray
+    image: np.ndarray  # (11, 300, 300) uint16, reflectance x 10,000, 0 for no data
     image_grid: Grid
-    mask: np.ndarray
+    mask: np.ndarray  # (h, w) uint8, codes 0, 1, 250 and 255
     mask_grid: Grid
 
 
 def image_of(landscape: Landscape, rng: np.random.Generator) -> np.ndarray:
-    """What the sensor makes of it: (11, SIZE, SIZE) uint16, reflectance x 10,000, 0 for no data."""
-    margin, fine = (
-        10,
-        2,
-    )  # pixels seen beyond the edge, for the blur; positions asked along a pixel's side
-    side = SIZE + 2 * margin
-    ticks = (((np.arange(side * fine) + 0.5) / fine - margin) * PIXEL - HALF).astype(np.float32)
+    """Compute the image of a landscape.
+
+    Returns:
+        (11, SIZE, SIZE) uint16, reflectance x 10,000, 0 for no data.
+    """
+    side = SIZE + 2 * MARGIN
+    ticks = (((np.arange(side * FINE) + 0.5) / FINE - MARGIN) * PIXEL - HALF).astype(np.float32)
     x, y = (a.ravel() for a in np.meshgrid(ticks, -ticks))
     base, leaf, cover, light = ground(landscape, x, y)
-    tint = rng.uniform(
-        0.9, 1.1, (len(SPECTRA), 1)
-    )  # no two landscapes have quite the same soils and roofs
+    tint = rng.uniform(0.9, 1.1, (len(SPECTRA), 1))  # soils and roofs differ between landscapes
     spectra = (np.array(list(SPECTRA.values())) / 100 * tint).astype(np.float32)
     gain, haze, vapour = rng.uniform(0.88, 1.08), rng.uniform(0, 0.03), rng.uniform(0, 0.3)
     threshold = rng.choice([0.65, 0.8, 2.0, 2.0, 2.0])  # of the clouds; with 2 the sky is clear
 
-    x, y = (a.reshape(side * fine, -1)[::fine, ::fine] for a in (x, y))
+    x, y = (a.reshape(side * FINE, -1)[::FINE, ::FINE] for a in (x, y))
     humid = vapour * (1 + noise(landscape.seed + 4, x, y, 250))
-
-    def clouds(x, y):
-        billows = noise(landscape.seed + 1, x, y, 900) + 0.35 * noise(landscape.seed + 2, x, y, 220)
-        return np.clip(
-            3 * (billows + 0.12 * noise(landscape.seed + 3, x, y, 60) - threshold), 0, 0.95
-        )
-
-    cloud, sun = clouds(x, y), 1 - 0.6 * clouds(x + 230, y - 280)  # from the south-east
-    frequency = np.fft.rfftfreq(side) ** 2 + np.fft.fftfreq(side)[:, None] ** 2
+    cloud = _clouds(landscape.seed, x, y, threshold)
+    sun = 1 - 0.6 * _clouds(landscape.seed, x + 230, y - 280, threshold)  # from the south-east
     image = np.empty((len(BANDS), SIZE, SIZE), np.uint16)
     for band, name in enumerate(BANDS):
         surface = light * ((1 - cover) * spectra[base, band] + cover * spectra[leaf, band])
-        seen = gain * sun * surface.reshape(side, fine, side, fine).mean((1, 3)) + haze * HAZE[band]
+        seen = gain * sun * surface.reshape(side, FINE, side, FINE).mean((1, 3)) + haze * HAZE[band]
         seen += cloud * ((0.5 if name.startswith("SWIR") else 0.62) - seen)
         seen *= 1 - humid if name == "WV" else 1
-        blur = np.exp(
-            -2 * (np.pi * BLUR[band]) ** 2 * frequency
-        )  # a Gaussian of that deviation, transformed
-        seen = np.fft.irfft2(np.fft.rfft2(seen) * blur, s=seen.shape)[
-            margin:-margin, margin:-margin
-        ]
+        seen = _blurred(seen, BLUR[band])[MARGIN:-MARGIN, MARGIN:-MARGIN]
         seen = seen * rng.normal(1, 0.015, seen.shape) + rng.normal(0, 0.002, seen.shape)
         image[band] = np.clip(np.rint(seen * 1e4), 1, 65535)
     if rng.random() < 0.15:  # the edge of the satellite's swath
@@ -114,35 +93,48 @@ def image_of(landscape: Landscape, rng: np.random.Generator) -> np.ndarray:
     return image
 
 
+def _clouds(seed: int, x: np.ndarray, y: np.ndarray, threshold: float) -> np.ndarray:
+    """Share of the light that clouds hide at positions, 0..0.95."""
+    billows = noise(seed + 1, x, y, 900) + 0.35 * noise(seed + 2, x, y, 220)
+    return np.clip(3 * (billows + 0.12 * noise(seed + 3, x, y, 60) - threshold), 0, 0.95)
+
+
+def _blurred(picture: np.ndarray, deviation: float) -> np.ndarray:
+    """A square picture blurred by a Gaussian of that deviation in pixels, by Fourier transform."""
+    side = len(picture)
+    frequency = np.fft.rfftfreq(side) ** 2 + np.fft.fftfreq(side)[:, None] ** 2
+    blur = np.exp(-2 * (np.pi * deviation) ** 2 * frequency)
+    return np.fft.irfft2(np.fft.rfft2(picture) * blur, s=picture.shape)
+
+
 def make_scene(seed: int, index: int) -> Sample:
-    """Scene `index` of the series `seed`; the same numbers give the same arrays. Scenes lie 20 km
-    apart.
+    """Compute scene `index` of the series `seed`; the same numbers give the same arrays.
+
+    Scenes lie 20 km apart.
     """
     landscape = draw_landscape(seed, index)
     left, top = 600_000 + 20_000 * (index % 25), 6_000_000 + 20_000 * (index // 25)
     image_grid = Grid(IMAGE_CRS, (PIXEL, 0, left, 0, -PIXEL, top), SIZE, SIZE)
     to_mask = Transformer.from_crs(IMAGE_CRS, MASK_CRS, always_xy=True)
     west, south, east, north = to_mask.transform_bounds(*image_grid.bounds)
-    west, north = (
-        np.floor(west / PIXEL),
-        np.ceil(north / PIXEL),
-    )  # ESM's pixels lie on multiples of 10 m
+    west, north = np.floor(west / PIXEL), np.ceil(north / PIXEL)  # ESM: multiples of 10 m
     height, width = int(np.ceil(north - south / PIXEL)), int(np.ceil(east / PIXEL - west))
     mask_grid = Grid(MASK_CRS, (PIXEL, 0, west * PIXEL, 0, -PIXEL, north * PIXEL), height, width)
     x, y = mask_grid.xy(*(np.indices((height, width)) + 0.5))
     x, y = to_mask.transform(x.ravel(), y.ravel(), direction="INVERSE")
     mask = codes(landscape, x - left - HALF, y - top + HALF).reshape(height, width)
-    return Sample(
-        image_of(landscape, np.random.default_rng([seed, index, 1])), image_grid, mask, mask_grid
-    )
+    image = image_of(landscape, np.random.default_rng([seed, index, 1]))
+    return Sample(image, image_grid, mask, mask_grid)
 
 
 def write(folder: str | Path, count: int = 24, seed: int = 0) -> tuple[list[Path], list[Path]]:
-    """Write scenes 0..count-1 into folder/images and folder/masks, unless it holds just these
-    already.
+    """Write scenes 0..count-1 into folder/images and folder/masks, unless they are there already.
 
-    Returns the paths of the images and of their masks. Raises InputError for a count or seed out of
-    range, and for a folder with images or masks from elsewhere.
+    Returns:
+        The paths of the images, and of their masks.
+
+    Raises:
+        InputError: The count or seed is out of range, or the folder has other images or masks.
     """
     if count < 1 or seed < 0:
         raise InputError(
@@ -168,16 +160,17 @@ def write(folder: str | Path, count: int = 24, seed: int = 0) -> tuple[list[Path
     colormap = {0: (0, 0, 0), **ClassTable.load("esm").colormap}
     for index, (image_path, mask_path) in enumerate(zip(images, masks)):
         scene = make_scene(seed, index)
-        geotiff.write(image_path, scene.image, scene.image_grid, nodata=0, descriptions=BANDS)
-        geotiff.write(mask_path, scene.mask, scene.mask_grid, nodata=0, colormap=colormap)
+        image, mask = scene.image, scene.mask
+        cog.write(image_path, image, scene.image_grid, 0, None, BANDS, overviews="average")
+        cog.write(mask_path, mask, scene.mask_grid, nodata=0, colormap=colormap)
     stamp.write_text(contents)
     return images, masks
 
 
 def main() -> None:
-    """The script."""
+    """Parse the command line and write the scenes."""
     parser = argparse.ArgumentParser(
-        "python -m data.sample", description="Write synthetic scenes and masks."
+        "python -m data.sample.towns", description="Write synthetic scenes and masks."
     )
     parser.add_argument("folder", type=Path, help="images/ and masks/ are written into it")
     parser.add_argument("--count", type=int, default=24, help="scenes (default: %(default)s)")

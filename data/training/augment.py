@@ -9,12 +9,22 @@
 Read beside it: tests/data/training/test_augment.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 
-from data.files import IGNORE, InputError
+from data.files import IGNORE
+
+# What train.py's --augment turns on: the arguments of `Augment`.
+STEPS = {
+    "flip": {"flip": 0.5},
+    "turn": {"turn": 0.75},
+    "crop": {"crop": 0.5},
+    "jitter": {"jitter": 0.5},
+    "scale": {"scales": (0.75, 1.0, 1.25)},
+}
 
 
 @dataclass(frozen=True)
@@ -30,9 +40,6 @@ class Augment:
         strength: The gain of a channel is in 1 +- strength and its offset in 0 +- strength / 2, in
             scaled units.
         scales: Sizes that things may take, one of them drawn for each window; 2: twice as large.
-
-    Raises:
-        InputError: A value is no probability, share or size.
     """
 
     flip: float = 0.5
@@ -43,15 +50,13 @@ class Augment:
     strength: float = 0.1
     scales: tuple[float, ...] = (1.0,)
 
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if name == "scales":
-                if not value or not all(0.1 <= scale <= 10 for scale in value):
-                    raise InputError(
-                        "--scales: must be numbers between 0.1 and 10, such as 0.75 1 1.25"
-                    )
-            elif not 0 <= value <= 1 or (name == "crop_min" and value == 0):
-                raise InputError(f"--{name.replace('_', '-')} {value:g}: must lie between 0 and 1")
+    @classmethod
+    def of(cls, steps: Sequence[str]) -> "Augment":
+        """Return the augmentation that makes some of STEPS, and no others."""
+        chosen = {"flip": 0.0, "turn": 0.0}
+        for step in steps:
+            chosen |= STEPS[step]
+        return cls(**chosen)
 
     def __call__(
         self, image: torch.Tensor, target: torch.Tensor, generator: torch.Generator

@@ -16,6 +16,7 @@ Read beside it: tests/data/training/test_dataset.py.
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -131,6 +132,10 @@ class Windows(Dataset):
         """Return the scene that a window lies in."""
         return self.scenes[self.items[number].scene]
 
+    def place(self, number: int) -> tuple[Path, Window]:
+        """Return the image file of a window, and where in it the window lies."""
+        return self.scene_of(number).image_path, self.items[number].window
+
     def only(self, numbers: Sequence[int]) -> "Windows":
         """Return some of the windows, without augmentation."""
         some = copy(self)
@@ -157,6 +162,10 @@ class Windows(Dataset):
         labels = torch.from_numpy(self.scene_of(number).read_labels(part).copy())
         target[top : top + part.height, left : left + part.width] = labels
         return target
+
+    def spread(self, count: int) -> "Windows":
+        """Return up to `count` windows, evenly spread."""
+        return self.only(range(0, len(self), -(-len(self) // count)))
 
     def __len__(self) -> int:
         return len(self.items)

@@ -19,7 +19,7 @@ from data import resample
 from data.classes import ClassTable
 from data.files import IGNORE, InputError
 from data.grid import Grid, Window
-from data.raster.geotiff import Raster
+from data.raster import Raster
 
 ROWS = 256  # of a strip
 
@@ -58,17 +58,7 @@ class Mask:
         """Read labels (h, w) uint8 of a window. Raises InputError for a mask of another kind."""
         codes = self.raster.read(window)
         try:
-            if not (self.table.coded_by_color and self.raster.colormap):
-                return self.table.encode(codes, self.raster.nodata, self.unknown)
-            palette = np.zeros((3, max(self.raster.colormap) + 1), np.uint8)
-            for code, color in self.raster.colormap.items():
-                palette[:, code] = color[:3]
-            known = codes[0] != self.raster.nodata
-            labels = np.full(known.shape, IGNORE, np.uint8)
-            labels[known] = self.table.encode(
-                palette[:, codes[0][known]][:, None], None, self.unknown
-            )[0]
-            return labels
+            return self.table.encode(codes, self.raster.nodata, self.unknown, self.raster.colormap)
         except InputError as error:
             raise InputError(f"{self.path}: {error}") from None
 

@@ -6,7 +6,7 @@ Each step prints what it found and what it left out: a training on the wrong hal
 like any other. Read beside it: tests/data/training/test_pipeline.py.
 """
 
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -17,124 +17,14 @@ from torch.utils.data import DataLoader
 
 from data import bands
 from data.classes import ClassTable
-from data.console import within
 from data.files import InputError
 from data.input import inputs, pairing, stack
 from data.sample import towns
-from data.scaling import METHODS
 from data.training.augment import Augment
 from data.training.dataset import Batches, EpochSampler, Windows, fit_scalings, repeat_factors
 from data.training.scenes import Scene, prepare
 from data.training.split import split
 from data.training.windows import Item, all_windows, automatic_size, class_counts, useful
-
-
-def add_options(parser: ArgumentParser) -> None:
-    """The options on data, in train.py's `--help`."""
-    # No machine has more than the upper limits, and nothing overflows below them.
-    some, any_number, chance = (
-        within(int, 1, 2**24),
-        within(int, 0, 2**31),
-        within(float, 0, below=1),
-    )
-    add = parser.add_argument_group("data").add_argument
-    add(
-        "--images", nargs="+", metavar="PATH", help="image files or folders; none: synthetic scenes"
-    )
-    add(
-        "--masks",
-        nargs="+",
-        metavar="PATH",
-        help="mask files or folders, matched to the images by name",
-    )
-    add("--classes", default="esm", help="class table: esm, catalonia, deepglobe or a CSV file")
-    add(
-        "--bands",
-        nargs="+",
-        metavar="NAME",
-        help="names of the images' bands, instead of the files' own",
-    )
-    add(
-        "--indices",
-        nargs="*",
-        choices=list(bands.INDICES),
-        help="indices to add; none: all possible",
-    )
-    add(
-        "--stack-dates",
-        action="store_true",
-        help="images that share a mask become one, of dates x bands",
-    )
-    add("--nodata", type=float, help="value of pixels without data, instead of the files' own")
-    add(
-        "--scaling",
-        choices=METHODS,
-        default="minmax",
-        help="range over the training set, or of each image",
-    )
-    add(
-        "--align",
-        choices=("nearest", "mode"),
-        default="nearest",
-        help="how a mask gets on its image's grid",
-    )
-    add("--size", type=some, help="side of the windows; none: the images' own up to 512, else 256")
-    add(
-        "--skip-only",
-        nargs="+",
-        default=[],
-        metavar="CLASS",
-        help="leave out windows of these classes alone",
-    )
-    add(
-        "--oversample",
-        type=chance,
-        default=0,
-        metavar="T",
-        help="draw windows of classes in under T of all more",
-    )
-    held_out = within(float, above=0, below=1)
-    add(
-        "--validation",
-        type=held_out,
-        default=0.2,
-        metavar="SHARE",
-        help="share of the windows held out",
-    )
-    add("--cache", type=Path, default=Path("runs/cache"), help="folder for prepared scenes")
-    add(
-        "--overfit",
-        type=any_number,
-        default=0,
-        metavar="N",
-        help="train and validate on the same N windows",
-    )
-
-    add = parser.add_argument_group("augmentation").add_argument
-    steps = {"flip": "a flip", "turn": "quarter turns", "crop": "a crop", "jitter": "colour jitter"}
-    for name, what in steps.items():
-        add(
-            f"--{name}",
-            type=float,
-            default=getattr(Augment, name),
-            metavar="P",
-            help=f"probability of {what}",
-        )
-    add(
-        "--crop-min",
-        type=float,
-        default=Augment.crop_min,
-        help="shortest side, share of the window",
-    )
-    add("--strength", type=float, default=Augment.strength, help="of colour jitter, in gain")
-    add(
-        "--scales",
-        type=float,
-        nargs="+",
-        default=[1.0],
-        metavar="S",
-        help="sizes of things, one drawn for each window",
-    )
 
 
 class Data(NamedTuple):
@@ -146,21 +36,23 @@ class Data(NamedTuple):
     checkpoint: dict  # the part of a checkpoint from which predict.py makes the network's input
 
 
-def load(args: Namespace, table: ClassTable, say: Callable, progress: Callable) -> Data:
+def load(
+    args: Namespace, table: ClassTable, cache: Path, say: Callable, progress: Callable
+) -> Data:
     """Make the training and validation windows that the options name.
 
     Args:
         args: The options of train.py.
         table: The class table of the masks.
+        cache: Folder for prepared scenes.
         say: Takes lines about what was found and left out.
         progress: Takes lines that the next one replaces.
 
     Raises:
         InputError, OSError: An option or a file is wrong.
     """
-    augment = augmentation(args)
     skip_only = skipped_labels(args.skip_only, table)
-    scenes = load_scenes(args, table, say, progress)
+    scenes = load_scenes(args, table, cache, say, progress)
     names = common_bands(args.bands, scenes, say)
     indices = chosen_indices(args.indices, names)
     size = args.size or automatic_size(scenes)
@@ -175,7 +67,7 @@ def load(args: Namespace, table: ClassTable, say: Callable, progress: Callable) 
         return Windows(scenes, chosen, names, indices, scalings, size, **options)
 
     return Data(
-        windows(training, augment=None if args.overfit else augment),
+        windows(training, augment=None if args.overfit else Augment.of(args.augment)),
         windows(validation, each_pixel_once=True),
         counts[training],
         {
@@ -192,12 +84,6 @@ def load(args: Namespace, table: ClassTable, say: Callable, progress: Callable) 
     )
 
 
-def augmentation(args: Namespace) -> Augment:
-    """Return the augmentation of the options. Raises InputError for an impossible value."""
-    steps = args.flip, args.turn, args.crop, args.crop_min, args.jitter, args.strength
-    return Augment(*steps, tuple(args.scales))
-
-
 def skipped_labels(names: Sequence[str], table: ClassTable) -> list[int]:
     """Return the labels of the classes that --skip-only names. Raises InputError for no class."""
     for name in names:
@@ -209,7 +95,7 @@ def skipped_labels(names: Sequence[str], table: ClassTable) -> list[int]:
 
 
 def load_scenes(
-    args: Namespace, table: ClassTable, say: Callable, progress: Callable
+    args: Namespace, table: ClassTable, cache: Path, say: Callable, progress: Callable
 ) -> list[Scene]:
     """Prepare the scenes that the options name, or the synthetic ones where they name none."""
     if args.images is None:
@@ -222,7 +108,7 @@ def load_scenes(
     scenes = []
     for number, (dates, mask) in enumerate(places, start=1):
         progress(f"preparing scene {number} of {len(places)}: {dates[0].name}")
-        scenes.append(prepare(dates, mask, table, args.cache, args.align, args.nodata))
+        scenes.append(prepare(dates, mask, table, cache, args.align, args.nodata))
     return scenes
 
 
@@ -347,15 +233,15 @@ def usual_resolution(scenes: Sequence[Scene]) -> float | None:
 
 
 def loaders(
-    args: Namespace, data: Data, workers: int, pin_memory: bool, rank: int, world: int
+    args: Namespace, data: Data, gpu: bool, rank: int, world: int
 ) -> tuple[EpochSampler, DataLoader, DataLoader]:
     """Make the loaders of training and validation batches, for one of several processes.
 
     Args:
         args: The options of train.py.
         data: Of `load`.
-        workers: Processes that make samples, for each loader; 0: this process does.
-        pin_memory: Whether batches lie in memory from which a GPU copies faster.
+        gpu: Whether the batches go to a GPU. Then processes load them, unless --workers is given,
+            into memory from which a GPU copies faster.
         rank: Number of this process, which gets its share of each batch.
         world: Number of processes.
 
@@ -363,6 +249,7 @@ def loaders(
         The order of the training windows, whose `epoch` is to be set before each epoch; the loader
         of the training batches; that of the validation batches.
     """
+    workers = (4 if gpu else 0) if args.workers is None else args.workers
     factors = repeat_factors(data.counts, args.oversample) if args.oversample else None
     order = EpochSampler(len(data.training), args.seed, factors)
     # A generator of its own: a loader draws from it, and dropout's random numbers stay the same.
@@ -375,7 +262,7 @@ def loaders(
             collate_fn=windows.collate,
             num_workers=workers,
             persistent_workers=workers > 0,
-            pin_memory=pin_memory,
+            pin_memory=gpu,
             generator=generator,
         )
 

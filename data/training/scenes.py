@@ -26,7 +26,7 @@ from data.classes import ClassTable
 from data.files import IGNORE, InputError, replacing_folder
 from data.grid import Grid, Window
 from data.input.stack import Stack, open_image
-from data.raster.geotiff import Raster
+from data.raster import Raster
 from data.raster.safe import PRODUCT, Safe, is_safe
 from data.scaling import valid_pixels
 from data.training.mask import Mask, labels_on, strips
@@ -62,6 +62,11 @@ class Scene:
     descriptions: tuple[str | None, ...]
     nodata: float | None
     later_dates: tuple[Path, ...] = ()  # files whose bands are stacked behind those of image_path
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files of the image: one, or one for each date."""
+        return self.image_path, *self.later_dates
 
     def read(self, window: Window) -> np.ndarray:
         """Return the pixels (bands, h, w) of a window, as in the file."""

@@ -31,8 +31,9 @@ ESM = ClassTable.load("esm")
 
 def load(*options: str) -> pipeline.Data:
     """Training and validation windows, as train.py makes them of its options."""
-    args = train.parse(["--size", "150", "--flip", "0", "--turn", "0", *options])
-    return pipeline.load(args, ESM, lambda text: None, lambda text: None)
+    args = train.parse(["--size", "150", "--augment", *options])
+
+    return pipeline.load(args, ESM, Path("runs/cache"), lambda text: None, lambda text: None)
 
 
 def pixels(windows: Windows) -> tuple[torch.Tensor, torch.Tensor]:

@@ -27,10 +27,10 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
 from data.grid import Grid  # noqa: E402
+from data.output import preview  # noqa: E402
 from data.raster.warp import target_grid_for  # noqa: E402
 from data.resample import reproject  # noqa: E402
-from unet.evaluation.report import colorize, png  # noqa: E402
-from unet.metrics import spearman  # noqa: E402
+from unet.evaluation.shares import spearman  # noqa: E402
 
 THREADS = 2
 UTM, ETRS, WEB = CRS.from_epsg(32631), CRS.from_epsg(25831), CRS.from_epsg(3857)
@@ -239,14 +239,11 @@ def shares_kept(count: int) -> None:
             f"{name:24}{spearman(before, after):10.3f}{off.mean():+16.2%}{abs(off).max():9.2%}{roads:16.2%}"
         )
         pictures.append(np.kron(small[1], np.ones((5, 5), np.uint8)))
-    colors = [(0, 0, 0), (214, 226, 200), (90, 90, 90), (215, 45, 39)]
-    drawn = [colorize(mask, colors) for mask in (masks[1][::2, ::2], *pictures)]
-    gap = np.full((300, 8, 3), 255, np.uint8)
+    palette = np.array([(0, 0, 0), (214, 226, 200), (90, 90, 90), (215, 45, 39)], np.uint8)
+    drawn = [palette[mask] for mask in (masks[1][::2, ::2], *pictures)]
     path = ROOT / "tests/bench/pictures/resampling.png"
     path.parent.mkdir(exist_ok=True)
-    path.write_bytes(
-        png(np.concatenate([part for picture in drawn for part in (picture, gap)][:-1], axis=1))
-    )
+    preview.write_png(path, preview.beside(*drawn))
     print(
         f"{path.relative_to(ROOT)}: at 1 m, and shrunk by nearest, mode, mode with inverse weights"
     )

@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT))
 import unet  # noqa: E402
 from data.classes import ClassTable  # noqa: E402
 from data.grid import Grid  # noqa: E402
-from data.raster import geotiff  # noqa: E402
+from data.raster import writer  # noqa: E402
 from unet import checkpoint  # noqa: E402
 
 BANDS = [f"band {number}" for number in range(1, 11)]
@@ -78,9 +78,10 @@ def write_scene(path: Path, height: int, width: int) -> None:
             noise = random.standard_normal((10, rows, width), np.float32)
             yield (ground + 40 * noise).astype(np.uint16)
 
-    geotiff.write_blocks(
-        path, strips(), Grid(None, (10, 0, 0, 0, -10, 0), height, width), 10, np.uint16, nodata=0
-    )
+    grid = Grid(None, (10, 0, 0, 0, -10, 0), height, width)
+    with writer(path, grid, 10, np.uint16, nodata=0, overviews="average") as add:
+        for strip in strips():
+            add(strip)
 
 
 def predict(*options: object) -> tuple[float, float, int]:

@@ -23,6 +23,7 @@ with itself, one thing changed at a time.
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -49,7 +50,6 @@ from data.training import pipeline  # noqa: E402
 from unet import losses  # noqa: E402
 from unet.training import passes  # noqa: E402
 from unet.training.device import autocast, keep_memory, peak_bytes, pick_precision  # noqa: E402
-from unet.training.optimizer import Optimizer  # noqa: E402
 from unet.training.recompute import recompute  # noqa: E402
 
 CPU, CLASSES, CHANNELS, WARM_UP = torch.device("cpu"), 3, 15, 2
@@ -87,25 +87,25 @@ EFFECTS = [
 ]
 
 
+def arguments(folder: str, *options: str) -> list[str]:
+    """Options of train.py for the synthetic scenes in `folder`."""
+    paths = ["--images", f"{folder}/images", "--masks", f"{folder}/masks"]
+    return [*paths, "--output", f"{folder}/run-{os.getpid()}", *options]
+
+
 def load(folder: str, *options: str) -> tuple[argparse.Namespace, pipeline.Data]:
     """The synthetic scenes in `folder` as train.py would load them."""
-    paths = [
-        "--images",
-        f"{folder}/images",
-        "--masks",
-        f"{folder}/masks",
-        "--cache",
-        f"{folder}/cache",
-    ]
-    args = train.parse([*paths, *options])
-    data = pipeline.load(
-        args, ClassTable.load(args.classes), lambda text: None, lambda text: None
-    )
-    whole = (
-        len(data.training) // args.batch * args.batch
-    )  # no small last batch, which would be a cheaper step
-    data.training.items = data.training.items[:whole]
-    return args, data
+    args = train.parse(arguments(folder, *options))
+    cache = args.output.parent / "cache"
+    table = ClassTable.load(args.classes)
+    data = pipeline.load(args, table, cache, lambda text: None, lambda text: None)
+    return args, whole_batches(data, args.batch)
+
+
+def whole_batches(data: pipeline.Data, batch: int) -> pipeline.Data:
+    """Leave out a small last batch, which would be a cheaper step."""
+    data.training.items = data.training.items[: len(data.training) // batch * batch]
+    return data
 
 
 def network(options: dict) -> nn.Module:
@@ -118,31 +118,27 @@ def network(options: dict) -> nn.Module:
 
 
 def ours(options: dict, folder: str, done: Callable[[], None]) -> None:
-    """Epoch after epoch; `done` is called after each step."""
-    args, data = load(folder, "--batch", str(options["batch"]))
-    order, batches, _ = pipeline.loaders(args, data, options["workers"], False, 0, 1)
-    model, precision = network(options), pick_precision(options["precision"], CPU, training=True)
-    optimizer = Optimizer(
-        model.parameters(), "adamw", args.lr, args.weight_decay, "cosine", args.epochs
-    )
+    """train.py itself; `done` is called where it shows its progress, after each step."""
+    load_data = pipeline.load
 
-    def check(share: float, loss: float) -> None:
-        console.progress(f"epoch {order.epoch}/{args.epochs} {share:4.0%}  loss {loss:.4f}")
-        done()
+    def load_whole_batches(args, *rest):
+        return whole_batches(load_data(args, *rest), args.batch)
 
-    while True:
-        order.epoch += 1
-        position = passes.start_of_epoch()
-        passes.learn(
-            model, batches, losses.cross_entropy, optimizer, CPU, precision, position, check
-        )
+    def progress(text: str) -> None:
+        if "loss" in text:
+            done()
+
+    pipeline.load, console.progress = load_whole_batches, progress
+    keys = ("base", "batch", "precision", "workers", "accumulate")
+    chosen = [word for key in keys for word in (f"--{key}", str(options[key]))]
+    train.main(arguments(folder, "--loss", "cross_entropy", "--class-weights", "none", *chosen))
 
 
 def validation(options: dict, folder: str, done: Callable[[], None]) -> None:
     """The loop that validates, with its confusion matrix."""
     args, data = load(folder, "--batch", str(options["batch"]))
     data = data._replace(validation=data.training.only(range(len(data.training))))
-    _, _, batches = pipeline.loaders(args, data, options["workers"], False, 0, 1)
+    _, _, batches = pipeline.loaders(args, data, False, 0, 1)
     model, precision = network(options), pick_precision(options["precision"], CPU, training=True)
     while True:
         passes.evaluate(model, batches, losses.cross_entropy, CLASSES, CPU, precision, done)

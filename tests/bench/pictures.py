@@ -29,7 +29,6 @@ from data.raster import geotiff  # noqa: E402
 from data.sample import towns  # noqa: E402
 from data.training.mask import Mask  # noqa: E402
 from unet import checkpoint  # noqa: E402
-from unet.evaluation import report  # noqa: E402
 
 
 def main() -> None:
@@ -75,7 +74,7 @@ def main() -> None:
     ]
     path = ROOT / f"tests/bench/pictures/{args.name}.png"
     path.parent.mkdir(exist_ok=True)
-    path.write_bytes(report.png(np.ascontiguousarray(np.concatenate(rows)[:-8])))
+    preview.write_png(path, np.concatenate(rows)[:-8])
     print(path)
 
 

@@ -47,8 +47,9 @@ def peer(options: list[str], epochs: int) -> tuple[metrics.ConfusionMatrix, floa
 
     args = train.parse([*options, "--indices"])
     table = ClassTable.load(args.classes)
-    data = pipeline.load(args, table, lambda line: None, lambda line: None)
-    order, training, validation = pipeline.loaders(args, data, 0, False, 0, 1)
+
+    data = pipeline.load(args, table, Path("runs/cache"), lambda line: None, lambda line: None)
+    order, training, validation = pipeline.loaders(args, data, False, 0, 1)
     torch.manual_seed(args.seed)
     model = smp.Unet(
         "resnet34",

@@ -4,7 +4,7 @@ tests/recorded/networks.npz.
     git clone https://github.com/milesial/Pytorch-UNet
     python tests/bench/record_networks.py Pytorch-UNet
 
-Needs torchvision and transformers beside torch. Weights and images come from the rule in
+Needs torchvision, transformers and segmentation_models_pytorch beside torch. Weights and images come from the rule in
 tests/seeded.py, sizes from tests/originals.py; of each layer 64 values are kept. The file was made
 with the versions that it names.
 """
@@ -45,12 +45,13 @@ def main() -> None:
         sys.exit(__doc__)
     versions = [
         f"{name} {originals.installed(name).__version__}"
-        for name in ("torch", "torchvision", "transformers")
+        for name in ("torch", "torchvision", "transformers", "segmentation_models_pytorch")
     ]
     networks = {
         "unet": milesial(sys.argv[1], bilinear=False),
         "unet-bilinear": milesial(sys.argv[1], bilinear=True),
         "resnet50": originals.resnet50(),
+        "resnet50-unet": originals.resnet50_unet(),
         "deeplabv3": originals.deeplabv3(),
         **{f"segformer-{size}": originals.segformer(size) for size in SIZES},
         "segformer-b0-odd": originals.segformer("b0", "odd"),

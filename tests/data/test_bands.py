@@ -104,6 +104,17 @@ def test_the_image_itself_is_not_changed():
         ("Water vapour", "WV"),
         ("B9", "WV"),
     ]
+    + [
+        ("SWIR_1", "SWIR1"),
+        ("swir-2", "SWIR2"),
+        ("red_edge-1", "RE1"),
+        ("B_8A", "RE4"),
+        ("narrow-nir", "RE4"),
+        ("vegetation_red_edge_3", "RE3"),
+        ("Coastal.Aerosol", "Coastal"),
+        ("B-04@2", "Red@2"),
+        ("VV_dB", "VV_dB"),
+    ]
     + [("B2", "Blue"), ("G", "Green"), ("red", "Red"), ("B1", "Coastal"), (" VV ", "VV"), ("", "")],
 )
 def test_a_band_has_one_name_however_it_is_written(written, meant):
@@ -137,36 +148,7 @@ def test_a_list_of_another_length_or_with_a_name_twice_is_told():
         bands.names([None] * 2, ["B08", "NIR"])
 
 
-# The order in which a trained network wants them.
-
-
-def test_bands_are_found_by_name():
-    assert bands.order(["Red", "Green", "Blue"], ["Blue", "Green", "Red"]) == [3, 2, 1]
-    assert bands.order(["a", "b"], ["b", "a"]) == [2, 1]
-
-
-def test_bands_without_names_are_trusted_to_be_in_order():
-    assert bands.order(["Red", "NIR"], ["1", "2"]) == [1, 2]
-    assert bands.order(["1", "2"], ["NIR", "Red"]) == [1, 2]
-
-
-def test_another_number_of_bands_names_both():
-    with pytest.raises(
-        InputError, match="a.tif: 3 bands .1, 2, 3., but the checkpoint was trained on 2 .Red, NIR."
-    ):
-        bands.order(["Red", "NIR"], ["1", "2", "3"], "a.tif")
-
-
-def test_another_band_is_not_taken_for_the_wanted_one():
-    with pytest.raises(InputError, match="a.tif: .*Blue cannot stand in"):
-        bands.order(["Red", "NIR"], ["Red", "Blue"], "a.tif")
-
-
-def test_ordered_bands_make_the_network_s_input_the_same():
-    random = np.random.default_rng(0)
-    image, shuffled = random.integers(0, 9999, (11, 3, 4)), random.permutation(11)
-    numbers = bands.order(ESM, [ESM[i] for i in shuffled])
-    assert np.array_equal(image[shuffled][[n - 1 for n in numbers]], image)
+# Pictures.
 
 
 def test_pictures_show_red_green_and_blue_wherever_they_stand():

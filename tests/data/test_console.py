@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,11 +16,10 @@ from data.console import (
     Interrupted,
     Parser,
     Signals,
+    command,
     duration,
-    from_here,
     one_line_errors,
     progress,
-    python_command,
     within,
 )
 from data.files import InputError
@@ -76,6 +76,19 @@ def test_an_interruption_has_the_status_that_shells_report(number, status, capsy
     with pytest.raises(SystemExit) as left, one_line_errors("x.py"):
         raise Interrupted(number)
     assert left.value.code == status and capsys.readouterr().err == "x.py: stopped\n"
+
+
+@pytest.mark.parametrize("error", [None, InputError("a.tif: odd"), ValueError("a bug")])
+def test_the_handler_of_sigterm_is_restored_however_the_block_ends(error):
+    def handler(number, frame):
+        pass
+
+    signal.signal(signal.SIGTERM, handler)
+    with suppress(SystemExit, ValueError), one_line_errors("x.py"):
+        assert signal.getsignal(signal.SIGTERM) is not handler
+        if error:
+            raise error
+    assert signal.getsignal(signal.SIGTERM) is handler
 
 
 @pytest.mark.parametrize(("number", "status"), INTERRUPTIONS)
@@ -177,13 +190,16 @@ def test_numbers_lie_in_their_limits_and_are_finite():
         within(int, 1)("1.5")
 
 
-@pytest.mark.parametrize(("options", "line"), [
-    (["--lr", "0"], "argument --lr: 0 must be a number above 0; --help lists the options"),
-    (["--lr", "fast"], "argument --lr: invalid float value: 'fast'; --help lists the options"),
-    (["--speed", "1"], "unrecognized arguments: --speed 1; --help lists the options"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["--lr", "0"], "argument --lr: 0 must be a number above 0; --help lists the options"),
+        (["--lr", "fast"], "argument --lr: invalid float value: 'fast'; --help lists the options"),
+        (["--speed", "1"], "unrecognized arguments: --speed 1; --help lists the options"),
+    ],
+)
 def test_a_mistake_in_the_options_is_one_line_too(options, line):
-    parser = Parser()
+    parser = Parser("Do it.")
     parser.add_argument("--lr", type=within(float, above=0))
     with pytest.raises(InputError) as error:
         parser.parse_args(options)
@@ -194,10 +210,31 @@ def test_durations():
     assert [duration(s) for s in (0, 59.6, 125, 3725)] == ["0:00", "1:00", "2:05", "1:02:05"]
 
 
-def test_the_command_for_this_python_is_short_inside_the_project(monkeypatch):
-    monkeypatch.setattr(sys, "executable", str(Path.cwd() / ".venv/bin/python"))
-    assert python_command() == ".venv/bin/python"
+def test_a_command_is_short_inside_the_project_and_quoted(monkeypatch):
+    here = Path.cwd()
+    monkeypatch.setattr(sys, "executable", str(here / ".venv/bin/python"))
+    assert command(here / "predict.py", "my image.tif") == (
+        ".venv/bin/python predict.py 'my image.tif'"
+    )
     monkeypatch.setattr(sys, "executable", "/usr/bin/python3")
-    assert python_command() == "/usr/bin/python3"
-    assert from_here(Path.cwd() / "predict.py") == "predict.py"
-    assert from_here(Path.cwd().parent / "predict.py") == str(Path.cwd().parent / "predict.py")
+    elsewhere = here.parent / "predict.py"
+    assert command(elsewhere) == f"/usr/bin/python3 {elsewhere}"
+
+
+def test_an_option_that_is_gone_names_what_took_its_place():
+    parser = Parser("Do it.", gone={"--cut": "use --crop"})
+    for arguments in (["--cut"], ["--cut", "3"], ["--cut=3"]):
+        with pytest.raises(InputError, match="^--cut is gone; use --crop$"):
+            parser.parse_args(arguments)
+
+
+def test_help_shows_a_default_where_there_is_one(capsys):
+    parser = Parser("Do it.\n\nNot shown.")
+    parser.add_argument("--size", type=int, default=5, help="side")
+    parser.add_argument("--crs", help="of the map")
+    parser.add_argument("--fast", action="store_true", help="sooner")
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--help"])
+    shown = capsys.readouterr().out
+    assert "Do it." in shown and "Not shown" not in shown
+    assert "side (default: 5)" in shown and shown.count("default") == 1

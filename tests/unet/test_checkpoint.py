@@ -2,6 +2,7 @@
 behind.
 """
 
+import math
 import os
 import pickle
 import random
@@ -14,7 +15,9 @@ import pytest
 import torch
 
 import unet
-from unet.checkpoint import FORMAT, REQUIRED, CheckpointError, build_model, load, save
+from data.files import version
+from unet.checkpoint import CheckpointError, build_model, load, save
+from unet.training.checkpoint_format import FORMAT, NEEDED
 
 
 def example(**more):
@@ -24,10 +27,10 @@ def example(**more):
     return {
         "model": {"name": "unet", "in_channels": 2, "num_classes": 3, "options": {"base": 2}},
         "weights": network.state_dict(),
-        "classes": [{"code": 1, "name": "other", "color": "#00ff00"}],
+        "classes": [{"code": str(n), "name": f"class {n}", "color": "#00ff00"} for n in range(3)],
         "bands": ["Red", "NIR"],
         "indices": [],
-        "scaling": {"method": "minmax", "low": [0.0, 1.5], "high": [float("inf"), 2.0]},
+        "scaling": {"method": "minmax", "offset": [0.0, 1.5], "scale": [1.0, 2.0]},
         "size": 64,
         **more,
     }
@@ -51,9 +54,10 @@ def assert_same(found, expected):
 
 
 def test_what_is_loaded_is_what_was_saved(tmp_path):
-    state = example(settings={"lr": 5e-4, "crop": None, "sizes": (298, 300), 7: True}, best=0.5)
+    settings = {"lr": 5e-4, "crop": None, "sizes": (298, 300), "more": {7: True}, "inf": math.inf}
+    state = example(settings=settings, best=0.5)
     save(tmp_path / "best.pt", state)
-    assert_same(load(str(tmp_path / "best.pt")), {**state, "format": FORMAT})
+    assert_same(load(str(tmp_path / "best.pt")), {**state, "format": FORMAT, "version": version()})
     assert "format" not in state  # the caller's dict is left as it was
 
 
@@ -69,15 +73,15 @@ def test_the_states_that_resuming_needs_are_plain_and_come_back(tmp_path):
         optimizer=optimizer.state_dict(),
         scheduler={"plateau": plateau.state_dict(), "cosine": cosine.state_dict()},
         random={
-            "torch": torch.get_rng_state(),
+            "torch": [torch.get_rng_state()],
             "python": random.getstate(),
             "numpy": numpy.random.default_rng(1).bit_generator.state,
         },
-        metrics={"confusion": torch.tensor([[2**40, 1], [0, 3]])},
+        metrics={"confusion": torch.tensor([[2**40, 1, 0], [0, 3, 0], [0, 0, 0]])},
     )
     save(tmp_path / "last.pt", state)
     loaded = load(tmp_path / "last.pt")
-    assert_same(loaded, {**state, "format": FORMAT})
+    assert_same(loaded, {**state, "format": FORMAT, "version": version()})
     random.setstate(loaded["random"]["python"])
     optimizer.load_state_dict(loaded["optimizer"])
 
@@ -93,24 +97,6 @@ def test_the_network_built_from_a_checkpoint_gives_the_same_logits(tmp_path):
     assert network(x).equal(original.eval()(x))
 
 
-@pytest.mark.parametrize(
-    "model, message",
-    [
-        ({"name": "vnet", "in_channels": 2, "num_classes": 3, "options": {}}, "'vnet'.*unet"),
-        ({"name": "unet", "in_channels": 2, "num_classes": 3, "options": {"depth": 5}}, "depth"),
-        (
-            {"name": "unet", "in_channels": 9, "num_classes": 3, "options": {"base": 2}},
-            "inc.double_conv.0.weight",
-        ),
-        ({"name": "unet"}, "in_channels"),
-    ],
-)
-def test_a_network_that_cannot_be_built_is_a_one_line_error(model, message):
-    with pytest.raises(CheckpointError, match=message) as caught:
-        build_model(example(model=model))
-    assert "\n" not in str(caught.value)
-
-
 # Values that are not plain.
 
 
@@ -121,20 +107,14 @@ class Number(int):
 @pytest.mark.parametrize(
     "more, place",
     [
-        ({"best": numpy.float64(0.5)}, r"checkpoint\['best'\] is a numpy.float64"),
-        ({"epoch": numpy.int64(3)}, r"checkpoint\['epoch'\]"),
-        ({"settings": {"out": Path("runs")}}, r"checkpoint\['settings'\]\['out'\] is a pathlib"),
-        (
-            {"classes": [{"code": 1}, {"code": Number(2)}]},
-            r"checkpoint\['classes'\]\[1\]\['code'\]",
-        ),
-        (
-            {"scaling": {"low": numpy.zeros(2)}},
-            r"checkpoint\['scaling'\]\['low'\] is a numpy.ndarray",
-        ),
-        ({"settings": {"bands": {1, 2}}}, "builtins.set"),
-        ({"random": {"device": torch.device("cpu")}}, "torch.device"),
-        ({"settings": {(1, 2): 3}}, r"checkpoint\['settings'\] has the key \(1, 2\)"),
+        ({"best": numpy.float64(0.5)}, "best is a numpy.float64"),
+        ({"epoch": numpy.int64(3)}, "epoch is a numpy.int64"),
+        ({"settings": {"out": Path("runs")}}, r"settings\['out'\] is a pathlib"),
+        ({"classes": [{"code": 1}, {"code": Number(2)}]}, r"classes\[1\]\['code'\] is a"),
+        ({"scaling": {"low": numpy.zeros(2)}}, r"scaling\['low'\] is a numpy.ndarray"),
+        ({"settings": {"bands": {1, 2}}}, r"settings\['bands'\] is a set"),
+        ({"random": {"device": torch.device("cpu")}}, r"random\['device'\] is a torch.device"),
+        ({"settings": {(1, 2): 3}}, "settings has a key that is a tuple"),
     ],
 )
 def test_a_value_that_is_not_plain_is_refused_with_its_place(tmp_path, more, place):
@@ -143,7 +123,7 @@ def test_a_value_that_is_not_plain_is_refused_with_its_place(tmp_path, more, pla
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("key", REQUIRED)
+@pytest.mark.parametrize("key", NEEDED)
 def test_a_missing_key_is_refused_when_saving(tmp_path, key):
     state = example()
     del state[key]
@@ -220,7 +200,7 @@ def test_a_strangers_file_runs_no_code(tmp_path, monkeypatch):
         ([1, 2], "not one of our checkpoints"),
         ({"format": "1"}, "not one of our checkpoints"),
         ({"format": FORMAT + 1}, f"newer version .format {FORMAT + 1}"),
-        ({"format": FORMAT, **{key: None for key in REQUIRED[2:]}}, "model, weights missing"),
+        ({"format": FORMAT, **{key: None for key in [*NEEDED][2:]}}, "model, weights missing"),
         (torch.nn.Linear(1, 1), "not plain values"),
     ],
 )
@@ -291,7 +271,7 @@ def test_a_full_disk_is_an_error_that_names_the_file_and_leaves_the_earlier_one(
             return self.file.write(data)
 
     monkeypatch.setattr(torch, "save", lambda state, file: torch_save(state, FullDisk(file)))
-    with pytest.raises(OSError, match="No space left on device: .*last.pt"):
+    with pytest.raises(OSError, match="No space left on device.*last.pt"):
         save(tmp_path / "last.pt", example(epoch=2))
     monkeypatch.undo()
     assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]

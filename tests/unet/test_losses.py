@@ -1,4 +1,4 @@
-"""The losses: values to check by hand on two pixels, what must hold for all, other implementations."""
+"""The losses: values to check by hand, what must hold for all, other implementations."""
 
 import math
 
@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from data.files import InputError
 from unet.losses import LOSSES, class_weights, cross_entropy, dice, dice_focal, focal
 
 every_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES.keys())
@@ -72,6 +73,11 @@ def test_dice_focal_is_the_sum():
     weight = torch.tensor([1.0, 3.0])
     parts = dice(LOGITS, TARGET, weight) + focal(LOGITS, TARGET, weight, gamma=3.0)
     assert dice_focal(LOGITS, TARGET, weight, gamma=3.0).item() == pytest.approx(parts.item())
+
+
+def test_dice_focal_has_the_gamma_2_of_the_paper_unless_another_is_given():
+    expected = dice(LOGITS, TARGET).item() + (1 / 16 * math.log(4 / 3) + 1 / 4 * math.log(2)) / 2
+    assert dice_focal(LOGITS, TARGET).item() == pytest.approx(expected)
 
 
 def test_an_ignored_pixel_leaves_the_loss_of_the_other():
@@ -279,36 +285,39 @@ def test_dice_equals_a_loop_over_classes_and_pixels():
 
 
 def test_no_class_weights_are_none():
-    assert class_weights([3, 5], "none") is None
+    assert class_weights(torch.tensor([3, 5]), "none") is None
 
 
 def test_inverse_class_weights_have_the_inverse_ratio_of_the_counts_and_mean_1():
     # 1/100 : 1/50 : 1/25 = 1 : 2 : 4, and 7/3 is their mean
     expected = torch.tensor([1.0, 2.0, 4.0]) / (7 / 3)
-    torch.testing.assert_close(class_weights([100, 50, 25], "inverse"), expected)
+    torch.testing.assert_close(class_weights(torch.tensor([100, 50, 25]), "inverse"), expected)
 
 
 def test_a_class_without_pixels_weighs_0_and_the_others_have_mean_1():
-    torch.testing.assert_close(class_weights([30, 0, 10], "inverse"), torch.tensor([0.5, 0.0, 1.5]))
+    torch.testing.assert_close(
+        class_weights(torch.tensor([30, 0, 10]), "inverse"), torch.tensor([0.5, 0.0, 1.5])
+    )
 
 
 def test_no_class_weighs_more_than_cap_times_the_commonest():
-    weight = class_weights([10**9, 10**9, 1], "inverse", cap=10.0)
+    weight = class_weights(torch.tensor([10**9, 10**9, 1]), "inverse", cap=10.0)
     torch.testing.assert_close(weight, torch.tensor([0.25, 0.25, 2.5]))
 
 
-@pytest.mark.parametrize(
-    "counts, method", [([1, 2], "median"), ([0, 0], "inverse"), ([3, -1], "inverse")]
-)
-def test_unknown_methods_and_impossible_counts_are_errors(counts, method):
-    with pytest.raises(ValueError, match="none, inverse|not all 0"):
-        class_weights(counts, method)
+def test_numbers_are_taken_as_they_are():
+    assert class_weights(torch.tensor([7, 0, 5]), "1,0,2.5").tolist() == [1, 0, 2.5]
+
+
+@pytest.mark.parametrize("method", ["median", "1,2", "1,2,x", "1,-1,2", "0,0,0", "1,2,inf", ""])
+def test_what_is_neither_a_method_nor_a_number_for_each_class_is_an_error(method):
+    with pytest.raises(InputError, match="none, inverse, sqrt, or 3 numbers such as 1,4,2.5"):
+        class_weights(torch.tensor([1, 2, 3]), method)
 
 
 def test_sqrt_weights_by_hand_and_capped_by_how_rare_a_class_may_count():
-    weight = class_weights([100, 25, 1, 0], "sqrt")
+    weight = class_weights(torch.tensor([100, 25, 1, 0]), "sqrt")
     assert weight.tolist() == pytest.approx([0.1 / 1.3 * 3, 0.2 / 1.3 * 3, 1 / 1.3 * 3, 0])
-    capped = class_weights(
-        [40_000, 10_000, 1], "sqrt"
-    )  # the third counts as a hundredth of the first
+    # The third counts as a hundredth of the first.
+    capped = class_weights(torch.tensor([40_000, 10_000, 1]), "sqrt")
     assert (capped / capped[0]).tolist() == pytest.approx([1, 2, 10])

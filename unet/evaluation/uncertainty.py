@@ -1,24 +1,26 @@
-"""How sure a network is of a pixel, and two ways to ask it more than once.
+"""Uncertainty of a prediction: entropy, and two ways to predict an image several times.
 
-A softmax is one opinion. Its entropy says how undecided it is:
+The entropy of the softmax is 0 if one class has all probability, and ln K if all classes have the
+same:
 
-    H(p) = -sum_k p_k ln p_k          0 if one class has it all, ln K if all classes have the same
+    H(p) = -sum_k p_k ln p_k
 
-Several opinions p_1 ... p_N of one pixel are averaged, and their entropy falls into two parts:
+Several predictions p_1 ... p_N of one pixel are averaged. The entropy of their mean has two parts:
 
-    H(mean p)            =  mean H(p_n)   +  I           predictive entropy
-    total uncertainty       of the data      of the network: mutual information
+    H(mean p)            =  mean H(p_n)    +   I
+    predictive entropy      of the data        of the network: mutual information
 
-I is 0 where all say the same, even if that is "fifty-fifty" (a mixed pixel, which no training
-cures), and large where each is sure of something else (ground unlike any seen in training). The
-opinions come from
+I is 0 where all predictions are the same, even if each is undecided: a mixed pixel, which no
+training cures. I is large where each prediction is sure of another class: ground unlike the
+training set. The predictions come from
 
-    mc_dropout   dropout stays on in prediction, so that every pass is another network: Gal and Ghahramani 2016,
-                 Dropout as a Bayesian Approximation; mutual information: Houlsby and others 2011, Bayesian Active
-                 Learning for Classification and Preference Learning; Smith and Gal 2018, eq. (4)
-    eight_views  ground has no up: the window in its eight flips and quarter turns, each prediction turned back
+    mc_dropout   dropout stays on, so that each pass is through another network: Gal and
+                 Ghahramani 2016, Dropout as a Bayesian Approximation; mutual information: Houlsby
+                 and others 2011, Bayesian Active Learning for Classification and Preference
+                 Learning; Smith and Gal 2018, eq. (4)
+    eight_views  the eight flips and quarter turns of the image, each prediction turned back
 
-The test beside this file is tests/unet/evaluation/test_uncertainty.py.
+Read beside it: tests/unet/evaluation/test_uncertainty.py.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -31,16 +33,19 @@ from torch import Tensor, nn
 DROPOUTS = nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d
 
 
-class Opinion(NamedTuple):
-    """What several predictions say together; entropies in nats."""
+class Average(NamedTuple):
+    """The mean of several predictions and its uncertainty, in nats."""
 
     mean: Tensor  # (N, K, H, W) probabilities
-    entropy: Tensor  # (N, H, W) of the mean: predictive entropy
-    mutual_information: Tensor  # (N, H, W), from 0 up to the entropy
+    entropy: Tensor  # (N, H, W) predictive entropy
+    mutual_information: Tensor  # (N, H, W) from 0 to the entropy
 
 
 def entropy(probabilities: Tensor, dim: int = 1) -> Tensor:
-    """(N, K, ...) to (N, ...): Shannon's entropy in nats, with 0 ln 0 = 0.
+    """Compute Shannon's entropy of (N, K, ...) probabilities in nats, with 0 ln 0 = 0.
+
+    Returns:
+        (N, ...).
 
     >>> entropy(torch.tensor([[0.5, 0.5], [1.0, 0.0]])).tolist()
     [0.6931471824645996, 0.0]
@@ -48,26 +53,27 @@ def entropy(probabilities: Tensor, dim: int = 1) -> Tensor:
     return torch.special.entr(probabilities).sum(dim)
 
 
-def average(opinions: Iterable[Tensor]) -> Opinion:
-    """Several probabilities (N, K, H, W) of the same pixels, summed as they come; ValueError if
-    there are none.
+def average(predictions: Iterable[Tensor]) -> Average:
+    """Average predictions (N, K, H, W) of the same pixels, one at a time.
+
+    Raises:
+        ValueError: There are none.
     """
-    total, uncertain, count = 0.0, 0.0, 0
-    for probabilities in opinions:
+    total, of_data, count = 0.0, 0.0, 0
+    for probabilities in predictions:
         total = total + probabilities
-        uncertain = uncertain + entropy(probabilities)
+        of_data = of_data + entropy(probabilities)
         count += 1
     if not count:
-        raise ValueError("an average needs one opinion at least")
+        raise ValueError("an average needs one prediction at least")
     mean = total / count
-    whole = entropy(mean)
-    return Opinion(
-        mean, whole, (whole - uncertain / count).clamp(min=0)
-    )  # rounding can make it -1e-8
+    predictive = entropy(mean)
+    mutual_information = (predictive - of_data / count).clamp(min=0)  # by rounding it can be -1e-8
+    return Average(mean, predictive, mutual_information)
 
 
 def has_dropout(model: nn.Module) -> bool:
-    """Whether any layer drops something in training."""
+    """Return whether the network has a layer of dropout with a probability above 0."""
     return bool(_dropping(model))
 
 
@@ -125,12 +131,18 @@ def dropped(layer: nn.Module, x: Tensor, generators: Sequence[torch.Generator]) 
 
 
 def eight_views(predict: Callable[[Tensor], Tensor], images: Tensor) -> Iterator[Tensor]:
-    """Eight predictions (N, K, H, W) of images (N, C, H, W): of each flip and turn, turned back.
+    """Predict each flip and quarter turn of images, and turn the predictions back.
 
-    `predict` must take windows of (W, H) where the images are not square.
+    Args:
+        predict: (N, C, h, w) -> (N, K, h, w). Of images that are not square it gets windows of
+            both (H, W) and (W, H).
+        images: (N, C, H, W).
+
+    Yields:
+        Eight predictions (N, K, H, W).
     """
     for flip in (False, True):
         for turns in range(4):
             view = torch.rot90(images.flip(-1) if flip else images, turns, dims=(-2, -1))
-            seen = torch.rot90(predict(view), -turns, dims=(-2, -1))
-            yield seen.flip(-1) if flip else seen
+            prediction = torch.rot90(predict(view), -turns, dims=(-2, -1))
+            yield prediction.flip(-1) if flip else prediction

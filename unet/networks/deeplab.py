@@ -20,8 +20,7 @@ There is no skip connection: borders finer than 8 pixels are interpolated, not s
 Chen, Papandreou, Schroff, Adam: Rethinking Atrous Convolution for Semantic Image Segmentation, 2017
 (https://arxiv.org/abs/1706.05587). Parameters have the names of torchvision's deeplabv3_resnet50.
 Its auxiliary classifier, a second set of logits from layer3 for a second loss in training, is left
-out: the network answers with the first set either way, and `unet.weights` leaves it aside where a
-file has it.
+out: the logits are the first set either way, and `transfer.py` leaves it aside where a file has it.
 
 The test beside this file is tests/unet/networks/test_deeplab.py.
 """
@@ -76,8 +75,11 @@ class DeepLabV3(nn.Module):
     to normalise.
     """
 
-    stride = 8  # pixels of the input to one of the features: shift a window by a multiple of it
+    stride = 8  # input pixels to one of the features: windows shift by multiples of it
     receptive_radius = None  # without limit: the mean is taken over the whole input
+    first_layers = ("backbone.conv1",)  # take the image; see networks/transfer.py
+    last_layer = "classifier.4"
+    encoders = (("backbone",),)
 
     def __init__(
         self, in_channels: int, num_classes: int, dropout: float = 0.0, head_dropout: float = 0.0

@@ -44,10 +44,9 @@ class Hybrid(nn.Module):
     stages. head_dropout: probability for a channel to be dropped before the last convolution.
     """
 
-    stride = (
-        32  # pixels of the input to one token of the last stage: shift a window by a multiple of it
-    )
-    receptive_radius = None  # without limit: attention asks the whole input
+    stride = 32  # input pixels to one of the deepest features: windows shift by multiples of it
+    receptive_radius = None  # without limit: attention sees the whole input
+    last_layer = "head"
 
     def __init__(
         self,
@@ -79,6 +78,9 @@ class SegFormerUNet(Hybrid):
     `Hybrid`.
     """
 
+    first_layers = ("encoder.patch_embeddings.0.proj", "stem1.double_conv.0")
+    encoders = (("encoder",),)
+
     def __init__(
         self, in_channels: int, num_classes: int, dropout: float = 0.0, head_dropout: float = 0.0
     ):
@@ -94,6 +96,9 @@ class SegFormerUNet(Hybrid):
 
 class SegFormerResNetUNet(Hybrid):
     """ResNet-50 and SegFormer's stages side by side, and a U-Net's decoder on both. See `Hybrid`."""
+
+    first_layers = ("encoder.patch_embeddings.0.proj", "resnet.conv1")
+    encoders = (("encoder",), ("resnet",))
 
     def __init__(
         self, in_channels: int, num_classes: int, dropout: float = 0.0, head_dropout: float = 0.0

@@ -14,7 +14,7 @@ bottleneck: 1 x 1 to fewer channels, 3 x 3 on those, 1 x 1 back to four times as
 
 He, Zhang, Ren, Sun: Deep Residual Learning for Image Recognition, 2015
 (https://arxiv.org/abs/1512.03385), with the stride in the 3 x 3 convolution as everywhere today.
-The encoder's parameters have torchvision's names, and those of its resnet50 load (`unet.weights`).
+The encoder's parameters have torchvision's names, and those of its resnet50 load (`transfer.py`).
 The decoder is Ronneberger's (2015) idea with the widths of segmentation_models_pytorch, whose
 Unet("resnet50") it equals.
 
@@ -185,9 +185,10 @@ class ResNetUNet(nn.Module):
     the decoder. head_dropout: the same, before the last convolution.
     """
 
-    stride = (
-        32  # pixels of the input to one of the deepest level: shift a window by a multiple of it
-    )
+    stride = 32  # input pixels to one of the deepest features: windows shift by multiples of it
+    first_layers = ("encoder.conv1",)  # take the image; see networks/transfer.py
+    last_layer = "head"
+    encoders = (("encoder",),)
 
     def __init__(
         self, in_channels: int, num_classes: int, dropout: float = 0.0, head_dropout: float = 0.0

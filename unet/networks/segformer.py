@@ -142,10 +142,13 @@ class SegFormer(nn.Module):
     head_dropout: probability for a channel to be dropped before the last convolution.
     """
 
-    stride = (
-        32  # pixels of the input to one token of the last stage: shift a window by a multiple of it
-    )
-    receptive_radius = None  # without limit: attention asks the whole input
+    stride = 32  # input pixels to one of the deepest features: windows shift by multiples of it
+    receptive_radius = None  # without limit: attention sees the whole input
+    first_layers = (
+        "segformer.encoder.patch_embeddings.0.proj",
+    )  # take the image; see networks/transfer.py
+    last_layer = "decode_head.classifier"
+    encoders = (("segformer",),)
 
     def __init__(
         self,

@@ -1,121 +1,173 @@
-"""The two loops over batches: one that learns, and one that looks how well.
+"""The passes over batches around the training loop of train.py.
 
-    learn       for each batch: forward, loss, backward, step
-    evaluate    for each batch: forward, loss, one confusion matrix over all of them
+    RunningLoss   the mean loss of an epoch, and how much of the epoch is done
+    evaluate      loss and one confusion matrix over all validation windows
+    predict       labels and a confusion matrix for each window
 
-A batch is (images (N, C, S, S) float32, targets (N, S, S) uint8, numbers (N,) of the windows); in
-one of several processes it is this one's share, which may be empty, and what is returned is that of
-all together.
+A batch is (images (N, C, S, S) float32, targets (N, S, S) uint8, numbers (N,) of the windows). With
+several processes it is the share of one process, which may be empty. What `RunningLoss` and
+`evaluate` return is over all processes.
 
 The test beside this file is tests/unet/training/test_passes.py.
 """
 
+import math
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from data.files import InputError, replacing
 from unet.metrics import ConfusionMatrix
 from unet.training import processes
 from unet.training.device import autocast
-from unet.training.optimizer import Optimizer
 
-EVERY = 20  # steps of a GPU between two looks at the loss: it computes ahead, and would have to stop for each
+EVERY = 20  # steps of a GPU between two readings of the loss
+
+Loss = Callable[[Tensor, Tensor], Tensor]
 
 
-class NotFinite(ArithmeticError):
-    """A loss is infinite or not a number: `loss`, and the `numbers` of the windows in its batch."""
-
-    def __init__(self, loss: float, numbers: list[int]):
-        super().__init__(f"the loss became {loss}")
-        self.loss, self.numbers = loss, numbers
+class NotFinite(InputError):
+    """The loss of a training batch is infinite or not a number."""
 
 
 def start_of_epoch() -> dict:
-    """Where an epoch begins, for `learn`: the batches behind it, their windows and the sum of the
-    windows' losses.
+    """Return the position at the beginning of an epoch, as a checkpoint keeps it.
+
+    Returns:
+        batch: number of batches done; windows: number of windows in them; loss: sum of the losses
+        of these windows.
     """
     return {"batch": 0, "windows": 0, "loss": 0.0}
 
 
-def learn(
-    model: nn.Module,
-    loader: DataLoader,
-    loss_function: Callable[[Tensor, Tensor], Tensor],
-    optimizer: Optimizer,
-    device: torch.device,
-    precision: torch.dtype,
-    position: dict,
-    check: Callable[[float, float], None],
-) -> float:
-    """The epoch from `position` on; returns the mean loss of all its windows. Raises NotFinite.
+class RunningLoss:
+    """Mean loss of the windows of an epoch so far.
 
-    model: in training mode, or as much of it as shall learn. loader: with a `data.dataset.Batches`,
-    and a generator of its own, or it would draw from dropout's random numbers. position: moved
-    along, and right whenever `check` is called with the share of the epoch that is done and the
-    mean loss so far: `check` may raise to leave, and save before.
+    A GPU computes ahead of Python, and a reading of the loss would make it wait. So losses stay on
+    the device until `read` has EVERY of them; on a CPU each is read at once.
+
+    Args:
+        position: from `start_of_epoch` or a checkpoint. `read` moves it along in place.
+        loader: of the training windows. The position's batches are skipped.
+        device: where the losses are.
+        folder: of the run. Receives not_finite.txt.
     """
-    batches, recent = loader.batch_sampler, []
-    batches.begin = position["batch"]
-    every = EVERY if device.type == "cuda" else 1
-    for batch, (images, targets, numbers) in enumerate(loader, start=batches.begin + 1):
-        images = images.to(device, memory_format=torch.channels_last, non_blocking=True)
-        with autocast(device, precision):
-            loss = loss_function(model(images), targets.to(device, non_blocking=True))
-        moved = optimizer.step(loss, last=batch == len(batches))
-        recent.append((batch, loss.detach(), numbers))
-        if not moved or (len(recent) < every and batch < len(batches)):
-            continue
-        values = torch.stack([loss for _, loss, _ in recent])
-        for (number, _, numbers), value in zip(recent, values.tolist()):
-            if abs(value) == float("inf") or value != value:
-                raise NotFinite(value, sum(processes.gather(numbers.tolist()), []))
-            position["windows"] += batches.windows(number)
-            position["loss"] += value * batches.windows(number)
-        position["batch"], recent = batch, []
-        check(batch / len(batches), position["loss"] / position["windows"])
-    return position["loss"] / position["windows"]
+
+    def __init__(self, position: dict, loader: DataLoader, device: torch.device, folder: Path):
+        self.position, self.folder = position, folder
+        self.first_batch, self._windows_before = position["batch"] + 1, position["windows"]
+        self.windows, self.batches = loader.dataset, loader.batch_sampler
+        self.batches.begin = position["batch"]
+        self.every = EVERY if device.type == "cuda" else 1
+        self.waiting = []
+
+    @property
+    def windows_read(self) -> int:
+        """Number of windows read since the position that the loss began with."""
+        return self.position["windows"] - self._windows_before
+
+    @property
+    def mean(self) -> float:
+        """Mean loss of the windows read so far."""
+        return self.position["loss"] / self.position["windows"]
+
+    def add(self, batch: int, loss: Tensor, numbers: Tensor) -> None:
+        """Note the loss of a batch, counted from 1, and the numbers of its windows."""
+        self.waiting.append((batch, loss.detach(), numbers))
+
+    def read(self) -> bool:
+        """Add up the losses that wait, if there are enough of them or the epoch ends.
+
+        Called after an optimizer step, so that the position is one from which a run can continue.
+
+        Returns:
+            Whether the position has moved.
+
+        Raises:
+            NotFinite: naming the files of the batch, whose windows stand in not_finite.txt.
+        """
+        last = self.waiting[-1][0]
+        if len(self.waiting) < self.every and last < len(self.batches):
+            return False
+        values = torch.stack([loss for _, loss, _ in self.waiting]).tolist()
+        for (batch, _, numbers), value in zip(self.waiting, values):
+            if not math.isfinite(value):
+                self._refuse(value, sum(processes.gather(numbers.tolist()), []))
+            self.position["windows"] += self.batches.windows(batch)
+            self.position["loss"] += value * self.batches.windows(batch)
+        self.position["batch"], self.waiting = last, []
+        return True
+
+    def _refuse(self, value: float, numbers: list[int]) -> None:
+        places = [self.windows.place(number) for number in sorted(numbers)]
+        path = self.folder / "not_finite.txt"
+        if processes.rank() == 0:
+            lines = [f"{file}: row {window.row}, column {window.col}" for file, window in places]
+            with replacing(path) as temporary:
+                temporary.write_text("\n".join(sorted(lines)) + "\n", encoding="utf-8")
+        files = ", ".join(sorted({str(file) for file, _ in places}))
+        raise NotFinite(
+            f"the loss became {value} on {files} (windows in {path}); look at them, or try a lower "
+            "--lr"
+        )
 
 
 @torch.no_grad()
 def evaluate(
     model: nn.Module,
     loader: DataLoader,
-    loss_function: Callable[[Tensor, Tensor], Tensor],
+    loss_function: Loss,
     num_classes: int,
     device: torch.device,
     precision: torch.dtype,
-    check: Callable[[], None],
+    after_batch: Callable[[], None] = lambda: None,
 ) -> tuple[float, ConfusionMatrix]:
-    """(mean loss, confusion matrix) over all windows. `check` is called after each batch, and may
-    raise.
+    """Compute the mean loss and the confusion matrix of all windows.
+
+    Args:
+        model: is put into evaluation mode.
+        loader: with a `data.training.dataset.Batches`.
+        after_batch: called after each batch; may raise.
     """
     model.eval()
     batches, confusion = loader.batch_sampler, ConfusionMatrix(num_classes)
-    sums = []  # of the windows' losses, batch by batch
+    sums = []  # over the windows of each batch
     for batch, (images, targets, _) in enumerate(loader, start=1):
         images = images.to(device, memory_format=torch.channels_last, non_blocking=True)
         targets = targets.to(device, non_blocking=True)
         with autocast(device, precision):
-            logits = model(images)
+            logits = model(images)  # (N, K, S, S)
             loss = loss_function(logits, targets)
         sums.append(loss * batches.windows(batch))
         confusion.update(logits.argmax(1), targets)
-        check()
+        after_batch()
     confusion.matrix = processes.total(confusion.matrix.to(device))
     return sum(torch.stack(sums).tolist()) / len(batches.order), confusion
 
 
 @torch.no_grad()
 def predict(
-    model: nn.Module, loader: DataLoader, device: torch.device, precision: torch.dtype
-) -> Tensor:
-    """Labels (n, S, S) uint8, on the CPU, of all windows of this process."""
+    model: nn.Module,
+    loader: DataLoader,
+    num_classes: int,
+    device: torch.device,
+    precision: torch.dtype,
+) -> tuple[Tensor, list[ConfusionMatrix]]:
+    """Predict all windows of this process.
+
+    Returns:
+        Labels (n, S, S) uint8 on the CPU, and the confusion matrix of each window.
+    """
     model.eval()
-    labels = []
-    for images, _, _ in loader:
+    labels, matrices = [], []
+    for images, targets, _ in loader:
         with autocast(device, precision):
             logits = model(images.to(device, memory_format=torch.channels_last))
         labels.append(logits.argmax(1).to("cpu", torch.uint8))
-    return torch.cat(labels)
+        for prediction, target in zip(labels[-1], targets):
+            matrices.append(ConfusionMatrix(num_classes))
+            matrices[-1].update(prediction, target)
+    return torch.cat(labels), matrices

@@ -1,7 +1,7 @@
-"""What TensorBoard shows of a run: scalars, the confusion matrix and maps, epoch by epoch.
+"""TensorBoard files of a run: scalars, the confusion matrix and sample maps of each epoch.
 
-TensorBoard is another package, which nothing else here needs; `pip install tensorboard`, then
-`tensorboard --logdir runs`. The test beside this file is tests/unet/training/test_tensorboard.py.
+TensorBoard is a package that nothing else here needs: `pip install tensorboard`, then
+`tensorboard --logdir runs`. Read beside it: tests/unet/training/test_tensorboard.py.
 """
 
 import math
@@ -14,14 +14,19 @@ SIDE = 24  # pixels of a cell of the confusion matrix
 
 
 class BoardError(ValueError):
-    """TensorBoard is not there: one line, what to do."""
+    """TensorBoard is not installed. The message is one line, with the remedy."""
 
 
 class Board:
-    """Writes into the folder of a run. Raises BoardError where the package is missing.
+    """A writer of TensorBoard files in the folder of a run.
 
-    done: epochs that the run has behind it; what an earlier process wrote of later ones is taken
-    back.
+    Args:
+        run: The folder.
+        done: The number of epochs that the run has finished. What an earlier process wrote of
+            later epochs is not shown any more.
+
+    Raises:
+        BoardError: The package is not installed.
     """
 
     def __init__(self, run: Path, done: int):
@@ -36,8 +41,12 @@ class Board:
     def epoch(
         self, row: dict, confusion: torch.Tensor, pictures: list[tuple[str, np.ndarray]]
     ) -> None:
-        """A row of log.csv, the confusion matrix (K, K) of the epoch, and named pictures (H, W, 3)
-        uint8.
+        """Write what is shown of an epoch.
+
+        Args:
+            row: The row of log.csv.
+            confusion: (K, K), rows truth, columns prediction.
+            pictures: (name, (H, W, 3) uint8) of each sample.
         """
         step = row["epoch"]
         for name, value in row.items():
@@ -56,8 +65,10 @@ class Board:
 
 
 def matrix_picture(confusion: torch.Tensor) -> np.ndarray:
-    """A confusion matrix (K, K) as (K SIDE, K SIDE, 3) uint8: white is none of a row's pixels, dark
-    blue all.
+    """Draw a confusion matrix (K, K): white for none of the pixels of a row, dark blue for all.
+
+    Returns:
+        (K SIDE, K SIDE, 3) uint8.
     """
     share = (confusion / confusion.sum(1, keepdim=True).clamp_min(1)).double().cpu().numpy()
     share = share.repeat(SIDE, axis=0).repeat(SIDE, axis=1)[..., None]

@@ -15,7 +15,7 @@ import train
 from data.files import InputError
 from data.grid import Grid, Window
 from data.input import inputs
-from data.raster import geotiff
+from data.raster import cog, geotiff
 from data.scaling import Scaling
 from unet import checkpoint
 
@@ -24,7 +24,7 @@ UTM = CRS.from_epsg(32631)
 
 def image(path: Path, pixels, grid=None, nodata=None, names=None) -> Path:
     pixels = np.asarray(pixels)
-    geotiff.write(
+    cog.write(
         path, pixels, grid or Grid(None, (1, 0, 0, 0, 1, 0), *pixels.shape[1:]), nodata, None, names
     )
     return path
@@ -42,15 +42,13 @@ def wanted(
 
 
 def test_ten_metres_on_the_map_are_what_they_are_on_the_ground():
-    assert inputs.ground_resolution(Grid(UTM, (10, 0, 5e5, 0, -10, 5e6), 9, 9)) == pytest.approx(
-        10, rel=5e-4
-    )
+    utm = Grid(UTM, (10, 0, 5e5, 0, -10, 5e6), 9, 9)
+    assert inputs.ground_resolution(utm) == pytest.approx(10, rel=5e-4)
     # Mercator stretches by 1 / cos(latitude): by two at 60 degrees north, y = 8,399,738
     web = Grid(CRS.from_epsg(3857), (10, 0, 0, 0, -10, 8399738), 2, 2)
     assert inputs.ground_resolution(web) == pytest.approx(5, rel=4e-3)
-    degrees = Grid(
-        CRS.from_epsg(4326), (1e-4, 0, 2, 0, -1e-4, 1e-4), 2, 2
-    )  # at the equator: 11.13 x 11.06 m
+    # At the equator a ten-thousandth of a degree is 11.13 x 11.06 m.
+    degrees = Grid(CRS.from_epsg(4326), (1e-4, 0, 2, 0, -1e-4, 1e-4), 2, 2)
     assert inputs.ground_resolution(degrees) == pytest.approx(11.1, rel=2e-3)
     oblong = Grid(UTM, (5, 0, 5e5, 0, -20, 5e6), 9, 9)
     assert inputs.ground_resolution(oblong) == pytest.approx(10, rel=5e-4)
@@ -153,10 +151,9 @@ def test_the_sum_of_number_and_offset_is_never_below_1_and_no_data_is_nan(tmp_pa
         expected = [[[np.nan, 1, 1], [2000, 64535, 1]]]
         np.testing.assert_array_equal(adjusted.read(), np.array(expected, np.float32))
         np.testing.assert_array_equal(adjusted.read(Window(0, 1, 1, 2), [1]), [[[1, 1]]])
+    # Floats may be anything, and are not held at 1 or above.
     path = image(tmp_path / "b.tif", np.array([[[0.05, 0.2, np.nan]]], np.float32))
-    with inputs.Input(
-        [path], wanted(1), offset=-0.1
-    ) as adjusted:  # of floats nothing is known: they are not held
+    with inputs.Input([path], wanted(1), offset=-0.1) as adjusted:
         np.testing.assert_allclose(adjusted.read(), [[[-500, 1000, np.nan]]], rtol=1e-5)
 
 
@@ -168,31 +165,9 @@ def trained(tmp_path_factory) -> Path:
     """A folder with in/ (small scenes) and runs/lakes/best.pt."""
     folder = tmp_path_factory.mktemp("inputs")
     images, masks, table = small.write(folder / "in")
-    options = [
-        "--images",
-        images,
-        "--masks",
-        masks,
-        "--classes",
-        table,
-        "--overfit",
-        4,
-        "--base",
-        8,
-        "--epochs",
-        4,
-    ]
-    options += [
-        "--lr",
-        0.01,
-        "--batch",
-        2,
-        "--cache",
-        folder / "cache",
-        "--output",
-        folder / "runs/lakes",
-    ]
-    train.main([str(option) for option in options])
+    options = "--overfit 4 --base 8 --epochs 4 --lr 0.01 --batch 2".split()
+    places = ["--images", images, "--masks", masks, "--classes", table]
+    train.main([*options, *map(str, places), "--output", str(folder / "runs/lakes")])
     return folder
 
 
@@ -278,13 +253,28 @@ def test_bands_are_given_by_name_or_by_number(here):
     assert (mapped("unnamed.tif", "--bands", "Blue", *small.BANDS, "VV") == plain).all()
 
 
-@pytest.mark.parametrize(("names", "options", "message"), [
-    (small.BANDS[::-1], small.BANDS, "a.tif: band 1 is Green by --bands, but SWIR1 by the file; if the file is"),
-    (None, "1 2 3", "a.tif: --bands 1 2 3: give 4 numbers from 1 to 4, for Green, Red, NIR, SWIR1"),
-    (None, "1 2 3 5", "give 4 numbers from 1 to 4"),
-    (None, "Red NIR", "a.tif: 4 bands, but --bands names 2"),
-    (["Blue", "Red", "NIR", "SWIR1"], "", "Blue cannot stand in for another band; if the names are wrong, give"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("names", "options", "message"),
+    [
+        (
+            small.BANDS[::-1],
+            small.BANDS,
+            "band 1 is Green by --bands, but SWIR1 by the file; if the file is wrong",
+        ),
+        (
+            None,
+            "1 2 3",
+            "a.tif: --bands 1 2 3: give 4 numbers from 1 to 4, for Green, Red, NIR, SWIR1",
+        ),
+        (None, "1 2 3 5", "give 4 numbers from 1 to 4"),
+        (None, "Red NIR", "a.tif: 4 bands, but --bands names 2"),
+        (
+            ["Blue", "Red", "NIR", "SWIR1"],
+            "",
+            "Blue cannot stand in for another band; if the names are wrong",
+        ),
+    ],
+)
 def test_bands_that_contradict_each_other_are_an_error_and_not_a_guess(
     here, names, options, message
 ):

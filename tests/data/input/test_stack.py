@@ -15,14 +15,14 @@ from data import bands
 from data.files import InputError
 from data.grid import Grid, Window
 from data.input import stack
-from data.raster import geotiff
+from data.raster import cog, geotiff
 from unet import checkpoint
 
 PLACE = Grid(CRS.from_epsg(32631), (10, 0, 4e5, 0, -10, 5e6), 2, 3)
 
 
 def date(path: Path, pixels, grid=PLACE, nodata=0, names=("B4", "NIR"), dtype=np.uint16) -> Path:
-    geotiff.write(path, np.asarray(pixels, dtype), grid, nodata=nodata, descriptions=names)
+    cog.write(path, np.asarray(pixels, dtype), grid, nodata=nodata, descriptions=names)
     return path
 
 
@@ -41,19 +41,13 @@ def august(tmp_path) -> Path:
 
 def test_two_dates_of_two_bands_are_four_bands_and_what_one_lacks_none_has(april, august):
     with stack.Stack([april, august]) as both:
-        assert (both.path, both.count, both.dtype, both.nodata, both.colormap) == (
-            april,
-            4,
-            np.uint16,
-            0,
-            None,
-        )
+        assert (both.path, both.count, both.dtype) == (april, 4, np.uint16)
+        assert (both.nodata, both.colormap) == (0, None)
         assert both.grid.matches(PLACE) and both.descriptions == ("Red", "NIR", "Red@2", "NIR@2")
-        # April lacks the last pixel, August the first; a 0 in one band alone (5, 0) is a dark
-        # surface
-        assert both.read().tolist() == [
-            [[0, 2, 3], [4, 5, 0]], [[0, 12, 13], [14, 0, 0]], [[0, 22, 23], [24, 25, 0]], [[0, 32, 33], [34, 35, 0]],
-        ]  # fmt: skip
+        # April lacks the last pixel, August the first. A 0 in one band alone (5, 0) is dark ground.
+        april = [[[0, 2, 3], [4, 5, 0]], [[0, 12, 13], [14, 0, 0]]]
+        august = [[[0, 22, 23], [24, 25, 0]], [[0, 32, 33], [34, 35, 0]]]
+        assert both.read().tolist() == april + august
         assert both.read(Window(0, 1, 2, 1), [4, 1]).tolist() == [[[32], [35]], [[2], [5]]]
 
 
@@ -95,12 +89,21 @@ def test_bands_without_names_are_numbers_and_a_third_date_has_a_3(april, tmp_pat
         assert three.descriptions == ("1", "2", "1@2", "2@2", "1@3", "2@3")
 
 
-@pytest.mark.parametrize(("changes", "said"), [
-    ({"grid": Grid(PLACE.crs, (10, 0, 4e5 + 10, 0, -10, 5e6), 2, 3)}, "3 x 2 pixels of 10 from 400010, 5000000 in"),
-    ({"grid": Grid(None, PLACE.transform, 2, 3)}, "in no CRS"),
-    ({"names": ("NIR", "Red")}, "bands NIR, Red, but .*april.tif has Red, NIR"),
-    ({"pixels": np.ones((1, 2, 3)), "names": ("Red",)}, "bands Red, but .*april.tif has Red, NIR"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"grid": Grid(PLACE.crs, (10, 0, 4e5 + 10, 0, -10, 5e6), 2, 3)},
+            "3 x 2 pixels of 10 from 400010, 5000000",
+        ),
+        ({"grid": Grid(None, PLACE.transform, 2, 3)}, "in no CRS"),
+        ({"names": ("NIR", "Red")}, "bands NIR, Red, but .*april.tif has Red, NIR"),
+        (
+            {"pixels": np.ones((1, 2, 3)), "names": ("Red",)},
+            "bands Red, but .*april.tif has Red, NIR",
+        ),
+    ],
+)
 def test_dates_that_do_not_fit_are_both_named(april, tmp_path, changes, said):
     odd = date(tmp_path / "odd.tif", **{"pixels": np.ones((2, 2, 3)), **changes})
     with pytest.raises(InputError, match=said) as error:
@@ -184,7 +187,7 @@ def two_dates(folder: Path, **changes) -> list[str]:
         number = path.stem[-1]
         with geotiff.Raster(path) as raster:
             noise = random.integers(1, 3000, raster.read().shape).astype(np.uint16)
-            geotiff.write(
+            cog.write(
                 images / f"a_{number}.tif", noise, raster.grid, nodata=0, descriptions=small.BANDS
             )
         path.rename(images / f"b_{number}.tif")
@@ -195,16 +198,14 @@ def two_dates(folder: Path, **changes) -> list[str]:
         str(masks),
         "--classes",
         str(table),
-        "--cache",
-        str(folder / "cache"),
     ]
 
 
 def test_two_dates_are_learned_and_mapped_together(tmp_path, monkeypatch, capsys):
     options = two_dates(tmp_path / "in")
     monkeypatch.chdir(tmp_path)
-    run = train.main([*options, "--stack-dates", "--overfit", "4", "--base", "8", "--epochs", "4", "--lr", "0.01",
-                      "--batch", "2", "--output", "run"])  # fmt: skip
+    options += "--stack-dates --overfit 4 --base 8 --epochs 4 --lr 0.01 --batch 2".split()
+    run = train.main([*options, "--output", "run"])
     loaded = checkpoint.load(run / "best.pt")
     assert loaded["dates"] == 2 and loaded["bands"] == small.BANDS + [
         f"{name}@2" for name in small.BANDS
@@ -252,7 +253,7 @@ def test_two_dates_are_learned_and_mapped_together(tmp_path, monkeypatch, capsys
 
 def test_a_changed_later_date_is_prepared_anew_and_dates_alone_are_other_scenes(tmp_path):
     two_dates(tmp_path / "in")
-    options = small.options(tmp_path, stack_dates=True, flip=0, turn=0)
+    options = small.options(tmp_path, stack_dates=True, augment=[])
     data, _ = small.load(options)
     number = next(
         n
@@ -264,7 +265,7 @@ def test_a_changed_later_date_is_prepared_anew_and_dates_alone_are_other_scenes(
     with geotiff.Raster(path) as raster:
         pixels, grid = raster.read(), raster.grid
     pixels[:, 0, 0] = 0
-    geotiff.write(path, pixels, grid, nodata=0, descriptions=small.BANDS)
+    cog.write(path, pixels, grid, nodata=0, descriptions=small.BANDS)
     image, target, _ = small.load(options)[0].training[number]
     assert not image[:, 0, 0].any() and before[:, 0, 0].any() and target[0, 0] == 255
     options.stack_dates = False

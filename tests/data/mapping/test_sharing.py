@@ -14,7 +14,7 @@ import torch
 import predict
 from data.grid import Grid
 from data.mapping.sharing import OneProcess, in_order
-from data.raster import geotiff
+from data.raster import cog, geotiff
 from unet.training import processes
 
 ROOT = Path(__file__).parents[3]
@@ -30,8 +30,8 @@ def here(tmp_path_factory) -> Path:
     image = np.kron(random.integers(1, 4000, (4, 60, 30)), np.ones((10, 10))).astype(np.uint16)
     image[:, :40, :40] = 0
     grid = Grid(None, (1, 0, 0, 0, 1, 0), 600, 300)
-    geotiff.write(folder / "scene.tif", image, grid, nodata=0, descriptions=small.BANDS)
-    geotiff.write(
+    cog.write(folder / "scene.tif", image, grid, nodata=0, descriptions=small.BANDS)
+    cog.write(
         folder / "part.tif", image[:, :300, :200], Grid(None, grid.transform, 300, 200), nodata=0
     )
     images = [str(folder / name) for name in ("part.tif", "scene.tif")]

@@ -11,7 +11,7 @@ from data.grid import Grid, Window
 from data.input.inputs import Input, Wanted
 from data.mapping.source import Source
 from data.mapping.strips import strips
-from data.raster import geotiff
+from data.raster import cog
 from data.scaling import Scaling
 
 
@@ -72,7 +72,7 @@ def test_the_input_is_the_bands_by_name_scaled_with_their_indices(tmp_path):
     pixels = np.stack([np.full((5, 7), 1000), np.full((5, 7), 3000)]).astype(np.uint16)
     pixels[:, 2, 3] = 0
     grid = Grid(CRS.from_epsg(32631), (10, 0, 0, 0, -10, 0), 5, 7)
-    geotiff.write(tmp_path / "a.tif", pixels[::-1], grid, nodata=0, descriptions=["NIR", "Red"])
+    cog.write(tmp_path / "a.tif", pixels[::-1], grid, nodata=0, descriptions=["NIR", "Red"])
     scaling = Scaling("minmax", (0.0, 0.0, 0.0), (2000.0, 2000.0, 1.0))
     checkpoint = {"bands": ["Red", "NIR"], "indices": ["NDVI"], "scaling": scaling.state()}
     with Input((tmp_path / "a.tif",), Wanted.of(checkpoint)) as image:
@@ -90,7 +90,7 @@ def test_the_input_is_the_bands_by_name_scaled_with_their_indices(tmp_path):
 def test_a_scaling_of_each_image_by_itself_is_fitted_to_the_image(tmp_path):
     pixels = np.arange(10_000, dtype=np.uint16).reshape(1, 100, 100) + 500
     grid = Grid(None, (1, 0, 0, 0, 1, 0), 100, 100)
-    geotiff.write(tmp_path / "a.tif", pixels, grid, descriptions=["Red"])
+    cog.write(tmp_path / "a.tif", pixels, grid, descriptions=["Red"])
     checkpoint = {"bands": ["Red"], "indices": [], "scaling": Scaling("image").state()}
     with Input((tmp_path / "a.tif",), Wanted.of(checkpoint)) as image:
         inputs, _ = Source(image, checkpoint).prepare(pixels)

@@ -7,6 +7,7 @@ import csv
 import numpy as np
 import pytest
 from pyproj import CRS
+from zones import DEGREES, MERCATOR, km2_of_rows
 
 from data.classes import ClassTable
 from data.files import IGNORE
@@ -36,6 +37,16 @@ def test_ground_is_counted_by_what_it_was_and_what_it_is():
     assert found.unit == "km2"
     plain = changes(Grid(None, IDENTITY, 2, 4))
     assert plain.unit == "pixels" and plain.matrix.tolist() == [[2, 0, 2], [0, 0, 1], [0, 0, 1]]
+
+
+@pytest.mark.parametrize("grid", [DEGREES, MERCATOR], ids=["4326", "3857"])
+@pytest.mark.parametrize("heights", [[4], [1, 1, 1, 1], [3, 1]])
+def test_km2_of_a_strip_are_those_of_its_own_rows(grid, heights):
+    found = Changes(grid, 4)
+    before = np.arange(4, dtype=np.uint8)[:, None]
+    for strip in np.split(before, np.cumsum(heights)[:-1]):
+        found.add(strip, np.zeros_like(strip))
+    np.testing.assert_allclose(found.matrix[:, 0], km2_of_rows(grid), rtol=3e-5)
 
 
 def test_gains_and_losses_are_equal_over_all_classes():
@@ -75,7 +86,7 @@ def test_the_table_has_the_matrix_with_its_sums(tmp_path):
 def test_the_terminal_shows_the_classes_that_either_map_has():
     found = Changes(Grid(None, IDENTITY, 1, 3), 3)
     found.add(np.array([[0, 0, 2]], np.uint8), np.array([[0, 2, 2]], np.uint8))
-    assert [line.split() for line in change.text(ESM, found).splitlines()] == [
+    assert [line.split() for line in change.change_table(ESM, found).splitlines()] == [
         ["before", "\\", "after,", "pixels", "1", "255", "total", "before", "loss"],
         ["other", "(1)", "1", "1", "2", "1"],
         ["residential", "(255)", "0", "1", "1", "0"],

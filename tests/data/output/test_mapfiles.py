@@ -13,7 +13,7 @@ from data.files import IGNORE
 from data.grid import Grid, Window
 from data.input.inputs import Input, Wanted
 from data.output.mapfiles import MapFiles, thumbnail_step
-from data.raster import geotiff
+from data.raster import cog, geotiff
 from data.scaling import Scaling
 
 
@@ -24,7 +24,7 @@ def image(tmp_path):
     pixels[:, :, :15] = 400
     pixels[:, -1] = 0
     grid = Grid(CRS.from_epsg(32631), (10, 0, 4e5, 0, -10, 5e6), 90, 30)
-    geotiff.write(tmp_path / "s.tif", pixels, grid, nodata=0, descriptions=small.BANDS)
+    cog.write(tmp_path / "s.tif", pixels, grid, nodata=0, descriptions=small.BANDS)
     scaling = Scaling("minmax", (0.0,) * 4, (2500.0,) * 4).state()
     with Input(
         (tmp_path / "s.tif",), Wanted.of({"bands": small.BANDS, "scaling": scaling})

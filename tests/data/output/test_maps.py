@@ -10,9 +10,10 @@ from pyproj import CRS
 
 from data.classes import ClassTable
 from data.files import IGNORE
-from data.grid import Grid
+from data.grid import Grid, Window
 from data.output import maps
 from data.raster import geotiff
+from data.training.scenes import Mask
 
 GRID = Grid(CRS.from_epsg(3857), (10.0, 0.0, 2.6e5, 0.0, -10.0, 6.2e6), 40, 60)
 LABELS = np.random.default_rng(0).integers(0, 3, (40, 60)).astype(np.uint8)
@@ -21,7 +22,8 @@ LABELS[:3] = IGNORE
 
 def write_classes(path, table: ClassTable) -> None:
     with maps.classes(path, GRID, table) as add:
-        add(LABELS[:7]), add(LABELS[7:])
+        add(LABELS[:7])
+        add(LABELS[7:])
 
 
 def test_bytes_keep_the_surest_pixel_apart_from_no_data():
@@ -41,6 +43,36 @@ def test_labels_are_written_as_codes_with_colours_names_and_no_data(tmp_path):
         codes = raster.read()[0]
         assert raster.nodata == 254 and raster.colormap[255] == (0xD7, 0x2D, 0x27)
     assert np.array_equal(codes, table.decode(LABELS)) and set(codes.ravel()) == {1, 250, 255, 254}
+
+
+TABLES = {
+    **{name: ClassTable.load(name).records for name in ("esm", "catalonia", "deepglobe")},
+    "colours displayed in other colours": [
+        {"code": "#FF0000", "name": "a", "color": "#FFA000"},
+        {"code": "#00FF00", "name": "b", "color": "#00A0FF"},
+        {"code": "#0000FF", "name": "c", "color": "#A000FF"},
+    ],
+    "colours displayed in each other's colours": [
+        {"code": "#FF0000", "name": "a", "color": "#00FF00"},
+        {"code": "#00FF00", "name": "b", "color": "#0000FF"},
+        {"code": "#0000FF", "name": "c", "color": "#FF0000"},
+    ],
+    "integers displayed in one colour": [
+        {"code": str(code), "name": str(code), "color": "#000000"} for code in (3, 2, 0)
+    ],
+    "integers beyond a byte": [
+        {"code": str(code), "name": str(code), "color": "#000000"} for code in (3, -2, 4000)
+    ],
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_map_is_read_back_as_a_mask(tmp_path, name):
+    table, path = ClassTable.from_records(name, TABLES[name]), tmp_path / "map.tif"
+    write_classes(path, table)
+    with Mask(path, table) as mask:
+        assert np.array_equal(mask.read(Window(0, 0, 40, 60)), LABELS)
+        mask.check()
 
 
 def test_gdal_reads_the_names_of_the_classes(tmp_path):
@@ -104,7 +136,8 @@ def test_fractions_are_named_bands_that_read_as_0_to_1(tmp_path, dtype):
     )
     values[:, :5], values[:, 6, 7] = np.nan, (1, 0, 0)
     with maps.fractions(path, GRID, ["other", "town", "wood"], dtype=dtype) as add:
-        add(values[:, :11]), add(values[:, 11:])
+        add(values[:, :11])
+        add(values[:, 11:])
     with rasterio.open(path) as dataset:
         read = dataset.read(masked=True) * np.reshape(dataset.scales, (3, 1, 1))
         assert dataset.descriptions == ("other", "town", "wood") and dataset.dtypes == (dtype,) * 3

@@ -2,20 +2,15 @@
 size.
 """
 
-from pathlib import Path
-
+import imagecodecs
 import numpy as np
 import pytest
 
 from data.classes import ClassTable
 from data.files import IGNORE
-from data.grid import IDENTITY, Grid
 from data.output import lettering
 from data.output import preview as picture
-from data.output.preview import GAP, SIDE, Thinned, beside, colored, rgb, samples
-from data.training.dataset import Windows
-from data.training.scenes import Scene
-from data.training.windows import all_windows
+from data.output.preview import GAP, SIDE, Thinned, beside, colored, rgb
 
 
 def test_labels_take_the_tables_colours_and_ignored_ones_are_black():
@@ -23,6 +18,20 @@ def test_labels_take_the_tables_colours_and_ignored_ones_are_black():
     found = colored(np.array([[0, 1], [2, IGNORE]], np.uint8), table)
     assert found.dtype == np.uint8
     assert found.tolist() == [[[200, 200, 200], [130, 80, 200]], [[215, 45, 39], [0, 0, 0]]]
+
+
+def test_a_label_without_a_colour_is_refused():
+    with pytest.raises(ValueError, match="label 3, but there are 3 colours"):
+        colored(np.array([[0, 3, IGNORE]], np.uint8), ClassTable.load("esm"))
+
+
+def test_a_png_file_has_the_pixels_of_the_picture(tmp_path):
+    drawn = np.random.default_rng(0).integers(0, 256, (7, 5, 3), dtype=np.uint8)
+    for array in (drawn, drawn[::2, ::-1], drawn.transpose(1, 0, 2)):  # strides of any order
+        np.testing.assert_array_equal(imagecodecs.png_decode(picture.png(array)), array)
+    picture.write_png(tmp_path / "p.png", drawn)
+    assert [file.name for file in tmp_path.iterdir()] == ["p.png"]
+    np.testing.assert_array_equal(imagecodecs.imread(tmp_path / "p.png"), drawn)
 
 
 def test_8_bit_rgb_stays_as_it_is():
@@ -197,7 +206,8 @@ def test_image_and_map_are_thinned_alike_and_fit_the_side(height, width):
     labels = np.random.default_rng(0).integers(0, 4, (height, width)).astype(np.uint8)
     small, small_labels = Thinned(height, width), Thinned(height, width)
     for strip in strips(labels, [17]):
-        small.add(np.stack([strip, strip + 10])), small_labels.add(strip)
+        small.add(np.stack([strip, strip + 10]))
+        small_labels.add(strip)
     assert np.array_equal(small.array()[0], small_labels.array())
     assert np.array_equal(small.array()[1], small_labels.array() + 10)
     assert max(small.array().shape[1:]) <= SIDE
@@ -215,34 +225,3 @@ def test_black_stands_for_no_data_in_image_and_map_alike():
     table = ClassTable.load("catalonia")
     assert colored(np.full((1, 1), IGNORE, np.uint8), table)[0, 0].tolist() == list(picture.NO_DATA)
     assert picture.NO_DATA not in table.colors
-
-
-# Samples for the report.
-
-
-def held_out(heights: list[int]) -> Windows:
-    """One window of 4 x 4 for each scene; scene n is n everywhere, image and labels."""
-    scenes = [
-        Scene(f"s{n}", Path(f"s{n}.png"), Path("m.png"), Grid(None, IDENTITY, height, 4),
-              np.full((3, height, 4), n, np.uint8), np.full((height, 4), n, np.uint8), (None,) * 3, None)
-        for n, height in enumerate(heights)
-    ]  # fmt: skip
-    return Windows(scenes, all_windows(scenes, 4), ["1", "2", "3"], [], [], 4)
-
-
-@pytest.mark.parametrize(
-    "windows, count, shown", [(9, 3, [0, 4, 8]), (2, 6, [0, 1]), (1, 6, [0]), (5, 5, range(5))]
-)
-def test_samples_are_evenly_spread_and_none_comes_twice(windows, count, shown):
-    found = samples(held_out([4] * windows), np.zeros((windows, 4, 4), np.uint8), count)
-    assert [int(sample["truth"][0, 0]) for sample in found] == [*shown]
-    assert [sample["title"] for sample in found] == [f"s{n}.png, row 0, column 0" for n in shown]
-
-
-def test_a_sample_shows_image_truth_and_prediction_of_one_window_without_its_padding():
-    predictions = np.stack([np.full((4, 4), n + 5, np.uint8) for n in range(3)])
-    for n, sample in enumerate(samples(held_out([4, 2, 3]), predictions, 3)):
-        height = (4, 2, 3)[n]
-        assert sample["rgb"].shape == (height, 4, 3) and (sample["rgb"] == n).all()
-        assert sample["truth"].shape == sample["prediction"].shape == (height, 4)
-        assert (sample["truth"] == n).all() and (sample["prediction"] == n + 5).all()

@@ -9,7 +9,7 @@ from data.classes import ClassTable
 from data.files import IGNORE, InputError
 from data.grid import Grid
 from data.output.truth import Truth
-from data.raster import geotiff
+from data.raster import cog, geotiff
 
 GRID = Grid(CRS.from_epsg(32631), (10, 0, 4e5, 0, -10, 5e6), 700, 30)
 HEIGHTS = [1, 188, 192, 3, 316]
@@ -34,7 +34,7 @@ def labels_of(truth: Truth, heights: list[int], width: int = 30) -> np.ndarray:
 @pytest.mark.parametrize("heights", [HEIGHTS, [700], [1] * 700])
 def test_rows_are_those_of_the_mask_whatever_the_heights(tmp_path, table, heights):
     mask = codes(700, 30)
-    geotiff.write(tmp_path / "m.tif", mask, GRID)
+    cog.write(tmp_path / "m.tif", mask, GRID)
     truth = Truth(tmp_path / "m.tif", table, GRID)
     assert np.array_equal(labels_of(truth, heights), np.choose(mask // 10, [IGNORE, 0, 1]))
     truth.check()
@@ -44,14 +44,14 @@ def test_rows_are_those_of_the_mask_whatever_the_heights(tmp_path, table, height
 def test_a_mask_of_finer_pixels_comes_on_the_grid_of_the_map(tmp_path, table):
     mask = codes(700, 30)
     fine = Grid(GRID.crs, (5, 0, 4e5, 0, -5, 5e6), 1400, 60)
-    geotiff.write(tmp_path / "m.tif", np.kron(mask, np.ones((2, 2), np.uint8)), fine)
+    cog.write(tmp_path / "m.tif", np.kron(mask, np.ones((2, 2), np.uint8)), fine)
     truth = Truth(tmp_path / "m.tif", table, GRID)
     assert np.array_equal(labels_of(truth, HEIGHTS), np.choose(mask // 10, [IGNORE, 0, 1]))
     truth.check()
 
 
 def test_pixels_that_the_map_does_not_know_have_no_truth(tmp_path, table):
-    geotiff.write(tmp_path / "m.tif", np.full((700, 30), 20, np.uint8), GRID)
+    cog.write(tmp_path / "m.tif", np.full((700, 30), 20, np.uint8), GRID)
     labels = np.random.default_rng(1).choice([0, 1, IGNORE], (700, 30)).astype(np.uint8)
     found = Truth(tmp_path / "m.tif", table, GRID).against(labels)
     assert np.array_equal(found, np.where(labels == IGNORE, IGNORE, 1)) and found.dtype == np.uint8
@@ -65,7 +65,7 @@ def test_what_is_wrong_with_the_mask_is_said_when_the_map_is_there(tmp_path, tab
     if what == "far away":
         grid = Grid(GRID.crs, (10, 0, 9e5, 0, -10, 5e6), 700, 30)
     path = tmp_path / "m.tif"
-    geotiff.write(path, mask, grid)
+    cog.write(path, mask, grid)
     if what == "damaged":
         with geotiff.Raster(path) as raster:
             offset = raster._page.dataoffsets[-1]

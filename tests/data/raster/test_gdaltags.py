@@ -5,7 +5,7 @@ import pytest
 import tifffile
 
 from data.grid import IDENTITY, Grid
-from data.raster import gdaltags, geotiff
+from data.raster import cog, gdaltags, geotiff
 
 GRID = Grid(None, IDENTITY, 4, 5)
 pytestmark = pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
@@ -72,7 +72,7 @@ def test_nodata_is_read_as_rasterio_reads_it(tmp_path, dtype, text):
 def test_a_written_nodata_is_read_back_by_rasterio_and_by_us(tmp_path, dtype, nodata):
     rasterio = pytest.importorskip("rasterio")
     path = tmp_path / "nodata.tif"
-    geotiff.write(path, np.zeros((4, 5), dtype), GRID, nodata=nodata)
+    cog.write(path, np.zeros((4, 5), dtype), GRID, nodata=nodata)
     expected = np.dtype(dtype).type(nodata)
     with rasterio.open(path) as dataset, geotiff.Raster(path) as raster:
         assert np.array_equal(raster.nodata, expected, equal_nan=True)
@@ -84,7 +84,7 @@ def test_a_written_nodata_is_read_back_by_rasterio_and_by_us(tmp_path, dtype, no
 )
 def test_a_nodata_that_no_pixel_can_have_is_not_written(tmp_path, dtype, nodata):
     with pytest.raises(ValueError, match="is not a value of"):
-        geotiff.write(tmp_path / "nodata.tif", np.zeros((4, 5), dtype), GRID, nodata=nodata)
+        cog.write(tmp_path / "nodata.tif", np.zeros((4, 5), dtype), GRID, nodata=nodata)
     assert not list(tmp_path.iterdir())
 
 
@@ -102,7 +102,7 @@ def test_a_colormap_travels_to_rasterio_and_back(tmp_path, dtype):
     rasterio = pytest.importorskip("rasterio")
     colors = {0: (0, 0, 0), 1: (255, 128, 1), 2: (3, 4, 5), 250: (200, 100, 50)}
     path, codes = tmp_path / "ours.tif", np.resize(np.array([0, 1, 2, 250], dtype), (4, 5))
-    geotiff.write(path, codes, GRID, colormap=colors)
+    cog.write(path, codes, GRID, colormap=colors)
     with rasterio.open(path) as dataset, geotiff.Raster(path) as raster:
         assert dataset.colorinterp[0] == rasterio.enums.ColorInterp.palette
         assert np.array_equal(raster.read()[0], codes) and np.array_equal(dataset.read(1), codes)
@@ -136,7 +136,7 @@ def test_a_colormap_of_rasterio_is_read_and_the_pixels_stay_codes(tmp_path):
 )
 def test_an_impossible_colormap_is_refused(tmp_path, shape, dtype, colors):
     with pytest.raises(ValueError, match="colormap"):
-        geotiff.write(tmp_path / "map.tif", np.zeros(shape, dtype), GRID, colormap=colors)
+        cog.write(tmp_path / "map.tif", np.zeros(shape, dtype), GRID, colormap=colors)
 
 
 NAMES = ("Blue", None, "a & b < \"c\" > 'd'", "Überschwemmung", "naïve &amp; done")
@@ -145,7 +145,7 @@ NAMES = ("Blue", None, "a & b < \"c\" > 'd'", "Überschwemmung", "naïve &amp; d
 def test_band_names_travel_to_rasterio(tmp_path):
     rasterio = pytest.importorskip("rasterio")
     path = tmp_path / "ours.tif"
-    geotiff.write(path, np.zeros((5, 4, 5), np.uint8), GRID, descriptions=NAMES)
+    cog.write(path, np.zeros((5, 4, 5), np.uint8), GRID, descriptions=NAMES)
     with rasterio.open(path) as dataset, geotiff.Raster(path) as raster:
         assert raster.descriptions == NAMES == dataset.descriptions
 
@@ -175,6 +175,4 @@ def test_metadata_that_cannot_be_read_gives_no_names(xml):
 
 def test_names_for_another_number_of_bands_are_refused(tmp_path):
     with pytest.raises(ValueError, match="2 descriptions for 1 bands"):
-        geotiff.write(
-            tmp_path / "map.tif", np.zeros((4, 5), np.uint8), GRID, descriptions=["a", "b"]
-        )
+        cog.write(tmp_path / "map.tif", np.zeros((4, 5), np.uint8), GRID, descriptions=["a", "b"])

@@ -12,23 +12,12 @@ from pyproj import CRS
 
 from data.files import InputError
 from data.grid import Grid, Window
-from data.raster import geotiff
+from data.raster import cog, geotiff, tiffpage
 
 pytestmark = pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
 
 HEIGHT, WIDTH = 53, 71
-DTYPES = [
-    "uint8",
-    "int8",
-    "uint16",
-    "int16",
-    "uint32",
-    "int32",
-    "uint64",
-    "int64",
-    "float32",
-    "float64",
-]
+DTYPES = "uint8 int8 uint16 int16 uint32 int32 uint64 int64 float32 float64".split()
 GRID = Grid(CRS.from_epsg(3035), (10.0, 0.0, 4_000_000.0, 0.0, -10.0, 3_000_000.0), HEIGHT, WIDTH)
 
 
@@ -210,7 +199,7 @@ def test_a_file_of_one_strip_is_read_by_the_rows_of_the_window(tmp_path, monkeyp
             assert np.array_equal(
                 raster.read(Window(500, 100, 10, 10), [2]), array[1:, 500:510, 100:110]
             )
-            assert 0 < sum(sizes) <= 2 * geotiff.STRIP_BYTES
+            assert 0 < sum(sizes) <= 2 * tiffpage.STRIP_BYTES
             assert np.array_equal(raster.read(), array)
 
 
@@ -235,7 +224,7 @@ def test_blocks_that_a_sparse_file_leaves_out_are_nodata(tmp_path, nodata, expec
 
 def test_windows_outside_and_bands_that_do_not_exist_are_refused(tmp_path):
     path = tmp_path / "map.tif"
-    geotiff.write(path, pixels("uint8"), GRID)
+    cog.write(path, pixels("uint8"), GRID)
     with geotiff.Raster(path) as raster:
         for window in (
             (-1, 0, 1, 1),
@@ -312,7 +301,7 @@ def test_what_cannot_be_decoded_is_said_when_the_file_is_opened(tmp_path):
     with pytest.raises(InputError, match=r"odd.tif: complex64 pixels are not supported; "):
         geotiff.Raster(path)
     for code in (65000, 54321):
-        geotiff.write(path, pixels("uint8"), GRID)
+        cog.write(path, pixels("uint8"), GRID)
         with tifffile.TiffFile(path, mode="r+") as tif:
             tif.pages.first.tags[259].overwrite(code)
         with pytest.raises(InputError, match=r"odd.tif: cannot be decoded .*; rewrite it"):
@@ -344,9 +333,7 @@ def files_to_cut(tmp_path):
     georeference = {"crs": "EPSG:3035", "transform": rasterio.Affine(*GRID.transform), "nodata": 7}
     write_with_rasterio(tmp_path / "theirs.tif", pixels("uint8"), compress="LZW", **georeference)
     write_with_rasterio(tmp_path / "plain.tif", pixels("uint8"), **georeference)
-    geotiff.write(
-        tmp_path / "ours.tif", pixels("uint8"), GRID, nodata=7, descriptions=["a", "b", "c"]
-    )
+    cog.write(tmp_path / "ours.tif", pixels("uint8"), GRID, nodata=7, descriptions=["a", "b", "c"])
     write_with_rasterio(tmp_path / "updated.tif", pixels("uint8"), compress="LZW", **georeference)
     with rasterio.open(tmp_path / "updated.tif", "r+") as dataset:  # moves the header to the end
         dataset.update_tags(text="x" * 500)
@@ -374,7 +361,7 @@ def test_a_file_cut_short_anywhere_raises_and_never_gives_zeros(tmp_path):
 
 def test_a_damaged_block_is_an_error(tmp_path):
     path = tmp_path / "map.tif"
-    geotiff.write(path, pixels("uint16"), GRID)
+    cog.write(path, pixels("uint16"), GRID)
     with tifffile.TiffFile(path) as tif:
         offset = tif.pages.first.dataoffsets[0]
     data = bytearray(path.read_bytes())

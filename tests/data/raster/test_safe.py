@@ -16,7 +16,7 @@ import train
 from data.files import InputError
 from data.grid import Grid, Window
 from data.input import pairing, stack
-from data.raster import geotiff
+from data.raster import cog, geotiff
 from data.raster.safe import Safe
 
 NAME = "S2B_MSIL2A_{:%Y%m%d}T100559_N0511_R022_T32TPS_20240830T134009.SAFE"
@@ -157,9 +157,8 @@ def test_each_band_is_the_finest_there_is_on_the_grid_of_10_m(tmp_path):
     with Safe(path) as product:
         assert (product.grid.height, product.grid.width) == (120, 120)
         names = "B01 B02 B03 B04 B05 B06 B07 B08 B8A B09 B11 B12".split()
-        assert product.descriptions == (
-            "Coastal", "Blue", "Green", "Red", "RE1", "RE2", "RE3", "NIR", "RE4", "WV", "SWIR1", "SWIR2",
-        )  # fmt: skip
+        expected = "Coastal Blue Green Red RE1 RE2 RE3 NIR RE4 WV SWIR1 SWIR2"
+        assert " ".join(product.descriptions) == expected
         finest = [min(resolution for band, resolution in numbers if band == name) for name in names]
         assert finest == [20, 10, 10, 10, 20, 20, 20, 10, 20, 60, 20, 20]
         expected = [
@@ -281,10 +280,10 @@ def test_a_network_is_trained_on_products_and_maps_them_and_a_geotiff_of_the_sam
     mask, table = tmp_path / "cover_T32TPS.tif", tmp_path / "table.csv"
     table.write_text(small.TABLE)
     with Safe(path) as product:
-        geotiff.write(mask, np.where(truth, 20, 10).astype(np.uint8), product.grid)
+        cog.write(mask, np.where(truth, 20, 10).astype(np.uint8), product.grid)
         pixels = product.read()[[3, 0, 1, 2, 4]]
         names = [product.descriptions[n] for n in (3, 0, 1, 2, 4)]
-        geotiff.write(tmp_path / "same.tif", pixels, product.grid, nodata=0, descriptions=names)
+        cog.write(tmp_path / "same.tif", pixels, product.grid, nodata=0, descriptions=names)
     options = [
         "--images",
         path,
@@ -292,8 +291,6 @@ def test_a_network_is_trained_on_products_and_maps_them_and_a_geotiff_of_the_sam
         mask,
         "--classes",
         table,
-        "--cache",
-        tmp_path / "cache",
         "--size",
         24,
     ]
@@ -327,7 +324,7 @@ def test_a_network_is_trained_on_products_and_maps_them_and_a_geotiff_of_the_sam
     with maps[0], maps[1]:
         assert (maps[0].read() == maps[1].read()).all() and maps[0].grid.matches(maps[1].grid)
         assert (maps[0].read()[0] == np.where(truth, 20, 10)).mean() > 0.9
-    with pytest.raises(InputError, match="a SAFE folder tells its offset itself"):
+    with pytest.raises(InputError, match="a SAFE folder has its own offset"):
         predict.main(
             [str(path), "--checkpoint", str(tmp_path / "run/best.pt"), "--offset", "-1000"]
         )
@@ -336,7 +333,7 @@ def test_a_network_is_trained_on_products_and_maps_them_and_a_geotiff_of_the_sam
 def test_a_product_prepared_twice_comes_from_the_cache(tmp_path, monkeypatch):
     path, _ = full(tmp_path / "in")
     with Safe(path) as product:
-        geotiff.write(tmp_path / "mask.tif", np.full((120, 120), 10, np.uint8), product.grid)
+        cog.write(tmp_path / "mask.tif", np.full((120, 120), 10, np.uint8), product.grid)
     (tmp_path / "table.csv").write_text(small.TABLE)
     changes = {
         "images": [path],

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from data.files import IGNORE, InputError
-from data.training.augment import Augment, color_jitter, random_crop, zoom
+from data.files import IGNORE
+from data.training.augment import STEPS, Augment, color_jitter, random_crop, zoom
 
 OFF = {"flip": 0, "turn": 0, "crop": 0, "jitter": 0}
 CORNERS = torch.tensor([[1, 2], [3, 4]])
@@ -301,29 +301,10 @@ def test_the_worlds_own_randomness_is_not_touched():
     assert torch.equal(torch.rand(3), expected)
 
 
-@pytest.mark.parametrize(
-    "option, value",
-    [
-        ("flip", 1.5),
-        ("turn", -0.1),
-        ("crop", float("nan")),
-        ("jitter", 2),
-        ("crop_min", 0),
-        ("crop_min", 298),
-    ]
-    + [("strength", -1), ("strength", 5)],
-)
-def test_what_is_no_probability_or_share_is_told_by_its_option(option, value):
-    with pytest.raises(InputError, match=f"--{option.replace('_', '-')} "):
-        Augment(**{option: value})
-
-
-@pytest.mark.parametrize(
-    "scales", [(), (0.0,), (1.0, -1.0), (float("nan"),), (1.0, 11.0), (float("inf"),)]
-)
-def test_scales_lie_between_a_tenth_and_ten(scales):
-    with pytest.raises(
-        InputError, match="--scales: must be numbers between 0.1 and 10, such as 0.75 1 1.25"
-    ):
-        Augment(scales=scales)
-    assert Augment(scales=(0.1, 10)).scales == (0.1, 10)
+def test_the_option_augment_turns_on_what_it_names_and_nothing_else():
+    assert Augment.of(["flip", "turn"]) == Augment()
+    assert Augment.of([]) == Augment(**OFF)
+    assert Augment.of(["crop"]) == Augment(**OFF | {"crop": 0.5})
+    everything = Augment.of(STEPS)
+    assert min(everything.flip, everything.turn, everything.crop, everything.jitter) > 0
+    assert len(everything.scales) == 3

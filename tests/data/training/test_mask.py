@@ -8,7 +8,7 @@ from data import resample
 from data.classes import ClassTable
 from data.files import IGNORE, InputError
 from data.grid import Grid, Window
-from data.raster import geotiff
+from data.raster import cog
 from data.training.mask import Mask, labels_on
 
 ESM = ClassTable.load("esm")
@@ -32,7 +32,7 @@ def test_a_map_made_by_a_table_of_colours_is_read_back_through_its_palette(tmp_p
     table = ClassTable.load("deepglobe")
     labels = np.array([[0, 4, IGNORE], [5, 1, 2]], np.uint8)
     path = tmp_path / "map.tif"
-    geotiff.write(path, table.decode(labels), grid(height=2, width=3), table.nodata, table.colormap)
+    cog.write(path, table.decode(labels), grid(height=2, width=3), table.nodata, table.colormap)
     with Mask(path, table) as mask:
         assert mask.read(Window(0, 0, 2, 3)).tolist() == labels.tolist()
         mask.check()
@@ -42,7 +42,7 @@ def test_a_palette_of_16_bits_is_read_through_its_colours(tmp_path):
     table, path = ClassTable.load("deepglobe"), tmp_path / "mask.tif"
     colors = {0: (0, 255, 255), 300: (0, 0, 255), 65535: (255, 255, 255)}
     codes = np.array([[300, 0, 65535]], np.uint16)
-    geotiff.write(path, codes, grid(height=1, width=3), colormap=colors)
+    cog.write(path, codes, grid(height=1, width=3), colormap=colors)
     with Mask(path, table) as mask:
         assert mask.read(Window(0, 0, 1, 3)).tolist() == [[4, 0, 5]]
         mask.check()
@@ -51,7 +51,7 @@ def test_a_palette_of_16_bits_is_read_through_its_colours(tmp_path):
 def test_no_data_of_a_palette_map_is_no_class_even_if_a_class_is_black(tmp_path):
     (tmp_path / "t.csv").write_text("code,name,color\n#000000,tar,#000000\n#FFFFFF,snow,#FFFFFF\n")
     table = ClassTable.load(tmp_path / "t.csv")
-    geotiff.write(
+    cog.write(
         tmp_path / "m.tif",
         np.array([[0, 1, 255]], np.uint8),
         grid(height=1, width=3),
@@ -69,13 +69,13 @@ def test_no_data_of_a_palette_map_is_no_class_even_if_a_class_is_black(tmp_path)
 def test_a_mask_on_the_same_grid_is_taken_pixel_by_pixel(tmp_path, monkeypatch):
     monkeypatch.setattr(resample, "strips", None)
     codes = np.random.default_rng(0).choice([0, 1, 250, 255], (600, 8)).astype(np.uint8)
-    geotiff.write(tmp_path / "mask.tif", codes, grid(height=600))
+    cog.write(tmp_path / "mask.tif", codes, grid(height=600))
     assert np.array_equal(labels(tmp_path / "mask.tif", grid(height=600)), ESM.encode(codes))
 
 
 def test_a_mask_one_pixel_aside_is_resampled(tmp_path):
     codes = np.array([[1, 250, 255]], np.uint8)
-    geotiff.write(tmp_path / "mask.tif", codes, grid(height=1, width=3))
+    cog.write(tmp_path / "mask.tif", codes, grid(height=1, width=3))
     beside = grid(left=1_000_010.0, height=1, width=3)
     for method in ("nearest", "mode"):
         assert labels(tmp_path / "mask.tif", beside, method).tolist() == [[1, 2, IGNORE]]
@@ -83,7 +83,7 @@ def test_a_mask_one_pixel_aside_is_resampled(tmp_path):
 
 def test_mode_takes_the_commonest_class_and_nearest_the_one_in_the_middle(tmp_path):
     codes = np.array([[1, 1, 1], [1, 250, 1], [1, 1, 1]], np.uint8)
-    geotiff.write(tmp_path / "mask.tif", codes, grid(height=3, width=3))
+    cog.write(tmp_path / "mask.tif", codes, grid(height=3, width=3))
     coarse = grid(height=1, width=1, pixel=30.0)
     assert labels(tmp_path / "mask.tif", coarse, "mode").tolist() == [[0]]
     assert labels(tmp_path / "mask.tif", coarse, "nearest").tolist() == [[1]]
@@ -99,8 +99,8 @@ def test_a_mask_in_another_crs_lands_where_rasterio_puts_it(tmp_path):
     mask_grid = grid(LAEA, x - 600, y + 600, 120, 120)
     random = np.random.default_rng(0)
     codes = np.kron(random.choice([1, 250, 255], (30, 30)), np.ones((4, 4))).astype(np.uint8)
-    geotiff.write(tmp_path / "mask.tif", codes, mask_grid)
-    geotiff.write(tmp_path / "image.tif", np.ones((1, 40, 50), np.uint8), image_grid)
+    cog.write(tmp_path / "mask.tif", codes, mask_grid)
+    cog.write(tmp_path / "image.tif", np.ones((1, 40, 50), np.uint8), image_grid)
     expected = np.zeros((40, 50), np.uint8)
     with (
         rasterio.open(tmp_path / "mask.tif") as source,
@@ -122,22 +122,22 @@ def test_a_mask_in_another_crs_lands_where_rasterio_puts_it(tmp_path):
 def test_without_crs_only_equal_sizes_go_together(tmp_path):
     path = tmp_path / "mask.tif"
     plain, other = (Grid(None, (1, 0, 0, 0, 1, 0), height, 8) for height in (6, 5))
-    geotiff.write(path, np.ones((6, 8), np.uint8), plain)
+    cog.write(path, np.ones((6, 8), np.uint8), plain)
     assert labels(path, plain).shape == labels(path, grid()).shape == (6, 8)
-    geotiff.write(path, np.ones((5, 8), np.uint8), other)
+    cog.write(path, np.ones((5, 8), np.uint8), other)
     with pytest.raises(
         InputError, match=r"mask\.tif: 8 x 5 pixels for an image of 8 x 6, and neither .* has a CRS"
     ):
         labels(path, plain)
     with pytest.raises(InputError, match=r"mask\.tif: .* and it has no CRS"):
         labels(path, grid())
-    geotiff.write(path, np.ones((5, 8), np.uint8), grid(height=5))
+    cog.write(path, np.ones((5, 8), np.uint8), grid(height=5))
     with pytest.raises(InputError, match=r"mask\.tif: .* and the image has no CRS"):
         labels(path, plain)
 
 
 def test_an_error_of_the_resampler_names_the_mask(tmp_path):
-    geotiff.write(tmp_path / "mask.tif", np.ones((6, 8), np.uint8), grid())
+    cog.write(tmp_path / "mask.tif", np.ones((6, 8), np.uint8), grid())
     with pytest.raises(InputError, match=r"mask\.tif: the target lies wholly outside"):
         labels(tmp_path / "mask.tif", grid(left=2_000_000.0))
 
@@ -145,7 +145,7 @@ def test_an_error_of_the_resampler_names_the_mask(tmp_path):
 def test_unknown_codes_are_counted_over_the_whole_mask(tmp_path):
     codes = np.ones((600, 8), np.uint8)
     codes[0, 0] = codes[-1, :3] = 7  # in the first and the last strip
-    geotiff.write(tmp_path / "mask.tif", codes, grid(height=600))
+    cog.write(tmp_path / "mask.tif", codes, grid(height=600))
     with pytest.raises(InputError, match=r"mask\.tif: code 7 \(4 pixels\)"):
         labels(tmp_path / "mask.tif", grid(height=600))
 
@@ -154,6 +154,6 @@ def test_unknown_codes_are_counted_over_the_whole_mask(tmp_path):
 def test_unknown_codes_are_counted_once_however_the_mask_is_resampled(tmp_path, method):
     codes = np.ones((60, 60), np.uint8)
     codes[20:30, 20:30] = 7
-    geotiff.write(tmp_path / "mask.tif", codes, grid(height=60, width=60))
+    cog.write(tmp_path / "mask.tif", codes, grid(height=60, width=60))
     with pytest.raises(InputError, match=r"code 7 \(100 pixels\)"):
         labels(tmp_path / "mask.tif", grid(height=30, width=30, pixel=20), method)

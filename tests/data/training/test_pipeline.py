@@ -6,7 +6,7 @@ import small
 
 from data.files import IGNORE, InputError
 from data.grid import Grid
-from data.raster import geotiff
+from data.raster import cog, geotiff
 from data.training import pipeline
 
 
@@ -33,7 +33,7 @@ def test_scaling_sees_training_windows_only(tmp_path):
     scene = data.validation.scene_of(0)
     with geotiff.Raster(scene.image_path) as raster:
         pixels, grid = raster.read(), raster.grid
-    geotiff.write(scene.image_path, pixels * 30, grid, nodata=0, descriptions=small.BANDS)
+    cog.write(scene.image_path, pixels * 30, grid, nodata=0, descriptions=small.BANDS)
     again, _ = small.load(small.options(tmp_path))
     assert again.validation.scene_of(0).image_path == scene.image_path
     assert again.checkpoint["scaling"] == data.checkpoint["scaling"]
@@ -61,24 +61,20 @@ def test_windows_of_skipped_classes_alone_are_left_out_and_counted(tmp_path):
 
 
 def test_a_wrong_option_is_an_error_before_any_scene_is_prepared(tmp_path):
-    for changes, message in (
-        ({"flip": 2}, "--flip 2: must lie between"),
-        ({"skip_only": ["swamp"]}, "--skip-only swamp"),
-    ):
-        with pytest.raises(InputError, match=message):
-            small.load(small.options(tmp_path, **changes))
+    with pytest.raises(InputError, match="--skip-only swamp"):
+        small.load(small.options(tmp_path, skip_only=["swamp"]))
     assert not (tmp_path / "cache").exists()
 
 
 def test_images_of_a_run_have_the_same_bands(tmp_path):
     args = small.options(tmp_path)
     grid = Grid(None, (1, 0, 0, 0, 1, 0), 48, 48)
-    geotiff.write(tmp_path / "in/images/s_2.tif", np.ones((3, 48, 48), np.uint16), grid)
+    cog.write(tmp_path / "in/images/s_2.tif", np.ones((3, 48, 48), np.uint16), grid)
     with pytest.raises(
         InputError, match=r"s_2\.tif: 3 bands \(1, 2, 3\), but .*s_0\.tif has 4 \(Green, Red"
     ):
         small.load(args)
-    geotiff.write(
+    cog.write(
         tmp_path / "in/images/s_2.tif",
         np.ones((4, 48, 48), np.uint16),
         grid,
@@ -95,7 +91,7 @@ def test_masks_without_any_label_are_an_error(tmp_path):
     for path in (tmp_path / "in/masks").iterdir():
         with geotiff.Raster(path) as raster:
             grid = raster.grid
-        geotiff.write(path, np.zeros((48, 48), np.uint8), grid)
+        cog.write(path, np.zeros((48, 48), np.uint8), grid)
     with pytest.raises(InputError, match="no window has a label"):
         small.load(args)
 

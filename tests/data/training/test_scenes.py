@@ -13,7 +13,7 @@ from pyproj import CRS
 from data.classes import ClassTable
 from data.files import IGNORE, InputError
 from data.grid import Grid, Window
-from data.raster import geotiff
+from data.raster import cog
 from data.training import scenes
 
 ESM = ClassTable.load("esm")
@@ -27,8 +27,8 @@ def grid(crs=WEB, left=1_000_000.0, top=6_000_000.0, height=6, width=8, pixel=10
 def image_and_mask(
     folder: Path, image, mask, image_grid=None, mask_grid=None, **options
 ) -> tuple[Path, Path]:
-    geotiff.write(folder / "image.tif", image, image_grid or grid(), **options)
-    geotiff.write(folder / "mask.tif", mask, mask_grid or image_grid or grid())
+    cog.write(folder / "image.tif", image, image_grid or grid(), **options)
+    cog.write(folder / "mask.tif", mask, mask_grid or image_grid or grid())
     return folder / "image.tif", folder / "mask.tif"
 
 
@@ -119,7 +119,7 @@ def test_a_scene_is_prepared_once_and_again_when_an_input_changes(tmp_path, monk
     for _ in range(2):
         prepare(paths, tmp_path)
     assert len(made) == 1
-    geotiff.write(paths[1], ones[0] * 255, grid())
+    cog.write(paths[1], ones[0] * 255, grid())
     assert (prepare(paths, tmp_path).labels[:] == 2).all()
     prepare(paths, tmp_path, "mode")
     prepare(paths, tmp_path, "mode", nodata=7)

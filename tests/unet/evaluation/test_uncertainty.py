@@ -1,4 +1,4 @@
-"""Entropy and mutual information by hand, dropout that stays on, the eight views of a window."""
+"""Entropy and mutual information by hand, dropout that stays on, and the eight views."""
 
 import math
 
@@ -25,7 +25,7 @@ def test_entropy_by_hand():
     assert entropy(pixel(0.5, 0.25, 0.25)).item() == pytest.approx(1.5 * math.log(2))
 
 
-def test_two_sure_opinions_that_contradict_are_all_mutual_information():
+def test_two_sure_predictions_that_contradict_are_all_mutual_information():
     mean, whole, mutual = average([pixel(1, 0), pixel(0, 1)])
     assert mean.flatten().tolist() == [0.5, 0.5]
     assert whole.item() == pytest.approx(math.log(2)) and mutual.item() == pytest.approx(
@@ -33,7 +33,7 @@ def test_two_sure_opinions_that_contradict_are_all_mutual_information():
     )
 
 
-def test_two_undecided_opinions_that_agree_have_none():
+def test_two_undecided_predictions_that_agree_have_none():
     _, whole, mutual = average([pixel(0.5, 0.5), pixel(0.5, 0.5)])
     assert whole.item() == pytest.approx(math.log(2)) and mutual.item() == 0
 
@@ -47,13 +47,13 @@ def test_mutual_information_by_hand():
 
 def test_mutual_information_lies_between_0_and_the_entropy():
     torch.manual_seed(0)
-    opinions = [torch.randn(2, 5, 6, 7).softmax(1) for _ in range(4)]
-    mean, whole, mutual = average(iter(opinions))
-    torch.testing.assert_close(mean, torch.stack(opinions).mean(0))
+    predictions = [torch.randn(2, 5, 6, 7).softmax(1) for _ in range(4)]
+    mean, whole, mutual = average(iter(predictions))
+    torch.testing.assert_close(mean, torch.stack(predictions).mean(0))
     assert (
         mutual.shape == whole.shape == (2, 6, 7) and (mutual >= 0).all() and (mutual <= whole).all()
     )
-    with pytest.raises(ValueError, match="one opinion"):
+    with pytest.raises(ValueError, match="one prediction"):
         average([])
 
 
@@ -122,7 +122,7 @@ def test_the_mean_of_many_passes_is_the_expectation():
     assert mean == pytest.approx((0.5 + 1 / (1 + math.exp(-2))) / 2, abs=0.005)
 
 
-def test_a_network_without_dropout_is_told_so():
+def test_a_network_without_dropout_is_refused():
     with (
         pytest.raises(ValueError, match="no dropout"),
         mc_dropout(unet.build("unet", 3, 2, base=2), [0]),
@@ -147,9 +147,7 @@ def test_every_view_is_turned_back(shape):
 
 
 def test_the_average_of_the_views_turns_with_the_image():
-    """For a network that tells left from right, a turned image gives the turned prediction only on
-    average.
-    """
+    """A convolution is not symmetric, so only the average of the views turns with the image."""
     torch.manual_seed(0)
     network = nn.Conv2d(3, 4, 3, padding=1)
     images = torch.randn(1, 3, 9, 9)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import unet
-from unet.networks.deeplab import ASPP, RATES, conv_norm_relu
+from unet.networks.deeplab import ASPP
 
 
 def ours():
@@ -16,21 +16,19 @@ def ours():
     )
 
 
-@pytest.mark.parametrize("rate", RATES)
-def test_a_dilated_convolution_sees_nine_pixels_that_stand_rate_apart(rate):
-    conv = conv_norm_relu(1, 3, rate)[0]
+@pytest.mark.parametrize("branch, rate", [(1, 12), (2, 24), (3, 36)])
+def test_a_branch_of_the_pyramid_sees_nine_pixels_that_stand_its_rate_apart(branch, rate):
+    """The features are larger than the recorded ones, which no rate fits into."""
+    conv = ASPP(1, dropout=0).convs[branch][0]
     nn.init.ones_(conv.weight)
     x = torch.zeros(1, 1, 2 * rate + 5, 2 * rate + 5)
     x[..., rate + 2, rate + 2] = 1
     seen = conv(x)[0, 0].nonzero().tolist()
-    assert seen == [
-        [row, column]
-        for row in (2, rate + 2, 2 * rate + 2)
-        for column in (2, rate + 2, 2 * rate + 2)
-    ]
+    places = (2, rate + 2, 2 * rate + 2)
+    assert seen == [[row, column] for row in places for column in places]
 
 
-def test_the_last_glass_of_the_pyramid_is_the_mean_of_the_image_everywhere():
+def test_the_last_branch_of_the_pyramid_is_the_mean_of_the_image_everywhere():
     pyramid = ASPP(1, dropout=0).eval()
     nn.init.ones_(pyramid.convs[4][1].weight)
     pyramid.project = nn.Identity()

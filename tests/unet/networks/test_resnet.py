@@ -2,8 +2,6 @@
 smp, reach.
 """
 
-import re
-
 import originals
 import seeded
 import torch
@@ -120,26 +118,20 @@ def test_the_names_are_torchvisions():
     assert [*encoder, "fc.weight", "fc.bias"] == list(theirs)
 
 
-def test_the_unet_equals_that_of_segmentation_models_pytorch():
-    originals.installed("torchvision")  # which it imports, and which must be whole
-    smp = originals.installed("segmentation_models_pytorch")
+def logits_of_the_unet():
     network = seeded.filled(lambda: unet.build("resnet50-unet", 3, 5))
-    renamed = {}
-    for name, tensor in network.state_dict().items():
-        name = name.replace("head.", "segmentation_head.0.").replace("conv.double_conv.", "")
-        for ours, theirs in (
-            ("0", "conv1.0"),
-            ("1", "conv1.1"),
-            ("3", "conv2.0"),
-            ("4", "conv2.1"),
-        ):
-            name = re.sub(rf"^(decoder\.blocks\.\d)\.{ours}\.", rf"\1.{theirs}.", name)
-        renamed[name] = tensor
-    theirs = smp.Unet("resnet50", encoder_weights=None, in_channels=3, classes=5).eval()
-    theirs.load_state_dict(renamed)
-    x = seeded.image(2, 3, 64, 96)
     with torch.no_grad():
-        torch.testing.assert_close(network(x), theirs(x), rtol=1e-5, atol=1e-5)
+        return network(seeded.image(*originals.SHAPES["resnet50-unet"]))
+
+
+def test_the_unet_gives_what_smps_gave_when_it_was_recorded():
+    recorded = originals.recorded("resnet50-unet")
+    assert list(recorded) == ["logits"]
+    originals.check(seeded.spread(logits_of_the_unet()), recorded["logits"], "logits")
+
+
+def test_the_unet_gives_what_smps_gives():
+    originals.check(logits_of_the_unet(), originals.resnet50_unet()["logits"], "logits")
 
 
 # Reach. One channel in place of many, positive weights and means in place of maxima: no path is

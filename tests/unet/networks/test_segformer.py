@@ -22,7 +22,7 @@ def test_tokens_are_the_pixels_row_by_row():
 
 
 def attention(channels=1, heads=1, shrink=1):
-    """Attention that asks nothing: all weights 0 but those of the values, which pass on the tokens."""
+    """Attention with weights 0, but for the values, which pass on the tokens."""
     layer = SelfAttention(channels, heads, shrink)
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
@@ -122,6 +122,32 @@ def test_blocks_are_skipped_the_more_often_the_deeper_they_lie():
     with torch.device("meta"):
         rates = [m.p for n, m in MixTransformer("b0", 3).named_modules() if n.endswith("drop_path")]
     assert rates == pytest.approx([0.1 * i / 7 for i in range(8)])
+
+
+def test_the_encoder_starts_from_the_weights_of_the_paper():
+    """Linear layers: deviation 0.02; convolutions: sqrt(2 / outputs that an input reaches); biases
+    0. The head keeps torch's own.
+    """
+    torch.manual_seed(0)
+    network = unet.build("segformer-b1", 3, 2)
+    for name, module in network.segformer.named_modules():
+        if isinstance(module, nn.LayerNorm):
+            assert module.weight.eq(1).all() and module.bias.eq(0).all(), name
+        if not isinstance(module, (nn.Linear, nn.Conv2d)):
+            continue
+        deviation = 0.02
+        if isinstance(module, nn.Conv2d):
+            reached = module.kernel_size[0] ** 2 * module.out_channels / module.groups
+            deviation = math.sqrt(2 / reached)
+        weight = module.weight
+        several = 5 / math.sqrt(weight.numel())  # standard errors of the mean, in deviations
+        assert weight.mean().item() == pytest.approx(0, abs=several * deviation), name
+        assert weight.std().item() == pytest.approx(deviation, rel=several), name
+        assert module.bias.eq(0).all(), name
+    for linear in network.decode_head.linear_c:
+        bound = 1 / math.sqrt(linear["proj"].in_features)
+        assert linear["proj"].weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.05)
+        assert linear["proj"].bias.ne(0).any()
 
 
 def test_a_small_image_is_the_crop_of_itself_with_the_border_repeated():

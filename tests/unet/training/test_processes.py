@@ -1,14 +1,16 @@
 """Several processes as one: unet/training/processes.py. What two processes compute is compared with
 what one does.
 
-This file is also what the two run: `compute` is called here, in one process, and in each of two
-that torchrun starts on this file. All is in float64, so that equal means equal to ten digits.
+This file is also the script of the two processes: `compute` runs here, in one process, and in each
+of two that torchrun starts on this file. All numbers are float64, so that equal means equal to ten
+digits.
 """
 
 import os
 import re
 import subprocess
 import sys
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -24,7 +26,6 @@ import unet
 from data.training.dataset import Batches
 from unet import losses
 from unet.training import passes, processes
-from unet.training.optimizer import Optimizer
 from unet.training.recompute import recompute
 
 ROOT = Path(__file__).parents[3]
@@ -88,35 +89,36 @@ def step(loss: str, size: int, again: bool = False) -> dict:
 
 
 def epochs(accumulate: int) -> dict:
-    """Two epochs of seven windows in batches of three, whose last has one, and what `evaluate` then
-    finds.
+    """Train two epochs of seven windows in batches of three, whose last has one, and evaluate.
+
+    The loop is that of train.py.
     """
     samples, model = Samples(), network()
     batches = Batches(range(7), 3, processes.rank(), processes.world())
     loader = DataLoader(samples, batch_sampler=batches, collate_fn=samples.collate)
     learner = processes.synchronise(model, CPU)
-    optimizer = Optimizer(model.parameters(), "adamw", 0.01, 1e-4, "cosine", 2, accumulate)
+    optimizer = torch.optim.AdamW(model.parameters(), 0.01, weight_decay=1e-4)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 2)
     means = []
     for _ in range(2):
-        position = passes.start_of_epoch()
-        options = (
-            LOSSES["dice_focal"],
-            optimizer,
-            CPU,
-            torch.float32,
-            position,
-            lambda share, loss: None,
-        )
-        means.append(passes.learn(learner, loader, *options))
-        optimizer.end_epoch(0)
-    options = LOSSES["dice_focal"], 3, CPU, torch.float32, lambda: None
+        running = passes.RunningLoss(passes.start_of_epoch(), loader, CPU, Path())
+        for batch, (images, targets, numbers) in enumerate(loader, start=1):
+            loss = LOSSES["dice_focal"](learner(images), targets)
+            (loss / accumulate).backward()
+            running.add(batch, loss, numbers)
+            if batch % accumulate == 0 or batch == len(loader):
+                optimizer.step()
+                optimizer.zero_grad()
+                running.read()
+        means.append(running.mean)
+        schedule.step()
+    options = LOSSES["dice_focal"], 3, CPU, torch.float32
     loss, confusion = passes.evaluate(learner, loader, *options)
-    means = torch.tensor([*means, loss], dtype=torch.float64)
     return {
         **model.state_dict(),
-        "means": means,
+        "means": torch.tensor([*means, loss], dtype=torch.float64),
         "matrix": confusion.matrix,
-        "windows": position["windows"],
+        "windows": running.position["windows"],
     }
 
 
@@ -155,34 +157,45 @@ def one(tmp_path_factory) -> dict:
     return compute(tmp_path_factory.mktemp("one"))
 
 
+def end_with_the_tests() -> None:
+    """End this process when its standard input ends.
+
+    The input is a pipe from the process of the tests, which torchrun hands on. The system closes it
+    even where that process is killed: torchrun's processes are in sessions of their own, so no
+    signal to the tests or to torchrun reaches them for certain.
+    """
+
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> SimpleNamespace:
-    """Two processes on this file: what each has found, how the run ended, and how long after the
-    second failed.
+    """Run two processes on this file.
+
+    Returns what each has found, how the run ended, and the seconds from the second one's failure to
+    the end.
     """
     folder = tmp_path_factory.mktemp("two")
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node",
-        "2",
-        __file__,
-    ]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}",
-        "OMP_NUM_THREADS": "1",
-    }
-    ended = subprocess.run(
-        [*command, folder], env=environment, capture_output=True, text=True, timeout=300
-    )
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    path = f"{ROOT}{os.pathsep}{ROOT / 'tests'}"
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    read, write = os.pipe()
+    try:
+        ended = subprocess.run(
+            [*torchrun, "--nproc-per-node", "2", __file__, folder],
+            stdin=read, env=environment, capture_output=True, text=True, timeout=300,
+        )  # fmt: skip
+    finally:
+        os.close(write)
+        os.close(read)
     assert (folder / "1.pt").exists(), ended.stderr
     found = [torch.load(folder / f"{rank}.pt") for rank in range(2)]
-    return SimpleNamespace(
-        ended=ended, found=found, after=time.time() - (folder / "1.pt").stat().st_mtime
-    )
+    after = time.time() - (folder / "1.pt").stat().st_mtime
+    return SimpleNamespace(ended=ended, found=found, after=after)
 
 
 @pytest.fixture(scope="module")
@@ -305,6 +318,7 @@ def test_a_process_that_fails_ends_the_run_with_its_error(run):
 
 
 if __name__ == "__main__":
+    end_with_the_tests()
     processes.start(CPU)
     torch.save(compute(Path(sys.argv[1])), Path(sys.argv[1]) / f"{processes.rank()}.pt")
     if processes.rank() == 1:

@@ -6,7 +6,7 @@ from torch import nn
 
 import unet
 from unet.losses import cross_entropy
-from unet.training import device
+from unet.training import device, memory
 from unet.training.recompute import recompute
 
 
@@ -144,9 +144,9 @@ def test_half_of_the_memory_or_less_is_kept():
 
 
 def test_the_estimate_of_training_memory_knows(monkeypatch):
-    monkeypatch.setattr(device, "LIBRARIES", 0)
+    monkeypatch.setattr(memory, "LIBRARIES", 0)
     needed = [
-        device.training_bytes(lambda again=again: network(again, base=16), (4, 3, 256, 256))
+        memory.training_bytes(lambda again=again: network(again, base=16), (4, 3, 256, 256))
         for again in (0, 1)
     ]
     assert needed[1] < 0.65 * needed[0]

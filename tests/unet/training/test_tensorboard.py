@@ -1,4 +1,4 @@
-"""What TensorBoard shows: unet/training/tensorboard.py. The files are read back with TensorBoard's
+"""TensorBoard files of a run. The files are read back with TensorBoard's
 own reader.
 """
 
@@ -15,7 +15,7 @@ from unet.training.tensorboard import SIDE, Board, BoardError, matrix_picture
 ROW = {"epoch": 1, "lr": 0.5, "macro_dice": 0.25, "iou_water": 0.75, "iou_town": math.nan}
 
 
-def test_without_the_package_it_says_what_to_install(tmp_path, monkeypatch):
+def test_without_the_package_the_error_names_it(tmp_path, monkeypatch):
     real = builtins.__import__
 
     def missing(name, *more):
@@ -32,16 +32,13 @@ def test_without_the_package_it_says_what_to_install(tmp_path, monkeypatch):
 
 
 def test_a_matrix_is_shaded_by_the_share_of_its_row():
-    """Three of four pixels of the first class, one of four; all of the second; the third has none."""
+    """The first class has 3 pixels right of 4, the second all of 5, the third has no pixel."""
     picture = matrix_picture(torch.tensor([[3, 1, 0], [0, 5, 0], [0, 0, 0]]))
     assert picture.shape == (3 * SIDE, 3 * SIDE, 3) and picture.dtype == np.uint8
     cells = picture.reshape(3, SIDE, 3, SIDE, 3)
     assert (cells == cells[:, :1, :, :1]).all()  # each cell in one colour
     white, dark = [255, 255, 255], [8, 48, 107]
-    three_quarters, quarter = (
-        [70, 100, 144],
-        [193, 203, 218],
-    )  # 255 - 3/4 (247, 207, 148), and 255 - 1/4 of it
+    three_quarters, quarter = [70, 100, 144], [193, 203, 218]  # 255 - share * (247, 207, 148)
     assert cells[:, 0, :, 0].tolist() == [
         [three_quarters, quarter, white],
         [white, dark, white],

@@ -1,9 +1,10 @@
-"""Published weights: what is taken, adapted and left; files that do not hold together; and the
-encoder's own rate.
+"""Transfer learning: unet/networks/transfer.py. Which layers a network names; what is taken from
+published weights, adapted and left; and the encoder's own learning rate.
+
+Fine-tuning has its tests in test_fine_tune.py.
 """
 
-import json
-import struct
+import inspect
 
 import originals
 import pytest
@@ -15,7 +16,13 @@ import unet
 from unet.checkpoint import CheckpointError
 from unet.networks.resnet import ResNet50
 from unet.networks.segformer import MixTransformer
-from unet.networks.weights import freeze_encoder, groups, load_weights, safetensors
+from unet.networks.transfer import (
+    first_weights,
+    freeze_encoder,
+    groups,
+    last_weights,
+    load_weights,
+)
 
 
 def state(build):
@@ -52,32 +59,35 @@ def resnet_file(tmp_path_factory):
     return path
 
 
-def write_safetensors(path, tensors, **more):
-    """The format, written out: length of the header, header, numbers."""
-    header, data = {"__metadata__": {"format": "pt"}}, b""
-    for name, tensor in tensors.items():
-        dtype = {
-            torch.float32: "F32",
-            torch.float16: "F16",
-            torch.bfloat16: "BF16",
-            torch.int64: "I64",
-        }[tensor.dtype]
-        raw = (
-            tensor.contiguous().view(torch.uint8).numpy().tobytes()
-            if tensor.ndim
-            else struct.pack("<q", tensor)
-        )
-        offsets = [len(data), len(data) + len(raw)]
-        header[name] = {
-            "dtype": dtype,
-            "shape": list(tensor.shape),
-            "data_offsets": offsets,
-            **more,
-        }
-        data += raw
-    text = json.dumps(header).encode()
-    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
-    return path
+# The layers that a network names.
+
+
+def shapes(name, bands, classes):
+    with torch.device("meta"):
+        model = unet.build(name, bands, classes)
+    return {key: tensor.shape for key, tensor in model.state_dict().items()}
+
+
+@pytest.mark.parametrize("name", unet.MODELS)
+def test_first_and_last_layers_are_those_whose_shape_depends_on_bands_and_classes(name):
+    with torch.device("meta"):
+        model = unet.build(name, 3, 2)
+    usual, bands, classes = shapes(name, 3, 2), shapes(name, 5, 2), shapes(name, 3, 7)
+    assert {key for key in usual if usual[key] != bands[key]} == set(first_weights(model))
+    assert {key for key in usual if usual[key] != classes[key]} == set(last_weights(model))
+    for key in first_weights(model):
+        assert (usual[key][1], bands[key][1]) == (3, 5)
+    for key in last_weights(model):
+        assert (usual[key][0], classes[key][0]) == (2, 7)
+
+
+@pytest.mark.parametrize("name", unet.MODELS)
+def test_each_encoder_is_made_of_modules_of_the_network_and_takes_the_image(name):
+    with torch.device("meta"):
+        model = unet.build(name, 3, 2)
+    for modules in model.encoders:
+        assert all(model.get_submodule(module) for module in modules)
+        assert any(layer.startswith(f"{modules[0]}.") for layer in model.first_layers)
 
 
 # What is taken, adapted, left.
@@ -150,7 +160,7 @@ def test_deeplabv3_is_taken_whole_but_for_other_classes_and_the_auxiliary_classi
 def test_mit_b0_becomes_the_encoder_whatever_stands_before_its_names(before, name, own, tmp_path):
     published = state(lambda: MixTransformer("b0", 3))
     file = {before + key: tensor for key, tensor in published.items()}
-    path = write_safetensors(
+    path = originals.write_safetensors(
         tmp_path / "model.safetensors", {**file, "classifier.bias": torch.zeros(1000)}
     )
     model = network(name)
@@ -191,7 +201,14 @@ def test_weights_in_half_precision_and_from_our_own_checkpoint_or_a_training_scr
         )
 
 
-def test_what_is_told_names_the_parts(resnet_file):
+def test_every_first_layer_of_a_hybrid_is_adapted(tmp_path):
+    torch.save(state(lambda: unet.build("segformer-unet", 3, 2)), tmp_path / "hybrid.pth")
+    loaded = load_weights(network("segformer-unet", 4, 2), tmp_path / "hybrid.pth")
+    first = ["encoder.patch_embeddings.0.proj.weight", "stem1.double_conv.0.weight"]
+    assert loaded.adapted == first and loaded.fresh == loaded.left == []
+
+
+def test_what_is_said_names_the_parts(resnet_file):
     said = str(load_weights(network("resnet50-unet"), resnet_file))
     assert said == (
         "tensors: 264 taken (encoder.bn1, encoder.layer1, encoder.layer2, encoder.layer3, ...), "
@@ -261,104 +278,6 @@ def test_weights_of_another_network_are_an_error_and_change_nothing(build, name,
     assert not any(tensor.any() for tensor in model.state_dict().values())
 
 
-class Stranger:
-    def __reduce__(self):
-        return print, ("code from a stranger has run",)
-
-
-@pytest.mark.parametrize(
-    "content",
-    [Stranger(), {"inc": Stranger()}, [1, 2], {"epoch": 3}, torch.zeros(2), {1: torch.zeros(2)}],
-)
-def test_a_file_without_weights_is_an_error_and_runs_no_code(content, tmp_path, capsys):
-    torch.save(content, tmp_path / "a.pth")
-    with pytest.raises(CheckpointError, match="a.pth: (damaged|holds no weights by name)"):
-        load_weights(network("unet", base=2), tmp_path / "a.pth")
-    assert capsys.readouterr().out == ""
-
-
-def test_a_missing_or_damaged_file_is_an_error(tmp_path):
-    (tmp_path / "a.pth").write_bytes(b"<!DOCTYPE html> not found")
-    with pytest.raises(CheckpointError, match="a.pth: damaged"):
-        load_weights(network("unet", base=2), tmp_path / "a.pth")
-    with pytest.raises(CheckpointError, match="b.pth: no such file"):
-        load_weights(network("unet", base=2), tmp_path / "b.pth")
-
-
-def test_safetensors_come_back_with_their_types_and_shapes(tmp_path):
-    tensors = {
-        "a": torch.randn(2, 3),
-        "odd": torch.tensor(
-            [1, 2, 3], dtype=torch.float16
-        ),  # 6 bytes: the next does not start at a multiple of 4
-        "b": torch.randn(3, 1, 2),
-        "c": torch.randn(4).bfloat16(),
-        "count": torch.tensor(7),
-        "none": torch.zeros(0, 3),
-    }
-    found = safetensors(write_safetensors(tmp_path / "a.safetensors", tensors))
-    assert list(found) == list(tensors)
-    for name, tensor in tensors.items():
-        assert (
-            found[name].equal(tensor)
-            and found[name].dtype == tensor.dtype
-            and found[name].shape == tensor.shape
-        )
-
-
-@pytest.mark.parametrize(
-    "more, message",
-    [
-        ({"data_offsets": [0, 4000]}, "outside"),
-        ({"data_offsets": [-24, 0]}, "outside"),
-        ({"data_offsets": [24, 0]}, "outside"),
-        ({"data_offsets": [0, 20]}, "20 bytes for the shape"),
-        ({"data_offsets": [0]}, "values to unpack"),
-        ({"shape": [2, -3]}, "outside"),
-        ({"shape": [10**6, 10**6]}, "24 bytes for the shape"),
-        ({"shape": "23"}, ""),
-        ({"dtype": "F4"}, "F4"),
-    ],
-)
-def test_a_header_that_does_not_fit_its_file_is_an_error(more, message, tmp_path):
-    path = write_safetensors(tmp_path / "a.safetensors", {"a": torch.randn(2, 3)}, **more)
-    with pytest.raises(
-        CheckpointError, match=f"a.safetensors: no whole .safetensors file .*{message}"
-    ):
-        safetensors(path)
-
-
-def test_safetensors_cut_anywhere_are_an_error(tmp_path):
-    path = write_safetensors(tmp_path / "a.safetensors", {"a": torch.randn(2, 3)})
-    whole = path.read_bytes()
-    for length in (*range(0, len(whole), 7), len(whole) - 1):
-        path.write_bytes(whole[:length])
-        with pytest.raises(CheckpointError, match="no whole .safetensors file"):
-            safetensors(path)
-    for head in (
-        b"\xff" * 8,
-        struct.pack("<Q", 2**62),
-        struct.pack("<Q", 2) + b"[]",
-        struct.pack("<Q", 2) + b"{",
-    ):
-        path.write_bytes(head)
-        with pytest.raises(CheckpointError, match="no whole .safetensors file"):
-            safetensors(path)
-
-
-def test_safetensors_equal_what_their_own_library_reads(tmp_path):
-    library = originals.installed("safetensors.torch")
-    tensors = {
-        "a": torch.randn(5, 3),
-        "b": torch.arange(7),
-        "c": torch.randn(3, 3).half(),
-        "d": torch.tensor([True]),
-    }
-    library.save_file(tensors, tmp_path / "a.safetensors")
-    found = safetensors(tmp_path / "a.safetensors")
-    assert set(found) == set(tensors) and all(found[name].equal(tensors[name]) for name in tensors)
-
-
 # The encoder's own learning rate, and an encoder that learns nothing at first.
 
 PARTS = {
@@ -395,14 +314,16 @@ def test_without_a_rate_of_its_own_there_is_one_group_as_ever():
     torch.optim.AdamW([group]).step()
 
 
-def test_a_frozen_encoder_stays_as_it_is_and_learns_when_it_thaws():
+def test_a_frozen_encoder_stays_as_it_is():
     torch.manual_seed(0)
     model = unet.build("unet", 4, 3, base=2)
     optimizer = torch.optim.AdamW(groups(model, 1e-2, 1e-2, 0.1))
 
     def step(frozen):
         before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-        freeze_encoder(model.train(), frozen)
+        model.train()
+        if frozen:
+            freeze_encoder(model)
         optimizer.zero_grad()
         model(torch.randn(2, 4, 32, 32)).square().mean().backward()
         optimizer.step()
@@ -413,6 +334,36 @@ def test_a_frozen_encoder_stays_as_it_is_and_learns_when_it_thaws():
         }
 
     decoder = {"up1", "up2", "up3", "up4", "outc"}
-    assert step(frozen=True) == decoder
     assert step(frozen=False) == decoder | PARTS["unet"]
     assert step(frozen=True) == decoder  # the optimizer's moments move nothing either
+
+
+def counts(kind):
+    """Whether a class of torch.nn can keep running statistics."""
+    return "track_running_stats" in inspect.signature(kind).parameters
+
+
+def test_a_frozen_encoder_keeps_the_statistics_of_every_kind_of_normalisation():
+    """On GPUs each BatchNorm2d becomes a SyncBatchNorm, which is no subclass of it."""
+    kinds = [
+        kind
+        for kind in vars(nn).values()
+        if isinstance(kind, type) and issubclass(kind, nn.Module) and "Lazy" not in kind.__name__
+    ]
+    norms = [kind(2, track_running_stats=True) for kind in kinds if counts(kind)]
+    assert {nn.BatchNorm2d, nn.SyncBatchNorm, nn.InstanceNorm2d} <= {type(norm) for norm in norms}
+    model = unet.build("unet", 4, 3, base=2)
+    model.down4.add_module("norms", nn.ModuleList(norms))
+    model.up1.add_module("norm", nn.SyncBatchNorm(2))
+    freeze_encoder(model.train())
+    assert not any(norm.training for norm in norms) and model.up1.norm.training
+    assert model.down4.maxpool_conv[1].double_conv[6].training  # dropout goes on
+
+
+def test_the_frozen_encoder_of_a_network_on_gpus_keeps_its_statistics():
+    """SyncBatchNorm runs on GPUs alone; whether it counts is its flag `training`."""
+    model = nn.SyncBatchNorm.convert_sync_batchnorm(unet.build("unet", 4, 3, base=2))
+    freeze_encoder(model.train())
+    norms = {name: m for name, m in model.named_modules() if isinstance(m, nn.SyncBatchNorm)}
+    learning = {name.split(".")[0] for name, norm in norms.items() if norm.training}
+    assert len(norms) == 18 and learning == {"up1", "up2", "up3", "up4"}

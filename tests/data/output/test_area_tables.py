@@ -9,9 +9,9 @@ from pyproj import CRS
 from data.classes import ClassTable
 from data.files import IGNORE
 from data.grid import IDENTITY, Grid
-from data.output import tables as areas_csv
+from data.output import area_tables as areas_csv
+from data.output.area_tables import date_in
 from data.output.areas import Areas
-from data.output.tables import date_in
 
 ESM = ClassTable.load("esm")  # other, non-residential, residential
 EQUAL_AREA = Grid(CRS.from_epsg(3035), (1000, 0, 4e6, 0, -1000, 3e6), 4, 5)  # a pixel is 1 km2
@@ -20,7 +20,8 @@ EQUAL_AREA = Grid(CRS.from_epsg(3035), (1000, 0, 4e6, 0, -1000, 3e6), 4, 5)  # a
 def areas(labels: list, grid: Grid) -> Areas:
     found = Areas(grid, 3)
     labels = np.array(labels, np.uint8)
-    found.add(labels[:1]), found.add(labels[1:])
+    found.add(labels[:1])
+    found.add(labels[1:])
     return found
 
 
@@ -53,14 +54,6 @@ TOWN = [
 )
 def test_the_date_is_the_first_in_the_name_that_is_a_day(name, date):
     assert date_in(name) == date
-
-
-def test_pixels_and_areas_of_a_map_that_streams_by():
-    found = areas(TOWN, EQUAL_AREA)
-    assert found.pixels.tolist() == [10, 1, 4] and found.no_data == 5
-    np.testing.assert_allclose(found.km2, [10, 1, 4], rtol=1e-6)
-    np.testing.assert_allclose(found.shares, [10 / 15, 1 / 15, 4 / 15])
-    assert np.isnan(areas([[IGNORE] * 5] * 4, EQUAL_AREA).shares).all()
 
 
 def test_a_row_for_each_image_and_class(tmp_path):

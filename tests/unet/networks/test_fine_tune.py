@@ -1,15 +1,21 @@
-"""Weights of another run: unet/networks/finetune.py. What is taken, slice by slice, and what is
-said of it.
+"""Fine-tuning: unet/networks/transfer.py. What is taken from another run, slice by slice, and what
+is said of it.
 """
 
+import functools
+
 import pytest
+import seeded
 import torch
 from torch import nn
 
 import unet
 from unet.checkpoint import CheckpointError
-from unet.networks.finetune import transfer
+from unet.networks.transfer import fine_tune, first_weights, last_weights
 
+NETWORKS = [
+    name for name in unet.MODELS if not name.startswith("segformer-b") or name == "segformer-b0"
+]
 BANDS, CLASSES = ["Green", "Red", "NIR", "NDVI"], ["water", "forest", "town"]
 FIRST, HEAD = "inc.double_conv.0.weight", ("outc.conv.weight", "outc.conv.bias")
 
@@ -37,7 +43,7 @@ def source(**options) -> dict:
 
 def test_an_equal_network_takes_all():
     old, model = source(), network(1)
-    said = transfer(old, model, BANDS, CLASSES)
+    said = fine_tune(old, model, BANDS, CLASSES)
     assert all(value.equal(old["weights"][name]) for name, value in model.state_dict().items())
     count = len(old["weights"])
     assert said == f"taken: {count} tensors of {count}"
@@ -46,7 +52,7 @@ def test_an_equal_network_takes_all():
 def test_of_other_classes_those_of_the_same_name_take_their_rows():
     old, model = source(), network(1, classes=4)
     made = {name: value.clone() for name, value in model.state_dict().items()}
-    said = transfer(old, model, BANDS, ["town", "road", "water", "field"])
+    said = fine_tune(old, model, BANDS, ["town", "road", "water", "field"])
     for name in HEAD:
         now, before = model.state_dict()[name], old["weights"][name]
         assert now[0].equal(before[2]) and now[2].equal(before[0])
@@ -54,15 +60,14 @@ def test_of_other_classes_those_of_the_same_name_take_their_rows():
     others = [name for name in made if name not in HEAD]
     assert all(model.state_dict()[name].equal(old["weights"][name]) for name in others)
     count = len(made)
-    assert said == (
-        f"taken: {count - 2} tensors of {count}\nin part: outc.conv.weight (town, water); outc.conv.bias (town, water)"
-    )
+    part = "outc.conv.weight (town, water); outc.conv.bias (town, water)"
+    assert said == f"taken: {count - 2} tensors of {count}\nin part: {part}"
 
 
 def test_of_other_bands_those_of_the_same_name_take_their_slices():
     old, model = source(), network(1, inputs=3)
     made = model.state_dict()[FIRST].clone()
-    said = transfer(old, model, ["NIR", "SWIR1", "Green"], CLASSES)
+    said = fine_tune(old, model, ["NIR", "SWIR1", "Green"], CLASSES)
     now, before = model.state_dict()[FIRST], old["weights"][FIRST]
     assert (
         now[:, 0].equal(before[:, 2])
@@ -74,7 +79,7 @@ def test_of_other_bands_those_of_the_same_name_take_their_slices():
 
 def test_the_same_names_in_another_order_go_to_their_places():
     old, model = source(), network(1)
-    transfer(old, model, BANDS[::-1], CLASSES[::-1])
+    fine_tune(old, model, BANDS[::-1], CLASSES[::-1])
     assert model.state_dict()[FIRST].equal(old["weights"][FIRST].flip(1))
     for name in HEAD:
         assert model.state_dict()[name].equal(old["weights"][name].flip(0))
@@ -83,7 +88,7 @@ def test_the_same_names_in_another_order_go_to_their_places():
 def test_without_a_common_name_the_layer_is_made_anew_and_the_inside_taken():
     old, model = source(), network(1)
     made = {name: value.clone() for name, value in model.state_dict().items()}
-    said = transfer(old, model, ["B1", "B2", "B3", "B4"], ["corn", "wheat", "rye"])
+    said = fine_tune(old, model, ["B1", "B2", "B3", "B4"], ["corn", "wheat", "rye"])
     outside = (FIRST, *HEAD)
     for name, value in model.state_dict().items():
         assert value.equal(made[name] if name in outside else old["weights"][name])
@@ -94,15 +99,15 @@ def test_without_a_common_name_the_layer_is_made_anew_and_the_inside_taken():
 def test_a_network_of_another_width_is_an_error_though_its_counters_and_bias_would_fit(classes):
     model = network(1, classes=len(classes), base=4)
     with pytest.raises(
-        CheckpointError, match="--finetune: no tensor fits; give the --model and --base that"
+        CheckpointError, match="--weights: no tensor fits; give the --model and --base that"
     ):
-        transfer(source(), model, BANDS, classes)
+        fine_tune(source(), model, BANDS, classes)
 
 
 def test_a_network_of_other_layers_takes_those_it_has():
     """Bilinear doubling has no transposed convolutions, and half the channels on the way up."""
     old, model = source(), network(1, bilinear=True)
-    said = transfer(old, model, BANDS, CLASSES)
+    said = fine_tune(old, model, BANDS, CLASSES)
     lines = dict(line.split(": ", 1) for line in said.splitlines())
     assert (
         model.down1.maxpool_conv[1]
@@ -121,7 +126,7 @@ def test_dropout_and_memory_format_do_not_matter():
         source(),
         network(1, dropout=0.3, head_dropout=0.1).to(memory_format=torch.channels_last),
     )
-    transfer(old, model, BANDS, CLASSES)
+    fine_tune(old, model, BANDS, CLASSES)
     assert all(value.equal(old["weights"][name]) for name, value in model.state_dict().items())
 
 
@@ -129,15 +134,78 @@ def test_what_was_taken_predicts_as_its_source_did():
     old, model = source(), network(1).eval()
     teacher = network(7).eval()
     image = torch.randn(1, 4, 32, 32, generator=torch.Generator().manual_seed(0))
-    transfer(old, model, BANDS[::-1], CLASSES)
+    fine_tune(old, model, BANDS[::-1], CLASSES)
     torch.testing.assert_close(model(image.flip(1)), teacher(image))
 
 
 def test_the_source_is_left_alone():
     old, model = source(), network(1)
     before = {name: value.clone() for name, value in old["weights"].items()}
-    transfer(old, model, BANDS, CLASSES)
+    fine_tune(old, model, BANDS, CLASSES)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(1)
     assert all(value.equal(before[name]) for name, value in old["weights"].items())
+
+
+# Every network. The weights of the old one are drawn; those of the new one are -1.
+
+OTHERS = {
+    "permuted": (BANDS[::-1], ["town", "water", "forest"]),
+    "added": ([*BANDS, "SWIR1"], ["road", *CLASSES]),
+    "removed": (["NIR", "Red"], ["forest", "town"]),
+    "other": (["VV", "Red", "VH", "Green"], ["water", "field"]),
+}
+
+
+def small(name: str, inputs: int, classes: int) -> nn.Module:
+    """A network on the meta device."""
+    with torch.device("meta"):
+        return unet.build(name, inputs, classes, **({"base": 4} if name == "unet" else {}))
+
+
+@functools.cache
+def old_weights(name: str) -> dict:
+    return seeded.filled(lambda: small(name, len(BANDS), len(CLASSES))).state_dict()
+
+
+@pytest.mark.parametrize("change", OTHERS)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_each_network_takes_the_slices_of_bands_and_classes_that_both_runs_name(name, change):
+    inputs, classes = OTHERS[change]
+    old = {**source(), "weights": old_weights(name)}
+    model = small(name, len(inputs), len(classes)).to_empty(device="cpu")
+    new = model.state_dict()
+    for tensor in new.values():
+        tensor.fill_(-1)
+    said = fine_tune(old, model, inputs, classes)
+    sliced = {key: (1, inputs, BANDS) for key in first_weights(model)}
+    sliced |= {key: (0, classes, CLASSES) for key in last_weights(model)}
+    for key, tensor in new.items():
+        before = old["weights"][key]
+        if key not in sliced:
+            assert tensor.equal(before), key
+            continue
+        axis, names, old_names = sliced[key]
+        for number, one in enumerate(names):
+            found = tensor.select(axis, number)
+            if one in old_names:
+                assert found.equal(before.select(axis, old_names.index(one))), (key, one)
+            else:
+                assert found.eq(-1).all(), (key, one)
+    lines = dict(line.split(": ", 1) for line in said.splitlines())
+    assert lines["taken"] == f"{len(new) - len(sliced)} tensors of {len(new)}"
+    assert {part.split(" ")[0] for part in lines["in part"].split("; ")} == set(sliced)
+    assert "made anew" not in lines
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_what_each_network_took_predicts_as_its_source_did(name):
+    teacher = small(name, len(BANDS), len(CLASSES))
+    teacher.load_state_dict(old_weights(name), assign=True)
+    student = small(name, len(BANDS), len(CLASSES)).to_empty(device="cpu")
+    fine_tune({**source(), "weights": old_weights(name)}, student, BANDS[::-1], CLASSES[::-1])
+    image = torch.randn(1, len(BANDS), 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected, found = teacher.eval()(image), student.eval()(image.flip(1))
+    torch.testing.assert_close(found.flip(1), expected, rtol=1e-4, atol=1e-4)

@@ -1,0 +1,72 @@
+"""Colours as integers 0xRRGGBB: of a text #RRGGBB, of RGB masks, and of palette images.
+
+A class table may have colours as codes. One integer for each pixel makes a coloured mask a raster
+of codes like any other. Read beside it: tests/data/tables/test_colors.py.
+"""
+
+import re
+from collections.abc import Mapping
+
+import numpy as np
+
+from data.files import InputError
+
+Color = tuple[int, int, int]  # red, green, blue, 0..255
+
+NO_DATA = -1  # of a palette image: the value that the file declares as no-data
+NO_COLOR = -2
+
+
+def parse(text: str) -> Color:
+    """Parse #RRGGBB. Raises ValueError for another text.
+
+    >>> parse("#FF8000")
+    (255, 128, 0)
+    """
+    match = re.fullmatch(r"#([0-9a-fA-F]{6})", text.strip())
+    if not match:
+        raise ValueError(f"{text.strip()!r} is no colour")
+    return tuple(bytes.fromhex(match[1]))
+
+
+def integer(color: Color) -> int:
+    """Convert (r, g, b) to 0xRRGGBB.
+
+    >>> f"{integer((255, 128, 0)):06X}"
+    'FF8000'
+    """
+    return int.from_bytes(bytes(color), "big")
+
+
+def of_rgb(raster: np.ndarray) -> np.ndarray:
+    """Convert 8-bit RGB (3 or more, H, W) to integers (H, W); a fourth band is left out."""
+    red, green, blue = raster[:3].astype(np.int32)
+    return (red << 16) | (green << 8) | blue
+
+
+def of_palette(
+    values: np.ndarray, colormap: Mapping[int, tuple[int, ...]], nodata: float | None = None
+) -> np.ndarray:
+    """Convert the values of a palette image to integers.
+
+    Args:
+        values: (H, W) unsigned, of 8 or 16 bits.
+        colormap: {value: (red, green, blue)}, 0..255; a fourth number is left out.
+        nodata: The value that becomes NO_DATA, whatever its colour.
+
+    Returns:
+        (H, W) int32.
+
+    Raises:
+        InputError: The image has a value without a colour.
+    """
+    color_of = np.full(1 << 16, NO_COLOR, np.int32)
+    for value, color in colormap.items():
+        color_of[value] = integer(color[:3])
+    if nodata is not None and 0 <= nodata < len(color_of) and nodata == int(nodata):
+        color_of[int(nodata)] = NO_DATA
+    colors = color_of[values]
+    without = colors == NO_COLOR
+    if without.any():
+        raise InputError(f"value {values[without][0]} has no colour in the palette of the image")
+    return colors

@@ -1,0 +1,107 @@
+"""Rows of a class table from its CSV file: every code, name and colour is checked here.
+
+data/classes.py describes the columns. Read beside it: tests/data/tables/test_rows.py.
+"""
+
+import csv
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from data.files import InputError
+from data.tables import colors
+from data.tables.colors import Color
+
+Row = tuple[int, str, Color, bool]  # code (a colour as 0xRRGGBB), name, display colour, ignore
+
+UNKNOWN = 254  # a label that no class has: classes are 0..253
+SPAN = 1 << 24  # between the smallest and the largest code: all colours, and a lookup of 16 MB
+IGNORE_WORDS = {
+    "": False,
+    "0": False,
+    "false": False,
+    "no": False,
+    "1": True,
+    "true": True,
+    "yes": True,
+}
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    """The records of a CSV file. Raises InputError for a file that is no CSV file in UTF-8."""
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            return list(csv.DictReader(file, restval=""))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: not a CSV file in UTF-8 ({error})") from None
+
+
+def parse(records: list[dict[str, str]], path: str | Path) -> tuple[tuple[Row, ...], bool]:
+    """Parse and check the records of a class table.
+
+    Args:
+        records: As csv.DictReader gives them; line 1 of the file is the header.
+        path: The beginning of error messages.
+
+    Returns:
+        The rows, and whether their codes are colours.
+
+    Raises:
+        InputError: A column is missing, a code or colour cannot be read, a code stands twice, a
+            class has no name, or there are no classes or more than 254.
+    """
+    rows = [_row(record, path, line) for line, record in enumerate(records, start=2)]
+    by_color = {record["code"].strip().startswith("#") for record in records}
+    if len(by_color) > 1:
+        raise InputError(f"{path}: mixes integer codes and colours; use one kind")
+    codes = [code for code, *_ in rows]
+    twice = [code for code, count in Counter(codes).items() if count > 1]
+    if twice:
+        raise InputError(f"{path}: code {twice[0]} stands twice; give each code one row")
+    classes = {name for _, name, _, ignore in rows if not ignore}
+    if not 1 <= len(classes) <= UNKNOWN:
+        raise InputError(f"{path}: {len(classes)} classes; a table has 1 to {UNKNOWN}")
+    low, high = min(codes), max(codes)
+    if low < -(1 << 31) or high >= 1 << 32 or high - low >= SPAN:
+        raise InputError(
+            f"{path}: codes from {low} to {high}; they fit into 32 bits and lie within {SPAN:,}"
+        )
+    return tuple(rows), by_color == {True}
+
+
+def records(rows: Iterable[Row], by_color: bool) -> list[dict[str, str]]:
+    """The records from which `parse` makes these rows."""
+    return [
+        {
+            "code": f"#{code:06X}" if by_color else str(code),
+            "name": name,
+            "color": "#%02X%02X%02X" % color,
+            "ignore": "true" if ignore else "",
+        }
+        for code, name, color, ignore in rows
+    ]
+
+
+def _row(record: dict[str, str], path: str | Path, line: int) -> Row:
+    """One record as a row."""
+    missing = {"code", "name", "color"} - set(record)
+    if missing:
+        raise InputError(
+            f"{path}: no column {', '.join(sorted(missing))}; "
+            "wanted code, name, color and optionally ignore"
+        )
+    where = f"{path}, line {line}"
+    code, name = record["code"].strip(), record["name"].strip()
+    try:
+        color = colors.parse(record["color"])
+        value = colors.integer(colors.parse(code)) if code.startswith("#") else int(code)
+    except ValueError as error:
+        raise InputError(f"{where}: {error}; write an integer or #RRGGBB") from None
+    ignore = (record.get("ignore") or "").strip().lower()
+    if ignore not in IGNORE_WORDS:
+        raise InputError(f"{where}: ignore is {ignore!r}; write true or leave it empty")
+    if not name:
+        raise InputError(
+            f"{where}: code {code} has no name; write one, rows of one name are merged"
+        )
+    return value, name, color, IGNORE_WORDS[ignore]

@@ -1,0 +1,45 @@
+"""Colours as integers: a few by hand, and palettes against a dictionary, pixel by pixel."""
+
+import numpy as np
+import pytest
+
+from data.files import InputError
+from data.tables import colors
+
+
+def test_red_green_and_blue_are_bytes_of_one_integer():
+    raster = np.array([[[0, 255]], [[128, 255]], [[255, 0]], [[7, 7]]], np.uint8)
+    assert colors.of_rgb(raster).tolist() == [[0x0080FF, 0xFFFF00]]
+    assert colors.integer((0, 128, 255)) == 0x0080FF
+    assert colors.parse(" #0080ff ") == (0, 128, 255)
+
+
+@pytest.mark.parametrize("text", ["", "0080FF", "#0080F", "#0080FFF", "#0080FG", "blue"])
+def test_other_texts_are_no_colours(text):
+    with pytest.raises(ValueError, match="is no colour"):
+        colors.parse(text)
+
+
+@pytest.mark.parametrize("dtype, count", [(np.uint8, 256), (np.uint16, 40_000)])
+def test_palettes_are_read_as_a_dictionary_reads_them(dtype, count):
+    random = np.random.default_rng(0)
+    colormap = dict(enumerate(map(tuple, random.integers(0, 256, (count, 3)).tolist())))
+    values = random.integers(0, count, (7, 9)).astype(dtype)
+    nodata = int(values[3, 4])
+    expected = [
+        [-1 if value == nodata else colors.integer(colormap[value]) for value in row]
+        for row in values.tolist()
+    ]
+    assert colors.of_palette(values, colormap, nodata).tolist() == expected
+
+
+@pytest.mark.parametrize("nodata", [None, -9999.0, 1e20, 0.5, float("nan"), float("inf")])
+def test_no_data_that_is_no_value_of_the_image_is_nowhere(nodata):
+    assert colors.of_palette(np.array([[0]], np.uint8), {0: (0, 0, 1)}, nodata).tolist() == [[1]]
+
+
+def test_a_value_without_a_colour_is_an_error_unless_it_is_no_data():
+    values, colormap = np.array([[0, 3]], np.uint8), {0: (0, 0, 1)}
+    assert colors.of_palette(values, colormap, nodata=3).tolist() == [[1, colors.NO_DATA]]
+    with pytest.raises(InputError, match="value 3 has no colour in the palette"):
+        colors.of_palette(values, colormap)

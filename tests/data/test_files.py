@@ -1,0 +1,98 @@
+"""Files that are written whole or not at all: data/files.py."""
+
+import errno
+import os
+import stat
+from types import SimpleNamespace
+
+import pytest
+
+from data.files import VERSION, InputError, replacing, version
+
+
+def test_the_file_appears_when_the_block_ends(tmp_path):
+    path = tmp_path / "table.csv"
+    with replacing(path) as temporary:
+        assert temporary.parent == tmp_path and temporary.name.startswith(".table.csv.")
+        assert temporary.read_bytes() == b""
+        temporary.write_text("a,b\n")
+        assert not path.exists()
+    assert path.read_text() == "a,b\n" and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, InputError, SystemExit, OSError])
+def test_whatever_ends_the_block_the_earlier_file_stays(tmp_path, error):
+    path = tmp_path / "table.csv"
+    path.write_text("earlier")
+    with pytest.raises(error), replacing(path) as temporary:
+        temporary.write_text("half")
+        raise error
+    assert path.read_text() == "earlier" and list(tmp_path.iterdir()) == [path]
+
+
+def test_two_writers_of_one_path_do_not_mix(tmp_path):
+    path = tmp_path / "map.tif"
+    with replacing(path) as outer:
+        outer.write_text("outer")
+        with replacing(path) as inner:
+            inner.write_text("inner")
+        assert path.read_text() == "inner" and outer.read_text() == "outer"
+    assert path.read_text() == "outer" and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_permissions_are_those_of_an_ordinary_new_file(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        with replacing(tmp_path / "a.txt") as temporary:
+            temporary.write_text("")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o666 & ~umask
+
+
+def test_the_content_is_on_the_disk_before_the_file_gets_its_name(tmp_path, monkeypatch):
+    order, fsync, replace = [], os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda file: order.append("fsync") or fsync(file))
+    monkeypatch.setattr(os, "replace", lambda *paths: order.append("rename") or replace(*paths))
+    with replacing(tmp_path / "a.txt") as temporary:
+        temporary.write_text("a")
+    assert order == ["fsync", "rename"]
+
+
+def test_a_folder_that_is_missing_or_in_the_way_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no folder .*nowhere; make it first"):
+        with replacing(tmp_path / "nowhere" / "map.tif"):
+            pytest.fail("the block is not entered")
+    with pytest.raises(IsADirectoryError, match="is a folder"), replacing(tmp_path):
+        pytest.fail("the block is not entered")
+
+
+def test_an_error_names_the_file_that_the_user_knows(tmp_path):
+    with pytest.raises(PermissionError) as error, replacing(tmp_path / "map.tif") as temporary:
+        raise PermissionError(errno.EACCES, "Permission denied", str(temporary))
+    assert error.value.filename == str(tmp_path / "map.tif")
+
+
+def test_a_full_disk_names_the_file_and_what_to_do(tmp_path):
+    with pytest.raises(OSError, match="make room and run again") as error:
+        with replacing(tmp_path / "map.tif"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+    assert error.value.filename == str(tmp_path / "map.tif") and not list(tmp_path.iterdir())
+
+
+def test_the_version_is_that_of_git_or_the_constant(monkeypatch):
+    said = {"described": "v3.1.0-2-gabc"}
+
+    def run(command, **options):
+        if said["described"] is None:
+            raise FileNotFoundError("git")
+        assert command[3] == "describe"
+        return SimpleNamespace(stdout=said["described"] + "\n")
+
+    monkeypatch.setattr("data.files.subprocess.run", run)
+    found = []
+    for described in ("v3.1.0-2-gabc", "abc1234-dirty", "", None):
+        said["described"] = described
+        found.append(version.__wrapped__())
+    assert found == ["v3.1.0-2-gabc", f"{VERSION}+abc1234-dirty", VERSION, VERSION]

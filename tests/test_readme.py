@@ -1,0 +1,60 @@
+"""README.md: its lines of Python run, and what it names is there."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import small
+import torch
+from pyproj import CRS
+
+from data.grid import Grid
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.fixture
+def names(tmp_path, monkeypatch) -> dict:
+    """What the reader of the README has: a trained network, an image, a mask and two grids."""
+    (tmp_path / "runs/a").mkdir(parents=True)
+    small.untrained(tmp_path / "runs/a/best.pt")
+    monkeypatch.chdir(tmp_path)
+    return {
+        "inputs": torch.zeros(2, 4, 32, 48),
+        "mask": np.arange(16, dtype=np.uint8).reshape(4, 4),
+        "mask_grid": Grid(CRS.from_epsg(32631), (10, 0, 4e5, 0, -10, 5e6), 4, 4),
+        "image_grid": Grid(CRS.from_epsg(32631), (20, 0, 4e5, 0, -20, 5e6), 2, 2),
+    }
+
+
+def test_the_lines_of_python_run(names):
+    assert len(BLOCKS) == 3 and all(block.count("\n") <= 3 for block in BLOCKS)
+    for block in BLOCKS:
+        exec(block, names)
+    assert names["labels"].shape == (2, 32, 48)
+    assert names["aligned"].shape == (2, 2)
+    assert names["model"](torch.zeros(1, 15, 64, 64)).shape == (1, 3, 64, 64)
+
+
+def test_every_file_that_it_names_is_there():
+    found = set(re.findall(r"`((?:data|unet|tests)/[\w/.]*)`", README))
+    found |= set(re.findall(r"\]\(((?!http)[\w/.]+)\)", README))
+    found |= set(re.findall(r"^    ((?:data|unet)/\w+/) ", README, re.MULTILINE))
+    assert len(found) > 20
+    assert [name for name in sorted(found) if not (ROOT / name).exists()] == []
+
+
+def test_it_is_short_and_the_tour_comes_early():
+    lines = README.splitlines()
+    assert len(lines) <= 180 and lines.index("## Reading tour") < 100
+    assert max(len(line) for line in lines if "|" not in line and "](" not in line) <= 105
+
+
+def test_every_folder_of_the_packages_stands_in_the_tour():
+    rooms = [p.parent for p in ROOT.glob("data/*/__init__.py")]
+    rooms += [p.parent for p in ROOT.glob("unet/*/__init__.py")]
+    for room in rooms:
+        assert f"    {room.parent.name}/{room.name}/" in README, room

@@ -1,0 +1,239 @@
+"""The format of a checkpoint: unet/training/checkpoint_format.py. Which values are refused, and where."""
+
+import copy
+import math
+
+import pytest
+import torch
+
+import unet
+from unet.checkpoint import CheckpointError, build_model, load
+from unet.training import checkpoint_format
+from unet.training.checkpoint_format import FORMAT, NEEDED, RECORD, RESUME, check
+from unet.training.optimizer import SCHEDULES, end_epoch
+
+
+def whole_checkpoint() -> dict:
+    """A checkpoint of one epoch, with every key."""
+    torch.manual_seed(0)
+    network = unet.build("unet", 3, 2, base=2)
+    optimizer = torch.optim.AdamW(network.parameters(), 0.01)
+    scheduler = SCHEDULES["plateau"](optimizer, 3)
+    network(torch.randn(2, 3, 16, 16)).square().mean().backward()
+    optimizer.step()
+    end_epoch(scheduler, 0.5)
+    rows = [("1", "land", ""), ("3", "land", ""), ("2", "water", ""), ("0", "none", "true")]
+    return {
+        "format": FORMAT,
+        "model": {"name": "unet", "in_channels": 3, "num_classes": 2, "options": {"base": 2}},
+        "weights": network.state_dict(),
+        "classes": [
+            {"code": code, "name": name, "color": "#C8B478", "ignore": ignore}
+            for code, name, ignore in rows
+        ],
+        "bands": ["Red", "NIR"],
+        "indices": ["NDVI"],
+        "scaling": {"method": "minmax", "offset": [0.0, 1.5, -1], "scale": [1.0, 2.0, 2]},
+        "size": 64,
+        "class_table": "lakes",
+        "nodata": math.nan,
+        "resolution": 10.0,
+        "dates": 2,
+        "metrics": {"confusion": torch.tensor([[2**40, 1], [0, 3]])},
+        "settings": {"lr": 0.01, "bands": None, "images": ["a.tif"], "crop": (1, 2)},
+        "epoch": 1,
+        "position": {"batch": 0, "windows": 0, "loss": 0.0},
+        "best": -math.inf,
+        "best_epoch": 1,
+        "history": [{"epoch": 1, "loss": math.nan}],
+        "waiting_since": 1,
+        "optimizer": optimizer.state_dict(),
+        "scheduler": scheduler.state_dict(),
+        "scaler": torch.amp.GradScaler(enabled=False).state_dict(),
+        "random": {"torch": [torch.get_rng_state()] * 2, "cuda": [torch.zeros(16).byte()]},
+    }
+
+
+WHOLE = whole_checkpoint()
+
+
+def changed(place: tuple, value: object) -> dict:
+    """The checkpoint with another value at a place."""
+    state = inner = dict(WHOLE)
+    for key in place[:-1]:
+        inner[key] = copy.copy(inner[key])
+        inner = inner[key]
+    inner[place[-1]] = value
+    return state
+
+
+def test_every_key_has_a_rule_and_a_whole_checkpoint_obeys_them():
+    assert set(WHOLE) == {"format", *NEEDED, *RECORD, *RESUME}
+    check(WHOLE, to_resume=True)
+
+
+@pytest.mark.parametrize("key", [*NEEDED, *RESUME])
+def test_a_missing_key_is_named_if_it_is_needed(key):
+    state = {name: value for name, value in WHOLE.items() if name != key}
+    if key in RESUME:
+        check(state)
+    with pytest.raises(ValueError, match=f"^{key} missing$"):
+        check(state, to_resume=True)
+
+
+def test_what_the_record_lacks_is_no_error():
+    check({name: value for name, value in WHOLE.items() if name not in RECORD}, to_resume=True)
+
+
+def test_a_scaling_of_each_image_has_no_numbers():
+    check(changed(("scaling",), {"method": "image", "offset": [], "scale": []}))
+
+
+ONES = torch.ones(2)
+
+
+@pytest.mark.parametrize(
+    "place, value, message",
+    [
+        (("model",), [1], "model is a list, wanted a dict"),
+        (("model", "name"), "vnet", r"model\['name'\] is 'vnet', wanted one of unet, resnet50-"),
+        (("model", "in_channels"), True, r"model\['in_channels'\] is True, wanted a whole number"),
+        (("model", "in_channels"), 3.0, r"model\['in_channels'\] is 3.0, wanted a whole number"),
+        (("model", "num_classes"), 255, r"model\['num_classes'\] is 255, .* from 1 to 254"),
+        (("model", "options"), {"depth": 5}, "model: .* no option 'depth'; it has: base"),
+        (("model", "options", "base"), "2", r"model\['options'\]\['base'\] is '2', wanted a num"),
+        (("model", "options", "base"), -2, "model: its network cannot be built"),
+        (("model", "options", "base"), 4, r"weights\['inc.* is \(2, 3, 3, 3\) .*, wanted \(4, 3"),
+        (("model", "options", "base"), 2**40, "model: its network cannot be built|weights"),
+        (("model", "options", "dropout"), math.nan, "is nan, wanted a number"),
+        (("model", "options", "dropout"), 1.5, "model: its network cannot be built: dropout"),
+        (("weights", 7), ONES, "weights has a key that is 7, wanted str keys"),
+        (("weights", "more"), ONES, "weights have a strange more"),
+        (("weights", "outc.conv.bias"), [0.0, 0.0], r"weights\['outc.conv.bias'\] is a list"),
+        (("weights", "outc.conv.bias"), ONES[:1], r"weights\['outc.* is \(1,\) .*, wanted \(2,\)"),
+        (("weights", "outc.conv.bias"), ONES.long(), "is .* torch.int64, wanted"),
+        (("weights", "outc.conv.bias"), ONES.to_sparse(), "wanted a tensor of numbers"),
+        (("weights", "outc.conv.bias"), ONES.to("meta"), "wanted a tensor of numbers"),
+        (("classes",), [], "classes is a list, wanted a list of 1 or more"),
+        (("classes", 1), "land", r"classes\[1\] is 'land', wanted a dict"),
+        (("classes", 1), {"code": "1", "name": "a"}, r"classes\[1\] has no 'color'"),
+        (("classes", 0, "name"), " ", r"classes\[0\]\['name'\] is ' ', wanted a text"),
+        (("classes", 0, "code"), 1, r"classes\[0\]\['code'\] is 1, wanted a text"),
+        (("classes", 0, "color"), "red", r"classes\[0\]\['color'\] is 'red', wanted a colour"),
+        (("classes", 3, "ignore"), "perhaps", "'perhaps', wanted one of , true"),
+        (("classes", 3, "ignore"), "", "classes have 3 names, the network 2 classes"),
+        (("bands",), ["Red"], "bands and indices are 2, the network's channels 3"),
+        (("bands", 1), None, r"bands\[1\] is None, wanted a text"),
+        (("indices", 0), 1, r"indices\[0\] is 1, wanted a text"),
+        (("scaling", "method"), "log", "'log', wanted one of minmax, standard, image"),
+        (("scaling", "offset"), [0.0], "scaling has 1 offsets and 3 scales for 3"),
+        (("scaling", "offset", 0), math.inf, r"scaling\['offset'\]\[0\] is inf, wanted a finite"),
+        (("scaling", "offset", 0), 1e39, r"is 1e\+39, wanted a finite number"),
+        (("scaling", "scale", 2), 0.0, r"scaling\['scale'\]\[2\] is 0.0, wanted .* above 0"),
+        (("scaling", "scale"), (1.0, 1.0, 1.0), "is a tuple, wanted a list"),
+        (("size",), 0, "size is 0, wanted a whole number from 1"),
+        (("class_table",), Ellipsis, "class_table is a ellipsis, wanted a text"),
+        (("nodata",), "0", "nodata is '0', wanted a number"),
+        (("resolution",), -10.0, "resolution is -10.0, wanted a finite number above 0"),
+        (("dates",), 0, "dates is 0"),
+        (("dates",), 3, "bands are 2, no multiple of 3 dates"),
+        (("metrics", "confusion"), torch.ones(2, 2), "wanted a tensor of int64"),
+        (("metrics", "confusion"), torch.ones(3, 3).long(), "is not 2 x 2 counts"),
+        (("metrics", "confusion"), -torch.ones(2, 2).long(), "is not 2 x 2 counts"),
+        (("settings", "lr"), {1, 2}, r"settings\['lr'\] is a set, wanted a plain value"),
+        (("epoch",), -1, "epoch is -1"),
+        (("epoch",), 2, "history has 1 rows, epoch is 2"),
+        (("position", "batch"), None, r"position\['batch'\] is None, wanted a whole number"),
+        (("best",), None, "best is None, wanted a number"),
+        (("best_epoch",), 2, "best_epoch is 2, epoch is 1"),
+        (("history", 0), {"loss": "0.5"}, r"history\[0\]\['loss'\] is '0.5', wanted a number"),
+        (("optimizer", "state"), {"a": {}}, r"optimizer\['state'\] has a key that is 'a'"),
+        (("optimizer", "param_groups"), [], "wanted a list of 1 or more"),
+        (("optimizer", "param_groups", 0, "params"), [0], "optimizer has 1 tensors, not those"),
+        (("scheduler",), None, "scheduler is None, wanted a dict"),
+        (("random", "torch"), [], r"random\['torch'\] is a list, wanted a list of 1 or more"),
+        (("random", "torch", 0), ONES, r"random\['torch'\]\[0\] is .*, wanted a random state"),
+    ],
+)
+def test_a_malformed_value_is_refused_with_its_place(place, value, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        check(changed(place, value))
+    assert str(caught.value).startswith((place[0], "bands", "weights", "history"))
+
+
+def test_rows_of_different_columns_are_refused():
+    rows = [{"epoch": 1}, {"epoch": 2, "loss": 0.5}]
+    with pytest.raises(ValueError, match="history has rows of different columns"):
+        check({**WHOLE, "history": rows, "epoch": 2})
+
+
+def places(value: object, place: tuple = ()):
+    """The address of every value in a checkpoint; of lists, of the first item alone."""
+    if place:
+        yield place
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from places(item, (*place, key))
+    elif isinstance(value, list) and value:
+        yield from places(value[0], (*place, 0))
+
+
+def test_whatever_value_is_replaced_it_is_refused_or_a_network_can_be_built(monkeypatch):
+    """Of the many weights and moments, one of each kind."""
+    strange = [
+        None,
+        "x",
+        -1,
+        0,
+        2**70,
+        math.nan,
+        True,
+        [],
+        {},
+        (1,),
+        {"x": 1},
+        torch.ones(3, 3),
+        b"x",
+    ]
+    kept = [p for p in places(WHOLE) if p[0] not in ("format", "weights", "optimizer")]
+    kept += [("weights",), ("weights", "inc.double_conv.0.weight"), ("optimizer",)]
+    kept += [("optimizer", "state", 0, "exp_avg"), ("optimizer", "param_groups", 0)]
+    check_weights, refused = checkpoint_format._check_weights, 0
+    for place in kept:
+        of_network = place[0] in ("model", "weights", "optimizer")
+        monkeypatch.setattr(
+            checkpoint_format, "_check_weights", check_weights if of_network else lambda state: None
+        )
+        for value in strange:
+            state = changed(place, value)
+            try:
+                check(state, to_resume=True)
+            except ValueError:
+                refused += 1
+            else:
+                assert not of_network or build_model(state)
+    assert refused > 8 * len(kept)
+
+
+def test_load_names_the_file_and_the_key_in_one_line(tmp_path):
+    deep = []
+    for _ in range(300):
+        deep = [deep]
+    for key, value in (("size", "64"), ("bands", ["Red\nGreen"]), ("settings", {"deep": deep})):
+        path = tmp_path / f"{key}.pt"
+        torch.save({**WHOLE, key: value}, path)
+        if key == "settings":
+            assert load(path)["settings"] == {"deep": deep}
+            continue
+        with pytest.raises(
+            CheckpointError, match=f"^{path}: {key} .*; give a checkpoint"
+        ) as caught:
+            load(path)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_checkpoint_that_cannot_be_resumed_says_so(tmp_path):
+    torch.save({key: value for key, value in WHOLE.items() if key != "random"}, tmp_path / "a.pt")
+    assert load(tmp_path / "a.pt")["epoch"] == 1
+    with pytest.raises(CheckpointError, match="a.pt: random missing; give a checkpoint"):
+        load(tmp_path / "a.pt", to_resume=True)

@@ -1,0 +1,74 @@
+"""What a run leaves and where it stands: unet/training/run.py. tests/test_resume.py has the rest."""
+
+import csv
+import math
+
+import pytest
+import torch
+
+from data.files import InputError
+from unet.metrics import ConfusionMatrix
+from unet.training.passes import start_of_epoch
+from unet.training.run import Run, epoch_row
+
+CONFUSION = ConfusionMatrix(2, [[6, 2], [1, 1]])
+
+
+def row(epoch: int, macro_dice: float) -> dict:
+    return {"epoch": epoch, "macro_dice": macro_dice, "seconds": 1.0}
+
+
+def test_epochs_are_counted_and_the_best_is_kept(tmp_path):
+    run = Run(tmp_path)
+    assert [run.end_epoch(row(n, dice), CONFUSION) for n, dice in ((1, 0.5), (2, 0.4))] == [
+        True,
+        False,
+    ]
+    assert (run.epoch, run.best, run.best_epoch) == (2, 0.5, 1)
+    assert run.position == start_of_epoch() and run.metrics["confusion"].sum() == 10
+    with open(tmp_path / "log.csv", newline="") as file:
+        assert [one["macro_dice"] for one in csv.DictReader(file)] == ["0.5", "0.4"]
+
+
+def test_a_run_ends_with_its_epochs_or_its_patience(tmp_path):
+    run = Run(tmp_path)
+    assert not run.has_ended(epochs=1, patience=1)
+    run.epoch, run.waiting_since = 3, 1
+    assert run.has_ended(epochs=3, patience=9) and run.has_ended(epochs=9, patience=2)
+    assert not run.has_ended(epochs=4, patience=3)
+
+
+def test_lines_wait_until_the_folder_exists(tmp_path):
+    run = Run(tmp_path / "run")
+    run.log("one")
+    run.folder.mkdir()
+    run.log("two")
+    assert (run.folder / "train.log").read_text() == "one\ntwo\n"
+
+
+def test_a_folder_with_a_run_is_refused_unless_it_is_resumed(tmp_path):
+    (tmp_path / "last.pt").touch()
+    (tmp_path / "train.log").write_text("before\n")
+    with pytest.raises(InputError, match="holds a run already; name another folder"):
+        Run(tmp_path)
+    assert Run(tmp_path, tmp_path / "last.pt").printed == ["before"]
+
+
+def test_the_time_left_is_that_of_the_epochs_since_the_resume(tmp_path, monkeypatch):
+    """Half an epoch took 10 s, and two and a half remain: 50 s."""
+    clock = iter([100.0, 110.0])
+    monkeypatch.setattr("unet.training.run.time.monotonic", lambda: next(clock))
+    run = Run(tmp_path)
+    run.epoch = 7
+    run.begin({}, {}, torch.device("cpu"))
+    assert run.progress(0.5, 10, "loss 1") == "epoch 8/10  50%  loss 1  time left 0:00:50"
+
+
+def test_a_row_of_the_log_by_hand():
+    """TP 6 and 1; rows 8 and 2, columns 7 and 3: IoU 6/9 and 1/4, Dice 12/15 and 2/5."""
+    found = epoch_row(3, 0.1, 0.5, 0.6, CONFUSION, ["land", "water"])
+    assert found["iou_land"] == pytest.approx(6 / 9) and found["iou_water"] == pytest.approx(1 / 4)
+    assert found["macro_dice"] == pytest.approx(0.6) and found["accuracy"] == pytest.approx(0.7)
+    assert found["weighted_dice"] == pytest.approx(0.8 * 0.8 + 0.2 * 0.4)
+    assert found["foreground_accuracy"] == pytest.approx(1 / 2)
+    assert math.isclose(found["mean_iou"], (6 / 9 + 1 / 4) / 2) and found["lr"] == 0.1

@@ -1,0 +1,183 @@
+"""Charts of the report as inline SVG: curves over the epochs, and scatter plots of shares.
+
+An SVG has the coordinates of its viewBox: x to the right, y downwards. A chart maps its values to
+them linearly. Text and axes have the colour of the page's text, so that a chart is readable on
+white and on black. Read beside it: tests/unet/evaluation/test_charts.py.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from html import escape
+from itertools import cycle, groupby
+from typing import NamedTuple
+
+import numpy as np
+
+# Colour and dash of each line. The colours differ from white and black, the dashes also in print.
+LINES = ("#2a7fd0", ""), ("#dd6b10", "8 2"), ("#12967a", "2 2"), ("#9b62c4", "8 2 2 2")
+TICK_STEPS = 1, 2, 5, 10  # times a power of ten
+DASHED = 'stroke="currentColor" stroke-dasharray="2 3"'
+
+
+class Box(NamedTuple):
+    """The place of a plot in its SVG."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+class Axes(NamedTuple):
+    """The SVG elements of a plot's axes, and the conversion of its values to coordinates."""
+
+    parts: list[str]
+    to_x: Callable[[float], float]
+    to_y: Callable[[float], float]
+
+
+def line_chart(
+    series: Mapping[str, Sequence],
+    x: Sequence[int],
+    title: str,
+    mark: int | None = None,
+    width: int = 420,
+) -> str:
+    """Draw curves over epochs.
+
+    Args:
+        series: {label: values}; a value that is None, NaN or infinite is a gap in its line, and a
+            value between two gaps is a dot.
+        x: The epochs, ascending.
+        title: The heading.
+        mark: The best epoch, shown by a vertical line.
+        width: Of the SVG; its height is 270.
+
+    Returns:
+        One SVG element.
+    """
+    lines = {
+        label: [math.nan if y is None else float(y) for y in ys] for label, ys in series.items()
+    }
+    box = Box(50, 62, width - 14, 230)
+    axes = _epoch_axes(box, x, lines, ticks=width // 60)
+    parts = [*axes.parts]
+    if mark is not None:
+        parts += _best_epoch(box, axes.to_x(mark), mark)
+    for number, ((label, ys), (color, dash)) in enumerate(zip(lines.items(), cycle(LINES))):
+        style = f'fill="none" stroke="{color}" stroke-width="2" stroke-dasharray="{dash}"'
+        if len(lines) > 1:  # the title names a single line
+            left = box.left + number * (width - box.left) // max(3, len(lines))
+            parts += [f'<path d="M{left} 33h18" {style}/>', _text(left + 23, 37, label)]
+        parts += _curve(axes, x, ys, color, style)
+    return _svg(width, 270, title, parts)
+
+
+def scatter(pairs: Sequence[tuple[float, float]]) -> str:
+    """Draw a dot for each (truth, prediction) in per cent, and the line on which both are equal.
+
+    Returns:
+        One SVG element.
+    """
+    ticks = tick_labels(0, max([1.0, *(value for pair in pairs for value in pair)]), 5)
+    box = Box(50, 30, 366, 346)  # a square: the line of equality is the diagonal
+    axes = _axes(box, (0, max(ticks)), ticks, "truth, %", ticks)
+    parts = [*axes.parts, f'<path d="M{box.left} 346L366 30" {DASHED}/>']
+    for truth, prediction in pairs:
+        at = f'cx="{axes.to_x(truth):.1f}" cy="{axes.to_y(prediction):.1f}"'
+        parts.append(f'<circle {at} r="3.5" fill="{LINES[0][0]}" fill-opacity=".6"/>')
+    return _svg(380, 386, "prediction, %", parts)
+
+
+def tick_labels(low: float, high: float, count: int) -> dict[float, str]:
+    """Choose ticks that cover [low, high] in about `count` steps of 1, 2 or 5 times 10^n.
+
+    Returns:
+        {value: text}.
+
+    >>> tick_labels(0.31, 0.92, 5).values()
+    dict_values(['0.2', '0.4', '0.6', '0.8', '1.0'])
+    """
+    power = 10.0 ** math.floor(math.log10((high - low) / count))
+    wanted = (high - low) * (1 - 1e-9)
+    step = next(m * power for m in TICK_STEPS if m * power * count >= wanted)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    decimals = f".{max(0, -math.floor(math.log10(step) + 1e-9))}f"
+    form = decimals if 9e-4 < step < 1e5 else ".4g"
+    return {i * step: format(i * step, form) for i in range(first, last + 1)}
+
+
+def _epoch_axes(
+    box: Box, x: Sequence[int], lines: Mapping[str, Sequence[float]], ticks: int
+) -> Axes:
+    """Axes for epochs and for all finite values of the lines."""
+    finite = [y for ys in lines.values() for y in ys if math.isfinite(y)] or [0.0, 1.0]
+    low, high = min(finite), max(finite)
+    if math.isclose(low, high):  # a flat line shows its height above zero
+        low, high = sorted((0.0, high or 1.0))
+    span = (x[0], x[-1]) if x[0] < x[-1] else (x[0] - 0.5, x[0] + 0.5)
+    x_ticks = tick_labels(*span, min(ticks, max(1, x[-1] - x[0])))
+    empty = [label for label, ys in lines.items() if not any(map(math.isfinite, ys))]
+    x_label = f"epoch; no finite value: {', '.join(empty)}" if empty else "epoch"
+    return _axes(box, span, x_ticks, x_label, tick_labels(low, high, 5))
+
+
+def _axes(
+    box: Box,
+    x_span: tuple[float, float],
+    x_ticks: Mapping[float, str],
+    x_label: str,
+    y_ticks: Mapping[float, str],
+) -> Axes:
+    """Axes in a box: x spans `x_span`, y spans the ticks."""
+    left, top, right, bottom = box
+    to_x = partial(np.interp, xp=x_span, fp=(left, right))
+    to_y = partial(np.interp, xp=(min(y_ticks), max(y_ticks)), fp=(bottom, top))
+    inside = {x: text for x, text in x_ticks.items() if x_span[0] <= x <= x_span[1]}
+    grid = "".join(f"M{left} {to_y(y):.1f}H{right}" for y in y_ticks)
+    ticks = "".join(f"M{to_x(x):.1f} {bottom}v4" for x in inside)
+    axis = f"M{left} {bottom}H{right}{ticks}"
+    parts = [
+        f'<path d="{grid}" stroke="currentColor" stroke-opacity=".16"/>',
+        f'<path d="{axis}" stroke="currentColor" stroke-opacity=".6"/>',
+    ]
+    parts += [_text(left - 7, to_y(y) + 4, text, "end") for y, text in y_ticks.items()]
+    parts += [_text(to_x(x), bottom + 17, text, "middle") for x, text in inside.items()]
+    parts.append(_text((left + right) / 2, bottom + 34, x_label, "middle"))
+    return Axes(parts, to_x, to_y)
+
+
+def _best_epoch(box: Box, at: float, epoch: int) -> list[str]:
+    """A dashed vertical line with the number of the epoch; the text stays inside the SVG."""
+    anchor = "start" if at < box.left + 25 else "end" if at > box.right - 25 else "middle"
+    line = f'<path d="M{at:.1f} {box.top}V{box.bottom}" {DASHED}/>'
+    return [_text(at, box.top - 6, f"best: {epoch}", anchor), line]
+
+
+def _curve(axes: Axes, x: Sequence[int], ys: Sequence[float], color: str, style: str) -> list[str]:
+    """A line for each run of finite values, or a dot for a single one."""
+    parts = []
+    points = zip(x, ys, strict=True)
+    for finite, run in groupby(points, key=lambda point: math.isfinite(point[1])):
+        if not finite:
+            continue
+        places = [(f"{axes.to_x(x):.1f}", f"{axes.to_y(y):.1f}") for x, y in run]
+        if len(places) == 1:
+            cx, cy = places[0]
+            parts.append(f'<circle cx="{cx}" cy="{cy}" r="3.5" fill="{color}"/>')
+        else:
+            parts.append(f'<polyline points="{" ".join(map(",".join, places))}" {style}/>')
+    return parts
+
+
+def _text(x: float, y: float, text: str, anchor: str = "start") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+
+
+def _svg(width: int, height: int, title: str, parts: list[str]) -> str:
+    font = 'fill="currentColor" font-size="11.5" font-family="system-ui, sans-serif"'
+    heading = f'<text x="0" y="14" font-size="13" font-weight="600">{escape(title)}</text>'
+    return f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img"
+aria-label="{escape(title)}" {font}>
+{heading}{"".join(parts)}</svg>"""

@@ -1,0 +1,132 @@
+"""Share of a class in each image: is its area right, though single pixels are wrong?
+
+The share of a class over images, true and predicted, is compared by
+
+    bias                 mean predicted share - mean true share
+    mean absolute error  mean |prediction - truth| +- t(0.975, n - 1) s / sqrt(n)
+    Spearman             linear correlation of the ranks: 1 if both have the images in one order
+
+The interval is Student's and takes the images as independent samples; s is the standard deviation
+of the absolute errors of the n images. An image's shares come from its own confusion matrix: the
+truth from the rows, the prediction from the columns.
+
+Read beside it: tests/unet/evaluation/test_shares.py.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from unet.metrics import ConfusionMatrix
+
+
+class Interval(NamedTuple):
+    """A mean and its 95 % confidence interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def share_of(confusion: ConfusionMatrix, labels: Sequence[int]) -> tuple[float, float]:
+    """Compute the (true, predicted) share of some classes together; NaN for an empty matrix.
+
+    >>> share_of(ConfusionMatrix(2, torch.tensor([[6, 2], [1, 1]])), [1])
+    (0.2, 0.3)
+    """
+    matrix = confusion.matrix.cpu().double()
+    labels, pixels = torch.as_tensor(labels), matrix.sum()
+    return (matrix[labels].sum() / pixels).item(), (matrix[:, labels].sum() / pixels).item()
+
+
+def share_statistics(pairs: Sequence[tuple[float, float]]) -> dict[str, float]:
+    """Compare (true, predicted) shares, one pair an image.
+
+    Returns:
+        "truth" and "prediction", the mean shares; "error", the mean absolute error, with its
+        interval "low" and "high"; "spearman".
+    """
+    truth, prediction = torch.tensor(pairs, dtype=torch.float64).T
+    error = share_error(truth, prediction)
+    return {
+        "truth": truth.nanmean().item(),
+        "prediction": prediction.nanmean().item(),
+        "error": error.mean,
+        "low": error.low,
+        "high": error.high,
+        "spearman": spearman(truth, prediction),
+    }
+
+
+def share_error(truth: Tensor | Sequence[float], prediction: Tensor | Sequence[float]) -> Interval:
+    """Compute the mean absolute error of shares, with its 95 % confidence interval.
+
+    Args:
+        truth: (images,) true shares of one class, or of several together.
+        prediction: (images,) predicted shares. An image where either share is NaN is left out.
+
+    Returns:
+        The interval ends at 0 from below, and is NaN for fewer than two images.
+    """
+    truth, prediction = _pairs(truth, prediction)
+    error = (prediction - truth).abs()
+    mean = error.mean().item()
+    if error.numel() < 2:
+        return Interval(mean, math.nan, math.nan)
+    half = _student_quantile(error.numel() - 1) * error.std().item() / math.sqrt(error.numel())
+    return Interval(mean, max(mean - half, 0.0), mean + half)
+
+
+def spearman(a: Tensor | Sequence[float], b: Tensor | Sequence[float]) -> float:
+    """Compute the rank correlation of two rows (images,); equal values share their mean rank.
+
+    NaN if either row is constant, and for fewer than two images.
+    """
+    a, b = _pairs(a, b)
+    a, b = _ranks(a), _ranks(b)
+    a, b = a - a.mean(), b - b.mean()
+    return ((a * b).sum() / ((a * a).sum() * (b * b).sum()).sqrt()).item()
+
+
+def _pairs(a: Tensor | Sequence[float], b: Tensor | Sequence[float]) -> tuple[Tensor, Tensor]:
+    """Both rows as float64, without the places where either is NaN."""
+    a = torch.as_tensor(a, dtype=torch.float64).cpu()
+    b = torch.as_tensor(b, dtype=torch.float64).cpu()
+    if a.ndim != 1 or a.shape != b.shape:
+        raise ValueError(f"need two equally long rows, not {tuple(a.shape)} and {tuple(b.shape)}")
+    known = ~(a.isnan() | b.isnan())
+    return a[known], b[known]
+
+
+def _ranks(values: Tensor) -> Tensor:
+    """Rank of each value, from 1; a group of equal values has the mean of its ranks."""
+    _, place, count = values.unique(return_inverse=True, return_counts=True)
+    last = count.cumsum(0)  # of each group; its first rank is last - count + 1
+    return (last - (count - 1) / 2)[place].double()
+
+
+def _student_quantile(freedom: int, probability: float = 0.95) -> float:
+    """The t with P(|T| < t) = probability, by bisection.
+
+    P is the finite sum of Abramowitz and Stegun 1964, 26.7.3 and 26.7.4.
+    """
+
+    def inside(t: float) -> float:
+        angle = math.atan(t / math.sqrt(freedom))
+        cosine = math.cos(angle)
+        odd = freedom % 2
+        term, total = (cosine if odd else 1.0), 0.0
+        for n in range(2 + odd, freedom + 1, 2):
+            total += term
+            term *= cosine * cosine * (n - 1) / n
+        total *= math.sin(angle)
+        return 2 / math.pi * (angle + total) if odd else total
+
+    low, high = 0.0, 13.0  # one degree of freedom has 12.7, all others less
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if inside(middle) < probability else (low, middle)
+    return low

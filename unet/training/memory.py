@@ -1,0 +1,199 @@
+"""Whether a training step will fit into memory, before the system refuses in its own way.
+
+Training keeps what the backward pass will need: each layer's input, and more. On the `meta` device
+a network runs on shapes alone, so that a forward pass costs nothing, and autograd shows through
+`saved_tensors_hooks` which tensors it would keep. Added to them are weights, gradients and two
+moments of Adam, and room for the largest layer's gradients on their way back.
+
+The test beside this file is tests/unet/training/test_memory.py.
+"""
+
+import ctypes
+import math
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import nn
+
+import unet
+from unet.training import processes
+from unet.training.device import DeviceError
+from unet.training.recompute import recompute
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
+
+LIBRARIES = 1 << 28  # what the convolution libraries take for themselves
+MEMORY = Path("/proc/meminfo")
+CONTAINER = Path("/sys/fs/cgroup")
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
+
+
+def keep_memory() -> None:
+    """Let the C library keep memory that is freed, for the next batch needs as much again.
+
+    glibc gives large pieces back to the system at once, and to have each page of them mapped and
+    zeroed again takes up to a fifth of a training step on a CPU. Other C libraries are left as they
+    are.
+    """
+    try:
+        glibc = ctypes.CDLL("libc.so.6")
+    except OSError:
+        return
+    glibc.mallopt(M_MMAP_MAX, 0)
+    glibc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def peak_bytes(device: torch.device) -> float:
+    """Measure the most memory taken so far: of the GPU, else of the process; NaN if unknown."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    if resource is None:
+        return math.nan
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def free_bytes(device: torch.device) -> int | None:
+    """Measure the memory that a process may still take on the device; None if unknown."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    limits = []
+    try:
+        for line in MEMORY.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                limits.append(int(line.split()[1]) * 1024)
+        most = int((CONTAINER / "memory.max").read_text())
+        taken = int((CONTAINER / "memory.current").read_text())
+        # Pages of files that were read count as taken, but the system frees them when memory is
+        # needed. Our scenes are such pages.
+        kinds = dict(line.split() for line in (CONTAINER / "memory.stat").read_text().splitlines())
+        limits.append(most - taken + int(kinds["active_file"]) + int(kinds["inactive_file"]))
+    except (OSError, ValueError, KeyError):  # not Linux, or no limit is set
+        pass
+    if not limits and hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    return min(limits, default=None)
+
+
+def training_bytes(
+    build: Callable[[], nn.Module], shape: tuple[int, int, int, int], itemsize: int = 4
+) -> int:
+    """Estimate the memory that one training step needs at its peak, to about a tenth.
+
+    Args:
+        build: makes the network.
+        shape: of the batch, (N, C, H, W).
+        itemsize: bytes of an activation, 2 under autocast.
+    """
+    # The share of a batch may be a single window, which DeepLabV3's normalisation takes only
+    # together with others'.
+    two = max(2, shape[0])
+    with torch.device("meta"):
+        model, batch = build().train(), torch.empty(two, *shape[1:])
+    kept = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage._cdata] = storage  # held, so that no second storage takes its place
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        output = model(batch)
+    weights = sum(p.numel() * p.element_size() for p in model.parameters())
+    weight_storages = {p.untyped_storage()._cdata for p in model.parameters()}
+    sizes = [storage.nbytes() for key, storage in kept.items() if key not in weight_storages]
+    activations = sum(sizes) * itemsize // 4
+    passing = 3 * max(sizes, default=0) * itemsize // 4
+    loss = 4 * output.numel() * 4  # logits in float32, log-softmax, and their gradients
+    return LIBRARIES + 4 * weights + (activations + passing + loss) * shape[0] // two
+
+
+def check_memory(
+    build: Callable[[], nn.Module],
+    batch: int,
+    channels: int,
+    size: int,
+    device: torch.device,
+    precision: torch.dtype,
+) -> None:
+    """Check that a training step on `batch` windows of `channels` x `size` x `size` fits.
+
+    Raises:
+        DeviceError: if it does not, with the batch that does.
+    """
+    needed = training_bytes(build, (batch, channels, size, size), precision.itemsize)
+    free = free_bytes(device)
+    if free is None or needed <= free:
+        return
+    fits = int(free / (needed / batch))
+    advice = f"--batch {fits}" if fits else "a smaller --size or --base"
+    raise DeviceError(
+        f"--batch {batch}: a step on {batch} windows of {size} x {size} needs about "
+        f"{needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free on {device}; try {advice}"
+    )
+
+
+def check_last_batch(
+    build: Callable[[], nn.Module], windows: int, batch: int, channels: int, size: int
+) -> None:
+    """Check that batch normalisation never gets a single value, which has no deviation.
+
+    How many values a batch has depends on the network: a U-Net's deepest level has a pixel for
+    16 x 16 of the window's, DeepLabV3's pooling one for the whole window, SegFormer normalises at a
+    quarter of the size. So the last batch of an epoch, which may be small, is tried on the `meta`
+    device.
+
+    Raises:
+        DeviceError: if the last of `windows` in batches of `batch` are too few.
+    """
+    last = windows % batch or batch
+
+    def works(size: int) -> bool:
+        try:
+            with torch.device("meta"):
+                build().train()(torch.empty(last, channels, size, size))
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            return False
+        return True
+
+    if works(size):
+        return
+    larger = [side for side in (32, 64) if side > size and works(side)]
+    advice = f", or a --size of at least {larger[0]}" if larger else ""
+    raise DeviceError(
+        f"--batch {batch}: the last of {windows} training windows would be a batch of {last}, "
+        f"which is too small for this network's batch normalisation; give another --batch{advice}"
+    )
+
+
+def build_to_fit(
+    network: dict, args, windows, device: torch.device, precision: torch.dtype
+) -> torch.nn.Module:
+    """Build the network of a training on its device, or refuse one whose step does not fit.
+
+    Args:
+        network: name, in_channels, num_classes and options, as a checkpoint keeps them.
+        args: batch and recompute of train.py's options.
+        windows: the training windows: their number, `channels` and `size`.
+
+    Raises:
+        DeviceError: a batch needs more memory than there is, or is too small for the network.
+    """
+
+    def build() -> torch.nn.Module:
+        name, channels, classes, options = network.values()
+        model = unet.build(name, channels, classes, **options)
+        return recompute(model, unet.BLOCKS) if args.recompute else model
+
+    share = -(-args.batch // processes.world())
+    check_last_batch(build, len(windows), args.batch, windows.channels, windows.size)
+    check_memory(build, share, windows.channels, windows.size, device, precision)
+    return build().to(device, memory_format=torch.channels_last)

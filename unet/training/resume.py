@@ -1,0 +1,88 @@
+"""The options of a run that continues: those that it began with.
+
+What shapes the result comes from the checkpoint and cannot be changed on the way. The options in
+CHANGEABLE can: the number of epochs, and where and how fast they are computed.
+
+The test beside this file is tests/test_resume.py.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from data.files import InputError
+from unet import checkpoint
+
+# Options that may differ when a run continues: none shapes the result, but for the run's length.
+CHANGEABLE = frozenset(
+    "epochs patience device workers compile recompute tensorboard output resume".split()
+)
+
+# Options of earlier versions, and what takes their place.
+GONE = {
+    **dict.fromkeys(("--flip", "--turn", "--crop", "--jitter"), "use --augment"),
+    "--crop-min": "use --augment crop, whose crops are of 0.75 of a side or more",
+    "--strength": "use --augment jitter, whose strength is 0.1",
+    "--scales": "use --augment scale, which draws from 0.75, 1 and 1.25",
+    "--gamma": "it is 2 now",
+    "--head-dropout": "it is 0.1 now; --dropout is that of the blocks",
+    "--freeze-encoder": "use --encoder-lr 0",
+    "--finetune": "use --weights",
+    "--cache": "prepared scenes lie in the folder `cache` beside the run's; see --output",
+    "--stop-after": "stop the run by Ctrl-C or SIGTERM, and continue it by --resume",
+}
+
+
+def resumed_options(
+    parser: argparse.ArgumentParser, run: Path, arguments: Sequence[str] | None
+) -> argparse.Namespace:
+    """Return the options that a run began with, where the command line does not change them.
+
+    Args:
+        parser: of train.py. Its defaults become the run's options.
+        run: the folder of the run, or a checkpoint in it.
+        arguments: of the command line.
+
+    Raises:
+        InputError: an option is given that would change the result.
+        CheckpointError: the checkpoint cannot be read.
+    """
+    path = run / "last.pt" if run.is_dir() else run
+    settings = checkpoint.load(path, to_resume=True)["settings"]
+    known = vars(parser.parse_args([]))
+    unknown = [name for name in settings if name not in known]
+    if unknown:
+        options = [f"--{name.replace('_', '-')}" for name in unknown]
+        gone = "; ".join(f"{option}: {GONE.get(option, 'no longer')}" for option in options)
+        raise InputError(
+            f"{path}: is a run of an earlier version, with options that are gone ({gone}); begin "
+            f"another run from its weights, by --weights {path}"
+        )
+    parser.set_defaults(
+        **{name: value for name, value in settings.items() if name not in ("resume", "output")}
+    )
+    args = parser.parse_args(arguments)
+    if args.output:
+        raise InputError(f"--output: --resume continues in {path.parent}; leave --output out")
+    for name, value in settings.items():
+        if name not in CHANGEABLE and not same(plain(getattr(args, name)), value):
+            raise InputError(
+                f"--{name.replace('_', '-')}: the run in {path.parent} began with {value}; begin "
+                f"another run from its weights, by --weights {path}"
+            )
+    args.resume, args.output = path, path.parent
+    return args
+
+
+def plain(value: object) -> object:
+    """Return a value as a checkpoint may keep it: a path becomes text, in lists and dicts too."""
+    if isinstance(value, dict):
+        return {name: plain(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [plain(one) for one in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def same(one: object, other: object) -> bool:
+    """Compare two plain values. NaN, which may stand for no data, is equal to itself here."""
+    return repr(one) == repr(other)
