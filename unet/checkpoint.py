@@ -94,6 +94,18 @@ def load(path: str | Path, to_resume: bool = False) -> dict:
     return state
 
 
+def newest(runs: str | Path = "runs") -> Path:
+    """Return best.pt of the run in a folder of runs that improved last.
+
+    Raises CheckpointError if there is none.
+    """
+    found = sorted(Path(runs).glob("*/best.pt"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        advice = "train one with train.py, or name one by --checkpoint"
+        raise CheckpointError(f"{runs}/*/best.pt: no checkpoint; {advice}")
+    return found[-1]
+
+
 def build_model(checkpoint: dict) -> nn.Module:
     """Build the trained network of a loaded checkpoint, on the CPU, in evaluation mode."""
     model = checkpoint["model"]

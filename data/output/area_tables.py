@@ -57,6 +57,12 @@ def built_up(names: Sequence[str]) -> list[int]:
     return [names.index(name) for name in BUILT_UP] if set(BUILT_UP) <= set(names) else []
 
 
+def groups(names: Sequence[str]) -> dict[str, list[int]]:
+    """Name the labels whose shares are compared together: built-up ground, else each class."""
+    towns = built_up(names)
+    return {"built-up": towns} if towns else {name: [label] for label, name in enumerate(names)}
+
+
 def rows(
     image: str, table: ClassTable, pixels: np.ndarray, km2: np.ndarray | None, adjust: Adjust | None
 ) -> list[list]:
