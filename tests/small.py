@@ -52,14 +52,22 @@ def write(
     return images, masks, table
 
 
-def untrained(path: Path, base: int = 4, size: int = 256) -> Path:
-    """A checkpoint of a U-Net with random weights for BANDS and TABLE."""
+def untrained(path: Path, base: int = 4, size: int = 256, dropout: float = 0) -> Path:
+    """A checkpoint of a U-Net with random weights for BANDS and TABLE, which finds both classes."""
     torch.manual_seed(0)
     table = path.with_suffix(".csv")
     table.write_text(TABLE)
     classes = ClassTable.load(table)
-    model = {"name": "unet", "in_channels": 4, "num_classes": 2, "options": {"base": base}}
-    weights = unet.build("unet", 4, 2, base=base).state_dict()
+    made = {"base": base, "dropout": dropout}
+    model = {"name": "unet", "in_channels": 4, "num_classes": 2, "options": made}
+    network = unet.build("unet", 4, 2, **made).eval()
+    with torch.no_grad():
+        logits = network(torch.rand(1, 4, 64, 64))
+        difference = logits[:, 1] - logits[:, 0]
+        network.outc.conv.weight *= 2 / difference.std()
+        network.outc.conv.bias *= 2 / difference.std()
+        network.outc.conv.bias[0] += 2 * difference.median() / difference.std()
+    weights = network.state_dict()
     scaling = {"method": "minmax", "offset": [0.0] * 4, "scale": [4000.0] * 4}
     state = {
         "model": model,

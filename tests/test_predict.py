@@ -18,9 +18,10 @@ from pyproj import CRS
 import predict
 import train
 import unet
-from data import console
 from data.classes import ClassTable
+from data.files import InputError
 from data.grid import Grid
+from data.mapping import strips
 from data.raster import cog, geotiff
 from unet import checkpoint
 
@@ -280,8 +281,11 @@ def test_a_crs_that_nobody_can_parse_survives(here):
         1,
         32767,
     )  # user-defined, and not a word more
-    tags = [(33550, 12, 3, (10.0, 10.0, 0.0), True), (33922, 12, 6, (0.0, 0.0, 0.0, 7.0, 8.0, 0.0), True),
-            (34735, 3, len(keys), keys, True)]  # fmt: skip
+    tags = [
+        (33550, 12, 3, (10.0, 10.0, 0.0), True),
+        (33922, 12, 6, (0.0, 0.0, 0.0, 7.0, 8.0, 0.0), True),
+        (34735, 3, len(keys), keys, True),
+    ]
     tifffile.imwrite(
         "strange.tif",
         pixels,
@@ -299,13 +303,17 @@ def test_a_crs_that_nobody_can_parse_survives(here):
 def test_a_picture_without_georeference_is_mapped_and_its_areas_are_pixels(here, capsys):
     torch.manual_seed(0)
     table = ClassTable.load("deepglobe")
-    model = unet.build("unet", 3, len(table.names), base=2)
+    classes, made = len(table.names), {"base": 2}
     state = {
-        "model": {"name": "unet", "in_channels": 3, "num_classes": len(table.names), "options": {"base": 2}},
-        "weights": model.state_dict(), "classes": table.records, "class_table": table.name,
-        "bands": ["1", "2", "3"], "indices": [], "size": 32,
+        "model": {"name": "unet", "in_channels": 3, "num_classes": classes, "options": made},
+        "weights": unet.build("unet", 3, classes, **made).state_dict(),
+        "classes": table.records,
+        "class_table": table.name,
+        "bands": ["1", "2", "3"],
+        "indices": [],
+        "size": 32,
         "scaling": {"method": "minmax", "offset": [0.0] * 3, "scale": [255.0] * 3},
-    }  # fmt: skip
+    }
     checkpoint.save("rgb.pt", state)
     pixels = np.random.default_rng(0).integers(0, 255, (40, 50, 3), dtype=np.uint8)
     Path("photo.png").write_bytes(imagecodecs.png_encode(pixels))
@@ -358,13 +366,36 @@ def test_bad_input_is_one_line_and_status_2_and_leaves_the_earlier_map(here, mon
             "images without a mask (s_2.tif)",
         ),
         (["in/images/s_1.tif", "--output", "text.tif"], "text.tif"),
-        (["in/images/s_1.tif", "--truth", "in/masks/m_0.tif"], "m_0.tif"),
+        (["in/images/s_1.tif", "--truth", "in/images/s_1_landcover.tif"], "no such file"),
     ]:
         status, said = script(options, monkeypatch, capsys)
         assert status == 2 and len(said.splitlines()) == 1, said
         assert said.startswith("predict.py: error: ") and message in said
     assert Path("in/images/s_0_landcover.tif").read_bytes() == before
     assert not list(here.rglob("*.tmp"))
+
+
+def test_options_in_front_of_the_images_do_not_swallow_them(here, capsys):
+    args = predict.parse(["--truth", "m_0.tif", "--truth", "m_1.tif", "a.tif", "b.tif"])
+    assert args.images == [Path("a.tif"), Path("b.tif")]
+    assert args.truth == [Path("m_0.tif"), Path("m_1.tif")]
+    args = predict.parse(["--bands", "4", "3", "in/images/s_0.tif", "in/masks"])
+    assert (args.bands, args.images) == (["4", "3"], [Path("in/images/s_0.tif"), Path("in/masks")])
+    args = predict.parse(["in/images", "--bands", "4", "in/masks"])
+    assert (args.bands, args.images) == (["4", "in/masks"], [Path("in/images")])
+    for options in ["a.tif", "--truth", "m_0.tif", "m_1.tif"], ["a.tif", "--overlay", "m_1.tif"]:
+        with pytest.raises(InputError, match="m_1.tif: images come before the options, one path "):
+            predict.parse(options)
+    with pytest.raises(InputError, match="required: images"):
+        predict.parse(["--bands", "4", "3", "missing.tif"])
+    predict.main(["--truth", "in/masks/m_0.tif", "in/images/s_0.tif"])
+    assert "against the truth" in capsys.readouterr().out
+
+
+def test_a_wrong_mask_costs_the_table_but_not_the_map(here, monkeypatch, capsys):
+    status, said = script(["in/images/s_1.tif", "--truth", "in/masks/m_0.tif"], monkeypatch, capsys)
+    assert status == 2 and "m_0.tif: the target lies wholly outside the source" in said
+    assert (mapped("in/images/s_1_landcover.tif") > 0).all()
 
 
 def test_without_a_run_it_says_what_to_do(tmp_path, monkeypatch, capsys):
@@ -400,7 +431,7 @@ def test_ctrl_c_leaves_the_earlier_map_and_nothing_half_written(here, monkeypatc
             told.append(text)
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(console, "progress", progress)
+    monkeypatch.setattr(strips, "progress", progress)
     assert script(["in/images/s_0.tif"], monkeypatch, capsys) == (130, "predict.py: stopped\n")
     assert (
         told

@@ -49,12 +49,16 @@ def here(tmp_path, monkeypatch) -> Path:
         model.outc.conv.weight *= 2 / difference.std()
         model.outc.conv.bias[:] = torch.tensor([2 * difference.median() / difference.std(), 0])
     state = {
-        "model": {"name": "unet", "in_channels": len(small.BANDS), "num_classes": 2, "options": options},
-        "weights": model.state_dict(), "classes": table.records, "class_table": table.name,
-        "bands": small.BANDS, "indices": [], "size": 32,
+        "model": {"name": "unet", "in_channels": 4, "num_classes": 2, "options": options},
+        "weights": model.state_dict(),
+        "classes": table.records,
+        "class_table": table.name,
+        "bands": small.BANDS,
+        "indices": [],
+        "size": 32,
         "scaling": {"method": "minmax", "offset": [0.0] * 4, "scale": [2500.0] * 4},
         "metrics": {"confusion": torch.tensor([[80, 20], [10, 90]])},
-    }  # fmt: skip
+    }
     checkpoint.save(tmp_path / "net.pt", state)
     return tmp_path
 
@@ -83,9 +87,14 @@ def test_every_file_is_a_valid_cloud_optimised_geotiff(here):
     )
     found = sorted(Path("in/images").glob("*_landcover*.tif"))
     assert [path.stem for path in found] == [
-        "s_0_landcover", "s_0_landcover_probabilities", "s_0_landcover_to_s_1", "s_0_landcover_uncertainty",
-        "s_1_landcover", "s_1_landcover_probabilities", "s_1_landcover_uncertainty",
-    ]  # fmt: skip
+        "s_0_landcover",
+        "s_0_landcover_probabilities",
+        "s_0_landcover_to_s_1",
+        "s_0_landcover_uncertainty",
+        "s_1_landcover",
+        "s_1_landcover_probabilities",
+        "s_1_landcover_uncertainty",
+    ]
     for path in found:
         assert rio_cogeo.cog_validate(path, strict=True, quiet=True)[0]
         with rasterio.open(path) as written, rasterio.open("in/images/s_0.tif") as image:

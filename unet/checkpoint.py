@@ -16,9 +16,9 @@ from pickle import UnpicklingError
 import torch
 from torch import Tensor, nn
 
-from data.files import InputError, replacing
+from data.files import InputError, replacing, version
 from unet import build
-from unet.checkpoint_format import FORMAT, NEEDED, check, plain
+from unet.training.checkpoint_format import FORMAT, NEEDED, check, plain
 
 FOREIGN, ADVICE = "not one of our checkpoints", "give a checkpoint written by train.py"
 
@@ -43,7 +43,7 @@ def save(path: str | Path, state: dict) -> None:
     missing = [key for key in NEEDED if key not in state]
     if missing:
         raise KeyError(f"a checkpoint needs {', '.join(missing)}")
-    state = {**state, "format": FORMAT}
+    state = {**state, "format": FORMAT, "version": version()}
     for key, value in state.items():
         try:
             plain(value, key)
@@ -92,6 +92,18 @@ def load(path: str | Path, to_resume: bool = False) -> dict:
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: {textwrap.shorten(str(error), 300)}; {ADVICE}") from error
     return state
+
+
+def newest(runs: str | Path = "runs") -> Path:
+    """Return best.pt of the run in a folder of runs that improved last.
+
+    Raises CheckpointError if there is none.
+    """
+    found = sorted(Path(runs).glob("*/best.pt"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        advice = "train one with train.py, or name one by --checkpoint"
+        raise CheckpointError(f"{runs}/*/best.pt: no checkpoint; {advice}")
+    return found[-1]
 
 
 def build_model(checkpoint: dict) -> nn.Module:

@@ -28,7 +28,7 @@ import torch
 from torch import nn
 from torch.export import Dim, ExportedProgram
 
-from data.files import replacing
+from data.files import InputError, replacing
 from unet.checkpoint import CheckpointError, build_model
 
 TOLERANCE = 1e-4  # of a logit, relative to the largest
@@ -81,7 +81,12 @@ def export(checkpoint: dict, path: str | Path, about: dict) -> str:
     where a network cannot be exported or the file does not give what the network gives, and OSError
     where it cannot be written.
     """
-    path, network = Path(path), build_model(checkpoint)
+    path = Path(path)
+    if path.suffix != ".pt2":
+        raise InputError(f"--export {path}: is a .pt2 file; end its name so")
+    if not path.parent.is_dir():
+        raise InputError(f"--export {path}: there is no folder {path.parent}; make it first")
+    network = build_model(checkpoint)
     channels, stride = checkpoint["model"]["in_channels"], network.stride
     size = -(-checkpoint["size"] // stride) * stride
     with _quiet():

@@ -1,14 +1,13 @@
-"""Work that runs ahead: reading, the network and writing at once, each waiting for the next only
-when it must.
+"""A generator that runs ahead in a thread: reading, the network and writing work at the same time.
 
 A chain of generators does one thing at a time: the network waits while a file is read. `prefetch`
-moves what is before it into a thread of its own, with a short queue between:
+moves the generator that it is given into a thread, with a short queue between the two:
 
-    write(prefetch(network(prefetch(read()))))     three threads, and at most `depth` items between two of them
+    write(prefetch(network(prefetch(read()))))    three threads, two queues of up to `depth` items
 
-Decompression, numpy and torch let go of Python's lock while they compute, so the threads do run at
-once. Whatever a thread raises is raised where its items are consumed; when the consumer stops, the
-threads stop, too.
+Decompression, numpy and torch release Python's lock while they compute, so the threads do run at
+the same time. An exception in a thread is raised where its items are consumed. When the consumer
+stops, the threads stop, too.
 
 Read beside it: tests/data/mapping/test_prefetch.py.
 """
@@ -20,19 +19,22 @@ from threading import Event, Thread
 from typing import TypeVar
 
 Item = TypeVar("Item")
-WAKE = 0.1  # seconds after which a thread that waits for room looks whether anybody still wants its items
-PATIENCE = (
-    10  # seconds to wait for a thread's end; one that waits for another process may wait in vain
+WAKE = (
+    0.1  # seconds after which a thread that waits for room checks whether the consumer has stopped
 )
+PATIENCE = 10  # seconds to wait for the end of a thread, which may itself wait for another process
 
 
 def prefetch(items: Iterable[Item], depth: int = 1) -> Iterator[Item]:
-    """The same items in the same order, made in a thread that is at most `depth` finished items
-    ahead.
+    """Yield the same items in the same order, made in a thread that runs ahead.
 
-    The thread starts with the first item asked for. It ends with the items, with their first
+    The thread starts when the first item is requested. It ends with the items, with their first
     exception, or soon after this generator is closed; a generator `items` is then closed in that
     thread.
+
+    Args:
+        items: Any iterable.
+        depth: Finished items that wait in the queue, at most.
     """
     queue, abandoned, last = Queue(depth), Event(), object()
 

@@ -15,17 +15,22 @@ tests/data/output/test_change.py.
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from data import files
 from data.classes import ClassTable
-from data.files import IGNORE
+from data.files import IGNORE, InputError
 from data.grid import Grid, Window
 from data.output import maps
+from data.output.area_tables import date_in
+from data.output.jobs import Job
+from data.output.mapfiles import beside
+from data.raster.geotiff import Raster
 from data.raster.ground import pixel_areas
+from data.training.mask import Mask, labels_on
 
 PALE = 0.75  # 1 moves the colour of unchanged ground to white
 
@@ -149,3 +154,54 @@ def change_map(
 def _paler(color: tuple[int, int, int]) -> tuple[int, int, int]:
     """The colour, moved towards white."""
     return tuple(round(value + PALE * (255 - value)) for value in color)
+
+
+def labels_of_both(
+    table: ClassTable, before: Path, after: Path
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield labels (h, W) of two maps on the grid of the first, strip by strip from the top."""
+    with Mask(before, table) as first, Mask(after, table) as second:
+        row = 0
+        for labels in labels_on(second, first.grid, "nearest"):
+            yield first.read(Window(row, 0, *labels.shape)), labels
+            row += len(labels)
+
+
+def write_changes(table: ClassTable, before: Path, after: Path, path: Path) -> Changes:
+    """Write the change map from one map to a later one of the same place, and its matrix.
+
+    Args:
+        table: The classes of both maps.
+        before: The earlier map.
+        after: The later map, on any grid.
+        path: The change map, on the grid of the earlier map; the matrix is a CSV file beside it.
+
+    Raises:
+        InputError: If the maps have no pixel in common.
+    """
+    with Raster(before) as raster:
+        grid, geo_tags = raster.grid, raster.geo_tags
+    changes = Changes(grid, len(table.names))
+    with change_map(path, grid, table, geo_tags) as add:
+        for old, new in labels_of_both(table, before, after):
+            changes.add(old, new)
+            add(old, new)
+        if not changes.matrix.any():
+            raise InputError(
+                f"{after}: no pixel in common with {before}; compare two dates of one place"
+            )
+    write_csv(path.with_suffix(".csv"), table, changes)
+    return changes
+
+
+def compare(table: ClassTable, jobs: Sequence[Job]) -> str:
+    """Write the changes between the maps of two images, and return them as text.
+
+    The earlier map is that whose image has the earlier date in its name; the first one where a name
+    has no date.
+    """
+    days = {job: date_in(job.image.name) for job in jobs}
+    before, after = sorted(jobs, key=days.get) if all(days.values()) else jobs
+    path = beside(before.target, f"to_{after.image.stem}.tif")
+    changes = write_changes(table, before.target, after.target, path)
+    return f"{path}\n{change_table(table, changes)}"

@@ -1,6 +1,6 @@
 """From file to file: predict.py against the bare network, and against MONAI fed by rasterio.
 
-    python tests/bench/bench_predict.py                     a scene of 1,500 x 1,500, U-Net of base 16
+    python tests/bench/bench_predict.py                 a scene of 1,500 x 1,500, U-Net of base 16
     python tests/bench/bench_predict.py --base 32 --threads 2 --repeats 5
 
 The bare network sees arrays in memory, as few windows as cover the scene at the same size and
@@ -33,7 +33,10 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 from bench_scene import BANDS, write_checkpoint, write_scene  # noqa: E402
 
 import predict  # noqa: E402
-from data.mapping import strips  # noqa: E402
+from data import tiling  # noqa: E402
+from data.classes import ClassTable  # noqa: E402
+from data.output.jobs import Job  # noqa: E402
+from unet.evaluation.predictor import Predictor  # noqa: E402
 
 try:
     from monai.inferers import sliding_window_inference
@@ -104,24 +107,23 @@ def main() -> None:
         )
         write_checkpoint(network, args.base, SIZE)
         write_scene(scene, args.side, args.side)
-        float32 = predict.Mapper(network, "cpu", "float32")
+        float32 = Predictor(network, "cpu", "float32")
         windows = math.ceil((args.side - OVERLAP) / (SIZE - OVERLAP)) ** 2  # the fewest
-        ours = len(strips.axis(args.side, SIZE, OVERLAP).starts) ** 2
+        ours = len(tiling.axis(args.side, SIZE, OVERLAP).starts) ** 2
         batch = torch.rand(BATCH, len(BANDS), SIZE, SIZE).contiguous(
             memory_format=torch.channels_last
         )
-        plain = predict.Mapper(network, "cpu", "float32").model.to(
-            memory_format=torch.contiguous_format
-        )
+        plain = Predictor(network, "cpu", "float32").model.to(memory_format=torch.contiguous_format)
 
         @torch.inference_mode()
         def bare() -> None:
             for first in range(0, windows, BATCH):
                 float32.model(batch[: windows - first])
 
-        def from_file_to_file(mapper: predict.Mapper) -> Callable[[], None]:
-            options = predict.parse([str(scene)])
-            return lambda: predict.map_image(mapper, [scene], target, options, strips.Alone())
+        def from_file_to_file(predictor: Predictor) -> Callable[[], None]:
+            table, options = ClassTable.load("catalonia"), predict.parse([str(scene)])
+            job = Job((scene,), target, None)
+            return lambda: predict.map_image(job, predictor, table, options, None)
 
         calls = {
             f"bare network, {windows} windows": bare,
@@ -129,7 +131,7 @@ def main() -> None:
         }
         if torch.cpu.get_capabilities().get("avx512_bf16"):
             calls["predict.py --precision bfloat16"] = from_file_to_file(
-                predict.Mapper(network, "cpu", "bfloat16")
+                Predictor(network, "cpu", "bfloat16")
             )
         if sliding_window_inference:
             other = Path(folder) / "other.tif"
@@ -140,9 +142,8 @@ def main() -> None:
                 float32.model, scene, other, torch.channels_last
             )
         found = medians(calls, args.repeats)
-        print(
-            f"{args.side:,} x {args.side:,} x {len(BANDS)} uint16, base {args.base}, {args.threads} threads"
-        )
+        scene = f"{args.side:,} x {args.side:,} x {len(BANDS)} uint16"
+        print(f"{scene}, base {args.base}, {args.threads} threads")
         print(f"{'':34}{'seconds':>8}{'ours / it':>11}{'processor seconds':>20}{'ours / it':>11}")
         clock, processors = found[f"predict.py, {ours} windows"]
         for name, (a, b) in found.items():

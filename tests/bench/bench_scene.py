@@ -1,7 +1,7 @@
 """Maps of scenes of growing height: time and peak memory.
 
-    python tests/bench/bench_scene.py                                        6,000 wide, a minute or two
-    python tests/bench/bench_scene.py --width 30000 --heights 500 1000 2000  a whole Sentinel-2 mosaic's width
+    python tests/bench/bench_scene.py                  6,000 wide, a minute or two
+    python tests/bench/bench_scene.py --width 30000    the width of a whole Sentinel-2 mosaic
 
 Scenes of 10 bands of uint16 reflectances, tiled and compressed, are mapped into 12 classes by
 predict.py in a process of its own, with a U-Net of random weights. Memory should be set by the
@@ -30,13 +30,14 @@ from data.raster import writer  # noqa: E402
 from unet import checkpoint  # noqa: E402
 
 BANDS = [f"band {number}" for number in range(1, 11)]
-# Runs a script and then says the peak of its own memory, as Linux counts it; a child's usage would
-# hold ours, too.
+# Runs a script, and then prints its processor seconds and the peak of its own memory. (The usage of
+# children, which the parent could read, would hold the parent's memory, too.)
 PEAK = """
 import runpy, sys, time
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
-print(time.process_time(), next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
+status = open("/proc/self/status").readlines()
+print(time.process_time(), next(line.split()[1] for line in status if line.startswith("VmHWM")))
 """
 
 

@@ -13,6 +13,7 @@ map, and how many labels differ from the map of the town.
 """
 
 import argparse
+import copy
 import sys
 from pathlib import Path
 
@@ -22,58 +23,78 @@ import torch
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-import predict  # noqa: E402
-from data import resample  # noqa: E402
-from data.files import IGNORE, InputError  # noqa: E402
-from data.mapping import strips as mapping  # noqa: E402
-from data.raster import geotiff  # noqa: E402
+from data.classes import ClassTable  # noqa: E402
+from data.files import IGNORE  # noqa: E402
+from data.grid import Window  # noqa: E402
+from data.input.inputs import Input, Wanted  # noqa: E402
+from data.mapping.source import Source  # noqa: E402
+from data.mapping.strips import strips  # noqa: E402
+from data.output.truth import Truth  # noqa: E402
 from data.sample import towns as sample  # noqa: E402
-from data.scaling import network_input  # noqa: E402
-from data.training.mask import Mask  # noqa: E402
+from unet import checkpoint  # noqa: E402
+from unet.evaluation.predictor import Predictor  # noqa: E402
 
 RING, SIDE = 8, 80
 MIRRORS = 0, 16, 32, 64
 
 
-def mapped(mapper: predict.Mapper, image: np.ndarray, size: int, overlap: int) -> np.ndarray:
+class Array:
+    """An input (C, H, W) as the source of a map, all of it with data."""
+
+    name, block_shape = "array", (64, 64)
+
+    def __init__(self, image: np.ndarray):
+        self.image, (self.height, self.width) = image, image.shape[1:]
+
+    def read(self, window: Window) -> np.ndarray:
+        rows = slice(window.row, window.row + window.height)
+        return self.image[:, rows, window.col : window.col + window.width]
+
+    def prepare(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return pixels, self.valid(pixels)
+
+    def valid(self, pixels: np.ndarray) -> np.ndarray:
+        return np.ones(pixels.shape[1:], bool)
+
+    def thumbnail(self, pixels: np.ndarray, row: int) -> np.ndarray:
+        return pixels[:, :0]
+
+
+def mapped(predictor: Predictor, image: np.ndarray, size: int, overlap: int) -> np.ndarray:
     """Probabilities (K, H, W) of an input (C, H, W)."""
-
-    def read(window) -> np.ndarray:
-        return image[
-            :, window.row : window.row + window.height, window.col : window.col + window.width
-        ]
-
-    strips = mapping.strips(
-        read, lambda x: (x, np.ones(x.shape[1:], bool)), mapper.probabilities, lambda window, x: None,
-        lambda probabilities, kept: probabilities.copy(), image.shape[1:], (64, 64), size, overlap,
-        len(mapper.table.names), batch=2,
-    )  # fmt: skip
-    return np.concatenate(list(strips), axis=1)
+    predictor = copy.copy(predictor)
+    predictor.size = size
+    found = strips(Array(image), predictor, overlap, batch=2, with_probabilities=True)
+    return np.concatenate([strip.probabilities for strip in found], axis=1)
 
 
-def load(mapper: predict.Mapper, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def probabilities(predictor: Predictor, image: np.ndarray) -> np.ndarray:
+    """Probabilities (K, H, W) of an input (C, H, W) in one piece."""
+    return predictor.probabilities(image[None], [0])[0]
+
+
+def load(
+    predictor: Predictor, table: ClassTable, count: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """(input (C, 300, 300), labels (300, 300)) of each town; what has no data has no label."""
-    found = []
+    found, loaded = [], predictor.checkpoint
     for image_path, mask_path in zip(*sample.write(ROOT / "runs/sample")):
-        with geotiff.Raster(image_path) as raster, Mask(mask_path, mapper.table) as mask:
-            pixels = network_input(
-                raster.read(), mapper.names, mapper.indices, mapper.scaling, raster.nodata
-            )
-            strips = resample.strips(mask.read, mask.grid, raster.grid, "nearest", IGNORE, np.uint8)
-            found.append((pixels[0], np.where(pixels[1], np.concatenate(list(strips)), IGNORE)))
+        with Input((image_path,), Wanted.of(loaded)) as image:
+            inputs, valid = Source(image, loaded).prepare(image.read())
+            labels = Truth(mask_path, table, image.grid).against(np.where(valid, 0, IGNORE))
+        found.append((inputs, labels))
     return found[:count]
 
 
-def seams(mapper: predict.Mapper, towns: list[np.ndarray]) -> None:
+def seams(predictor: Predictor, towns: list[np.ndarray]) -> None:
     """The first table."""
     image = np.concatenate(
         [np.concatenate(towns[row : row + 3], axis=2) for row in (0, 3, 6)], axis=1
     )
-    whole = mapped(mapper, image, 1024, 0)
+    whole = mapped(predictor, image, 1024, 0)
     inner = np.s_[:, 128:-128, 128:-128]
-    print(
-        f"{'window':>8}{'overlap':>9}{'labels that differ':>20}{'largest difference, away from the border':>44}"
-    )
+    difference = "largest difference, away from the border"
+    print(f"{'window':>8}{'overlap':>9}{'labels that differ':>20}{difference:>44}")
     for size, overlap in [
         (256, 0),
         (256, 32),
@@ -84,7 +105,7 @@ def seams(mapper: predict.Mapper, towns: list[np.ndarray]) -> None:
         (512, 128),
         (512, 224),
     ]:
-        found = mapped(mapper, image, size, overlap)
+        found = mapped(predictor, image, size, overlap)
         differ, largest = (
             (found.argmax(0) != whole.argmax(0)).mean(),
             np.abs(found - whole)[inner].max(),
@@ -92,18 +113,18 @@ def seams(mapper: predict.Mapper, towns: list[np.ndarray]) -> None:
         print(f"{size:8}{overlap:9}{differ:20.4%}{largest:44.1e}", flush=True)
 
 
-def borders(mapper: predict.Mapper, towns: list[tuple[np.ndarray, np.ndarray]]) -> None:
+def borders(
+    predictor: Predictor, names: list[str], towns: list[tuple[np.ndarray, np.ndarray]]
+) -> None:
     """The second table."""
-    names, classes = (
-        [f"mirror of {width}" for width in MIRRORS] + ["the town goes on"],
-        len(mapper.table.names),
-    )
-    matrices = np.zeros((len(names), 2, classes, classes))  # truth and map, in the ring and inside
-    differ = np.zeros((len(names), 2))
+    kinds = [*(f"mirror of {width}" for width in MIRRORS), "the town goes on"]
+    classes = len(names)
+    matrices = np.zeros((len(kinds), 2, classes, classes))  # truth and map, in the ring and inside
+    differ = np.zeros((len(kinds), 2))
     ring = np.ones((SIDE, SIDE), bool)
     ring[RING:-RING, RING:-RING] = False
     for image, labels in towns:
-        town = mapper.probabilities(image[None])[0].argmax(0)
+        town = probabilities(predictor, image).argmax(0)
         for row, col in ((70, 70), (70, 150), (150, 70), (150, 150)):
             square = np.s_[row : row + SIDE, col : col + SIDE]
             for number, width in enumerate([*MIRRORS, None]):
@@ -114,22 +135,20 @@ def borders(mapper: predict.Mapper, towns: list[tuple[np.ndarray, np.ndarray]]) 
                         ((0, 0), (width, width), (width, width)),
                         mode="reflect",
                     )
-                    found = mapper.probabilities(wide[None])[0].argmax(0)
+                    found = probabilities(predictor, wide).argmax(0)
                     found = found[width : width + SIDE, width : width + SIDE]
                 for where, part in enumerate((ring, ~ring)):
                     part = part & (labels[square] != IGNORE)
                     np.add.at(matrices[number, where], (labels[square][part], found[part]), 1)
                     differ[number, where] += (found != town[square])[part].sum()
-    print(
-        f"shares of {', '.join(mapper.table.names)}; accuracy; labels that differ from the town's"
-    )
+    print(f"shares of {', '.join(names)}; accuracy; labels that differ from the town's")
     for where, place in enumerate((f"outer {RING} pixels", "inside")):
         total = matrices[0, where].sum()
         print(
             f"{place}\n  {'truth':18}"
             + "".join(f"{share:8.2%}" for share in matrices[0, where].sum(1) / total)
         )
-        for name, matrix, other in zip(names, matrices[:, where], differ[:, where]):
+        for name, matrix, other in zip(kinds, matrices[:, where], differ[:, where]):
             shares = "".join(f"{share:8.2%}" for share in matrix.sum(0) / total)
             print(f"  {name:18}{shares}{np.trace(matrix) / total:10.2%}{other / total:10.2%}")
 
@@ -141,20 +160,20 @@ def main() -> None:
     parser.add_argument("--towns", type=int, default=24)
     args = parser.parse_args()
     try:
-        mapper = predict.Mapper(args.checkpoint or predict.newest_checkpoint(), "cpu", "float32")
-    except InputError as error:
+        predictor = Predictor(args.checkpoint or checkpoint.newest(), "cpu", "float32")
+    except checkpoint.CheckpointError as error:
         sys.exit(print(f"bench_seams.py skipped: {error}"))
-    towns = load(mapper, max(args.towns, 9))
-    seams(mapper, [image for image, _ in towns])
-    borders(mapper, towns)
-    half, labels = predict.Mapper(mapper.path, "cpu", "bfloat16"), []
-    for each in (mapper, half):
-        labels.append(
-            np.stack([each.probabilities(image[None])[0].argmax(0) for image, _ in towns])
-        )
-    print(
-        f"in bfloat16 {(labels[0] != labels[1]).mean():.3%} of the labels differ from those in float32"
-    )
+    loaded = predictor.checkpoint
+    table = ClassTable.from_records(loaded["class_table"], loaded["classes"], predictor.path)
+    towns = load(predictor, table, max(args.towns, 9))
+    seams(predictor, [image for image, _ in towns])
+    borders(predictor, table.names, towns)
+    half, labels = Predictor(predictor.path, "cpu", "bfloat16"), []
+    for each in (predictor, half):
+        found = [probabilities(each, image).argmax(0) for image, _ in towns]
+        labels.append(np.stack(found))
+    differ = (labels[0] != labels[1]).mean()
+    print(f"in bfloat16 {differ:.3%} of the labels differ from those in float32")
 
 
 if __name__ == "__main__":

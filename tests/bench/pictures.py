@@ -1,8 +1,9 @@
 """Draw the README's pictures of maps: image, truth and map, and below them overlay and doubt.
 
     make train && .venv/bin/python tests/bench/pictures.py
-    python tests/bench/pictures.py --image S2Hand.tif --mask LabelHand.tif --classes sen1floods11.csv \\
-        --checkpoint runs/flood/best.pt --crop 20 200 240 300 --name flood
+    python tests/bench/pictures.py --image S2Hand.tif --mask LabelHand.tif \\
+        --classes sen1floods11.csv --checkpoint runs/flood/best.pt \\
+        --crop 20 200 240 300 --name flood
 
 The first takes a validation scene of the newest run, which must be that of `make train`, and writes
 tests/bench/pictures/first_map.png. Doubt is the entropy of the probabilities: white is ln K, all
@@ -45,7 +46,7 @@ def main() -> None:
         args.image, args.mask = images[4], masks[4]
     table = ClassTable.load(args.classes)
     with tempfile.TemporaryDirectory() as folder:
-        path = args.checkpoint or predict.newest_checkpoint()
+        path = args.checkpoint or checkpoint.newest()
         predict.main(
             [str(args.image), "--output", folder, "--uncertainty", "--checkpoint", str(path)]
         )

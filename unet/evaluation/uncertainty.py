@@ -23,7 +23,7 @@ training set. The predictions come from
 Read beside it: tests/unet/evaluation/test_uncertainty.py.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -82,25 +82,52 @@ def _dropping(model: nn.Module) -> list[nn.Module]:
 
 
 @contextmanager
-def mc_dropout(model: nn.Module) -> Iterator[nn.Module]:
-    """The network in evaluation mode but for its dropout, which stays on; its modes come back
-    afterwards.
+def mc_dropout(model: nn.Module, seeds: Sequence[int]) -> Iterator[nn.Module]:
+    """Keep dropout on in a network that is otherwise in evaluation mode.
 
-    Batch normalisation must not: it would normalise by the window instead of by what it learned.
-    Raises ValueError if no layer drops anything.
+    Batch normalisation must not be in training mode: it would normalise by the window instead of by
+    what it learned. Sample n of each batch draws its masks from a generator of its own, so that a
+    window has the same masks whatever windows are in its batch, or were predicted before. Each pass
+    within the block draws new masks. Afterwards all modes are as before.
+
+    Args:
+        model: A network with at least one layer of dropout.
+        seeds: One for each sample of the batches that pass within the block.
+
+    Raises:
+        ValueError: If no layer drops anything.
     """
     layers = _dropping(model)
     if not layers:
         raise ValueError("the network has no dropout, so that all passes would be the same")
+    device = next(model.parameters(), torch.empty(0)).device
+    generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
     modes = {module: module.training for module in model.modules()}
-    model.eval()
-    for layer in layers:
-        layer.train()
+    model.eval()  # in which a layer of dropout returns its input, and the hook replaces that
+    hooks = [
+        layer.register_forward_hook(
+            lambda layer, inputs, output: dropped(layer, inputs[0], generators)
+        )
+        for layer in layers
+    ]
     try:
         yield model
     finally:
+        for hook in hooks:
+            hook.remove()
         for module, mode in modes.items():
             module.training = mode
+
+
+def dropped(layer: nn.Module, x: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+    """Apply a layer of dropout to x (N, ...), drawing sample n from generator n.
+
+    As in torch, `nn.Dropout` drops single values and the others drop whole channels, with
+    probability p; what stays is divided by 1 - p.
+    """
+    shape = x.shape[1:] if type(layer) is nn.Dropout else (x.shape[1], *[1] * (x.ndim - 2))
+    masks = [x.new_empty(shape).bernoulli_(1 - layer.p, generator=g) for g in generators]
+    return x * torch.stack(masks).div_(1 - layer.p)  # (N, C, ...) or (N, C, 1, ...)
 
 
 def eight_views(predict: Callable[[Tensor], Tensor], images: Tensor) -> Iterator[Tensor]:

@@ -60,14 +60,17 @@ def test_mutual_information_lies_between_0_and_the_entropy():
 def test_only_dropout_stays_on_and_all_modes_come_back():
     model = unet.build("unet", 3, 2, base=2, dropout=0.5).train()
     model.inc.eval()  # a mode of the caller's own
+    images = torch.randn(2, 3, 32, 32)
     before = [module.training for module in model.modules()]
-    with mc_dropout(model):
-        for module in model.modules():
-            assert module.training == (isinstance(module, nn.Dropout2d) and module.p > 0)
+    with torch.no_grad(), mc_dropout(model, [0, 1]):
+        assert not any(module.training for module in model.modules())
+        assert not torch.equal(model(images), model(images))
     assert [module.training for module in model.modules()] == before
-    with pytest.raises(RuntimeError), mc_dropout(model):
+    with pytest.raises(RuntimeError), mc_dropout(model, [0, 1]):
         raise RuntimeError
     assert [module.training for module in model.modules()] == before
+    with torch.no_grad():
+        assert torch.equal(model.eval()(images), model(images))
 
 
 def test_passes_differ_and_the_statistics_of_training_stay():
@@ -75,18 +78,43 @@ def test_passes_differ_and_the_statistics_of_training_stay():
     model = unet.build("unet", 3, 2, base=4, dropout=0.5).eval()
     images = torch.randn(2, 3, 32, 32)
     kept = {name: value.clone() for name, value in model.state_dict().items()}
-    with torch.no_grad(), mc_dropout(model):
+    with torch.no_grad(), mc_dropout(model, [0, 1]):
         passes = [model(images).softmax(1) for _ in range(8)]
     assert not torch.equal(passes[0], passes[1]) and average(passes).mutual_information.mean() > 0
     assert all(torch.equal(value, kept[name]) for name, value in model.state_dict().items())
 
 
+@pytest.mark.parametrize("dropout", [nn.Dropout(0.4), nn.Dropout2d(0.4)])
+def test_a_sample_is_dropped_by_its_seed_in_any_batch(dropout):
+    model, images = nn.Sequential(dropout, nn.ReLU(), dropout), torch.rand(3, 20, 6, 6) + 1
+    with mc_dropout(model, [7, 8, 9]):
+        together = [model(images) for _ in range(2)]
+    with mc_dropout(model, [9, 7]):
+        turned = [model(images[[2, 0]]) for _ in range(2)]
+    for whole, part in zip(together, turned):
+        assert torch.equal(whole[[2, 0]], part)
+    assert not torch.equal(together[0], together[1])
+    kept = (together[0] > 0).flatten(2)
+    assert not torch.equal(kept[0], kept[1])
+    assert torch.equal(kept.any(2), kept.all(2)) == isinstance(dropout, nn.Dropout2d)
+
+
+@pytest.mark.parametrize("dropout", [nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d])
+def test_a_single_sample_is_dropped_as_torch_does_with_its_generator(dropout):
+    x = torch.rand(
+        1, 40, *[5] * (3 if dropout is nn.Dropout3d else 1 if dropout is nn.Dropout1d else 2)
+    )
+    torch.manual_seed(3)
+    expected = dropout(0.3)(x)
+    with mc_dropout(nn.Sequential(dropout(0.3)), [3]) as model:
+        assert torch.equal(model(x), expected)
+
+
 def test_the_mean_of_many_passes_is_the_expectation():
     """Dropout of a single number x at 1/2 gives 0 or 2x: the sigmoid's mean is known."""
     model = nn.Sequential(nn.Dropout(0.5)).eval()
-    torch.manual_seed(0)
     logit = torch.full((1, 1, 100, 100), 1.0)
-    with mc_dropout(model):
+    with mc_dropout(model, [0]):
         passes = (
             torch.cat([torch.zeros_like(logit), model(logit)], 1).softmax(1) for _ in range(20)
         )
@@ -97,7 +125,7 @@ def test_the_mean_of_many_passes_is_the_expectation():
 def test_a_network_without_dropout_is_refused():
     with (
         pytest.raises(ValueError, match="no dropout"),
-        mc_dropout(unet.build("unet", 3, 2, base=2)),
+        mc_dropout(unet.build("unet", 3, 2, base=2), [0]),
     ):
         pass
 

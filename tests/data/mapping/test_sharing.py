@@ -9,20 +9,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import small
+import torch
 
 import predict
 from data.grid import Grid
-from data.mapping import ranks
+from data.mapping.sharing import OneProcess, in_order
 from data.raster import cog, geotiff
+from unet.training import processes
 
 ROOT = Path(__file__).parents[3]
+DROPOUT = ["--mc-dropout", "2", "--uncertainty"]
 
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory) -> Path:
     """A folder with a network, a scene of 600 x 300 pixels, and its map by one process in one/."""
-    folder = tmp_path_factory.mktemp("ranks")
-    small.untrained(folder / "net.pt")
+    folder = tmp_path_factory.mktemp("sharing")
+    small.untrained(folder / "net.pt", dropout=0.3)
     random = np.random.default_rng(0)
     image = np.kron(random.integers(1, 4000, (4, 60, 30)), np.ones((10, 10))).astype(np.uint16)
     image[:, :40, :40] = 0
@@ -31,9 +34,8 @@ def here(tmp_path_factory) -> Path:
     cog.write(
         folder / "part.tif", image[:, :300, :200], Grid(None, grid.transform, 300, 200), nodata=0
     )
-    predict.main(
-        [str(folder / name) for name in ("scene.tif", "part.tif")] + options(folder, "one")
-    )
+    images = [str(folder / name) for name in ("part.tif", "scene.tif")]
+    predict.main([*images, *DROPOUT, *options(folder, "one")])
     return folder
 
 
@@ -42,7 +44,7 @@ def options(folder: Path, output: str) -> list[str]:
 
 
 def start(world: int, arguments: list[str]) -> list[subprocess.Popen]:
-    """predict.py in `world` processes, which find each other by the variables that torchrun sets."""
+    """predict.py in `world` processes, with the variables that torchrun sets."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -71,33 +73,28 @@ def ended(processes: list[subprocess.Popen]) -> list[tuple[int, str, str]]:
     return [(process.returncode, *texts) for process, texts in zip(processes, said)]
 
 
-def test_two_processes_write_the_same_file_as_one(here):
-    (status, said, errors), (other_status, other_said, other_errors) = ended(
-        start(2, [str(here / "scene.tif"), *options(here, "two")])
-    )
+def test_two_processes_write_the_same_files_as_one(here):
+    """Also what dropout draws, without the image that the one process has mapped before."""
+    call = [str(here / "scene.tif"), *DROPOUT, *options(here, "two")]
+    (status, said, errors), (other_status, other_said, other_errors) = ended(start(2, call))
     assert (status, other_status, errors, other_errors, other_said) == (0, 0, "", "", "")
     assert "scene_landcover.tif" in said
-    for name in ("scene_landcover.tif", "scene_landcover.png"):
+    for name in "scene_landcover.tif", "scene_landcover.png", "scene_landcover_uncertainty.tif":
         assert (here / "two" / name).read_bytes() == (here / "one" / name).read_bytes()
+    with geotiff.Raster(here / "two/scene_landcover_uncertainty.tif") as raster:
+        mutual = raster.read()[1]
+    assert (mutual[mutual != 255] > 9).mean() > 0.2  # the passes do differ
 
 
-@pytest.mark.parametrize("world", [2, 3])
-def test_of_several_images_each_process_takes_its_own_and_the_first_writes_the_table(here, world):
-    done = ended(
-        start(
-            world, [str(here / "part.tif"), str(here / "scene.tif"), *options(here, f"many{world}")]
-        )
-    )
-    assert [status for status, _, _ in done] == [0] * world
+def test_of_several_images_each_process_takes_its_own_and_the_first_writes_the_table(here):
+    """Three processes, so that the last one has no image."""
+    images = [str(here / "part.tif"), str(here / "scene.tif")]
+    done = ended(start(3, [*images, *DROPOUT, *options(here, "many")]))
+    assert [status for status, _, _ in done] == [0, 0, 0]
     assert "part_landcover.tif" in done[0][1] and "scene_landcover.tif" in done[1][1]
-    assert "areas.csv" in done[0][1] and "areas.csv" not in done[1][1]
-    for name in ("scene_landcover.tif", "part_landcover.tif"):
-        assert (here / f"many{world}" / name).read_bytes() == (here / "one" / name).read_bytes()
-    rows = [
-        sorted((here / folder / "areas.csv").read_text().split())
-        for folder in ("one", f"many{world}")
-    ]
-    assert rows[0] == rows[1]
+    assert ["areas.csv" in said for _, said, _ in done] == [True, False, False]
+    for name in "scene_landcover.tif", "part_landcover_uncertainty.tif", "areas.csv":
+        assert (here / "many" / name).read_bytes() == (here / "one" / name).read_bytes()
 
 
 def damage(here: Path, path: Path) -> None:
@@ -134,9 +131,10 @@ def test_a_rank_that_fails_ends_the_run_and_leaves_nothing_half_written(here, tm
 
 
 def test_without_torchrun_there_is_one_process(monkeypatch):
-    monkeypatch.delenv("WORLD_SIZE", raising=False)
-    alone = ranks.start()
-    assert (alone.rank, alone.world) == (0, 1)
-    assert list(ranks.in_order(iter("abc"), alone, 3)) == ["a", "b", "c"] and ranks.gather(
-        {1: 2}, alone
-    ) == {1: 2}
+    monkeypatch.delenv("RANK", raising=False)
+    processes.start(torch.device("cpu"))
+    assert processes.messages() is None
+    alone = OneProcess()
+    alone.send("a carry", 0)
+    assert alone.receive((), 0) == "a carry" and (alone.rank, alone.world) == (0, 1)
+    assert list(in_order(iter("abc"), 3, alone)) == ["a", "b", "c"]

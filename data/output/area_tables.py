@@ -11,7 +11,7 @@
 The adjusted columns take errors to be as frequent as in the validation set. That holds for many
 images of its kind together rather than for a single one, least of all for an image that is mostly
 forest. Several images of one table end with rows of the image "all", if all of them have a CRS or
-none has. Read beside it: tests/data/output/test_tables.py.
+none has. Read beside it: tests/data/output/test_area_tables.py.
 """
 
 import datetime
@@ -55,6 +55,12 @@ def date_in(name: str) -> str:
 def built_up(names: Sequence[str]) -> list[int]:
     """The labels of residential and non-residential ground, or [] if either class is missing."""
     return [names.index(name) for name in BUILT_UP] if set(BUILT_UP) <= set(names) else []
+
+
+def groups(names: Sequence[str]) -> dict[str, list[int]]:
+    """Name the labels whose shares are compared together: built-up ground, else each class."""
+    towns = built_up(names)
+    return {"built-up": towns} if towns else {name: [label] for label, name in enumerate(names)}
 
 
 def rows(

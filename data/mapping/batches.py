@@ -1,0 +1,122 @@
+"""The windows of a scene as batches of a network's input, row by row.
+
+The source is read one row of windows ahead. A window in which nothing has data makes no input, so
+that it costs no pass of the network. A batch never holds windows of two rows, so that the
+prediction of a row does not depend on the rows that a process has mapped before.
+
+Read beside it: tests/data/mapping/test_batches.py.
+"""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+
+from data.grid import Window
+from data.mapping.source import ReadAhead, Source
+from data.tiling import Tiling
+
+WORKERS = min(4, os.cpu_count() or 1)  # threads that decode, and as many that prepare
+
+
+class Batch(NamedTuple):
+    """Some windows of one row of windows."""
+
+    row: int
+    columns: list[int]
+    arrays: np.ndarray  # (n, C, S, S) inputs; later (n, layers, S, S) probabilities
+
+
+class RowEnd(NamedTuple):
+    """The end of a row of windows, with what is kept of the image for its strip."""
+
+    row: int
+    valid: np.ndarray  # (h, W) bool
+    thumbnail: np.ndarray  # (bands, rows, cols)
+
+
+def batches(source: Source, tiling: Tiling, rows: range, size: int) -> Iterator[Batch | RowEnd]:
+    """Yield the batches of each row of windows, and then the end of the row.
+
+    Args:
+        source: The image.
+        tiling: The windows on it.
+        rows: Numbers of the rows of windows.
+        size: Windows in a batch.
+    """
+    ahead = ReadAhead(source)
+    reading, preparing = ThreadPoolExecutor(WORKERS), ThreadPoolExecutor(WORKERS)
+    try:
+        for row in rows:
+            ahead.release(tiling.rows.inside(row, source.height)[0])
+            for number in (row, row + rows.step):  # the next one while the network has this one
+                if number in rows:
+                    ahead.request(*tiling.rows.inside(number, source.height), reading)
+            yield from _row(source, ahead, tiling, row, size, preparing)
+            yield _row_end(source, ahead, tiling, row)
+    finally:
+        reading.shutdown(cancel_futures=True)
+        preparing.shutdown(cancel_futures=True)
+
+
+def _row(
+    source: Source,
+    ahead: ReadAhead,
+    tiling: Tiling,
+    row: int,
+    size: int,
+    pool: ThreadPoolExecutor,
+) -> Iterator[Batch]:
+    """Yield the windows of a row that have data, as full batches and a last smaller one."""
+
+    def cut(col: int) -> np.ndarray | None:
+        return window_input(source, ahead, tiling, row, col)
+
+    columns = range(len(tiling.cols.starts))
+    found = []  # (column, input) of windows that make no full batch yet
+    for first in columns[::size]:
+        some = columns[first : first + size]
+        found += [(col, x) for col, x in zip(some, pool.map(cut, some)) if x is not None]
+        if len(found) >= size:
+            yield _stacked(row, found[:size])
+            found = found[size:]
+    if found:
+        yield _stacked(row, found)
+
+
+def _row_end(source: Source, ahead: ReadAhead, tiling: Tiling, row: int) -> RowEnd:
+    """Keep of a strip's pixels only where they hold data, and the thumbnail."""
+    strip = tiling.strips[row]
+    pixels = ahead.pixels(strip)
+    return RowEnd(row, source.valid(pixels), source.thumbnail(pixels, strip.row))
+
+
+def _stacked(row: int, found: list[tuple[int, np.ndarray]]) -> Batch:
+    """Make a batch of (column, input) pairs."""
+    return Batch(row, [col for col, _ in found], np.stack([x for _, x in found]))
+
+
+def window_input(
+    source: Source, ahead: ReadAhead, tiling: Tiling, row: int, col: int
+) -> np.ndarray | None:
+    """Make the network's input for a window, mirrored beyond the scene.
+
+    Args:
+        row, col: Numbers of the window's row and column in `tiling`.
+
+    Returns:
+        (C, S, S) float32, or None where no pixel that the window counts for has data.
+    """
+    rows, cols = tiling.rows, tiling.cols
+    (top, bottom), (left, right) = rows.inside(row, source.height), cols.inside(col, source.width)
+    inputs, valid = source.prepare(ahead.pixels(Window(top, left, bottom - top, right - left)))
+    (first, last), (west, east) = rows.support(row), cols.support(col)
+    if not valid[first - top : last - top, west - left : east - left].any():
+        return None
+    above, before = top - rows.starts[row], left - cols.starts[col]
+    below, behind = rows.size - above - (bottom - top), cols.size - before - (right - left)
+    if not (above or below or before or behind):
+        return inputs
+    return np.pad(inputs, ((0, 0), (above, below), (before, behind)), mode="reflect")

@@ -1,0 +1,109 @@
+"""The pixels of a scene for its map: read ahead in threads, and turned into a network's input.
+
+Each pixel is read once, in whole blocks of the file. `ReadAhead` holds the rows that the windows
+need now, and releases those above them, so that memory does not grow with the height of the scene.
+
+Read beside it: tests/data/mapping/test_source.py.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from data.grid import Window
+from data.input.inputs import Input
+from data.scaling import Scaling, network_input, sample_pixels, spread_windows, valid_pixels
+from data.tiling import round_up
+
+PART = 64, 1024  # rows and columns that are read at a time, rounded up to whole blocks of the file
+
+
+class Source:
+    """An image, and how its pixels become a network's input.
+
+    Attributes:
+        name: Name of the image's file.
+        height, width: Size in pixels.
+        block_shape: Height and width of the file's blocks.
+
+    Args:
+        image: The open image, with its bands as the network wants them.
+        checkpoint: The part of it that makes the input: names of `bands`, names of the spectral
+            `indices` that follow them, and the state of the `scaling`.
+        step: `thumbnail` keeps every `step`-th row and column.
+    """
+
+    def __init__(self, image: Input, checkpoint: dict, step: int = 1):
+        self.name, self.block_shape = image.path.name, image.block_shape
+        self.height, self.width = image.grid.height, image.grid.width
+        self.read = image.read  # Window -> (bands, h, w)
+        self._nodata, self._step = image.nodata, step
+        bands, indices = self._channels = checkpoint["bands"], checkpoint["indices"]
+        windows = [(image.read, w) for w in spread_windows(self.height, self.width)]
+        # A scaling of the method `image` is fitted to this image, others are those of the training.
+        self._scaling = Scaling.from_state(checkpoint["scaling"]).for_image(
+            lambda: sample_pixels(windows, bands, indices, image.nodata)
+        )
+
+    def prepare(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Turn pixels (bands, h, w) into the network's input.
+
+        Returns:
+            Input (C, h, w) float32, and where there is data (h, w) bool.
+        """
+        return network_input(pixels, *self._channels, self._scaling, self._nodata)
+
+    def valid(self, pixels: np.ndarray) -> np.ndarray:
+        """Return where pixels (bands, h, w) hold data, as (h, w) bool."""
+        return valid_pixels(pixels, self._nodata)
+
+    def thumbnail(self, pixels: np.ndarray, row: int) -> np.ndarray:
+        """Copy every `step`-th row and column of the scene from pixels that begin at `row`."""
+        return pixels[:, -row % self._step :: self._step, :: self._step].copy()
+
+
+class ReadAhead:
+    """The rows of a source that are needed now, in parts that threads read.
+
+    Rows are requested and released from the top to the bottom.
+    """
+
+    def __init__(self, source: Source):
+        self._source = source
+        self._rows, self._cols = (
+            round_up(least, side) for least, side in zip(PART, source.block_shape)
+        )
+        self._end = 0  # of the rows that have been requested
+        self._parts = []  # (window, future of its pixels)
+
+    def release(self, top: int) -> None:
+        """Drop the parts that end above row `top`."""
+        self._parts = [part for part in self._parts if part[0].row + part[0].height > top]
+
+    def request(self, top: int, bottom: int, pool: ThreadPoolExecutor) -> None:
+        """Start to read the rows from `top` to `bottom`, except those requested before."""
+        block = self._source.block_shape[0]
+        first = max(self._end, top // block * block)
+        self._end = max(first, min(round_up(bottom, block), self._source.height))
+        for row in range(first, self._end, self._rows):
+            height = min(self._rows, self._end - row)
+            for col in range(0, self._source.width, self._cols):
+                part = Window(row, col, height, min(self._cols, self._source.width - col))
+                self._parts.append((part, pool.submit(self._source.read, part)))
+
+    def pixels(self, window: Window) -> np.ndarray:
+        """Assemble the pixels (bands, h, w) of a window that has been requested."""
+        like = self._parts[0][1].result()
+        out = np.empty((len(like), window.height, window.width), like.dtype)
+        for part, pixels in self._parts:
+            top = max(part.row, window.row)
+            bottom = min(part.row + part.height, window.row + window.height)
+            left = max(part.col, window.col)
+            right = min(part.col + part.width, window.col + window.width)
+            if top < bottom and left < right:
+                to_rows = slice(top - window.row, bottom - window.row)
+                to_cols = slice(left - window.col, right - window.col)
+                rows = slice(top - part.row, bottom - part.row)
+                cols = slice(left - part.col, right - part.col)
+                out[:, to_rows, to_cols] = pixels.result()[:, rows, cols]
+        return out

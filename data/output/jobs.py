@@ -1,0 +1,91 @@
+"""Which images are mapped, against which masks, and where their maps go.
+
+Dates of one place are one job. A map is never written over a file that the command reads. Read
+beside it: tests/data/output/test_jobs.py.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from data.files import InputError
+from data.input import pairing, stack
+from data.output.mapfiles import BESIDE, beside
+
+
+class Job(NamedTuple):
+    """One image, or the dates of one place, to be mapped."""
+
+    dates: tuple[Path, ...]
+    target: Path  # the map's file
+    truth: Path | None
+
+    @property
+    def image(self) -> Path:
+        """The image's file, or that of the first date."""
+        return self.dates[0]
+
+
+def find(
+    images: Sequence[Path], masks: Sequence[Path], folder: Path | None, dates: int
+) -> list[Job]:
+    """Find the images and their masks, and name the maps.
+
+    Args:
+        images: Files, or folders of them.
+        masks: Files, or folders of them; may be empty.
+        folder: Where the maps go; None: beside each image.
+        dates: Dates of a place that the network takes together.
+
+    Raises:
+        InputError: If an image has no mask among several, if two maps would have one name, or if a
+            map would replace a file that is read.
+        FileNotFoundError: If a file or folder does not exist.
+    """
+    places = stack.by_place(pairing.find(images, "images"), dates)
+    first = [place[0] for place in places]
+    masks = pairing.find(masks, "masks") if masks else []
+    truths = dict(pairing.pair(first, masks, spare_masks=True)) if masks else {}
+    targets = _map_paths(first, folder, [*(path for place in places for path in place), *masks])
+    return [Job(tuple(p), to, truths.get(p[0])) for p, to in zip(places, targets)]
+
+
+def _map_paths(images: Sequence[Path], folder: Path | None, given: Sequence[Path]) -> list[Path]:
+    """Name the map of each image: in `folder`, or beside the image.
+
+    Args:
+        images: The images' files.
+        folder: Where the maps go; None: beside each image.
+        given: Every file that the command reads.
+
+    Raises:
+        InputError: If two maps would have one name, or a file of a map would replace a given one.
+    """
+    targets = [(folder or image.parent) / f"{image.stem}{pairing.MAP}.tif" for image in images]
+    twice = [target for target, count in Counter(targets).items() if count > 1]
+    if twice:
+        raise InputError(
+            f"{twice[0]}: would be the map of several images of one name; map them one by one"
+        )
+    read = {path.resolve() for path in given}
+    for target in targets:
+        files = [target, target.with_suffix(".png"), *(beside(target, ending) for ending in BESIDE)]
+        if replaced := [path for path in files if path.resolve() in read]:
+            raise InputError(
+                f"{replaced[0]}: is an input, and the map would replace it; give --output a folder"
+            )
+    return targets
+
+
+def table_path(jobs: Sequence[Job], folder: Path | None, name: str) -> Path:
+    """Name a file that sums up maps: areas.csv of several, img_landcover_areas.csv of one.
+
+    Args:
+        jobs: All jobs of the command.
+        folder: Where the maps are; None: beside each image.
+        name: Name of the file of several images.
+    """
+    if len(jobs) == 1:
+        return beside(jobs[0].target, name)
+    return (folder or jobs[0].image.parent) / name

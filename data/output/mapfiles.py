@@ -1,0 +1,123 @@
+"""The files that one map leaves, written strip by strip.
+
+    img_landcover.tif                the map (data/output/maps.py), with its class names beside it
+    img_landcover.png                image, map and legend side by side (data/output/preview.py)
+    img_landcover_overlay.png        the map, half transparent, over the image
+    img_landcover_probabilities.tif  a band for each class
+    img_landcover_uncertainty.tif    entropy, and of several passes mutual information
+
+A map is complete or not there at all: an earlier one stays until the last strip is written. Read
+beside it: tests/data/output/test_mapfiles.py.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+
+from data.classes import ClassTable
+from data.grid import Grid
+from data.input.inputs import Input
+from data.output import maps, preview
+from data.output.areas import Areas
+
+BESIDE = "probabilities.tif", "uncertainty.tif", "overlay.png"
+
+
+def beside(target: Path, ending: str) -> Path:
+    """Return img_landcover_overlay.png for img_landcover.tif and overlay.png."""
+    return target.with_name(f"{target.stem}_{ending}")
+
+
+def thumbnail_step(grid: Grid) -> int:
+    """Return n where the preview of a map on this grid shows every n-th row and column."""
+    return preview.Thinned(grid.height, grid.width).step
+
+
+class MapFiles:
+    """Writers of the files of one map, as a context manager.
+
+    Attributes:
+        areas: What is in the map so far.
+
+    Args:
+        target: The map's file.
+        image: The image that is mapped.
+        table: Its classes.
+        probabilities: "uint8" or "float32" for a file of probabilities; None for none.
+        uncertainty: Names of the layers of a file of uncertainty; empty for none.
+        overlay: Whether the overlay is drawn.
+    """
+
+    def __init__(
+        self,
+        target: Path,
+        image: Input,
+        table: ClassTable,
+        probabilities: str | None = None,
+        uncertainty: Sequence[str] = (),
+        overlay: bool = False,
+    ):
+        grid, tags = image.grid, image.geo_tags
+        self.target, self.table, self.overlay = target, table, overlay
+        self.areas = Areas(grid, len(table.names))
+        self._bands, self._nodata = image.descriptions, image.nodata
+        self._thumbnails, self._labels = [], preview.Thinned(grid.height, grid.width)
+        with ExitStack() as opened:
+
+            def layers(ending: str, names: Sequence[str], dtype: str) -> Callable:
+                path = beside(target, ending)
+                return opened.enter_context(maps.fractions(path, grid, names, tags, dtype))
+
+            self._write_map = opened.enter_context(maps.classes(target, grid, table, tags))
+            self._write_probabilities = self._write_uncertainty = None
+            if probabilities:
+                self._write_probabilities = layers("probabilities.tif", table.names, probabilities)
+            if uncertainty:
+                self._write_uncertainty = layers("uncertainty.tif", uncertainty, "uint8")
+            self._opened = opened.pop_all()
+
+    def __enter__(self) -> "MapFiles":
+        return self
+
+    def add(self, labels: np.ndarray, thumbnail: np.ndarray) -> None:
+        """Write the next rows of the map.
+
+        Args:
+            labels: (h, W) uint8.
+            thumbnail: (bands, rows, cols) of the image, every `thumbnail_step`-th row and column.
+        """
+        self._write_map(labels)
+        self.areas.add(labels)
+        self._thumbnails.append(thumbnail)
+        self._labels.add(labels)
+
+    def add_probabilities(self, probabilities: np.ndarray) -> None:
+        """Write the next rows (K, h, W) from 0 to 1, NaN without data."""
+        self._write_probabilities(probabilities)
+
+    def add_uncertainty(self, layers: np.ndarray) -> None:
+        """Write the next rows (layers, h, W) from 0 to 1, NaN without data."""
+        self._write_uncertainty(layers)
+
+    def __exit__(self, *error) -> None:
+        self._opened.__exit__(*error)
+        if error[0] is None:
+            self._draw()
+
+    def _draw(self) -> None:
+        """Draw the preview and the overlay."""
+        thumbnail = np.concatenate(self._thumbnails, axis=-2)
+        image, labels = preview.rgb(thumbnail, self._bands, self._nodata), self._labels.array()
+        self._image, self._map = image, labels
+        legend = preview.legend(labels, self.table, len(labels))
+        colored = preview.colored(labels, self.table)
+        preview.write_png(self.target.with_suffix(".png"), preview.beside(image, colored, legend))
+        if self.overlay:
+            mixed = preview.overlay(image, labels, self.table)
+            preview.write_png(beside(self.target, "overlay.png"), preview.beside(mixed, legend))
+
+    def pictures(self) -> dict[str, np.ndarray]:
+        """Return small pictures of the image, `rgb` (h, w, 3), and the map, `prediction` (h, w)."""
+        return {"rgb": preview.small(self._image), "prediction": preview.small(self._map)}

@@ -1,0 +1,76 @@
+"""A checkpoint that maps windows: one pass, several passes, and what is made of their layers."""
+
+import math
+
+import numpy as np
+import pytest
+import small
+import torch
+
+from data.files import InputError
+from unet import checkpoint
+from unet.evaluation.predictor import Predictor
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    return small.untrained(tmp_path_factory.mktemp("predictor") / "net.pt", dropout=0.4)
+
+
+def inputs(count: int) -> np.ndarray:
+    return np.random.default_rng(0).random((count, 4, 64, 64), np.float32)
+
+
+def test_one_pass_is_the_softmax_of_the_network(path):
+    predictor = Predictor(path, "cpu", "float32")
+    model = checkpoint.build_model(checkpoint.load(path))
+    with torch.no_grad():
+        expected = model(torch.from_numpy(inputs(2))).softmax(1).numpy()
+    np.testing.assert_allclose(predictor.probabilities(inputs(2), [0, 0]), expected, atol=1e-4)
+    assert (predictor.size, predictor.classes, predictor.layers) == (256, 2, 2)
+    assert predictor.checkpoint["bands"] == small.BANDS and "weights" not in predictor.checkpoint
+
+
+@pytest.mark.parametrize("views", [False, True])
+def test_passes_with_dropout_are_those_of_the_seeds_in_any_batch(path, views):
+    predictor = Predictor(path, "cpu", "float32", 3, views)
+    images = inputs(3)
+    together = predictor.probabilities(images, [5, 6, 7])
+    torch.manual_seed(9)  # torch's own random numbers play no part
+    apart = [predictor.probabilities(images[n : n + 1], [5 + n])[0] for n in (2, 0)]
+    np.testing.assert_allclose(apart, together[[2, 0]], atol=1e-5)
+    other = predictor.probabilities(images, [8, 6, 7])
+    assert np.abs(other - together)[0].max() > 1e-3 and np.allclose(other[1:], together[1:])
+    assert together.shape == (3, 3, 64, 64) and (together[:, 2] > 0).any()
+
+
+def test_uncertainty_is_entropy_and_mutual_information_as_shares_of_the_largest_entropy(path):
+    even, sure = np.full((2, 1, 2), 0.5, np.float32), np.float32([[[1, 1]], [[0, 0]]])
+    one = Predictor(path, "cpu", "float32")
+    assert one.uncertainty_names == ["predictive entropy"]
+    assert one.uncertainty_layers(even).tolist() == [[[1, 1]]]
+    several = Predictor(path, "cpu", "float32", 2)
+    assert several.uncertainty_names == ["predictive entropy", "mutual information"]
+    layers = np.concatenate([sure, np.float32([[[0.25, 0]]])])
+    assert several.uncertainty_layers(layers).tolist() == [[[0, 0]], [[0.25, 0]]]
+    image = inputs(1)
+    found = several.probabilities(image, [1])
+    assert (found[:, 2] <= several.uncertainty_layers(found[0])[0] + 1e-6).all()
+    assert found[:, 2].max() < 1 / math.log(2)
+
+
+def test_areas_are_adjusted_only_where_the_validation_has_a_matrix(path, tmp_path):
+    assert Predictor(path, "cpu", "float32").adjust is None
+    loaded = checkpoint.load(path)
+    confusion = torch.tensor([[80, 20], [10, 90]])
+    checkpoint.save(tmp_path / "known.pt", {**loaded, "metrics": {"confusion": confusion}})
+    areas, half_widths = Predictor(tmp_path / "known.pt", "cpu", "float32").adjust(np.ones(2))
+    # Of what is mapped as the first class 80 of 90 are of it, of the second 20 of 110.
+    assert areas.tolist() == pytest.approx([80 / 90 + 20 / 110, 10 / 90 + 90 / 110])
+    assert (half_widths > 0).all()
+
+
+def test_passes_with_dropout_need_dropout(tmp_path):
+    small.untrained(tmp_path / "net.pt")
+    with pytest.raises(InputError, match="net.pt: --mc-dropout needs a network with dropout"):
+        Predictor(tmp_path / "net.pt", "cpu", "float32", 2)
