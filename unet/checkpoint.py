@@ -94,6 +94,13 @@ def load(path: str | Path, to_resume: bool = False) -> dict:
     return state
 
 
+def find(path: str | Path | None, name: str = "best.pt") -> Path:
+    """Find a checkpoint: the file, `name` in the folder, or for None best.pt of the newest run."""
+    if path is None:
+        return newest()
+    return Path(path) / name if Path(path).is_dir() else Path(path)
+
+
 def newest(runs: str | Path = "runs") -> Path:
     """Return best.pt of the run in a folder of runs that improved last.
 

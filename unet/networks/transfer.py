@@ -90,6 +90,7 @@ def load(model: nn.Module, path: str | Path, inputs: Sequence[str], classes: Seq
     Raises:
         CheckpointError: if the file cannot be read, or nothing in it fits.
     """
+    path = checkpoint.find(path)
     try:
         found = checkpoint.load(path)
     except CheckpointError:

@@ -205,7 +205,7 @@ def largest(number: int, device: torch.device) -> int:
 
 
 def random_states(device: torch.device) -> dict:
-    """Return the states of the random generators: {"torch": [one for each process], "cuda": ...}."""
+    """Return the states of the random generators: "torch" and on GPUs "cuda", one per process."""
     states = {"torch": gather(torch.get_rng_state())}
     if device.type == "cuda":
         states["cuda"] = gather(torch.cuda.get_rng_state(device))
