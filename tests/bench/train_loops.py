@@ -10,7 +10,8 @@
     validation  the loop of train.py over validation windows, with its confusion matrix
     forward     the forward pass alone, on one batch in memory
 
-A loop calls `done` after each step. `work` makes that call print the seconds of the step and wait.
+bench_train.py starts this file. A loop calls `done` after each step. `work` makes that call print
+the seconds of the step and wait.
 """
 
 import argparse
@@ -254,4 +255,6 @@ def work(loop: str, options: dict, folder: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 4:
+        sys.exit(__doc__)
     work(sys.argv[1], json.loads(sys.argv[2]), sys.argv[3])
