@@ -32,7 +32,7 @@ from data.console import within
 from data.output import samples
 from data.training import augment, pipeline
 from unet import checkpoint, losses
-from unet.networks import transfer
+from unet.networks import layers, transfer
 from unet.training import memory, processes
 from unet.training.device import PRECISIONS, autocast, pick_device, pick_precision
 from unet.training.optimizer import OPTIMIZERS, SCHEDULES, end_epoch
@@ -154,13 +154,13 @@ def train(args: argparse.Namespace, run: Run, signals: console.Signals) -> None:
         say(transfer.load(model, path, inputs, table.names))
     frozen = args.encoder_lr == 0
     if frozen:
-        transfer.freeze_encoder(model)
+        layers.freeze_encoder(model)
     learner = processes.synchronise(model, device)
     learner = torch.compile(learner) if args.compile else learner
     counts = torch.from_numpy(data.counts.sum(0)).to(device)
     weight = losses.class_weights(counts, args.class_weights)
     loss_function = partial(losses.LOSSES[args.loss], weight=weight)
-    groups = transfer.groups(model, args.lr, args.encoder_lr, args.weight_decay)
+    groups = layers.groups(model, args.lr, args.encoder_lr, args.weight_decay)
     optimizer = OPTIMIZERS[args.optimizer](groups, fused=True)
     scheduler = SCHEDULES[args.schedule](optimizer, args.epochs)
     scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
@@ -190,7 +190,7 @@ def train(args: argparse.Namespace, run: Run, signals: console.Signals) -> None:
         order.epoch = epoch
         learner.train()
         if frozen:
-            transfer.freeze_encoder(model)
+            layers.freeze_encoder(model)
         running = RunningLoss(run.position, training, device, run.folder)
         for batch, (images, targets, numbers) in enumerate(training, start=running.first_batch):
             images = images.to(device, memory_format=torch.channels_last, non_blocking=True)

@@ -1,5 +1,4 @@
-"""Weights and images made from names and shapes alone, so that two libraries have the same without
-a file.
+"""Weights and images made from names and shapes alone, so that two libraries have the same ones.
 
 The rule, for each tensor of a state dict by its published name: u, uniform in [-1, 1), from torch's
 generator with the CRC-32 of the name as its seed; then
@@ -7,7 +6,8 @@ generator with the CRC-32 of the name as its seed; then
     running_var               1 + u / 2
     running_mean, bias        u / 10
     weight of one dimension   1 + u / 5                (normalisation)
-    any other weight          u sqrt(3 / fan_in)       (keeps the variance; fan_in = numel / shape[0])
+    any other weight          u sqrt(3 / fan_in)       (keeps the variance;
+                                                        fan_in = numel / shape[0])
 """
 
 import math
@@ -20,10 +20,8 @@ from torch import Tensor, nn
 
 def uniform(name: str, shape: torch.Size | tuple[int, ...]) -> Tensor:
     """u of the rule, float32."""
-    return (
-        torch.rand(shape, generator=torch.Generator().manual_seed(zlib.crc32(name.encode()))) * 2
-        - 1
-    )
+    generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
+    return torch.rand(shape, generator=generator) * 2 - 1
 
 
 def image(*shape: int) -> Tensor:

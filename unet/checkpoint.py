@@ -102,8 +102,8 @@ def build_model(checkpoint: dict) -> nn.Module:
     return network.eval()
 
 
-def _read(path: Path):
-    """What torch.save has put into the file."""
+def _read(path: Path) -> object:
+    """Read what torch.save has written, without running any code of it."""
     with open(path, "rb") as file:
         start = file.read(4)
     if start not in (b"PK\x03\x04", b""):

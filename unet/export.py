@@ -1,14 +1,14 @@
 """A trained network as one file that runs without this repository: torch.export.
 
-torch.export follows a network once and writes down what it computes, as a graph of tensor
-operations with the weights beside it. Sizes stay open where nothing in the network depends on them:
-any batch, and heights and widths of any multiple of the network's `stride`. The archive (.pt2) has
-besides
+torch.export traces a network once and records a graph of tensor operations, with the weights beside
+it. Sizes stay open where nothing in the network depends on them: any batch, and heights and widths
+of any multiple of the network's `stride`. The archive (.pt2) has two more files:
 
-    landcover.json   bands, indices, scaling and classes: what turns an image into input, and output into a map
+    landcover.json   bands, indices, scaling and classes: how an image becomes the input, and the
+                     output a map
     run.py           twenty lines that do so, with torch alone
 
-What was written is read again and compared with the network itself before it gets its name.
+The archive is read again and compared with the network before the file gets its name.
 
     network = torch.export.load("model.pt2").module()
     logits = network(torch.zeros(1, 6, 256, 256))
@@ -33,13 +33,13 @@ from unet.checkpoint import CheckpointError, build_model
 
 TOLERANCE = 1e-4  # of a logit, relative to the largest
 LARGEST = 2**16  # pixels along a side, and windows in a batch
-UNTRACEABLE = (
-    torch._dynamo.exc.TorchDynamoException,
-    RuntimeError,
-    ValueError,
-)  # what torch.export raises
+# What torch.export raises.
+UNTRACEABLE = (torch._dynamo.exc.TorchDynamoException, RuntimeError, ValueError)
 
-RUN = '''"""From an image's numbers to probabilities of the classes: python run.py model.pt2 tries random numbers."""
+RUN = '''"""From an image's numbers to probabilities of the classes.
+
+    python run.py model.pt2      with random numbers, as a trial
+"""
 import json
 import sys
 
@@ -55,7 +55,8 @@ def probabilities(image: torch.Tensor) -> torch.Tensor:
     """Numbers (bands, H, W) in the order of about["bands"] -> (classes, H, W)."""
     image, band = image.float(), dict(zip(about["bands"], image.float()))
     pairs = [(band[a] - band[b], band[a] + band[b]) for a, b in about["indices"].values()]
-    x = torch.stack([*image, *(torch.where(total == 0, 0, difference / total) for difference, total in pairs)])
+    ratios = [torch.where(total == 0, 0, difference / total) for difference, total in pairs]
+    x = torch.stack([*image, *ratios])
     offset, scale = (torch.tensor(about["scaling"][key]) for key in ("offset", "scale"))
     if about["scaling"]["method"] == "image":  # each image by itself
         flat = x.flatten(1)[:, :: max(1, x[0].numel() // 2**20)]
@@ -73,13 +74,21 @@ if __name__ == "__main__":
 
 
 def export(checkpoint: dict, path: str | Path, about: dict) -> str:
-    """Write the network of a loaded checkpoint to `path`, ending in .pt2; returns the sizes it
-    takes, in words.
+    """Write the network of a loaded checkpoint to a file.
 
-    `about` is kept as landcover.json, with the network's `input` and `output` added. Where the
-    sizes cannot stay open, the file takes one window of the training's size. Raises CheckpointError
-    where a network cannot be exported or the file does not give what the network gives, and OSError
-    where it cannot be written.
+    Where the sizes cannot stay open, the file takes one window of the training's size.
+
+    Args:
+        checkpoint: as `unet.checkpoint.load` returns it.
+        path: of the file, ending in .pt2.
+        about: plain values for landcover.json; the network's `input` and `output` are added.
+
+    Returns:
+        The sizes that the file takes, in words.
+
+    Raises:
+        CheckpointError: if the network cannot be exported, or the file gives other logits.
+        OSError: if the file cannot be written.
     """
     path, network = Path(path), build_model(checkpoint)
     channels, stride = checkpoint["model"]["in_channels"], network.stride
@@ -111,9 +120,7 @@ def export(checkpoint: dict, path: str | Path, about: dict) -> str:
 
 
 def _open(network: nn.Module, channels: int, stride: int) -> ExportedProgram:
-    """The network's graph for any batch, and any height and width of multiples of `stride`, from
-    two.
-    """
+    """Trace the network for any batch, and heights and widths of two or more times `stride`."""
     batch, most = Dim("batch", min=1, max=LARGEST), LARGEST // stride
     rows, columns = Dim("rows", min=2, max=most), Dim("columns", min=2, max=most)
     example = torch.zeros(2, channels, 2 * stride, 3 * stride)  # sides alike would be tied together
@@ -122,7 +129,7 @@ def _open(network: nn.Module, channels: int, stride: int) -> ExportedProgram:
 
 
 def _fixed(network: nn.Module, channels: int, size: int, path: Path) -> ExportedProgram:
-    """The network's graph for one window of size x size."""
+    """Trace the network for one window of size x size."""
     try:
         return torch.export.export(network, (torch.zeros(1, channels, size, size),))
     except UNTRACEABLE as error:
@@ -144,7 +151,7 @@ def _compare(network: nn.Module, exported, shape: tuple[int, ...], path: Path) -
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """torch.export says much about itself that is of no use to who calls it."""
+    """Silence torch.export's log and warnings, which are about its own working."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,21 +1,22 @@
-"""Losses: how wrong the logits are, as one number to descend.
+"""Losses: how wrong the logits are, as one number that training minimises.
 
-All take logits (N, K, H, W), of any float type, and target (N, H, W), labels 0..K-1 or
-`ignore_index`, and return a scalar, float32 (float64 for float64 logits). With p the softmax of the
-logits over the K classes, y the label of a pixel and w the class weights (1 where none are given):
+All take logits (N, K, H, W) of any float type, target (N, H, W) with labels 0..K-1 or
+`ignore_index`, and class weights (K,) or None. They return a scalar, float32 (float64 for float64
+logits). With p the softmax of the logits over the K classes, y the label of a pixel and w the class
+weights (1 where none are given):
 
     cross-entropy   sum of w_y (-log p_y) / sum of w_y
     focal           sum of w_y (1 - p_y)^gamma (-log p_y) / sum of w_y
-    Dice            1 - 2 sum of p_k t_k / (sum of p_k + sum of t_k) for each class k, where t_k is 1 if y = k
-                    and 0 otherwise; then the mean over the classes, weighted by w
+    Dice            1 - 2 sum of p_k t_k / (sum of p_k + sum of t_k) for each class k, where t_k is
+                    1 if y = k and 0 otherwise; then the mean over the classes, weighted by w
     Dice + focal    their sum
 
-Sums run over all pixels of the batch that have a label, and where several processes share a batch,
-over all of theirs (`total`). A batch without any gives 0 and a gradient of zeros. What stands under
-an ignored pixel, NaN included, changes neither value nor gradient.
+Sums run over all pixels of the batch that have a label. Where several processes share a batch, they
+run over the pixels of all processes (`total`). A batch without a label gives 0 and a gradient of
+zeros. The logits of an ignored pixel, NaN included, change neither value nor gradient.
 
-A label outside 0..K-1 other than `ignore_index` is a programmer's error, for the class table has
-checked the mask before. On the CPU it ends in an index error, on a GPU in a device-side assertion.
+A label outside 0..K-1 other than `ignore_index` is a programmer's error, because the class table
+has checked the mask. It ends in an index error on the CPU, in a device-side assertion on a GPU.
 
 The test beside this file is tests/unet/test_losses.py.
 """
@@ -30,16 +31,12 @@ from unet.training.processes import total
 
 
 def cross_entropy(
-    logits: Tensor,
-    target: Tensor,
-    weight: Tensor | None = None,
-    ignore_index: int = 255,
+    logits: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = 255
 ) -> Tensor:
-    """Mean of -log p of the true class: 0 if every pixel is surely right, log K if nothing is
-    known.
+    """Compute the mean of -log p of the true class, weighted by `weight`.
 
-    With `weight` (K,) the weighted mean, the same number as torch.nn.functional.cross_entropy
-    gives.
+    It is 0 if every pixel has p = 1, and log K if p is the same for all classes. The number is that
+    of torch.nn.functional.cross_entropy.
     """
     return focal(logits, target, weight, ignore_index, gamma=0.0)
 
@@ -51,20 +48,19 @@ def focal(
     ignore_index: int = 255,
     gamma: float = 2.0,
 ) -> Tensor:
-    """Cross-entropy in which a pixel counts less the surer it is: 0.01 times at p = 0.9 and gamma =
-    2.
+    """Compute the cross-entropy in which a pixel counts less, the nearer its p is to 1.
 
-    `weight` (K,) is the paper's alpha. gamma = 0 is cross-entropy. Lin, Goyal, Girshick, He,
-    Dollar: Focal Loss for Dense Object Detection, 2017 (https://arxiv.org/abs/1708.02002), with
-    softmax for the sigmoid.
+    A pixel of p = 0.9 counts 0.01 times at gamma = 2; gamma = 0 is cross-entropy. `weight` is the
+    paper's alpha. Lin, Goyal, Girshick, He, Dollar: Focal Loss for Dense Object Detection, 2017
+    (https://arxiv.org/abs/1708.02002), with a softmax in place of the sigmoid.
     """
     logits, target, valid = _labelled(logits, target, ignore_index)
     log_p = logits.log_softmax(dim=1).gather(1, target.unsqueeze(1)).squeeze(1)  # (N, H, W)
     pixel_weight = valid if weight is None else valid * weight.to(logits)[target]  # (N, H, W)
     loss = -log_p
     if gamma != 0:
-        # 1 - p by expm1 keeps its digits where p is near 1; the bound, where powers below 1 are
-        # vertical.
+        # expm1 keeps the digits of 1 - p where p is near 1. The bound keeps the slope finite, for
+        # powers below 1 are vertical at 0.
         loss = loss * (-log_p.expm1()).clamp_min(torch.finfo(log_p.dtype).eps) ** gamma
     return _ratio(*total(torch.stack([(pixel_weight * loss).sum(), pixel_weight.sum()])))
 
@@ -72,29 +68,24 @@ def focal(
 def dice(
     logits: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = 255
 ) -> Tensor:
-    """One minus the soft Dice coefficient of each class over the whole batch, then the mean over
-    classes.
+    """Compute the mean over the classes of one minus the soft Dice coefficient of the whole batch.
 
-    `weight` (K,) weights this mean. Milletari, Navab, Ahmadi: V-Net, 2016
+    `weight` weights this mean. Milletari, Navab, Ahmadi: V-Net, 2016
     (https://arxiv.org/abs/1606.04797), with plain sums in the denominator where the paper squares.
 
     A class without a pixel in the batch has no Dice coefficient: the formula gives 0 whatever is
-    predicted, and no slope. Its loss is instead the share of the batch that it wrongly takes, sum
-    of p_k / number of pixels: 0 for nothing, 1 for everything, and one slope throughout. (Leaving
-    the class out would let wrong pixels go free. The usual smoothing constant e, with a loss of 1 -
-    e / (sum of p_k + e), has a slope of 1 / e at no wrong pixel and hardly any at many.)
+    predicted, and a gradient of 0. Its loss is instead the share of the batch that it wrongly
+    takes, sum of p_k / number of pixels: 0 for nothing, 1 for everything, and one slope throughout.
+    If the class were left out, wrong pixels would cost nothing. The usual smoothing constant e,
+    with a loss of 1 - e / (sum of p_k + e), has a slope of 1 / e at no wrong pixel and nearly none
+    at many.
     """
     logits, target, valid = _labelled(logits, target, ignore_index)
     p = logits.softmax(dim=1) * valid.unsqueeze(1)  # (N, K, H, W)
-    true = torch.zeros_like(p).scatter(
-        1, target.unsqueeze(1), valid.unsqueeze(1)
-    )  # (N, K, H, W), one-hot
-    sums = torch.stack(
-        [(p * true).sum(dim=(0, 2, 3)), p.sum(dim=(0, 2, 3)), true.sum(dim=(0, 2, 3))]
-    )
-    overlap, predicted, occurring = total(sums)  # (K,) each
-    # Where the class occurs its denominator is at least 1: the bounds only keep the unused branch
-    # finite.
+    one_hot = torch.zeros_like(p).scatter(1, target.unsqueeze(1), valid.unsqueeze(1))
+    sums = [values.sum(dim=(0, 2, 3)) for values in (p * one_hot, p, one_hot)]
+    overlap, predicted, occurring = total(torch.stack(sums))  # (K,) each
+    # Where a class occurs its denominator is at least 1. The bounds keep the other branch finite.
     present = 1 - 2 * overlap / (predicted + occurring).clamp_min(1)
     absent = predicted / occurring.sum().clamp_min(1)
     loss = torch.where(occurring > 0, present, absent)  # (K,)
@@ -103,23 +94,19 @@ def dice(
 
 
 def dice_focal(
-    logits: Tensor,
-    target: Tensor,
-    weight: Tensor | None = None,
-    ignore_index: int = 255,
-    gamma: float = 2.0,
+    logits: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = 255
 ) -> Tensor:
-    """Dice plus focal: each class as a whole, and each pixel by itself."""
-    return dice(logits, target, weight, ignore_index) + focal(
-        logits, target, weight, ignore_index, gamma
-    )
+    """Add Dice, of each class as a whole, and focal, of each pixel by itself."""
+    common = (target, weight, ignore_index)
+    return dice(logits, *common) + focal(logits, *common)
 
 
 def dice_cross_entropy(
     logits: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = 255
 ) -> Tensor:
-    """Dice plus cross-entropy: dice_focal without a focus."""
-    return dice_focal(logits, target, weight, ignore_index, gamma=0.0)
+    """Add Dice and cross-entropy."""
+    common = (target, weight, ignore_index)
+    return dice(logits, *common) + cross_entropy(logits, *common)
 
 
 LOSSES = {
@@ -174,11 +161,12 @@ def _numbers(text: str, count: int) -> list[float]:
 
 
 def _labelled(logits: Tensor, target: Tensor, ignore_index: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Takes out the ignored pixels, once for all losses.
+    """Separate the ignored pixels, once for all losses.
 
-    Returns logits (N, K, H, W) in float32 at least, 0 where ignored; labels (N, H, W) int64, 0
-    where ignored; and valid (N, H, W), 1.0 where there is a label and 0.0 where ignored. Half
-    precision would not do: sums over more than 65,504 pixels overflow.
+    Returns:
+        Logits (N, K, H, W), 0 where ignored, in float32 at least: in float16 sums over more than
+        65,504 pixels overflow. Labels (N, H, W) int64, 0 where ignored. Valid (N, H, W), 1.0 where
+        there is a label and 0.0 where ignored.
     """
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     valid = target != ignore_index
@@ -187,5 +175,5 @@ def _labelled(logits: Tensor, target: Tensor, ignore_index: int) -> tuple[Tensor
 
 
 def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
-    """numerator / denominator; 0 with a gradient of 0 where both are 0, no pixel having any weight."""
+    """Divide; 0 with a gradient of 0 where both are 0, because no pixel has a weight."""
     return numerator / denominator.clamp_min(torch.finfo(denominator.dtype).tiny)

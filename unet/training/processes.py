@@ -5,8 +5,9 @@ who it is. The result shall be that of one process on the whole batch, and a mea
 results is not that. Three things couple the samples of a batch:
 
     gradients       summed over the processes; DistributedDataParallel gives the mean, see `total`
-    losses          ratios of sums, such as of weights: numerator and denominator are summed by themselves
-    normalisation   mean and variance of a channel are those over the whole batch (Ioffe and Szegedy 2015)
+    losses          ratios of sums, such as of weights: numerator and denominator are summed apart
+    normalisation   mean and variance of a channel are those of the whole batch (Ioffe and Szegedy
+                    2015)
 
 nccl carries the sums between GPUs, gloo between CPUs. Without torchrun all of this is nothing at
 all.
@@ -122,7 +123,7 @@ def random_states(device: torch.device) -> dict:
 
 
 def set_random_states(states: dict, device: torch.device) -> None:
-    """Continue this process's generators from `random_states`, where there were as many processes."""
+    """Continue this process's generators from `random_states` of as many processes."""
     if len(states["torch"]) == world():
         torch.set_rng_state(states["torch"][rank()])
         if device.type == "cuda" and "cuda" in states:

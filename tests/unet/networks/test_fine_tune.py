@@ -11,7 +11,8 @@ from torch import nn
 
 import unet
 from unet.checkpoint import CheckpointError
-from unet.networks.transfer import fine_tune, first_weights, last_weights
+from unet.networks.layers import first_weights, last_weights
+from unet.networks.transfer import fine_tune
 
 NETWORKS = [
     name for name in unet.MODELS if not name.startswith("segformer-b") or name == "segformer-b0"
