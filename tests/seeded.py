@@ -1,4 +1,5 @@
-"""Weights and images made from names and shapes alone, so that two libraries have the same ones.
+"""Weights and images made from names and shapes alone, so that two libraries have the same without
+a file.
 
 The rule, for each tensor of a state dict by its published name: u, uniform in [-1, 1), from torch's
 generator with the CRC-32 of the name as its seed; then
@@ -6,8 +7,7 @@ generator with the CRC-32 of the name as its seed; then
     running_var               1 + u / 2
     running_mean, bias        u / 10
     weight of one dimension   1 + u / 5                (normalisation)
-    any other weight          u sqrt(3 / fan_in)       (keeps the variance;
-                                                        fan_in = numel / shape[0])
+    any other weight          u sqrt(3 / fan_in)       (fan_in = numel / shape[0])
 """
 
 import math
@@ -20,8 +20,10 @@ from torch import Tensor, nn
 
 def uniform(name: str, shape: torch.Size | tuple[int, ...]) -> Tensor:
     """u of the rule, float32."""
-    generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
-    return torch.rand(shape, generator=generator) * 2 - 1
+    return (
+        torch.rand(shape, generator=torch.Generator().manual_seed(zlib.crc32(name.encode()))) * 2
+        - 1
+    )
 
 
 def image(*shape: int) -> Tensor:

@@ -16,8 +16,8 @@ import reproject as module
 from data import resample
 from data.files import InputError
 from data.grid import IDENTITY, Grid
-from data.raster import cog, geotiff
-from data.raster.warp import target_grid_for
+from data.raster import cache, cog, geotiff
+from data.raster.targetgrid import target_grid_for
 from data.resample import reproject
 from reproject import reproject_file
 
@@ -49,7 +49,7 @@ def test_a_file_becomes_what_its_array_becomes_and_keeps_colours_no_data_and_nam
         )
         assert {code: out.colormap(1)[code][:3] for code in COLORS} == COLORS
         assert out.transform[:6] == pytest.approx(target_grid.transform) and out.profile["tiled"]
-        assert out.compression is not None
+        assert out.compression is not None and out.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_every_block_is_decoded_about_once_and_only_if_needed(
     monkeypatch.setattr(geotiff.Raster, "_block", counting)
     monkeypatch.setattr(module, "TILE", 64)
     monkeypatch.setattr(resample, "TILE", 64)
-    monkeypatch.setattr(module, "CACHE_BYTES", 3 * 2**20)  # a quarter of the raster
+    monkeypatch.setattr(cache, "CACHE_BYTES", 3 * 2**20)  # a quarter of the raster
     target = grid("EPSG:32631", 430_000, 4_609_995, 10, 150, 399)  # the upper half
     monkeypatch.setattr(
         torch, "get_num_threads", lambda: 1
@@ -127,17 +127,40 @@ def test_the_script_aligns_a_mask_with_an_image(tmp_path):
     with geotiff.Raster(tmp_path / "aligned.tif") as out:
         assert out.grid.matches(target_grid)
         assert (out.read()[0] == reproject(source, source_grid, target_grid, "mode", NO)).all()
-    done = script(mask, "--crs", "EPSG:3857", "--resolution", 40, "-o", tmp_path / "coarse.tif",
-                  "--method", "mode", "--vote-weights", "3=2.5,4=1e9")  # fmt: skip
-    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("weights", ["3=2.5,4=1e9", "inverse"])
+def test_the_script_makes_a_coarser_map_with_weighted_votes(weights, tmp_path, monkeypatch):
+    source_grid = CASES["3035 to UTM"][0]
+    source = patches(source_grid.height, source_grid.width)
+    mask = write(tmp_path / "mask.tif", source, source_grid)
+    options = f"-o {tmp_path}/coarse.tif --crs EPSG:3857 --resolution 40 --method mode"
+    command = ["reproject.py", str(mask), *options.split(), "--vote-weights", weights]
+    monkeypatch.setattr(sys, "argv", command)
+    module.main()
+    target_grid = target_grid_for(source_grid, "EPSG:3857", 40)
+    given = {3: 2.5, 4: 1e9} if "=" in weights else weights
+    expected = reproject(source, source_grid, target_grid, "mode", NO, vote_weights=given)
     with geotiff.Raster(tmp_path / "coarse.tif") as out:
-        assert out.grid.matches(target_grid_for(source_grid, "EPSG:3857", 40))
-        expected = reproject(
-            source, source_grid, out.grid, "mode", NO, vote_weights={3: 2.5, 4: 1e9}
-        )
+        assert out.grid.matches(target_grid)
         assert (out.read()[0] == expected).all()
-        unweighted = reproject(source, source_grid, out.grid, "mode", NO)
+    unweighted = reproject(source, source_grid, target_grid, "mode", NO)
+    assert (expected != unweighted).any()
+    if "=" in weights:
         assert (expected == 4).sum() > 1.5 * (unweighted == 4).sum()
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint16", "int16", "int32", "uint32", "int64", "uint64"])
+def test_a_file_of_any_integer_type(dtype, tmp_path):
+    info = np.iinfo(dtype)
+    codes = np.array([info.min, info.max, 3, 7, 11], dtype)
+    source = codes[patches(700, 650, classes=5)]
+    mask = write(tmp_path / "mask.tif", source, UTM, nodata=7)
+    target_grid = CASES["1 m to 13.3 m"][1]
+    reproject_file(mask, tmp_path / "out.tif", target_grid, "mode")
+    with geotiff.Raster(tmp_path / "out.tif") as out:
+        assert out.dtype == dtype and out.nodata == 7
+        assert (out.read()[0] == reproject(source, UTM, target_grid, "mode", 7)).all()
 
 
 def test_a_source_without_no_data_needs_none_inside_and_gets_an_unused_one_outside(tmp_path):
@@ -179,10 +202,6 @@ WRONG = {
     ),
     "float": ("float.tif --like image.tif", "float.tif: has 1 band of float32, and classes are"),
     "bands": ("bands.tif --like image.tif", "bands.tif: has 3 bands of uint8, and classes are one"),
-    "resolution 0": (
-        "mask.tif --crs EPSG:3857 --resolution 0",
-        "a resolution of 0.0 makes no pixels; give",
-    ),
     "no such CRS": ("mask.tif --crs EPSG:99 --resolution 9", "'EPSG:99' is not a CRS; give"),
     "no such file": ("none.tif --like image.tif", "none.tif: No such file"),
     "not a raster": ("text.tif --like image.tif", "text.tif: "),
@@ -224,17 +243,40 @@ def test_bad_input_is_one_line_and_leaves_the_earlier_output(case, folder, monke
     assert (folder / "out.tif").read_bytes() == b"earlier" and not list(folder.glob(".out.tif*"))
 
 
-@pytest.mark.parametrize("arguments", ["mask.tif -o mask.tif", "mask.tif -o ./link.tif"])
-def test_an_output_that_is_the_input_is_refused(arguments, folder, monkeypatch, capsys):
+INPUTS = [
+    "mask.tif",
+    "symbolic.tif",
+    "hard.tif",
+    "image.tif",
+    "./../{folder}/image.tif",
+    "like.tif",
+]
+
+
+@pytest.mark.parametrize("output", INPUTS)
+def test_an_output_that_is_an_input_is_refused(output, folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
-    if not os.path.lexists("link.tif"):
-        os.symlink("mask.tif", "link.tif")
-    before = Path("mask.tif").read_bytes()
-    monkeypatch.setattr(sys, "argv", ["reproject.py", *arguments.split(), "--like", "image.tif"])
-    with pytest.raises(SystemExit):
+    for name, link, target in (
+        ("symbolic.tif", os.symlink, "mask.tif"),
+        ("hard.tif", os.link, "mask.tif"),
+        ("like.tif", os.link, "image.tif"),
+    ):
+        if not os.path.lexists(name):
+            link(target, name)
+    before = Path("mask.tif").read_bytes(), Path("image.tif").read_bytes()
+    output = output.format(folder=folder.name)
+    command = ["reproject.py", "mask.tif", "-o", output, "--like", "image.tif"]
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SystemExit) as stopped:
         module.main()
-    assert "is the input; give the output another name" in capsys.readouterr().err
-    assert Path("mask.tif").read_bytes() == before
+    expected = f"reproject.py: error: {output}: is an input; give the output another name\n"
+    assert (stopped.value.code, capsys.readouterr().err) == (2, expected)
+    assert (Path("mask.tif").read_bytes(), Path("image.tif").read_bytes()) == before
+
+
+def test_a_file_does_not_become_itself(folder):
+    with pytest.raises(InputError, match="is an input"):
+        reproject_file(folder / "mask.tif", folder / "mask.tif", UTM)
 
 
 def test_a_full_disk_is_one_line_and_leaves_the_earlier_output(folder):
@@ -248,22 +290,36 @@ def test_a_full_disk_is_one_line_and_leaves_the_earlier_output(folder):
     assert (folder / "kept.tif").read_bytes() == b"earlier" and not list(folder.glob(".kept.tif*"))
 
 
-APART = [
-    "",
-    "--like a.tif --crs EPSG:3857",
-    "--like a.tif --resolution 5",
-    "--like a.tif --vote-weights inverse",
-]
+OPTIONS = {
+    "": "give either --like, or --crs and perhaps --resolution",
+    "--like image.tif --crs EPSG:3857": "give either --like, or --crs",
+    "--like image.tif --resolution 5": "give either --like, or --crs",
+    "--like image.tif --vote-weights inverse": "--vote-weights is for --method mode",
+    "--like image.tif --method cubic": "argument --method: invalid choice: 'cubic'",
+    "--like image.tif --nodata none": "argument --nodata: invalid int value: 'none'",
+    "--like image.tif --rotate 90": "unrecognized arguments: --rotate 90",
+    "--crs EPSG:3857 --resolution 0": "argument --resolution: 0 must be a number above 0",
+    "--crs EPSG:3857 --resolution -10": "argument --resolution: -10 must be a number above 0",
+    "--crs EPSG:3857 --resolution ten": "argument --resolution: invalid float value: 'ten'",
+    "--like image.tif --method mode --vote-weights 1:2": "argument --vote-weights: 1:2 must be",
+    "--like image.tif --method mode --vote-weights 1=a": "argument --vote-weights: 1=a must be",
+    "--like image.tif --method mode --vote-weights 1=2,": "argument --vote-weights: 1=2, must be",
+    "--like image.tif --method mode --vote-weights 1=2,1=3": "argument --vote-weights: 1=2,1=3",
+}
 
 
-@pytest.mark.parametrize("arguments", [*APART, "--crs EPSG:3857 --method mode --vote-weights 1:2"])
-def test_options_that_do_not_go_together_are_named(arguments, monkeypatch, capsys):
-    monkeypatch.setattr(
-        sys, "argv", ["reproject.py", "mask.tif", "-o", "out.tif", *arguments.split()]
-    )
+@pytest.mark.parametrize("arguments", OPTIONS)
+def test_an_error_of_options_is_one_line(arguments, folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    command = ["reproject.py", "mask.tif", "-o", "made.tif", *arguments.split()]
+    monkeypatch.setattr(sys, "argv", command)
     with pytest.raises(SystemExit) as stopped:
         module.main()
-    assert stopped.value.code == 2 and "error: " in capsys.readouterr().err
+    out, error = capsys.readouterr()
+    assert stopped.value.code == 2 and out == ""
+    assert error.startswith(f"reproject.py: error: {OPTIONS[arguments]}"), error
+    assert error.endswith("; --help lists the options\n") and error.count("\n") == 1
+    assert not Path("made.tif").exists()
 
 
 def test_the_script_has_the_name_that_others_import():

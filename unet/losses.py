@@ -1,22 +1,28 @@
-"""Losses: how wrong the logits are, as one number that training minimises.
+"""Losses: one number for the error of the logits, which training minimises.
 
-All take logits (N, K, H, W) of any float type, target (N, H, W) with labels 0..K-1 or
-`ignore_index`, and class weights (K,) or None. They return a scalar, float32 (float64 for float64
-logits). With p the softmax of the logits over the K classes, y the label of a pixel and w the class
-weights (1 where none are given):
+All losses take the same arguments and return the same:
+
+    logits        (N, K, H, W), of any float type
+    target        (N, H, W), labels 0..K-1 or `ignore_index`
+    weight        (K,) weights of the classes, or None for 1
+    ignore_index  marks pixels without a label
+    returns       a scalar, float32 (float64 for float64 logits)
+
+With p the softmax of the logits over the K classes, y the label of a pixel and w the weights:
 
     cross-entropy   sum of w_y (-log p_y) / sum of w_y
     focal           sum of w_y (1 - p_y)^gamma (-log p_y) / sum of w_y
-    Dice            1 - 2 sum of p_k t_k / (sum of p_k + sum of t_k) for each class k, where t_k is
-                    1 if y = k and 0 otherwise; then the mean over the classes, weighted by w
+    Dice            1 - 2 sum of p_k t_k / (sum of p_k + sum of t_k) for each class k,
+                    where t_k is 1 if y = k and 0 otherwise; then the mean over the classes,
+                    weighted by w
     Dice + focal    their sum
 
-Sums run over all pixels of the batch that have a label. Where several processes share a batch, they
-run over the pixels of all processes (`total`). A batch without a label gives 0 and a gradient of
-zeros. The logits of an ignored pixel, NaN included, change neither value nor gradient.
+The sums run over all labelled pixels of the batch. Where several processes share a batch, the sums
+run over the pixels of all processes (`total`). A batch without labels has the loss 0 and gradients
+of 0. The logits of an ignored pixel, NaN included, change neither the value nor the gradient.
 
-A label outside 0..K-1 other than `ignore_index` is a programmer's error, because the class table
-has checked the mask. It ends in an index error on the CPU, in a device-side assertion on a GPU.
+The class table has checked the labels before. A label outside 0..K-1 that is not `ignore_index`
+ends in an index error on the CPU and in a device-side assertion on a GPU.
 
 The test beside this file is tests/unet/test_losses.py.
 """
@@ -33,10 +39,10 @@ from unet.training.processes import total
 def cross_entropy(
     logits: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = 255
 ) -> Tensor:
-    """Compute the mean of -log p of the true class, weighted by `weight`.
+    """Compute the weighted mean of -log p of the true class.
 
-    It is 0 if every pixel has p = 1, and log K if p is the same for all classes. The number is that
-    of torch.nn.functional.cross_entropy.
+    It is 0 if every pixel is right with probability 1, and log K if all classes are equally
+    probable. It equals torch.nn.functional.cross_entropy.
     """
     return focal(logits, target, weight, ignore_index, gamma=0.0)
 
@@ -48,19 +54,19 @@ def focal(
     ignore_index: int = 255,
     gamma: float = 2.0,
 ) -> Tensor:
-    """Compute the cross-entropy in which a pixel counts less, the nearer its p is to 1.
+    """Compute the focal loss: cross-entropy in which an easy pixel counts less.
 
-    A pixel of p = 0.9 counts 0.01 times at gamma = 2; gamma = 0 is cross-entropy. `weight` is the
-    paper's alpha. Lin, Goyal, Girshick, He, Dollar: Focal Loss for Dense Object Detection, 2017
-    (https://arxiv.org/abs/1708.02002), with a softmax in place of the sigmoid.
+    With gamma = 2 a pixel of p = 0.9 counts 0.01 times. gamma = 0 is cross-entropy. `weight` is
+    the alpha of the paper. Lin, Goyal, Girshick, He, Dollar: Focal Loss for Dense Object Detection,
+    2017 (https://arxiv.org/abs/1708.02002), with softmax in place of the sigmoid.
     """
     logits, target, valid = _labelled(logits, target, ignore_index)
     log_p = logits.log_softmax(dim=1).gather(1, target.unsqueeze(1)).squeeze(1)  # (N, H, W)
     pixel_weight = valid if weight is None else valid * weight.to(logits)[target]  # (N, H, W)
     loss = -log_p
     if gamma != 0:
-        # expm1 keeps the digits of 1 - p where p is near 1. The bound keeps the slope finite, for
-        # powers below 1 are vertical at 0.
+        # expm1 keeps the digits of 1 - p where p is near 1. The bound keeps the gradient finite
+        # there, because powers below 1 have a vertical slope at 0.
         loss = loss * (-log_p.expm1()).clamp_min(torch.finfo(log_p.dtype).eps) ** gamma
     return _ratio(*total(torch.stack([(pixel_weight * loss).sum(), pixel_weight.sum()])))
 
@@ -68,24 +74,25 @@ def focal(
 def dice(
     logits: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = 255
 ) -> Tensor:
-    """Compute the mean over the classes of one minus the soft Dice coefficient of the whole batch.
+    """Compute 1 - the soft Dice coefficient of each class over the batch, then the weighted mean.
 
-    `weight` weights this mean. Milletari, Navab, Ahmadi: V-Net, 2016
-    (https://arxiv.org/abs/1606.04797), with plain sums in the denominator where the paper squares.
+    Milletari, Navab, Ahmadi: V-Net, 2016 (https://arxiv.org/abs/1606.04797), with plain sums in the
+    denominator, where the paper squares.
 
-    A class without a pixel in the batch has no Dice coefficient: the formula gives 0 whatever is
-    predicted, and a gradient of 0. Its loss is instead the share of the batch that it wrongly
-    takes, sum of p_k / number of pixels: 0 for nothing, 1 for everything, and one slope throughout.
-    If the class were left out, wrong pixels would cost nothing. The usual smoothing constant e,
-    with a loss of 1 - e / (sum of p_k + e), has a slope of 1 / e at no wrong pixel and nearly none
-    at many.
+    A class without a pixel in the batch has a Dice coefficient of 0 whatever is predicted, so the
+    formula has no gradient for it. Its loss here is the mean of its p_k over the labelled pixels:
+    0 if it is predicted nowhere, 1 if everywhere, with the same slope throughout. To leave the
+    class out would not punish wrong predictions of it. The usual smoothing constant e gives the
+    loss 1 - e / (sum of p_k + e), whose slope is 1 / e at no wrong pixel and near 0 at many.
     """
     logits, target, valid = _labelled(logits, target, ignore_index)
     p = logits.softmax(dim=1) * valid.unsqueeze(1)  # (N, K, H, W)
-    one_hot = torch.zeros_like(p).scatter(1, target.unsqueeze(1), valid.unsqueeze(1))
-    sums = [values.sum(dim=(0, 2, 3)) for values in (p * one_hot, p, one_hot)]
-    overlap, predicted, occurring = total(torch.stack(sums))  # (K,) each
-    # Where a class occurs its denominator is at least 1. The bounds keep the other branch finite.
+    true = torch.zeros_like(p)  # (N, K, H, W), one-hot
+    true.scatter_(1, target.unsqueeze(1), valid.unsqueeze(1))
+    pixels = (0, 2, 3)
+    sums = torch.stack([(p * true).sum(pixels), p.sum(pixels), true.sum(pixels)])
+    overlap, predicted, occurring = total(sums)  # (K,) each
+    # A class that occurs has a denominator of at least 1. The bound keeps the other branch finite.
     present = 1 - 2 * overlap / (predicted + occurring).clamp_min(1)
     absent = predicted / occurring.sum().clamp_min(1)
     loss = torch.where(occurring > 0, present, absent)  # (K,)
@@ -96,7 +103,7 @@ def dice(
 def dice_focal(
     logits: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = 255
 ) -> Tensor:
-    """Add Dice, of each class as a whole, and focal, of each pixel by itself."""
+    """Compute Dice + focal: the first looks at each class as a whole, the second at each pixel."""
     common = (target, weight, ignore_index)
     return dice(logits, *common) + focal(logits, *common)
 
@@ -104,7 +111,7 @@ def dice_focal(
 def dice_cross_entropy(
     logits: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = 255
 ) -> Tensor:
-    """Add Dice and cross-entropy."""
+    """Compute Dice + cross-entropy."""
     common = (target, weight, ignore_index)
     return dice(logits, *common) + cross_entropy(logits, *common)
 
@@ -161,12 +168,12 @@ def _numbers(text: str, count: int) -> list[float]:
 
 
 def _labelled(logits: Tensor, target: Tensor, ignore_index: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Separate the ignored pixels, once for all losses.
+    """Take out the ignored pixels.
 
     Returns:
-        Logits (N, K, H, W), 0 where ignored, in float32 at least: in float16 sums over more than
-        65,504 pixels overflow. Labels (N, H, W) int64, 0 where ignored. Valid (N, H, W), 1.0 where
-        there is a label and 0.0 where ignored.
+        logits (N, K, H, W), in float32 at least and 0 where ignored; labels (N, H, W) int64, 0
+        where ignored; valid (N, H, W), 1.0 where there is a label and 0.0 where ignored. Sums in
+        half precision would overflow beyond 65,504 pixels.
     """
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     valid = target != ignore_index

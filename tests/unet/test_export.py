@@ -31,9 +31,9 @@ def state(size=48, method="minmax", **options) -> dict:
     model = unet.build("unet", 4, 3, **options)
     with torch.no_grad():
         model(torch.randn(4, 4, 32, 32))
-    scaling = {"offset": [100.0, 200.0, 50.0, -1.0], "scale": [3000.0, 2000.0, 2500.0, 2.0]}
+    fitted = {"offset": [100.0, 200.0, 50.0, -1.0], "scale": [3000.0, 2000.0, 2500.0, 2.0]}
     if method == "image":
-        scaling = {"offset": [], "scale": []}
+        fitted = {"offset": [], "scale": []}
     return {
         "model": {"name": "unet", "in_channels": 4, "num_classes": 3, "options": options},
         "weights": model.state_dict(),
@@ -43,7 +43,7 @@ def state(size=48, method="minmax", **options) -> dict:
         "indices": ["NDVI"],
         "size": size,
         "resolution": 6.7,
-        "scaling": {"method": method, **scaling},
+        "scaling": {"method": method, **fitted},
     }
 
 

@@ -1,4 +1,4 @@
-"""Activation checkpointing: unet/training/recompute.py. The same to the bit, with less kept."""
+"""Activation checkpointing, unet/training/recompute.py: the same to the last bit."""
 
 import pytest
 import torch
@@ -27,7 +27,7 @@ def batch(number: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def train(model: nn.Module, steps: int = 3, precision: torch.dtype = torch.float32) -> dict:
-    """Weights, running statistics and gradients after some steps, and the next random number."""
+    """Weights, statistics and last gradients after some steps, and the next random number."""
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     torch.manual_seed(5)
     model.train()
