@@ -36,6 +36,7 @@ def whole_checkpoint() -> dict:
         "scaling": {"method": "minmax", "offset": [0.0, 1.5, -1], "scale": [1.0, 2.0, 2]},
         "size": 64,
         "class_table": "lakes",
+        "version": "1.0",
         "nodata": math.nan,
         "resolution": 10.0,
         "dates": 2,
