@@ -5,8 +5,8 @@ tests/recorded/networks.npz.
     python tests/bench/record_networks.py Pytorch-UNet
 
 Needs torchvision, transformers and segmentation_models_pytorch beside torch. Weights and images
-come from the rule in tests/seeded.py, sizes from tests/originals.py; of each layer 64 values are kept.
-The file names the versions that it was made with.
+come from the rule in tests/seeded.py, sizes from tests/originals.py; of each layer 64 values are
+kept. The file names the versions that it was made with.
 """
 
 import importlib
