@@ -42,7 +42,7 @@ sys.path.insert(0, str(ROOT))
 
 import train  # noqa: E402
 import unet  # noqa: E402
-from data import console  # noqa: E402
+from data import terminal  # noqa: E402
 from data.classes import ClassTable  # noqa: E402
 from data.files import IGNORE  # noqa: E402
 from data.sample import towns  # noqa: E402
@@ -128,7 +128,7 @@ def ours(options: dict, folder: str, done: Callable[[], None]) -> None:
         if "loss" in text:
             done()
 
-    pipeline.load, console.progress = load_whole_batches, progress
+    pipeline.load, terminal.progress = load_whole_batches, progress
     keys = ("base", "batch", "precision", "workers", "accumulate")
     chosen = [word for key in keys for word in (f"--{key}", str(options[key]))]
     train.main(arguments(folder, "--loss", "cross_entropy", "--class-weights", "none", *chosen))
@@ -260,7 +260,7 @@ def milesial(options: dict, folder: str, done: Callable[[], None]) -> None:
             scaler.update()
             total += loss.item()
             log.append({"train loss": loss.item()})
-            console.progress(f"loss (batch) {loss.item()}")
+            terminal.progress(f"loss (batch) {loss.item()}")
             done()
 
 

@@ -4,9 +4,9 @@ tests/recorded/networks.npz.
     git clone https://github.com/milesial/Pytorch-UNet
     python tests/bench/record_networks.py Pytorch-UNet
 
-Needs torchvision, transformers and segmentation_models_pytorch beside torch. Weights and images come from the rule in
-tests/seeded.py, sizes from tests/originals.py; of each layer 64 values are kept. The file was made
-with the versions that it names.
+Needs torchvision, transformers and segmentation_models_pytorch beside torch. Weights and images
+come from the rule in tests/seeded.py, sizes from tests/originals.py; of each layer 64 values are
+kept. The file names the versions that it was made with.
 """
 
 import importlib
@@ -63,9 +63,8 @@ def main() -> None:
     }
     originals.RECORDED.parent.mkdir(exist_ok=True)
     np.savez_compressed(originals.RECORDED, versions=np.array(versions), **values)
-    print(
-        f"{originals.RECORDED}: {len(values)} layers, {originals.RECORDED.stat().st_size / 1e3:.0f} kB"
-    )
+    size = originals.RECORDED.stat().st_size / 1e3
+    print(f"{originals.RECORDED}: {len(values)} layers, {size:.0f} kB")
     print("; ".join(versions))
     for name, value in values.items():
         if name.endswith(("logits", "outc", "layer4")):
