@@ -43,7 +43,7 @@ from data.input import pairing, stack
 from data.input.inputs import Input, Wanted, recipe
 from data.mapping import ranks
 from data.mapping import strips as mapping
-from data.output import change, maps, preview, tables
+from data.output import area_tables, change, maps, preview
 from data.output.areas import Areas
 from data.output.samples import gallery
 from data.raster import geotiff
@@ -343,7 +343,7 @@ def map_one(
     target: Path,
     truth: Path | None,
     args: argparse.Namespace,
-    adjust: tables.Adjust | None,
+    adjust: area_tables.Adjust | None,
     sharing: ranks.Ranks,
 ) -> Mapped | None:
     """Map one image, say what is in the map and how right it is; None where another process does
@@ -354,7 +354,7 @@ def map_one(
     if found is None:
         return None
     areas, (image, labels) = found
-    print(f"{target}\n{tables.area_table(mapper.table, areas, adjust)}")
+    print(f"{target}\n{area_tables.area_table(mapper.table, areas, adjust)}")
     if truth is None:
         return Mapped(areas, None, {})
     confusion, small_truth = confusion_of(mapper.table, target, truth)
@@ -423,7 +423,7 @@ def write_report(
 ) -> None:
     """report.html of maps with known truth."""
     table = mapper.table
-    towns = tables.built_up(table.names)
+    towns = area_tables.built_up(table.names)
     groups = {"built-up": towns} if towns else {name: [k] for k, name in enumerate(table.names)}
     classes = list(zip(table.names, table.colors))
     page = scores.page(f"Maps by {mapper.path}", classes, matrices, groups, settings)
@@ -432,7 +432,7 @@ def write_report(
         temporary.write_text(report.html(page), encoding="utf-8")
 
 
-def adjustment(mapper: Mapper) -> tables.Adjust | None:
+def adjustment(mapper: Mapper) -> area_tables.Adjust | None:
     """How areas are freed from the errors that the validation found; None for a checkpoint without
     its matrix.
     """
@@ -532,7 +532,7 @@ def main(arguments: list[str] | None = None) -> None:
     folder, first = args.output or images[0].parent, targets[images[0]]
     if rows:
         path = folder / "areas.csv" if several else beside(first, "areas", ".csv")
-        tables.write(path, mapper.table, rows, adjust)
+        area_tables.write(path, mapper.table, rows, adjust)
         print(path)
     if matrices:
         if several:
@@ -543,7 +543,7 @@ def main(arguments: list[str] | None = None) -> None:
         write_report(path, mapper, matrices, samples, vars(args))
         print(path)
     if args.compare and not failed:
-        days = [tables.date_in(image.name) for image in images]
+        days = [area_tables.date_in(image.name) for image in images]
         before, after = images if not all(days) or days[0] <= days[1] else images[::-1]
         path = targets[before].with_name(f"{targets[before].stem}_to_{after.stem}.tif")
         write_changes(mapper.table, targets[before], targets[after], path)

@@ -27,12 +27,12 @@ from pathlib import Path
 
 import numpy as np
 
-from data import class_rows, colors
-from data.class_rows import UNKNOWN, Row
-from data.colors import Color
 from data.files import IGNORE, InputError
+from data.tables import colors, rows
+from data.tables.colors import Color
+from data.tables.rows import UNKNOWN, Row
 
-TABLES = Path(__file__).with_name("classes")
+TABLES = Path(__file__).with_name("tables")
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class ClassTable:
         if not path.is_file():
             known = ", ".join(sorted(p.stem for p in TABLES.glob("*.csv")))
             raise InputError(f"{name}: no such class table; give a CSV file or one of {known}")
-        return ClassTable.from_records(path.stem, class_rows.read(path), path)
+        return ClassTable.from_records(path.stem, rows.read(path), path)
 
     @staticmethod
     def from_records(
@@ -65,12 +65,12 @@ class ClassTable:
         Raises:
             InputError: The records are no class table; the message begins with `path`.
         """
-        return ClassTable(name, *class_rows.parse(records, path))
+        return ClassTable(name, *rows.parse(records, path))
 
     @property
     def records(self) -> list[dict[str, str]]:
         """The table as plain strings: a checkpoint keeps them, and `from_records` reads them."""
-        return class_rows.records(self.rows, self.coded_by_color)
+        return rows.records(self.rows, self.coded_by_color)
 
     @cached_property
     def names(self) -> list[str]:

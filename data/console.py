@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from data.files import InputError
+from data.files import InputError, version
 
 
 class Interrupted(KeyboardInterrupt):
@@ -98,6 +98,14 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter):
         return super()._get_help_string(action) if shown else action.help
 
 
+class _Version(argparse.Action):
+    """Print the version and end. It is looked up when it is wanted."""
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        print(version())
+        parser.exit()
+
+
 class Parser(argparse.ArgumentParser):
     """argparse with one-line errors, where it would print all options first.
 
@@ -109,6 +117,7 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, manual: str, gone: Mapping[str, str] | None = None):
         super().__init__(description=manual.split("\n\n")[0], formatter_class=_Help)
         self.gone = gone or {}
+        self.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
 
     def error(self, message: str) -> None:
         """Raise InputError for a mistake in the options. argparse calls this."""

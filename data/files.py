@@ -11,13 +11,17 @@ Read beside it: tests/data/test_files.py.
 import contextlib
 import csv
 import errno
+import functools
 import os
 import secrets
 import shutil
+import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 IGNORE = 255  # label of a pixel without a class; it counts in no statistic, loss or metric
+
+VERSION = "2.0.0"
 
 
 class InputError(ValueError):
@@ -105,3 +109,21 @@ def write_csv(path: str | os.PathLike, rows: Iterable[Iterable]) -> None:
     """Write rows of cells as a CSV file in UTF-8, whole or not at all."""
     with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(rows)
+
+
+@functools.cache
+def version() -> str:
+    """Return the version: what `git describe` says of a checkout, else VERSION.
+
+    Where no tag precedes the commit, VERSION stands before the commit's number.
+    """
+    command = ["git", "-C", Path(__file__).parents[1], "describe", "--tags", "--always", "--dirty"]
+    try:
+        described = subprocess.run(
+            command, capture_output=True, text=True, timeout=5
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):  # no git here
+        described = ""
+    if "." in described or not described:
+        return described or VERSION
+    return f"{VERSION}+{described}"

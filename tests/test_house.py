@@ -9,6 +9,7 @@ Arrows go down, from a floor to those below it:
     data/resample.py
     data/raster
     the other lessons of data/: grid, classes, bands, scaling, tiling; console
+    data/tables
     data/files.py
 
 unet/ stands beside data/ and knows its data/files.py alone.
@@ -29,6 +30,7 @@ FILES = [
 ]
 FLOORS = {
     "data.files": 0,
+    "data.tables": 0.5,
     "data.raster": 2,
     "data.resample": 3,
     "data.input": 4,
@@ -70,7 +72,7 @@ def arrows(name: str) -> set[str]:
 
 def floor(name: str) -> int:
     """The floor of a module of data/."""
-    return FLOORS.get(name) or FLOORS.get(".".join(name.split(".")[:2]), LESSON)
+    return FLOORS[name] if name in FLOORS else FLOORS.get(".".join(name.split(".")[:2]), LESSON)
 
 
 def wrong(importer: str, imported: str) -> bool:

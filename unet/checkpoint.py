@@ -16,9 +16,9 @@ from pickle import UnpicklingError
 import torch
 from torch import Tensor, nn
 
-from data.files import InputError, replacing
+from data.files import InputError, replacing, version
 from unet import build
-from unet.checkpoint_format import FORMAT, NEEDED, check, plain
+from unet.training.checkpoint_format import FORMAT, NEEDED, check, plain
 
 FOREIGN, ADVICE = "not one of our checkpoints", "give a checkpoint written by train.py"
 
@@ -43,7 +43,7 @@ def save(path: str | Path, state: dict) -> None:
     missing = [key for key in NEEDED if key not in state]
     if missing:
         raise KeyError(f"a checkpoint needs {', '.join(missing)}")
-    state = {**state, "format": FORMAT}
+    state = {**state, "format": FORMAT, "version": version()}
     for key, value in state.items():
         try:
             plain(value, key)

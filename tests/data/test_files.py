@@ -3,10 +3,11 @@
 import errno
 import os
 import stat
+from types import SimpleNamespace
 
 import pytest
 
-from data.files import InputError, refuse_input, replacing
+from data.files import VERSION, InputError, refuse_input, replacing, version
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path):
@@ -78,6 +79,23 @@ def test_a_full_disk_names_the_file_and_what_to_do(tmp_path):
         with replacing(tmp_path / "map.tif"):
             raise OSError(errno.ENOSPC, "No space left on device")
     assert error.value.filename == str(tmp_path / "map.tif") and not list(tmp_path.iterdir())
+
+
+def test_the_version_is_that_of_git_or_the_constant(monkeypatch):
+    said = {"described": "v3.1.0-2-gabc"}
+
+    def run(command, **options):
+        if said["described"] is None:
+            raise FileNotFoundError("git")
+        assert command[3] == "describe"
+        return SimpleNamespace(stdout=said["described"] + "\n")
+
+    monkeypatch.setattr("data.files.subprocess.run", run)
+    found = []
+    for described in ("v3.1.0-2-gabc", "abc1234-dirty", "", None):
+        said["described"] = described
+        found.append(version.__wrapped__())
+    assert found == ["v3.1.0-2-gabc", f"{VERSION}+abc1234-dirty", VERSION, VERSION]
 
 
 def test_an_output_that_is_one_of_the_inputs_is_refused_under_any_of_its_names(tmp_path):

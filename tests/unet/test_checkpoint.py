@@ -15,8 +15,9 @@ import pytest
 import torch
 
 import unet
+from data.files import version
 from unet.checkpoint import CheckpointError, build_model, load, save
-from unet.checkpoint_format import FORMAT, NEEDED
+from unet.training.checkpoint_format import FORMAT, NEEDED
 
 
 def example(**more):
@@ -56,7 +57,7 @@ def test_what_is_loaded_is_what_was_saved(tmp_path):
     settings = {"lr": 5e-4, "crop": None, "sizes": (298, 300), "more": {7: True}, "inf": math.inf}
     state = example(settings=settings, best=0.5)
     save(tmp_path / "best.pt", state)
-    assert_same(load(str(tmp_path / "best.pt")), {**state, "format": FORMAT})
+    assert_same(load(str(tmp_path / "best.pt")), {**state, "format": FORMAT, "version": version()})
     assert "format" not in state  # the caller's dict is left as it was
 
 
@@ -80,7 +81,7 @@ def test_the_states_that_resuming_needs_are_plain_and_come_back(tmp_path):
     )
     save(tmp_path / "last.pt", state)
     loaded = load(tmp_path / "last.pt")
-    assert_same(loaded, {**state, "format": FORMAT})
+    assert_same(loaded, {**state, "format": FORMAT, "version": version()})
     random.setstate(loaded["random"]["python"])
     optimizer.load_state_dict(loaded["optimizer"])
 

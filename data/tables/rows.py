@@ -1,6 +1,6 @@
 """Rows of a class table from its CSV file: every code, name and colour is checked here.
 
-data/classes.py describes the columns. Read beside it: tests/data/test_class_rows.py.
+data/classes.py describes the columns. Read beside it: tests/data/tables/test_rows.py.
 """
 
 import csv
@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from data import colors
-from data.colors import Color
 from data.files import InputError
+from data.tables import colors
+from data.tables.colors import Color
 
 Row = tuple[int, str, Color, bool]  # code (a colour as 0xRRGGBB), name, display colour, ignore
 

@@ -12,7 +12,7 @@ value's address in the checkpoint, such as "scaling['scale'][2]". Keys that stan
 left as they are. Names of classes, bands and indices are texts here: their meaning is known to the
 package `data` alone.
 
-The test beside this file is tests/unet/test_checkpoint_format.py.
+The test beside this file is tests/unet/training/test_checkpoint_format.py.
 """
 
 import re
@@ -187,6 +187,7 @@ NEEDED = {
     "size": whole(1, 2**24),  # side of the windows, in pixels
 }
 RECORD = {
+    "version": text,  # of the program that wrote the checkpoint
     "class_table": text,  # name of the class table
     "nodata": optional(number),  # value of pixels without data, if one was given by hand
     "resolution": optional(positive),  # side of a pixel in metres on the ground; None without CRS

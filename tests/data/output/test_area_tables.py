@@ -9,9 +9,9 @@ from pyproj import CRS
 from data.classes import ClassTable
 from data.files import IGNORE
 from data.grid import IDENTITY, Grid
-from data.output import tables as areas_csv
+from data.output import area_tables as areas_csv
+from data.output.area_tables import date_in
 from data.output.areas import Areas
-from data.output.tables import date_in
 
 ESM = ClassTable.load("esm")  # other, non-residential, residential
 EQUAL_AREA = Grid(CRS.from_epsg(3035), (1000, 0, 4e6, 0, -1000, 3e6), 4, 5)  # a pixel is 1 km2

@@ -1,4 +1,4 @@
-"""The format of a checkpoint: unet/checkpoint_format.py. Which values are refused, and where."""
+"""The format of a checkpoint, unet/training/checkpoint_format.py: which values are refused."""
 
 import copy
 import math
@@ -7,9 +7,9 @@ import pytest
 import torch
 
 import unet
-from unet import checkpoint_format
 from unet.checkpoint import CheckpointError, build_model, load
-from unet.checkpoint_format import FORMAT, NEEDED, RECORD, RESUME, check
+from unet.training import checkpoint_format
+from unet.training.checkpoint_format import FORMAT, NEEDED, RECORD, RESUME, check
 from unet.training.optimizer import SCHEDULES, end_epoch
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from data import colors
 from data.files import InputError
+from data.tables import colors
 
 
 def test_red_green_and_blue_are_bytes_of_one_integer():

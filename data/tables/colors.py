@@ -1,7 +1,7 @@
 """Colours as integers 0xRRGGBB: of a text #RRGGBB, of RGB masks, and of palette images.
 
 A class table may have colours as codes. One integer for each pixel makes a coloured mask a raster
-of codes like any other. Read beside it: tests/data/test_colors.py.
+of codes like any other. Read beside it: tests/data/tables/test_colors.py.
 """
 
 import re

@@ -11,7 +11,7 @@
 The adjusted columns take errors to be as frequent as in the validation set. That holds for many
 images of its kind together rather than for a single one, least of all for an image that is mostly
 forest. Several images of one table end with rows of the image "all", if all of them have a CRS or
-none has. Read beside it: tests/data/output/test_tables.py.
+none has. Read beside it: tests/data/output/test_area_tables.py.
 """
 
 import datetime
