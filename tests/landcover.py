@@ -79,7 +79,7 @@ DEGREES = grid("EPSG:4326", 2, 42, 1e-4, 400, 500)
 
 
 def part_of(source, crs, pixel, height, width, down, right, **options):
-    """A grid whose upper-left corner lies in the rectangle around a source, at the shares `down` and
+    """A grid whose upper-left corner lies in the rectangle around a source, at shares `down` and
     `right` of its height and width.
     """
     left, bottom, east, top = target_grid_for(source, crs).bounds
