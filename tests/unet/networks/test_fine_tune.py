@@ -6,7 +6,7 @@ import functools
 
 import pytest
 import seeded
-import small
+import small as scenes
 import torch
 from torch import nn
 
@@ -219,8 +219,8 @@ def test_a_file_is_a_checkpoint_or_published_weights(tmp_path):
     """A checkpoint that is wrong is not taken for published weights."""
     torch.manual_seed(0)
     path = tmp_path / "best.pt"
-    small.untrained(path)
-    inputs, classes = small.BANDS, ["land", "water"]
+    scenes.untrained(path)
+    inputs, classes = scenes.BANDS, ["land", "water"]
     model = unet.build("unet", 4, 2, base=4)
     said = transfer.load(model, path, inputs, classes)
     assert said.startswith(f"{path}:\ntaken: ")
