@@ -29,7 +29,6 @@ from typing import NamedTuple
 import torch
 
 from data.classes import ClassTable
-from data.console import Parser, one_line_errors, progress, say_error, within
 from data.files import InputError, replacing
 from data.input.inputs import Input, Wanted
 from data.mapping.source import Source
@@ -40,6 +39,7 @@ from data.output.jobs import Job
 from data.output.mapfiles import MapFiles, thumbnail_step
 from data.output.samples import gallery
 from data.output.truth import Truth
+from data.terminal import Parser, one_line_errors, progress, say_error, within
 from data.tiling import OVERLAP, layout
 from unet import checkpoint
 from unet.evaluation import report, scores

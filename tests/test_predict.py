@@ -16,7 +16,6 @@ import torch
 from pyproj import CRS
 
 import predict
-import train
 import unet
 from data.classes import ClassTable
 from data.files import InputError
@@ -31,32 +30,7 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory) -> Path:
     """A folder with in/ (small scenes) and runs/lakes/best.pt, a network that knows them."""
-    folder = tmp_path_factory.mktemp("lakes")
-    images, masks, table = small.write(folder / "in")
-    options = [
-        "--images",
-        images,
-        "--masks",
-        masks,
-        "--classes",
-        table,
-        "--overfit",
-        4,
-        "--base",
-        8,
-        "--epochs",
-        4,
-    ]
-    options += [
-        "--lr",
-        0.01,
-        "--batch",
-        2,
-        "--output",
-        folder / "runs/lakes",
-    ]
-    train.main([str(option) for option in options])
-    return folder
+    return small.trained(tmp_path_factory.mktemp("lakes"))
 
 
 @pytest.fixture

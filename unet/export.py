@@ -2,15 +2,15 @@
 
     python -m unet.export runs/a/best.pt -o model.pt2
 
-torch.export follows a network once and writes down what it computes, as a graph of tensor
-operations with the weights beside it. Sizes stay open where nothing in the network depends on them:
+torch.export traces a network once and records a graph of tensor operations, with the weights beside
+it. Sizes stay open where nothing in the network depends on them:
 any batch, and heights and widths of any multiple of the network's `stride`. The archive (.pt2) has
 besides
 
     landcover.json   bands, indices, scaling, classes: how an image becomes input, and output a map
     run.py           twenty lines that do this with torch alone
 
-What was written is read again and compared with the network itself before it gets its name.
+The archive is read again and compared with the network before the file gets its name.
 
     network = torch.export.load("model.pt2").module()
     logits = network(torch.zeros(1, 6, 256, 256))
@@ -40,41 +40,7 @@ LARGEST = 2**16  # pixels along a side, and windows in a batch
 # What torch.export raises for a network that it cannot follow.
 UNTRACEABLE = (torch._dynamo.exc.TorchDynamoException, RuntimeError, ValueError)
 
-RUN = '''"""From the numbers of an image to probabilities of the classes.
-
-    python run.py model.pt2      tries random numbers
-"""
-import json
-import sys
-
-import torch
-
-extra = {"landcover.json": ""}
-network = torch.export.load(sys.argv[1], extra_files=extra).module()
-about = json.loads(extra["landcover.json"])
-
-
-@torch.no_grad()
-def probabilities(image: torch.Tensor) -> torch.Tensor:
-    """Numbers (bands, H, W) in the order of about["bands"] -> (classes, H, W)."""
-    image, band = image.float(), dict(zip(about["bands"], image.float()))
-    pairs = [(band[a] - band[b], band[a] + band[b]) for a, b in about["indices"].values()]
-    indices = [torch.where(total == 0, 0, difference / total) for difference, total in pairs]
-    x = torch.stack([*image, *indices])
-    offset, scale = (torch.tensor(about["scaling"][key]) for key in ("offset", "scale"))
-    if about["scaling"]["method"] == "image":  # each image by itself
-        flat = x.flatten(1)[:, :: max(1, x[0].numel() // 2**20)]
-        offset, high = flat.quantile(0.01, 1), flat.quantile(0.99, 1)
-        scale = torch.where(high > offset, high - offset, 1)
-    x = ((x - offset[:, None, None]) / scale[:, None, None]).clamp(*about["scaling"]["limits"])
-    return network(x[None]).softmax(1)[0]
-
-
-if __name__ == "__main__":
-    print(json.dumps(about, indent=1))
-    side = about["input"]["smallest"]
-    print(probabilities(torch.rand(len(about["bands"]), side, side)).mean((1, 2)))
-'''
+RUN = Path(__file__).with_name("evaluation") / "run_exported.py"
 
 
 def export(checkpoint: dict, path: str | Path) -> str:
@@ -121,7 +87,10 @@ def export(checkpoint: dict, path: str | Path) -> str:
             },
             "output": "logits of each class; softmax over axis 1 makes them probabilities",
         }
-        extra = {"landcover.json": json.dumps(about, indent=1), "run.py": RUN}
+        extra = {
+            "landcover.json": json.dumps(about, indent=1),
+            "run.py": RUN.read_text(encoding="utf-8"),
+        }
         archive = io.BytesIO()  # a file would leave its temporary name on everything inside
         torch.export.save(program, archive, extra_files=extra)
         _compare(network, torch.export.load(archive).module(), (1, channels, *sides), path)

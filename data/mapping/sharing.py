@@ -53,8 +53,9 @@ class OneProcess:
         self._kept = array
 
     def receive(self, shape: tuple[int, ...], source: int) -> np.ndarray:
-        """Return the array that was sent last."""
-        return self._kept
+        """Return the array that was sent last, and keep it no longer."""
+        array, self._kept = self._kept, None
+        return array
 
 
 def in_order(own: Iterator[Strip], count: int, processes: Processes) -> Iterator[Strip]:

@@ -25,12 +25,12 @@ import numpy as np
 
 from data import files
 from data.classes import ClassTable
-from data.console import Parser, one_line_errors
 from data.files import IGNORE, InputError, refuse_input
 from data.grid import Grid, Window
 from data.output import maps
 from data.raster.geotiff import Raster
 from data.raster.ground import pixel_areas
+from data.terminal import Parser, one_line_errors
 from data.training.mask import Mask, labels_on
 
 PALE = 0.75  # 1 moves the colour of unchanged ground to white

@@ -31,7 +31,7 @@ from torch.utils.flop_counter import FlopCounterMode
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import unet  # noqa: E402
-from data import console  # noqa: E402
+from data import terminal  # noqa: E402
 from unet.training.device import pick_device  # noqa: E402
 
 BANDS, CLASSES = 15, 3
@@ -112,9 +112,9 @@ def main() -> None:
     for number in range(args.rounds):
         rounds.append({})
         for name in names:
-            console.progress(f"round {number + 1} of {args.rounds}: {name}")
+            terminal.progress(f"round {number + 1} of {args.rounds}: {name}")
             rounds[-1][name] = measure_apart(name, args)
-    console.progress("")
+    terminal.progress("")
 
     def median(name: str, what: str, relative: bool = False) -> float:
         values = [r[name][what] / (r["unet"][what] if relative else 1) for r in rounds]

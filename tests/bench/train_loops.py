@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import train  # noqa: E402
 import unet  # noqa: E402
-from data import console  # noqa: E402
+from data import terminal  # noqa: E402
 from data.classes import ClassTable  # noqa: E402
 from data.files import IGNORE  # noqa: E402
 from data.training import pipeline  # noqa: E402
@@ -106,8 +106,8 @@ def ours(options: dict, folder: str, done: Callable[[], None]) -> None:
         if "loss" in text:
             done()
 
-    pipeline.load, console.progress = load_whole_batches, progress
-    console.say = lambda text: None  # stdout carries the figures
+    pipeline.load, terminal.progress = load_whole_batches, progress
+    terminal.say = lambda text: None  # stdout carries the figures
     keys = ("base", "batch", "precision", "workers", "accumulate")
     chosen = [word for key in keys for word in (f"--{key}", str(options[key]))]
     train.main(arguments(folder, "--loss", "cross_entropy", "--class-weights", "none", *chosen))
@@ -228,7 +228,7 @@ def milesial(options: dict, folder: str, done: Callable[[], None]) -> None:
             scaler.update()
             total += loss.item()
             log.append({"train loss": loss.item()})
-            console.progress(f"loss (batch) {loss.item()}")
+            terminal.progress(f"loss (batch) {loss.item()}")
             done()
 
 

@@ -109,10 +109,10 @@ def test_the_script_inside_maps_images_as_we_do_and_needs_torch_alone(
     image[:, 0, 0] = 0  # 0 / 0 in the index
     torch.save(torch.from_numpy(image.astype(np.int32)), tmp_path / "numbers.pt")
     calling = (
-        "import sys, torch; sys.path.insert(0, '.')\n"
+        "import sys, torch; sys.path.insert(0, '.'); import run\n"
         "for name in 'minmax', 'image':\n"
-        "    sys.argv = ['run.py', name + '.pt2']; sys.modules.pop('run', None); import run\n"
-        "    torch.save(run.probabilities(torch.load('numbers.pt')), name + '.pt')\n"
+        "    found = run.probabilities(*run.load(name + '.pt2'), torch.load('numbers.pt'))\n"
+        "    torch.save(found, name + '.pt')\n"
         "assert not {'unet', 'data', 'tifffile', 'pyproj'} & set(sys.modules)"
     )
     done = subprocess.run(

@@ -11,7 +11,6 @@ import small
 from pyproj import CRS
 
 import predict
-import train
 from data.files import InputError
 from data.grid import Grid, Window
 from data.input import inputs
@@ -163,12 +162,7 @@ def test_the_sum_of_number_and_offset_is_never_below_1_and_no_data_is_nan(tmp_pa
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
     """A folder with in/ (small scenes) and runs/lakes/best.pt."""
-    folder = tmp_path_factory.mktemp("inputs")
-    images, masks, table = small.write(folder / "in")
-    options = "--overfit 4 --base 8 --epochs 4 --lr 0.01 --batch 2".split()
-    places = ["--images", images, "--masks", masks, "--classes", table]
-    train.main([*options, *map(str, places), "--output", str(folder / "runs/lakes")])
-    return folder
+    return small.trained(tmp_path_factory.mktemp("inputs"))
 
 
 @pytest.fixture
