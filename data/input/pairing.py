@@ -61,7 +61,7 @@ def _inside(folder: Path) -> list[Path]:
     ]
     # Beside a.tif, both a_landcover.tif and a_landcover_overlay.png are ours.
     stems = {path.stem for path in rasters}
-    ours = [p for p in rasters if MAP in p.stem and p.stem.rpartition(MAP)[0] in stems]
+    ours = [p for p in rasters if MAP in p.stem and p.stem.partition(MAP)[0] in stems]
     return sorted(set(rasters) - set(ours))
 
 
