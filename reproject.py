@@ -1,210 +1,118 @@
-"""Put a raster of classes on another raster's grid.
+"""Put a raster of classes on another raster's grid, from file to file.
 
     python reproject.py mask.tif --like image.tif -o aligned.tif
     python reproject.py cover_1m.tif --crs EPSG:3857 --resolution 10 --method mode -o cover_10m.tif
-    python reproject.py cover_1m.tif --like image.tif --method mode --vote-weights inverse -o houses.tif
+    python reproject.py cover.tif --like image.tif --method mode --vote-weights inverse -o kept.tif
 
-The methods are those of data/resample.py. Read tests/test_reproject.py beside this file.
+The output is a cloud-optimised GeoTIFF with the colour map, band name and no-data value of the
+source. data/resample.py explains both methods. Read tests/test_reproject.py beside this file.
 """
 
-from __future__ import annotations
-
 import argparse
-import functools
-import os
 import time
-from collections.abc import Callable, Iterator
-
-import numpy as np
+from pathlib import Path
 
 from data.console import Parser, duration, one_line_errors, progress, within
-from data.files import InputError
-from data.grid import Grid, Window
+from data.files import InputError, refuse_input
+from data.grid import Grid
 from data.raster import Raster, writer
-from data.raster.warp import EDGE, between, parts, target_grid_for
+from data.raster.cache import rows_that_fit
+from data.raster.classfile import class_reader
+from data.raster.targetgrid import require_crs, target_grid_for
 from data.resample import METHODS, TILE, reproject, strips
 
 __all__ = ["reproject", "reproject_file"]
 
-CACHE_BYTES = 2**27  # of decoded source blocks
-NO_CRS = "CRS is missing; assign it, for example with gdal_edit.py -a_srs"
-
-
-def _block_reader(raster: Raster) -> Callable[[Window], np.ndarray]:
-    """`read` for a file: whole blocks, or several small ones at a time; those used last are kept
-    decoded.
-    """
-    size, (block_height, block_width) = (raster.grid.height, raster.grid.width), raster.block_shape
-    width = min(size[1], block_width * max(1, 512 // block_width))
-    height = min(size[0], block_height * max(1, min(512, 2**20 // width) // block_height))
-
-    @functools.lru_cache(maxsize=max(4, CACHE_BYTES // (height * width * raster.dtype.itemsize)))
-    def block(row: int, col: int) -> np.ndarray:
-        return raster.read(Window(row, col, min(height, size[0] - row), min(width, size[1] - col)))[
-            0
-        ]
-
-    def read(window: Window) -> np.ndarray:
-        out = np.empty((window.height, window.width), raster.dtype)
-        for part in parts(window, height, width):
-            row, col = part.row % height, part.col % width
-            pixels = block(part.row - row, part.col - col)[
-                row : row + part.height, col : col + part.width
-            ]
-            row, col = part.row - window.row, part.col - window.col
-            out[row : row + part.height, col : col + part.width] = pixels
-        return out
-
-    return read
-
-
-def _rows(raster: Raster, target: Grid) -> int:
-    """How many rows of the target to make at a time: fewer where a block is as wide as the file,
-    and many are met.
-    """
-    rows, middle = TILE, Window(target.height // 2, target.width // 2, 1, 1)
-    low, high = between(raster.grid, target, 1)[0].patch(middle, pad=1).span()
-    per_row = (high[0] - low[0]) / 2 * raster.grid.width * raster.dtype.itemsize
-    while (
-        raster.block_shape[1] >= raster.grid.width and rows > 1 and rows * per_row > CACHE_BYTES / 2
-    ):
-        rows //= 2
-    return rows
-
-
-def _covers(source: Grid, target: Grid) -> bool:
-    """Whether the centre of every pixel along the target's rim lies in the source."""
-    rows, cols = np.arange(target.height) + 0.5, np.arange(target.width) + 0.5
-    rim = [np.meshgrid(rows[[0, -1]], cols), np.meshgrid(rows, cols[[0, -1]])]
-    rim = np.hstack([np.reshape(side, (2, -1)) for side in rim])
-    row, col = between(source, target, 0)[0].exact(*rim) + EDGE
-    return bool(np.all((row >= 0) & (row < source.height) & (col >= 0) & (col < source.width)))
-
 
 def reproject_file(
-    source_path,
-    output_path,
+    source_path: str | Path,
+    output_path: str | Path,
     target_grid: Grid,
-    method="nearest",
+    method: str = "nearest",
     nodata: int | None = None,
-    geo_tags=None,
+    geo_tags: dict | None = None,
     **options,
 ) -> None:
-    """Write the one-band raster `source_path` on `target_grid`, with its colour map, description
-    and no-data.
+    """Resample a file of classes; write the result whole or not at all.
 
-    `nodata` None: the source's own; if it has none, the largest value of its type, provided that it
-    is no class. `geo_tags` are those of the raster whose grid it is, to be written as they are; all
-    else is as for `strips`. Raises InputError, and OSError such as for a full disk. An earlier
-    output is then as it was.
+    Args:
+        source_path: A raster with one band of integers and a CRS.
+        method: "nearest" or "mode".
+        nodata: The source's value without class, by default the declared one. If none is declared
+            and the target reaches beyond the source, the largest value of the type.
+        geo_tags: `Raster.geo_tags` of the raster whose grid it is, written as they are.
+        options: Other arguments of `data.resample.strips`.
+
+    Raises:
+        InputError: A file or the no-data value cannot be used.
+        OSError: A file cannot be read or written.
     """
-    _refuse_input(output_path, source_path)
+    refuse_input(output_path, source_path)
     with Raster(source_path) as raster:
-        if raster.count > 1 or raster.dtype.kind not in "iu":
-            has = f"{raster.count} band{'s' * (raster.count > 1)} of {raster.dtype}"
-            raise InputError(
-                f"{source_path}: has {has}, and classes are one band of integers; convert it first"
-            )
-        if raster.grid.crs is None or target_grid.crs is None:
-            raise InputError(f"{'the target' if raster.grid.crs else source_path}: {NO_CRS}")
-        decoded, largest, start = (
-            _block_reader(raster),
-            np.iinfo(raster.dtype).max,
-            time.monotonic(),
-        )
-        nodata = raster.nodata if nodata is None else nodata
-        undeclared = nodata is None and not _covers(raster.grid, target_grid)
-        nodata = largest if undeclared else nodata
-
-        def read(window: Window) -> np.ndarray:
-            block = decoded(window)
-            if undeclared and (block == largest).any():
-                raise InputError(
-                    f"declares no no-data, and {largest} is a class; choose a code with --nodata"
-                )
-            return block
-
-        def with_progress(made: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-            done = 0
-            for strip in made:
-                yield strip[None]
-                done += len(strip)
-                left = (time.monotonic() - start) * (target_grid.height - done) / done
-                progress(f"{done:,} of {target_grid.height:,} rows, {duration(left)} left")
-            progress("")
-
+        read, nodata = class_reader(raster, target_grid, nodata)
+        dtype = raster.dtype
+        options["rows"] = rows_that_fit(raster, target_grid, TILE)
         tags = nodata, raster.colormap, raster.descriptions, geo_tags
+        start, done, height = time.monotonic(), 0, target_grid.height
         try:
-            options["rows"] = _rows(raster, target_grid)
-            made = strips(read, raster.grid, target_grid, method, nodata, raster.dtype, **options)
-            with writer(output_path, target_grid, 1, raster.dtype, *tags) as add:
-                for strip in with_progress(made):
-                    add(strip)
+            made = strips(read, raster.grid, target_grid, method, nodata, dtype, **options)
+            with writer(output_path, target_grid, 1, dtype, *tags, overviews="mode") as add:
+                for strip in made:
+                    add(strip[None])
+                    done += len(strip)
+                    left = (time.monotonic() - start) * (height - done) / done
+                    progress(f"{done:,} of {height:,} rows, {duration(left)} left")
         except InputError as error:
             raise InputError(f"{source_path}: {error}") from error
+        progress("")
 
 
-def _refuse_input(output_path, input_path) -> None:
-    """Raise InputError if both are one file, also through symbolic or hard links."""
-    if os.path.exists(output_path) and os.path.samefile(input_path, output_path):
-        raise InputError(f"{output_path}: is an input; give the output another name")
-
-
-def _vote_weights(text: str) -> dict[int, float] | str:
-    """The `type` of --vote-weights for argparse."""
+def weights(text: str) -> dict[int, float] | str:
+    """Parse --vote-weights: "inverse", or CODE=WEIGHT pairs with commas between."""
     if text == "inverse":
         return text
+    pairs = [item.split("=") for item in text.split(",")]
     try:
-        pairs = [item.split("=") for item in text.split(",")]
-        weights = {int(code): float(weight) for code, weight in pairs}
+        found = {int(code): float(weight) for code, weight in pairs}
     except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text} must be 'inverse' or CODE=WEIGHT,... such as 1=1,3=2.5"
-        ) from None
-    if len(weights) < len(pairs):
-        raise argparse.ArgumentTypeError(f"{text}: a code has two weights; give one")
-    return weights
+        found = {}
+    if len(found) < len(pairs):
+        raise argparse.ArgumentTypeError(f"{text} must be inverse, or CODE=W once for each code")
+    return found
+
+
+def parse_options() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = Parser(__doc__)
+    add = parser.add_argument
+    add("source", help="raster of classes: one band of integers")
+    add("-o", "--output", required=True, help="GeoTIFF to write")
+    add("--like", metavar="RASTER", help="take CRS, pixels and extent of this raster")
+    add("--crs", help="or the output's CRS, such as EPSG:3857; the output holds all of the source")
+    add("--resolution", type=within(float, above=0), help="with --crs: pixel size in its unit")
+    add("--method", choices=METHODS, default="nearest", help="how a pixel gets its class")
+    add("--nodata", type=int, help="no-data of source and output (default: as declared)")
+    add("--vote-weights", type=weights, metavar="inverse|CODE=W,...", help="for mode (default: 1)")
+    args = parser.parse_args()
+    if bool(args.like) == bool(args.crs) or (args.resolution is not None and args.like):
+        parser.error("give either --like, or --crs and perhaps --resolution")
+    if args.vote_weights and args.method != "mode":
+        parser.error("--vote-weights is for --method mode")
+    return args
 
 
 def main() -> None:
-    """The script."""
-    parser = Parser(description="Put a raster of classes on another raster's grid.")
-    parser.add_argument("source", help="raster of classes: one band of integers")
-    parser.add_argument("-o", "--output", required=True, help="GeoTIFF to write")
-    parser.add_argument(
-        "--like", metavar="RASTER", help="a raster whose CRS, pixels and extent to take"
-    )
-    parser.add_argument(
-        "--crs", help="or the output's CRS, such as EPSG:3857; it then holds all of the source"
-    )
-    parser.add_argument(
-        "--resolution",
-        type=within(float, above=0),
-        help="with --crs: pixel size in its units (default: as fine)",
-    )
-    parser.add_argument("--method", choices=METHODS, default="nearest", help="default: %(default)s")
-    parser.add_argument(
-        "--nodata", type=int, help="no-data of source and output (default: as declared)"
-    )
-    parser.add_argument(
-        "--vote-weights", type=_vote_weights, metavar="inverse|CODE=W,...", help="for mode"
-    )
+    """Run the script."""
     with one_line_errors("reproject.py"):
-        args = parser.parse_args()
-        if bool(args.like) == bool(args.crs) or (args.resolution is not None and args.like):
-            parser.error("give either --like, or --crs and perhaps --resolution")
-        if args.vote_weights and args.method != "mode":
-            parser.error("--vote-weights is for --method mode")
-        if args.like:
-            _refuse_input(args.output, args.like)
-        with Raster(path := args.like or args.source) as raster:
-            grid, tags = raster.grid, raster.geo_tags if args.like else None
-        if grid.crs is None:
-            raise InputError(f"{path}: {NO_CRS}")
+        args = parse_options()
+        with Raster(args.like or args.source) as raster:
+            refuse_input(args.output, raster.path)
+            require_crs(raster)
+            grid, tags = raster.grid, raster.geo_tags
         if args.crs:
-            grid = target_grid_for(grid, args.crs, args.resolution)
-        options = args.method, args.nodata, tags
-        reproject_file(args.source, args.output, grid, *options, vote_weights=args.vote_weights)
+            grid, tags = target_grid_for(grid, args.crs, args.resolution), None
+        given = args.method, args.nodata, tags
+        reproject_file(args.source, args.output, grid, *given, vote_weights=args.vote_weights)
 
 
 if __name__ == "__main__":

@@ -71,6 +71,12 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def refuse_input(output: str | os.PathLike, *inputs: str | os.PathLike) -> None:
+    """Raise InputError if an output is one of some inputs, also through a symbolic or hard link."""
+    if os.path.exists(output) and any(os.path.samefile(path, output) for path in inputs):
+        raise InputError(f"{output}: is an input; give the output another name")
+
+
 @contextlib.contextmanager
 def replacing_folder(path: str | os.PathLike) -> Iterator[Path]:
     """A temporary folder beside `path` to fill; it becomes `path` when the block ends well.

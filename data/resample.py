@@ -1,205 +1,180 @@
-"""Put a raster of classes on another raster's grid.
+"""Resample a raster of classes onto another grid: nearest pixel, or mode.
 
-Classes cannot be averaged: a target pixel takes the class of one source pixel, or the class that
-wins a vote. With p_t and p_s the centres of a target and a source pixel as (row, col), A the affine
-map of a grid from there to x and y, and T the transform from the source's CRS to the target's:
+Classes cannot be averaged. A target pixel takes the class of one source pixel, or the class that
+most source pixels vote for. With p_t and p_s the centres of a target and of a source pixel as (row,
+col), A the affine map of a grid from (row, col) to (x, y), and T the transform from the CRS of the
+source to the CRS of the target:
 
-    nearest   out(t) = in(floor(A_source^-1 T^-1 A_target p_t))           the source pixel under the centre of t
-    mode      votes(t, k) = w_k * number of s with in(s) = k and floor(A_target^-1 T A_source p_s) = t
-              out(t) = argmax_k votes(t, k)     the lower class on a tie; nearest where nobody votes
+    nearest   out(t) = in(floor(A_source^-1 T^-1 A_target p_t))
 
-In mode each source pixel votes once, for the one target pixel that holds its centre, so that no
-pixel counts twice and the votes of a class add up to its area. No-data does not vote; outside the
-source is no-data. With `vote_weights` w_k need not be 1, so that roads and houses survive a
-tenfold shrink; "inverse" is 1 / (pixels of k).
+    mode      target(s) = floor(A_target^-1 T A_source p_s)
+              votes(t, k) = w_k * number of source pixels s with target(s) = t and in(s) = k
+              out(t) = argmax_k votes(t, k)
 
-data/raster/warp.py is about T. Read tests/data/test_resample.py beside this file.
+In mode each source pixel votes once, for the target pixel that holds its centre, so the votes of a
+class add up to its area. On a tie the lower class wins. A target pixel without votes takes the
+nearest. No-data does not vote, and outside the source is no-data.
+
+The weights w_k are 1 by default. Larger weights for rare classes keep roads and houses when pixels
+become ten times as wide; "inverse" is w_k = 1 / (pixels of class k).
+
+data/raster/warp.py computes the coordinates, data/raster/tiles.py runs tiles in threads. Read
+tests/data/test_resample.py beside this file.
 """
 
 from __future__ import annotations
 
-from collections import Counter, deque
+import functools
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from data.files import InputError
-from data.grid import IDENTITY, Grid, Window
-from data.raster.warp import CELL, Coordinates, between, clip, parts
+from data.grid import Grid, Window
+from data.raster.targetgrid import require_places
+from data.raster.tiles import halving, parts, strip_by_strip
+from data.raster.values import count_values, numbered, require_classes
+from data.raster.warp import CELL, Coordinates, between
 
-TILE = 256  # rows and columns of the target that are one task
-PIECE = 2**19  # pixels of the source that are worked on at a time
-MOST_PIXELS, MOST_VOTES = (
-    2**23,
-    2**22,
-)  # a tile with a larger window of the source, or more counters, is halved
-NEAR = 32  # classes whose codes follow no-data this closely need no look-up
+TILE = 256  # rows and columns of a tile of the target, the task of a thread
+PIECE = 2**19  # source pixels that vote at a time
+MOST_PIXELS = 2**23  # source pixels of a tile that is not halved
+MOST_VOTES = 2**22  # counters of a tile that is not halved
 
 
 @dataclass
 class Job:
-    """What every tile needs to know."""
+    """What the tiles of a target share."""
 
-    read: Callable[[Window], np.ndarray]
-    extent: Window  # of the source
-    backward: Coordinates
-    forward: Coordinates
+    read: Callable[[Window], np.ndarray]  # the source's pixels (H, W) in a window
+    backward: Coordinates  # of the target's pixels in the source
+    forward: Coordinates  # of the source's pixels in the target
     dtype: np.dtype
     nodata: int | None
-    fill: int  # for what is outside
+    outside: int  # the value of pixels outside the source
     weights: dict[int, float]
     found: bool = False  # whether any tile met the source
 
 
-def _halved(method: Callable, job: Job, tile: Window) -> np.ndarray:
-    row, col, height, width = tile
-    tall, half = height >= width, max(height, width) // 2
-    first = Window(row, col, half, width) if tall else Window(row, col, height, half)
-    second = (
-        Window(row + half, col, height - half, width)
-        if tall
-        else Window(row, col + half, height, width - half)
-    )
-    return np.concatenate([method(job, first), method(job, second)], axis=0 if tall else 1)
-
-
-def _nearest(job: Job, tile: Window) -> np.ndarray:
-    """(h, w): the source pixel under each centre of a tile of the target."""
-    located = job.backward.patch(tile).locate(job.extent)
+@halving
+def nearest(job: Job, tile: Window) -> np.ndarray | None:
+    """Resample a tile (h, w) of the target by nearest pixel; None if it must be halved."""
+    located = job.backward.patch(tile).locate(job.backward.extent)
     if located is None:
-        return np.full((tile.height, tile.width), job.fill, job.dtype)
+        return np.full((tile.height, tile.width), job.outside, job.dtype)
     part, index = located
     if part.height * part.width > MOST_PIXELS and tile.height * tile.width > 1:
-        return _halved(_nearest, job, tile)
+        return None
     job.found = True
-    rimmed = np.full((part.height + 2, part.width + 2), job.fill, job.dtype)
+    rimmed = np.full((part.height + 2, part.width + 2), job.outside, job.dtype)
     rimmed[1:-1, 1:-1] = job.read(part)
     return rimmed.take(index.numpy())
 
 
-def _number(block: np.ndarray, nodata: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """The values in a block (k), and which of them each pixel has (h, w). Some may have none."""
-    codes = block.view(f"u{block.itemsize}")
-    first = codes.dtype.type((nodata or 0) % 2 ** (8 * block.itemsize))
-    above = codes - first  # wraps around, so that the classes 0, 1, 2 ... follow no-data 255
-    count = int(above.max()) + 1
-    if count <= NEAR:
-        return (first + np.arange(count, dtype=codes.dtype)).view(block.dtype), above.astype(
-            np.uint8, copy=False
-        )
-    if block.itemsize > 2:
-        return np.unique(block, return_inverse=True)
-    seen = np.zeros(2 ** (8 * block.itemsize), bool)
-    seen[codes] = True
-    values = np.flatnonzero(seen).astype(codes.dtype).view(block.dtype)
-    return values, (np.cumsum(seen, dtype=np.int32) - 1).take(codes)
-
-
-def _window(job: Job, tile: Window) -> Window | None:
-    """The pixels of the source whose centre may lie in a tile of the target."""
-    low, high = job.backward.patch(tile, pad=1).span()
-    # The centres around the tile bound its area; two pixels more are for the errors of both
-    # coordinates.
-    return clip(low - 2, high + 2, job.extent)
-
-
-def _votes(job: Job, tile: Window, window: Window) -> tuple[list[int], torch.Tensor] | None:
-    """k values, and (k, h, w): how many pixels of a window of the source have one and their centre
-    in each pixel of a tile, 0 for no-data. None: too many values for so large a tile.
-    """
-    area = tile.height * tile.width
-    count_type = (
-        torch.int32 if area > 1 else torch.int64
-    )  # a window of more than 2**31 pixels has a tile of one
-    plane, votes = {}, torch.zeros(0, tile.height, tile.width, dtype=count_type)
-    for part in parts(window, CELL, CELL):
-        patch = job.forward.patch(part)
-        rows = max(1, PIECE // part.width)
-        for top in range(0, part.height, rows):
-            piece = part._replace(row=part.row + top, height=min(rows, part.height - top))
-            located = patch.locate(tile, top, top + piece.height)
-            if located is None:
-                continue
-            met, index = located
-            values, numbers = _number(job.read(piece), job.nodata)
-            planes = [plane.setdefault(value, len(plane)) for value in values.tolist()]
-            if len(plane) > len(votes):
-                if len(plane) * area > MOST_VOTES and area > 1:
-                    return None
-                more = votes.new_zeros(len(plane) - len(votes), tile.height, tile.width)
-                votes = torch.cat([votes, more]) if len(votes) else more
-            height, width = (
-                met.height + 2,
-                met.width + 2,
-            )  # with the rim, on which the votes for other tiles fall
-            index.add_(torch.from_numpy(numbers), alpha=height * width)
-            counts = torch.bincount(index.view(-1), minlength=len(values) * height * width)
-            counts = counts.view(len(values), height, width)[:, 1:-1, 1:-1].to(count_type)
-            row, col = met.row - tile.row, met.col - tile.col
-            box = votes[:, row : row + met.height, col : col + met.width]
-            if planes == list(range(len(planes))):  # as a rule, and faster
-                box[: len(planes)] += counts
-            else:
-                box.index_add_(0, torch.tensor(planes), counts)
-    if job.nodata in plane:
-        votes[plane[job.nodata]] = 0
-    return list(plane), votes
-
-
-def _mode(job: Job, tile: Window) -> np.ndarray:
-    """(h, w): the class with most votes in each pixel of a tile of the target."""
-    window = _window(job, tile)
+@halving
+def mode(job: Job, tile: Window) -> np.ndarray | None:
+    """Resample a tile (h, w) of the target by mode; None if it must be halved."""
+    window = job.backward.enclosing(tile)
     if window is None:
-        return np.full((tile.height, tile.width), job.fill, job.dtype)
-    too_large = window.height * window.width > MOST_PIXELS and tile.height * tile.width > 1
-    counted = None if too_large else _votes(job, tile, window)
+        return np.full((tile.height, tile.width), job.outside, job.dtype)
+    if window.height * window.width > MOST_PIXELS and tile.height * tile.width > 1:
+        return None
+    counted = count_votes(job, tile, window)
     if counted is None:
-        return _halved(_mode, job, tile)
+        return None
     values, votes = counted
     if not values:
-        return _nearest(job, tile)
-    if job.weights:
-        weights = torch.tensor(
-            [job.weights.get(value, 1.0) for value in values], dtype=torch.float64
-        )
-        votes = votes * weights[:, None, None]
-    out, most, votes = (
-        np.empty((tile.height, tile.width), job.dtype),
-        votes.amax(dim=0).numpy(),
-        votes.numpy(),
-    )
-    for value in sorted(values, reverse=True):  # the lower class overwrites the higher on a tie
-        np.copyto(out, value, where=votes[values.index(value)] == most)
+        return nearest(job, tile)
+    out, most = winners(job, values, votes)
     rows, cols = np.nonzero(most == 0)
     job.found |= len(rows) < out.size
     if len(rows):
-        top, left, bottom, right = (
-            int(end) for end in (rows.min(), cols.min(), rows.max() + 1, cols.max() + 1)
-        )
-        nearest = _nearest(job, Window(tile.row + top, tile.col + left, bottom - top, right - left))
-        out[rows, cols] = nearest[rows - top, cols - left]
+        top, left = int(rows.min()), int(cols.min())
+        height, width = int(rows.max()) + 1 - top, int(cols.max()) + 1 - left
+        part = nearest(job, Window(tile.row + top, tile.col + left, height, width))
+        out[rows, cols] = part[rows - top, cols - left]
     return out
 
 
-METHODS = {"nearest": _nearest, "mode": _mode}
+def count_votes(job: Job, tile: Window, window: Window) -> tuple[list[int], torch.Tensor] | None:
+    """Count the votes of a window of the source for the pixels of a tile.
+
+    Returns:
+        The k values of the window, and their votes (k, h, w), 0 for no-data. None if k is too large
+        for the size of the tile.
+    """
+    area = tile.height * tile.width
+    # Only a tile of one pixel may have a window of more than 2**31 pixels.
+    dtype = torch.int32 if area > 1 else torch.int64
+    plane_of: dict[int, int] = {}
+    votes = torch.zeros(0, tile.height, tile.width, dtype=dtype)
+    for piece, met, index in job.forward.located(window, tile, PIECE):
+        values, numbers = numbered(job.read(piece), job.nodata)
+        planes = [plane_of.setdefault(value, len(plane_of)) for value in values.tolist()]
+        if len(plane_of) * area > MOST_VOTES and area > 1:
+            return None
+        if len(plane_of) > len(votes):
+            new = votes.new_zeros(len(plane_of) - len(votes), tile.height, tile.width)
+            votes = torch.cat([votes, new]) if len(votes) else new
+        # One counter for each value and each pixel of `met`, the part of the tile that is met, with
+        # a rim of one pixel. The rim takes the votes for other tiles.
+        height, width = met.height + 2, met.width + 2
+        index.add_(torch.from_numpy(numbers), alpha=height * width)
+        counts = torch.bincount(index.view(-1), minlength=len(values) * height * width)
+        counts = counts.view(len(values), height, width)[:, 1:-1, 1:-1].to(dtype)
+        row, col = met.row - tile.row, met.col - tile.col
+        box = votes[:, row : row + met.height, col : col + met.width]
+        if planes == list(range(len(planes))):  # as a rule, and faster
+            box[: len(planes)] += counts
+        else:
+            box.index_add_(0, torch.tensor(planes), counts)
+    if job.nodata in plane_of:
+        votes[plane_of[job.nodata]] = 0
+    return list(plane_of), votes
 
 
-def _inverse_frequencies(job: Job, target: Grid, pool: ThreadPoolExecutor) -> dict[int, float]:
-    """1 / (number of pixels) of each class in the rectangle of the source that holds the target."""
-    cells = parts(Window(0, 0, target.height, target.width), CELL, CELL)
-    spans = [job.backward.patch(cell, pad=1).span() for cell in cells]
-    low, high = np.array(spans).swapaxes(0, 1)
-    window = clip(np.fmin.reduce(low) - 2, np.fmax.reduce(high) + 2, job.extent)
+def winners(job: Job, values: list[int], votes: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Find the value with the most votes (h, w), and the number of its votes (h, w)."""
+    if job.weights:
+        factors = [job.weights.get(value, 1.0) for value in values]
+        votes = votes * torch.tensor(factors, dtype=torch.float64)[:, None, None]
+    most, votes = votes.amax(dim=0).numpy(), votes.numpy()
+    out = np.empty(most.shape, job.dtype)
+    for value in sorted(values, reverse=True):  # on a tie the lower class overwrites the higher
+        np.copyto(out, value, where=votes[values.index(value)] == most)
+    return out, most
 
-    def count(piece: Window) -> Counter:
-        values, numbers = _number(job.read(piece), job.nodata)
-        return Counter(dict(zip(values.tolist(), np.bincount(numbers.reshape(-1)).tolist())))
 
-    total = sum(pool.map(count, parts(window, CELL // 4, CELL)), Counter()) if window else {}
-    return {value: 1 / pixels for value, pixels in total.items() if pixels}
+METHODS = {"nearest": nearest, "mode": mode}
+
+
+def reproject(
+    source: np.ndarray,
+    source_grid: Grid,
+    target_grid: Grid,
+    method: str = "nearest",
+    nodata: int | None = None,
+    **options,
+) -> np.ndarray:
+    """Resample an array (H, W) or (bands, H, W) of an integer type.
+
+    The arguments are those of `strips`. Returns (h, w) or (bands, h, w) of the same type.
+    """
+    source, given = np.asarray(source), (source_grid, target_grid, method, nodata)
+    if source.ndim == 3:
+        return np.stack([reproject(band, *given, **options) for band in source])
+    size = source_grid.height, source_grid.width
+    if source.shape != size:
+        raise ValueError(f"a source {source.shape} is not on a grid {size}")
+    source = source.astype(source.dtype.newbyteorder("="), copy=False)
+
+    def read(window: Window) -> np.ndarray:
+        row, col, height, width = window
+        return source[row : row + height, col : col + width]
+
+    return np.concatenate(list(strips(read, *given, source.dtype, **options)))
 
 
 def strips(
@@ -208,109 +183,67 @@ def strips(
     target_grid: Grid,
     method: str = "nearest",
     nodata: int | None = None,
-    dtype=np.uint8,
+    dtype: np.dtype | type | str = np.uint8,
     vote_weights: dict[int, float] | str | None = None,
     error_threshold: float = 0.125,
     threads: int | None = None,
     rows: int = TILE,
 ) -> Iterator[np.ndarray]:
-    """The target from top to bottom as arrays (h, width), whatever the size of either raster.
+    """Resample a raster of any size, strip by strip from the top.
 
-    `read(window)` returns the classes (H, W), of `dtype`, in a window of the source; it is called
-    from `threads` threads (None: as many as torch uses). `nodata` None: every value is a class, and
-    outside is the largest value of `dtype` (255 for uint8). `vote_weights`, for mode: {value:
-    weight > 0}, 1 for others, or "inverse". `rows` is the largest h, a power of 2. Two grids
-    without CRS lie in one plane. Raises InputError for a type that holds no classes, a CRS on one
-    side only, and a target that lies wholly outside the source.
+    Args:
+        read: Returns the source's classes (H, W) in a window. It is called from several threads.
+        source_grid: The grid of the source.
+        target_grid: The grid of the result. Two grids without CRS lie in one plane.
+        method: "nearest" or "mode".
+        nodata: The source's value without class. By default every value is a class, and outside the
+            source is the largest value of `dtype`, 255 for uint8.
+        dtype: The integer type of the pixels.
+        vote_weights: For mode: {class: weight above 0}, 1 for other classes; or "inverse".
+        error_threshold: Largest error of a coordinate, in pixels of the finer grid.
+        threads: Number of threads, by default as many as torch uses.
+        rows: The largest height of a strip, a power of 2.
+
+    Returns:
+        An iterator of arrays (h, width) of `dtype`. It raises InputError at its end if the target
+        lies wholly outside the source.
+
+    Raises:
+        InputError: The type holds no classes, or one grid alone has a CRS.
     """
-    dtype = np.dtype(dtype)
+    dtype, threads = np.dtype(dtype), threads or torch.get_num_threads()
+    weights = vote_weights if isinstance(vote_weights, dict) else {}
     if method not in METHODS:
         raise ValueError(f"method {method!r} is not one of {', '.join(METHODS)}")
-    if dtype.kind not in "iu":
-        raise InputError(
-            f"pixels of type {dtype} are not classes; convert them to an integer type first"
-        )
-    if nodata is not None and not np.iinfo(dtype).min <= nodata <= np.iinfo(dtype).max:
-        raise InputError(f"no-data {nodata} is not a value of {dtype}; give another")
-    weights = vote_weights if isinstance(vote_weights, dict) else {}
+    require_classes(dtype, nodata)
+    require_places(source_grid, target_grid)
     if not all(0 < weight < np.inf for weight in weights.values()):
         raise InputError("a vote weight is not above 0; to leave a class out, make it no-data")
-    if (source_grid.crs is None) != (target_grid.crs is None):
-        raise InputError(
-            f"the {'source' if source_grid.crs is None else 'target'} has no CRS; assign it first"
-        )
-    plain = source_grid.crs is None and IDENTITY in (source_grid.transform, target_grid.transform)
-    if plain and not source_grid.matches(target_grid):
-        raise InputError("neither raster has a CRS and they differ in size; assign CRSs first")
-    extent = Window(0, 0, source_grid.height, source_grid.width)
-    fill = np.iinfo(dtype).max if nodata is None else int(nodata)
+    nodata = None if nodata is None else int(nodata)
+    outside = np.iinfo(dtype).max if nodata is None else nodata
     coordinates = between(source_grid, target_grid, error_threshold)
-    job = Job(read, extent, *coordinates, dtype, None if nodata is None else fill, fill, weights)
-    threads = threads or torch.get_num_threads()
-    return _strips(METHODS[method], job, target_grid, vote_weights == "inverse", threads, rows)
+    job = Job(read, *coordinates, dtype, nodata, outside, weights)
+    if method == "mode" and vote_weights == "inverse":
+        window = job.backward.enclosing(*parts(job.forward.extent, CELL, CELL))
+        pixels = count_values(read, window, nodata, threads) if window else {}
+        job.weights = {value: 1 / count for value, count in pixels.items()}
+    return _strips(job, method, rows, threads)
 
 
-def _strips(
-    method: Callable, job: Job, target: Grid, inverse: bool, threads: int, rows: int
-) -> Iterator[np.ndarray]:
-    # Each of our threads is one of torch's. Torch keeps the number for threads to come: the last
-    # line restores it.
-    pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
-    try:
-        if inverse and method is _mode:
-            job.weights = _inverse_frequencies(job, target, pool)
-        waiting, started = deque(range(0, target.height, rows)), deque()
-        while waiting or started:
-            while waiting and (len(started) < 2 or sum(map(len, started)) < 4 * threads):
-                row = waiting.popleft()
-                strip = Window(row, 0, min(rows, target.height - row), target.width)
-                job.backward.prepare(strip)
-                started.append([])
-                for tile in parts(strip, rows, min(CELL, TILE * TILE // rows)):
-                    if method is _mode and (window := _window(job, tile)):
-                        job.forward.prepare(window)
-                    started[-1].append(pool.submit(method, job, tile))
-            strip = np.concatenate([tile.result() for tile in started.popleft()], axis=1)
-            if not (waiting or started or job.found):
-                raise InputError(
-                    "the target lies wholly outside the source; check the CRS and extent of both"
-                )
-            yield strip
-    finally:
-        pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(torch.get_num_threads())
+def _strips(job: Job, method: str, rows: int, threads: int) -> Iterator[np.ndarray]:
+    """The strips of a target."""
 
+    def prepare(tile: Window) -> None:
+        job.backward.prepare(tile)
+        if method == "mode" and (window := job.backward.enclosing(tile)):
+            job.forward.prepare(window)
 
-def reproject(
-    source: np.ndarray,
-    source_grid: Grid,
-    target_grid: Grid,
-    method="nearest",
-    nodata: int | None = None,
-    **options,
-) -> np.ndarray:
-    """`source` (H, W) or (bands, H, W) on the target's grid, of the same integer type; all else as
-    for `strips`.
-    """
-    source = np.asarray(source)
-    if source.ndim == 3:
-        return np.stack(
-            [
-                reproject(band, source_grid, target_grid, method, nodata, **options)
-                for band in source
-            ]
-        )
-    if source.shape != (source_grid.height, source_grid.width):
-        raise ValueError(
-            f"a source {source.shape} is not on a grid {source_grid.height, source_grid.width}"
-        )
-    source = source.astype(source.dtype.newbyteorder("="), copy=False)
-
-    def read(window: Window) -> np.ndarray:
-        return source[
-            window.row : window.row + window.height, window.col : window.col + window.width
-        ]
-
-    return np.concatenate(
-        list(strips(read, source_grid, target_grid, method, nodata, source.dtype, **options))
-    )
+    target, done = job.forward.extent, 0
+    make, columns = functools.partial(METHODS[method], job), min(CELL, TILE * TILE // rows)
+    for strip in strip_by_strip(make, prepare, target, rows, columns, threads):
+        done += len(strip)
+        if done == target.height and not job.found:
+            raise InputError(
+                "the target lies wholly outside the source; check the CRS and extent of both"
+            )
+        yield strip

@@ -6,7 +6,7 @@ import numpy as np
 from pyproj import CRS, Transformer
 
 from data.grid import Grid
-from data.raster.warp import target_grid_for
+from data.raster.targetgrid import target_grid_for
 
 NO = 255
 

@@ -7,7 +7,7 @@ generator with the CRC-32 of the name as its seed; then
     running_var               1 + u / 2
     running_mean, bias        u / 10
     weight of one dimension   1 + u / 5                (normalisation)
-    any other weight          u sqrt(3 / fan_in)       (keeps the variance; fan_in = numel / shape[0])
+    any other weight          u sqrt(3 / fan_in)       (fan_in = numel / shape[0])
 """
 
 import math

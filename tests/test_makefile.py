@@ -1,4 +1,4 @@
-"""What `make` runs: Makefile. Asked by `make --dry-run`, which prints the commands and runs none."""
+"""What `make` runs, as `make --dry-run` prints it: Makefile."""
 
 import os
 import shlex

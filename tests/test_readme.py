@@ -31,7 +31,7 @@ def names(tmp_path, monkeypatch) -> dict:
 
 
 def test_the_lines_of_python_run(names):
-    assert len(BLOCKS) == 3 and all(block.count("\n") <= 3 for block in BLOCKS)
+    assert len(BLOCKS) == 3 and all(len(block.split("\n\n")) == 2 for block in BLOCKS)
     for block in BLOCKS:
         exec(block, names)
     assert names["labels"].shape == (2, 32, 48)

@@ -16,8 +16,8 @@ import reproject as module
 from data import resample
 from data.files import InputError
 from data.grid import IDENTITY, Grid
-from data.raster import cog, geotiff
-from data.raster.warp import target_grid_for
+from data.raster import cache, cog, geotiff
+from data.raster.targetgrid import target_grid_for
 from data.resample import reproject
 from reproject import reproject_file
 
@@ -49,7 +49,7 @@ def test_a_file_becomes_what_its_array_becomes_and_keeps_colours_no_data_and_nam
         )
         assert {code: out.colormap(1)[code][:3] for code in COLORS} == COLORS
         assert out.transform[:6] == pytest.approx(target_grid.transform) and out.profile["tiled"]
-        assert out.compression is not None
+        assert out.compression is not None and out.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_every_block_is_decoded_about_once_and_only_if_needed(
     monkeypatch.setattr(geotiff.Raster, "_block", counting)
     monkeypatch.setattr(module, "TILE", 64)
     monkeypatch.setattr(resample, "TILE", 64)
-    monkeypatch.setattr(module, "CACHE_BYTES", 3 * 2**20)  # a quarter of the raster
+    monkeypatch.setattr(cache, "CACHE_BYTES", 3 * 2**20)  # a quarter of the raster
     target = grid("EPSG:32631", 430_000, 4_609_995, 10, 150, 399)  # the upper half
     monkeypatch.setattr(
         torch, "get_num_threads", lambda: 1
@@ -127,17 +127,40 @@ def test_the_script_aligns_a_mask_with_an_image(tmp_path):
     with geotiff.Raster(tmp_path / "aligned.tif") as out:
         assert out.grid.matches(target_grid)
         assert (out.read()[0] == reproject(source, source_grid, target_grid, "mode", NO)).all()
-    done = script(mask, "--crs", "EPSG:3857", "--resolution", 40, "-o", tmp_path / "coarse.tif",
-                  "--method", "mode", "--vote-weights", "3=2.5,4=1e9")  # fmt: skip
-    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("weights", ["3=2.5,4=1e9", "inverse"])
+def test_the_script_makes_a_coarser_map_with_weighted_votes(weights, tmp_path, monkeypatch):
+    source_grid = CASES["3035 to UTM"][0]
+    source = patches(source_grid.height, source_grid.width)
+    mask = write(tmp_path / "mask.tif", source, source_grid)
+    options = f"-o {tmp_path}/coarse.tif --crs EPSG:3857 --resolution 40 --method mode"
+    command = ["reproject.py", str(mask), *options.split(), "--vote-weights", weights]
+    monkeypatch.setattr(sys, "argv", command)
+    module.main()
+    target_grid = target_grid_for(source_grid, "EPSG:3857", 40)
+    given = {3: 2.5, 4: 1e9} if "=" in weights else weights
+    expected = reproject(source, source_grid, target_grid, "mode", NO, vote_weights=given)
     with geotiff.Raster(tmp_path / "coarse.tif") as out:
-        assert out.grid.matches(target_grid_for(source_grid, "EPSG:3857", 40))
-        expected = reproject(
-            source, source_grid, out.grid, "mode", NO, vote_weights={3: 2.5, 4: 1e9}
-        )
+        assert out.grid.matches(target_grid)
         assert (out.read()[0] == expected).all()
-        unweighted = reproject(source, source_grid, out.grid, "mode", NO)
+    unweighted = reproject(source, source_grid, target_grid, "mode", NO)
+    assert (expected != unweighted).any()
+    if "=" in weights:
         assert (expected == 4).sum() > 1.5 * (unweighted == 4).sum()
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint16", "int16", "int32", "uint32", "int64", "uint64"])
+def test_a_file_of_any_integer_type(dtype, tmp_path):
+    info = np.iinfo(dtype)
+    codes = np.array([info.min, info.max, 3, 7, 11], dtype)
+    source = codes[patches(700, 650, classes=5)]
+    mask = write(tmp_path / "mask.tif", source, UTM, nodata=7)
+    target_grid = CASES["1 m to 13.3 m"][1]
+    reproject_file(mask, tmp_path / "out.tif", target_grid, "mode")
+    with geotiff.Raster(tmp_path / "out.tif") as out:
+        assert out.dtype == dtype and out.nodata == 7
+        assert (out.read()[0] == reproject(source, UTM, target_grid, "mode", 7)).all()
 
 
 def test_a_source_without_no_data_needs_none_inside_and_gets_an_unused_one_outside(tmp_path):
@@ -281,7 +304,7 @@ OPTIONS = {
     "--like image.tif --method mode --vote-weights 1:2": "argument --vote-weights: 1:2 must be",
     "--like image.tif --method mode --vote-weights 1=a": "argument --vote-weights: 1=a must be",
     "--like image.tif --method mode --vote-weights 1=2,": "argument --vote-weights: 1=2, must be",
-    "--like image.tif --method mode --vote-weights 1=2,1=3": "argument --vote-weights: 1=2,1=3: ",
+    "--like image.tif --method mode --vote-weights 1=2,1=3": "argument --vote-weights: 1=2,1=3",
 }
 
 

@@ -23,8 +23,10 @@ ROOT = Path(__file__).parents[1]
 TIMES = ("seconds", "images_per_second", "peak_memory_mb")
 # Everything that draws random numbers or keeps a state: dropout, augmentation, oversampling,
 # plateau, accumulation.
-STATEFUL = """--dropout 0.2 --augment flip turn crop jitter scale --oversample 0.9
-              --schedule plateau --accumulate 2 --class-weights sqrt --loss dice_cross_entropy""".split()
+STATEFUL = (
+    "--dropout 0.2 --augment flip turn crop jitter scale --oversample 0.9 --schedule plateau "
+    "--accumulate 2 --class-weights sqrt --loss dice_cross_entropy"
+).split()
 
 
 def options(folder: Path, *more) -> list[str]:

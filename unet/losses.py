@@ -1,21 +1,28 @@
-"""Losses: how wrong the logits are, as one number to descend.
+"""Losses: one number for the error of the logits, which training minimises.
 
-All take logits (N, K, H, W), of any float type, and target (N, H, W), labels 0..K-1 or
-`ignore_index`, and return a scalar, float32 (float64 for float64 logits). With p the softmax of the
-logits over the K classes, y the label of a pixel and w the class weights (1 where none are given):
+All losses take the same arguments and return the same:
+
+    logits        (N, K, H, W), of any float type
+    target        (N, H, W), labels 0..K-1 or `ignore_index`
+    weight        (K,) weights of the classes, or None for 1
+    ignore_index  marks pixels without a label
+    returns       a scalar, float32 (float64 for float64 logits)
+
+With p the softmax of the logits over the K classes, y the label of a pixel and w the weights:
 
     cross-entropy   sum of w_y (-log p_y) / sum of w_y
     focal           sum of w_y (1 - p_y)^gamma (-log p_y) / sum of w_y
-    Dice            1 - 2 sum of p_k t_k / (sum of p_k + sum of t_k) for each class k, where t_k is 1 if y = k
-                    and 0 otherwise; then the mean over the classes, weighted by w
+    Dice            1 - 2 sum of p_k t_k / (sum of p_k + sum of t_k) for each class k,
+                    where t_k is 1 if y = k and 0 otherwise; then the mean over the classes,
+                    weighted by w
     Dice + focal    their sum
 
-Sums run over all pixels of the batch that have a label, and where several processes share a batch,
-over all of theirs (`total`). A batch without any gives 0 and a gradient of zeros. What stands under
-an ignored pixel, NaN included, changes neither value nor gradient.
+The sums run over all labelled pixels of the batch. Where several processes share a batch, the sums
+run over the pixels of all processes (`total`). A batch without labels has the loss 0 and gradients
+of 0. The logits of an ignored pixel, NaN included, change neither the value nor the gradient.
 
-A label outside 0..K-1 other than `ignore_index` is a programmer's error, for the class table has
-checked the mask before. On the CPU it ends in an index error, on a GPU in a device-side assertion.
+The class table has checked the labels before. A label outside 0..K-1 that is not `ignore_index`
+ends in an index error on the CPU and in a device-side assertion on a GPU.
 
 The test beside this file is tests/unet/test_losses.py.
 """
@@ -30,16 +37,12 @@ from unet.training.processes import total
 
 
 def cross_entropy(
-    logits: Tensor,
-    target: Tensor,
-    weight: Tensor | None = None,
-    ignore_index: int = 255,
+    logits: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = 255
 ) -> Tensor:
-    """Mean of -log p of the true class: 0 if every pixel is surely right, log K if nothing is
-    known.
+    """Compute the weighted mean of -log p of the true class.
 
-    With `weight` (K,) the weighted mean, the same number as torch.nn.functional.cross_entropy
-    gives.
+    It is 0 if every pixel is right with probability 1, and log K if all classes are equally
+    probable. It equals torch.nn.functional.cross_entropy.
     """
     return focal(logits, target, weight, ignore_index, gamma=0.0)
 
@@ -51,20 +54,19 @@ def focal(
     ignore_index: int = 255,
     gamma: float = 2.0,
 ) -> Tensor:
-    """Cross-entropy in which a pixel counts less the surer it is: 0.01 times at p = 0.9 and gamma =
-    2.
+    """Compute the focal loss: cross-entropy in which an easy pixel counts less.
 
-    `weight` (K,) is the paper's alpha. gamma = 0 is cross-entropy. Lin, Goyal, Girshick, He,
-    Dollar: Focal Loss for Dense Object Detection, 2017 (https://arxiv.org/abs/1708.02002), with
-    softmax for the sigmoid.
+    With gamma = 2 a pixel of p = 0.9 counts 0.01 times. gamma = 0 is cross-entropy. `weight` is
+    the alpha of the paper. Lin, Goyal, Girshick, He, Dollar: Focal Loss for Dense Object Detection,
+    2017 (https://arxiv.org/abs/1708.02002), with softmax in place of the sigmoid.
     """
     logits, target, valid = _labelled(logits, target, ignore_index)
     log_p = logits.log_softmax(dim=1).gather(1, target.unsqueeze(1)).squeeze(1)  # (N, H, W)
     pixel_weight = valid if weight is None else valid * weight.to(logits)[target]  # (N, H, W)
     loss = -log_p
     if gamma != 0:
-        # 1 - p by expm1 keeps its digits where p is near 1; the bound, where powers below 1 are
-        # vertical.
+        # expm1 keeps the digits of 1 - p where p is near 1. The bound keeps the gradient finite
+        # there, because powers below 1 have a vertical slope at 0.
         loss = loss * (-log_p.expm1()).clamp_min(torch.finfo(log_p.dtype).eps) ** gamma
     return _ratio(*total(torch.stack([(pixel_weight * loss).sum(), pixel_weight.sum()])))
 
@@ -72,29 +74,25 @@ def focal(
 def dice(
     logits: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = 255
 ) -> Tensor:
-    """One minus the soft Dice coefficient of each class over the whole batch, then the mean over
-    classes.
+    """Compute 1 - the soft Dice coefficient of each class over the batch, then the weighted mean.
 
-    `weight` (K,) weights this mean. Milletari, Navab, Ahmadi: V-Net, 2016
-    (https://arxiv.org/abs/1606.04797), with plain sums in the denominator where the paper squares.
+    Milletari, Navab, Ahmadi: V-Net, 2016 (https://arxiv.org/abs/1606.04797), with plain sums in the
+    denominator, where the paper squares.
 
-    A class without a pixel in the batch has no Dice coefficient: the formula gives 0 whatever is
-    predicted, and no slope. Its loss is instead the share of the batch that it wrongly takes, sum
-    of p_k / number of pixels: 0 for nothing, 1 for everything, and one slope throughout. (Leaving
-    the class out would let wrong pixels go free. The usual smoothing constant e, with a loss of 1 -
-    e / (sum of p_k + e), has a slope of 1 / e at no wrong pixel and hardly any at many.)
+    A class without a pixel in the batch has a Dice coefficient of 0 whatever is predicted, so the
+    formula has no gradient for it. Its loss here is the mean of its p_k over the labelled pixels:
+    0 if it is predicted nowhere, 1 if everywhere, with the same slope throughout. To leave the
+    class out would not punish wrong predictions of it. The usual smoothing constant e gives the
+    loss 1 - e / (sum of p_k + e), whose slope is 1 / e at no wrong pixel and near 0 at many.
     """
     logits, target, valid = _labelled(logits, target, ignore_index)
     p = logits.softmax(dim=1) * valid.unsqueeze(1)  # (N, K, H, W)
-    true = torch.zeros_like(p).scatter(
-        1, target.unsqueeze(1), valid.unsqueeze(1)
-    )  # (N, K, H, W), one-hot
-    sums = torch.stack(
-        [(p * true).sum(dim=(0, 2, 3)), p.sum(dim=(0, 2, 3)), true.sum(dim=(0, 2, 3))]
-    )
+    true = torch.zeros_like(p)  # (N, K, H, W), one-hot
+    true.scatter_(1, target.unsqueeze(1), valid.unsqueeze(1))
+    pixels = (0, 2, 3)
+    sums = torch.stack([(p * true).sum(pixels), p.sum(pixels), true.sum(pixels)])
     overlap, predicted, occurring = total(sums)  # (K,) each
-    # Where the class occurs its denominator is at least 1: the bounds only keep the unused branch
-    # finite.
+    # A class that occurs has a denominator of at least 1. The bound keeps the other branch finite.
     present = 1 - 2 * overlap / (predicted + occurring).clamp_min(1)
     absent = predicted / occurring.sum().clamp_min(1)
     loss = torch.where(occurring > 0, present, absent)  # (K,)
@@ -109,16 +107,15 @@ def dice_focal(
     ignore_index: int = 255,
     gamma: float = 2.0,
 ) -> Tensor:
-    """Dice plus focal: each class as a whole, and each pixel by itself."""
-    return dice(logits, target, weight, ignore_index) + focal(
-        logits, target, weight, ignore_index, gamma
-    )
+    """Compute Dice + focal: the first looks at each class as a whole, the second at each pixel."""
+    per_pixel = focal(logits, target, weight, ignore_index, gamma)
+    return dice(logits, target, weight, ignore_index) + per_pixel
 
 
 def dice_cross_entropy(
     logits: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = 255
 ) -> Tensor:
-    """Dice plus cross-entropy: dice_focal without a focus."""
+    """Compute Dice + cross-entropy."""
     return dice_focal(logits, target, weight, ignore_index, gamma=0.0)
 
 
@@ -174,11 +171,12 @@ def _numbers(text: str, count: int) -> list[float]:
 
 
 def _labelled(logits: Tensor, target: Tensor, ignore_index: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Takes out the ignored pixels, once for all losses.
+    """Take out the ignored pixels.
 
-    Returns logits (N, K, H, W) in float32 at least, 0 where ignored; labels (N, H, W) int64, 0
-    where ignored; and valid (N, H, W), 1.0 where there is a label and 0.0 where ignored. Half
-    precision would not do: sums over more than 65,504 pixels overflow.
+    Returns:
+        logits (N, K, H, W), in float32 at least and 0 where ignored; labels (N, H, W) int64, 0
+        where ignored; valid (N, H, W), 1.0 where there is a label and 0.0 where ignored. Sums in
+        half precision would overflow beyond 65,504 pixels.
     """
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     valid = target != ignore_index
@@ -187,5 +185,5 @@ def _labelled(logits: Tensor, target: Tensor, ignore_index: int) -> tuple[Tensor
 
 
 def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
-    """numerator / denominator; 0 with a gradient of 0 where both are 0, no pixel having any weight."""
+    """Divide; 0 with a gradient of 0 where both are 0, because no pixel has a weight."""
     return numerator / denominator.clamp_min(torch.finfo(denominator.dtype).tiny)

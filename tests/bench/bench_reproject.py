@@ -1,11 +1,12 @@
 """reproject.py against GDAL's warper (through rasterio), and how well class shares survive.
 
-    python tests/bench/bench_reproject.py           10,000 x 10,000 in memory, 40,000 x 40,000 from file to file
-    python tests/bench/bench_reproject.py --quick   a tenth of both sides
+    python tests/bench/bench_reproject.py           all of it
+    python tests/bench/bench_reproject.py --quick   a tenth of the sides
 
-Prints three tables: time in memory, time and memory from file to file, shares kept. Both sides use
-two threads in one process after another, run alternately; each figure is the median of `--repeats`
-runs. Writes the picture of the three methods to tests/bench/pictures/resampling.png.
+Prints three tables: time for 10,000 x 10,000 pixels in memory, time and memory for 40,000 x 40,000
+from file to file, shares kept. Both programs use two threads and run in turn; each figure is the
+median of `--repeats` runs. Writes the picture of the three methods to
+tests/bench/pictures/resampling.png.
 """
 
 import argparse
@@ -28,7 +29,7 @@ sys.path.insert(0, str(ROOT))
 
 from data.grid import Grid  # noqa: E402
 from data.output import preview  # noqa: E402
-from data.raster.warp import target_grid_for  # noqa: E402
+from data.raster.targetgrid import target_grid_for  # noqa: E402
 from data.resample import reproject  # noqa: E402
 from unet.evaluation.shares import spearman  # noqa: E402
 
@@ -89,7 +90,8 @@ def in_memory(side: int, repeats: int) -> None:
     """mode and nearest of 1 m classes, to 10 m in UTM and to 13.3 m in web Mercator."""
     source, grid = landcover(side, side), source_grid(side)
     print(
-        f"in memory, {side:,} x {side:,} uint8 of 12 classes, 1 m EPSG:25831, {THREADS} threads, median of {repeats}"
+        f"in memory, {side:,} x {side:,} uint8 of 12 classes, 1 m EPSG:25831, "
+        f"{THREADS} threads, median of {repeats}"
     )
     print(f"{'':28}{'ours, s':>10}{'GDAL, s':>10}{'ratio':>8}{'equal':>9}")
     for crs, pixel in ((UTM, 10), (WEB, 13.3)):
@@ -100,7 +102,8 @@ def in_memory(side: int, repeats: int) -> None:
             equal = (ours() == theirs()).mean()
             a, b = timed(ours, theirs, repeats=repeats)
             print(
-                f"{method:9}to {pixel:4} m {crs.to_string():10}{a:10.3f}{b:10.3f}{a / b:8.2f}{equal:9.2%}",
+                f"{method:9}to {pixel:4} m {crs.to_string():10}"
+                f"{a:10.3f}{b:10.3f}{a / b:8.2f}{equal:9.2%}",
                 flush=True,
             )
 
@@ -114,12 +117,13 @@ def linear(sides: list[int], repeats: int) -> None:
         mode = partial(reproject, source, grid, target, "mode", nodata=0, threads=THREADS)
         (a,) = timed(mode, repeats=repeats)
         print(
-            f"  {side:,} x {side:,}: {a / side**2 * 1e9:6.2f} ns; 300,000 squared: {a / side**2 * 1.5e9:.1f} min"
+            f"  {side:,} x {side:,}: {a / side**2 * 1e9:6.2f} ns; "
+            f"300,000 squared: {a / side**2 * 1.5e9:.1f} min"
         )
 
 
 def run(command: list[str]) -> tuple[float, float]:
-    """(seconds, peak memory in GB) of a command; the peak as Linux counts it for the program alone."""
+    """(seconds, peak memory in GB) of a command; Linux counts the peak of the program alone."""
     start, peak = time.perf_counter(), 0
     process = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
@@ -165,10 +169,12 @@ def file_to_file(side: int, repeats: int) -> None:
                 part = landcover(min(2000, side - row), side, seed=row)
                 file.write(part, 1, window=rasterio.windows.Window(0, row, side, len(part)))
         print(
-            f"file to file, {side:,} x {side:,}, LZW tiles of 512, to 10 m EPSG:32631, median of {repeats}"
+            f"file to file, {side:,} x {side:,}, LZW tiles of 512, to 10 m EPSG:32631, "
+            f"median of {repeats}"
         )
         print(
-            f"{'':10}{'ours, s':>10}{'rio warp, s':>13}{'ratio':>8}{'ours, GB':>10}{'rio warp, GB':>14}"
+            f"{'':10}{'ours, s':>10}{'rio warp, s':>13}{'ratio':>8}"
+            f"{'ours, GB':>10}{'rio warp, GB':>14}"
         )
         for method in ("mode", "nearest"):
             ours = [
@@ -236,7 +242,8 @@ def shares_kept(count: int) -> None:
         after = np.array([(mask == 3).mean() for mask in small])
         off, roads = after - before, np.mean([(mask == 2).mean() for mask in small])
         print(
-            f"{name:24}{spearman(before, after):10.3f}{off.mean():+16.2%}{abs(off).max():9.2%}{roads:16.2%}"
+            f"{name:24}{spearman(before, after):10.3f}{off.mean():+16.2%}{abs(off).max():9.2%}"
+            f"{roads:16.2%}"
         )
         pictures.append(np.kron(small[1], np.ones((5, 5), np.uint8)))
     palette = np.array([(0, 0, 0), (214, 226, 200), (90, 90, 90), (215, 45, 39)], np.uint8)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from data.files import VERSION, InputError, replacing, version
+from data.files import VERSION, InputError, refuse_input, replacing, version
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path):
@@ -96,3 +96,16 @@ def test_the_version_is_that_of_git_or_the_constant(monkeypatch):
         said["described"] = described
         found.append(version.__wrapped__())
     assert found == ["v3.1.0-2-gabc", f"{VERSION}+abc1234-dirty", VERSION, VERSION]
+
+
+def test_an_output_that_is_one_of_the_inputs_is_refused_under_any_of_its_names(tmp_path):
+    given, other = tmp_path / "mask.tif", tmp_path / "image.tif"
+    given.write_text("pixels")
+    other.write_text("others")
+    (tmp_path / "symbolic.tif").symlink_to(given)
+    (tmp_path / "hard.tif").hardlink_to(given)
+    refuse_input(tmp_path / "new.tif", given, tmp_path / "missing.tif")
+    refuse_input(other, given)
+    for name in ("mask.tif", "symbolic.tif", "hard.tif"):
+        with pytest.raises(InputError, match=f"{name}: is an input; give the output another name"):
+            refuse_input(tmp_path / name, other, given)

@@ -32,12 +32,19 @@ def state(size=48, method="minmax", **options) -> dict:
     with torch.no_grad():
         model(torch.randn(4, 4, 32, 32))
     fitted = {"offset": [100.0, 200.0, 50.0, -1.0], "scale": [3000.0, 2000.0, 2500.0, 2.0]}
+    if method == "image":
+        fitted = {"offset": [], "scale": []}
     return {
         "model": {"name": "unet", "in_channels": 4, "num_classes": 3, "options": options},
-        "weights": model.state_dict(), "classes": TABLE.records, "class_table": "esm", "bands": BANDS,
-        "indices": ["NDVI"], "size": size, "resolution": 6.7,
-        "scaling": {"method": method, **(fitted if method != "image" else {"offset": [], "scale": []})},
-    }  # fmt: skip
+        "weights": model.state_dict(),
+        "classes": TABLE.records,
+        "class_table": "esm",
+        "bands": BANDS,
+        "indices": ["NDVI"],
+        "size": size,
+        "resolution": 6.7,
+        "scaling": {"method": method, **fitted},
+    }
 
 
 def read(path: Path) -> tuple:

@@ -1,17 +1,19 @@
-"""Several processes as one: each takes its share of every batch, and all hold the same network.
+"""Several processes that train one network: each takes its share of every batch.
 
-`torchrun --nproc-per-node 2 train.py ...` starts the processes and tells each by its environment
-who it is. The result shall be that of one process on the whole batch, and a mean of the processes'
-results is not that. Three things couple the samples of a batch:
+`torchrun --nproc-per-node 2 train.py ...` starts the processes. The result equals that of one
+process on the whole batch. A mean over the processes would not: three things couple the samples of
+a batch.
 
-    gradients       summed over the processes; DistributedDataParallel gives the mean, see `total`
-    losses          ratios of sums, such as of weights: numerator and denominator are summed apart
-    normalisation   mean and variance of a channel are those over the whole batch (Ioffe and
-                    Szegedy 2015)
+    gradients       are summed over the processes; see `total` for the mean that
+                    DistributedDataParallel takes
+    losses          are ratios of sums, for example of weights: numerator and denominator are
+                    summed separately
+    normalisation   takes mean and variance of a channel over the whole batch
+                    (Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167)
 
-nccl carries the sums between GPUs, gloo between CPUs. Without torchrun all of this is nothing at
-all. In prediction the processes share the strips of a scene, and send each other `Messages`. No
-other file uses torch.distributed.
+nccl carries the sums between GPUs, gloo between CPUs. Without torchrun no function here does
+anything. In prediction the processes share the strips of a scene, and send each other `Messages`.
+This is the only file that uses torch.distributed.
 
 The test beside this file is tests/unet/training/test_processes.py.
 """
@@ -215,7 +217,7 @@ def random_states(device: torch.device) -> dict:
 
 
 def set_random_states(states: dict, device: torch.device) -> None:
-    """Restore this process's generators from `random_states` of as many processes."""
+    """Continue the random generators of this process, if there were as many processes."""
     if len(states["torch"]) == world():
         torch.set_rng_state(states["torch"][rank()])
         if device.type == "cuda" and "cuda" in states:

@@ -1,14 +1,11 @@
-"""data/raster/warp.py: in which pixel of another grid a pixel's centre lies, and the grid that
-holds another.
-"""
+"""data/raster/warp.py and patch.py: in which pixel of another grid a pixel's centre lies."""
 
 import numpy as np
 import pytest
 from pyproj import CRS, Transformer
 
-from data.files import InputError
 from data.grid import Grid, Window
-from data.raster.warp import CELL, Coordinates, between, target_grid_for
+from data.raster.warp import CELL, Coordinates, between
 
 
 def grid(crs, left, top, pixel, height, width, turn=0.0):
@@ -117,8 +114,18 @@ PAIRS = {
 }
 
 
-@pytest.mark.parametrize("pair", PAIRS)
-@pytest.mark.parametrize("threshold", [1.0, 0.125, 0.01])
+THRESHOLDS = {
+    "3035 to 3857": 1.0,
+    "coarse UTM to 3857": 0.125,
+    "degrees to 3857": 0.01,
+    "turned LAEA to UTM": 1.0,
+    "a continent": 0.125,
+    "4 km onto 4 degrees": 0.01,
+    "4 degrees onto 10 km": 0.125,
+}
+
+
+@pytest.mark.parametrize("pair, threshold", THRESHOLDS.items())
 def test_the_error_stays_below_the_threshold_in_pixels_of_the_finer_grid(pair, threshold):
     here, there = PAIRS[pair]
     coordinates = between(there, here, threshold)[0]
@@ -252,78 +259,3 @@ def test_a_pole_within_the_map():
     away = abs(y) < 89
     around = abs(found[1] - np.floor(col))[away]
     assert np.minimum(around, 1440 - around).max() <= 1
-
-
-def test_the_grid_that_holds_a_source_has_multiples_of_the_resolution_as_edges():
-    source = grid("EPSG:3035", 3_600_000, 2_100_000, 10, 500, 400)
-    target = target_grid_for(source, "EPSG:32631", 25)
-    left, bottom, right, top = target.bounds
-    assert target.crs == CRS.from_epsg(32631) and target.resolution == (25, 25)
-    assert all(edge % 25 == 0 for edge in target.bounds)
-    rim = np.linspace(0, 1, 400)
-    rows = np.concatenate([rim * 500, rim * 500, rim * 0, rim * 0 + 500])
-    cols = np.concatenate([rim * 0, rim * 0 + 400, rim * 400, rim * 400])
-    x, y = Transformer.from_crs(3035, 32631, always_xy=True).transform(*source.xy(rows, cols))
-    assert left <= x.min() < left + 25 and right - 25 < x.max() <= right
-    assert bottom <= y.min() < bottom + 25 and top - 25 < y.max() <= top
-
-
-def test_edges_that_are_multiples_but_for_rounding_do_not_get_another_pixel():
-    source = grid("EPSG:3857", 0.1 + 0.2, 0.9, 0.3, 3, 3)  # 0.30000000000000004 to 1.2, 0 to 0.9
-    assert (
-        target_grid_for(source, "EPSG:3857", 0.3).height
-        == target_grid_for(source, "EPSG:3857", 0.3).width
-        == 3
-    )
-
-
-def test_the_edges_between_the_corners_count():
-    parallel = grid(
-        "EPSG:4326", -60, 60, 0.5, 20, 240
-    )  # an arc in LAEA, whose middle is above its ends
-    target = target_grid_for(parallel, "EPSG:3035", 10_000)
-    middle = Transformer.from_crs(4326, 3035, always_xy=True).transform(10, 50)
-    assert target.bounds[1] <= middle[1] <= target.bounds[3]
-    corners = [
-        Transformer.from_crs(4326, 3035, always_xy=True).transform(x, y)
-        for x in (-60, 60)
-        for y in (50, 60)
-    ]
-    assert min(y for _, y in corners) > target.bounds[1]
-
-
-@pytest.mark.parametrize("crs", ["EPSG:3857", "EPSG:32631", "EPSG:4326"])
-def test_without_a_resolution_the_pixels_are_as_gdal_chooses_them(crs):
-    warp = pytest.importorskip("rasterio.warp")
-    source = grid("EPSG:3035", 3_600_000, 2_100_000, 10, 500, 400)
-    target = target_grid_for(source, crs)
-    transform, width, height = warp.calculate_default_transform(
-        "EPSG:3035", crs, 400, 500, *source.bounds
-    )
-    assert target.resolution[0] == pytest.approx(transform.a, rel=1e-3)
-    assert abs(target.width - width) <= 1 and abs(target.height - height) <= 1
-    assert target.transform[2] == pytest.approx(transform.c, abs=transform.a / 2)
-
-
-@pytest.mark.parametrize(
-    "crs, resolution, message",
-    [
-        ("EPSG:3857", 0, "resolution of 0 makes no pixels"),
-        ("EPSG:3857", -10, "resolution of -10"),
-        ("EPSG:3857", float("nan"), "resolution of nan"),
-        ("EPSG:999999", 10, "is not a CRS"),
-        ("nonsense", 10, "is not a CRS"),
-    ],
-)
-def test_a_grid_that_cannot_be_is_an_input_error(crs, resolution, message):
-    with pytest.raises(InputError, match=message):
-        target_grid_for(grid("EPSG:3035", 3.6e6, 2.1e6, 10, 50, 40), crs, resolution)
-
-
-def test_a_source_without_crs_or_place_is_an_input_error():
-    with pytest.raises(InputError, match="no CRS"):
-        target_grid_for(grid(None, 0, 0, 1, 5, 5), "EPSG:3857", 10)
-    with pytest.raises(InputError, match="no point of the source"):
-        target_grid_for(
-            grid("EPSG:4326", 170, -40, 0.1, 5, 5), "+proj=ortho +lat_0=50 +lon_0=10", 10
-        )

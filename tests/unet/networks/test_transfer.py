@@ -61,18 +61,28 @@ def resnet_file(tmp_path_factory):
 
 # The layers that a network names.
 
+PARTS = {
+    "unet": {"inc", "down1", "down2", "down3", "down4"},
+    "resnet50-unet": {"encoder"},
+    "deeplabv3": {"backbone"},
+    "segformer-b0": {"segformer"},
+    "segformer-unet": {"encoder"},
+    "segformer-resnet-unet": {"encoder", "resnet"},
+}  # of each network the modules of its encoders
 
-def shapes(name, bands, classes):
+
+def on_meta(name, bands, classes):
     with torch.device("meta"):
-        model = unet.build(name, bands, classes)
-    return {key: tensor.shape for key, tensor in model.state_dict().items()}
+        return unet.build(name, bands, classes)
 
 
 @pytest.mark.parametrize("name", unet.MODELS)
 def test_first_and_last_layers_are_those_whose_shape_depends_on_bands_and_classes(name):
-    with torch.device("meta"):
-        model = unet.build(name, 3, 2)
-    usual, bands, classes = shapes(name, 3, 2), shapes(name, 5, 2), shapes(name, 3, 7)
+    model = on_meta(name, 3, 2)
+    usual, bands, classes = (
+        {key: tensor.shape for key, tensor in network.state_dict().items()}
+        for network in (model, on_meta(name, 5, 2), on_meta(name, 3, 7))
+    )
     assert {key for key in usual if usual[key] != bands[key]} == set(first_weights(model))
     assert {key for key in usual if usual[key] != classes[key]} == set(last_weights(model))
     for key in first_weights(model):
@@ -81,10 +91,9 @@ def test_first_and_last_layers_are_those_whose_shape_depends_on_bands_and_classe
         assert (usual[key][0], classes[key][0]) == (2, 7)
 
 
-@pytest.mark.parametrize("name", unet.MODELS)
+@pytest.mark.parametrize("name", PARTS)
 def test_each_encoder_is_made_of_modules_of_the_network_and_takes_the_image(name):
-    with torch.device("meta"):
-        model = unet.build(name, 3, 2)
+    model = on_meta(name, 3, 2)
     for modules in model.encoders:
         assert all(model.get_submodule(module) for module in modules)
         assert any(layer.startswith(f"{modules[0]}.") for layer in model.first_layers)
@@ -280,20 +289,10 @@ def test_weights_of_another_network_are_an_error_and_change_nothing(build, name,
 
 # The encoder's own learning rate, and an encoder that learns nothing at first.
 
-PARTS = {
-    "unet": {"inc", "down1", "down2", "down3", "down4"},
-    "resnet50-unet": {"encoder"},
-    "deeplabv3": {"backbone"},
-    "segformer-b0": {"segformer"},
-    "segformer-unet": {"encoder"},
-    "segformer-resnet-unet": {"encoder", "resnet"},
-}
-
 
 @pytest.mark.parametrize("name", PARTS)
 def test_the_encoder_has_a_learning_rate_of_its_own(name):
-    with torch.device("meta"):
-        model = unet.build(name, 4, 3)
+    model = on_meta(name, 4, 3)
     others, encoder = groups(model, 1e-3, 1e-4, 0.01)
     assert (others["lr"], encoder["lr"], others["weight_decay"], encoder["weight_decay"]) == (
         1e-3,

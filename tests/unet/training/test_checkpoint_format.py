@@ -1,4 +1,4 @@
-"""The format of a checkpoint: unet/training/checkpoint_format.py. Which values are refused, and where."""
+"""The format of a checkpoint, unet/training/checkpoint_format.py: which values are refused."""
 
 import copy
 import math

@@ -1,4 +1,4 @@
-"""Activation checkpointing: unet/training/recompute.py. The same to the last bit, with less kept."""
+"""Activation checkpointing, unet/training/recompute.py: the same to the last bit."""
 
 import pytest
 import torch
@@ -27,7 +27,7 @@ def batch(number: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def train(model: nn.Module, steps: int = 3, precision: torch.dtype = torch.float32) -> dict:
-    """Weights, running statistics and last gradients after some steps, and the next random number."""
+    """Weights, statistics and last gradients after some steps, and the next random number."""
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     torch.manual_seed(5)
     model.train()
@@ -100,9 +100,16 @@ def test_a_batch_counts_once_in_the_running_statistics():
 # What must hold.
 
 
-@pytest.mark.parametrize("options", [
-    {}, {"dropout": 0.3}, {"dropout": 0.2, "head_dropout": 0.5, "momentum": 0.7}, {"bilinear": True},
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"dropout": 0.3},
+        {"dropout": 0.2, "head_dropout": 0.5, "momentum": 0.7},
+        {"bilinear": True},
+    ],
+    ids=str,
+)
 def test_nothing_changes_by_a_single_bit(options):
     plain, again = train(network(False, **options)), train(network(True, **options))
     assert plain.keys() == again.keys()

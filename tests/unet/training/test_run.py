@@ -1,4 +1,4 @@
-"""What a run leaves and where it stands: unet/training/run.py. tests/test_resume.py has the rest."""
+"""What a run leaves and where it stands: unet/training/run.py. See also tests/test_resume.py."""
 
 import csv
 import math

@@ -1,0 +1,57 @@
+"""Read a file of classes for resampling: through a cache, with one value that is no-data.
+
+Read beside it: tests/data/raster/test_classfile.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from data.files import InputError
+from data.grid import Grid, Window
+from data.raster.cache import block_reader
+from data.raster.geotiff import Raster
+from data.raster.targetgrid import covers, require_crs
+
+
+def class_reader(
+    raster: Raster, target: Grid, nodata: int | None
+) -> tuple[Callable[[Window], np.ndarray], int | None]:
+    """Make the `read` of data.resample.strips for a file, and choose its no-data value.
+
+    Args:
+        raster: The file.
+        target: The grid of the result.
+        nodata: A value that is no class; by default the declared one. If none is declared and the
+            target reaches beyond the source, it is the largest value of the type.
+
+    Returns:
+        A function that reads a window (H, W), and the no-data value. The function raises InputError
+        if no value was declared and the pixels have the value that was chosen.
+
+    Raises:
+        InputError: The raster is not one band of integers, or has no CRS.
+    """
+    if raster.count > 1 or raster.dtype.kind not in "iu":
+        has = f"{raster.count} band{'s' * (raster.count > 1)} of {raster.dtype}"
+        raise InputError(
+            f"{raster.path}: has {has}, and classes are one band of integers; convert it first"
+        )
+    require_crs(raster)
+    read = block_reader(raster)
+    nodata = raster.nodata if nodata is None else nodata
+    if nodata is not None or covers(raster.grid, target):
+        return read, nodata
+    largest = np.iinfo(raster.dtype).max
+
+    def checked(window: Window) -> np.ndarray:
+        block = read(window)
+        if (block == largest).any():
+            raise InputError(
+                f"declares no no-data, and {largest} is a class; choose a code with --nodata"
+            )
+        return block
+
+    return checked, largest
