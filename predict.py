@@ -3,7 +3,6 @@
     python predict.py img.tif                        with the best checkpoint of the newest run
     python predict.py a.tif b.tif --output maps/     several, and one areas.csv of all classes
     python predict.py img.tif --truth mask.tif       and how well the map agrees with a mask
-    python predict.py --export model.pt2             the network as a file that runs by itself
     python predict.py april_7.tif august_7.tif       for a network trained with --stack-dates
     torchrun --nproc-per-node 2 predict.py img.tif   two processes, the same map as of one
 
@@ -15,7 +14,7 @@ Leaves beside each image, or in the folder named by --output:
                               errors; of several images one areas.csv
 
 and with options img_landcover_probabilities.tif, _uncertainty.tif, _overlay.png, with --truth a
-report (report.html of several images), with --compare a_landcover_to_b.tif and .csv.
+report (report.html of several images).
 
 A scene is read, mapped and written in strips, so that memory does not depend on its height
 (data/mapping/strips.py). Several processes share the strips of one image, or several images.
@@ -30,35 +29,39 @@ from typing import NamedTuple
 import torch
 
 from data.classes import ClassTable
-from data.console import Parser, one_line_errors, progress, say_error, within
 from data.files import InputError, replacing
-from data.input.inputs import Input, Wanted, recipe
+from data.input.inputs import Input, Wanted
 from data.mapping.source import Source
 from data.mapping.strips import strips
-from data.output import area_tables, change, jobs
+from data.output import area_tables, jobs
 from data.output.areas import Areas
 from data.output.jobs import Job
 from data.output.mapfiles import MapFiles, thumbnail_step
 from data.output.samples import gallery
 from data.output.truth import Truth
+from data.terminal import Parser, one_line_errors, progress, say_error, within
 from data.tiling import OVERLAP, layout
-from unet import checkpoint, export
+from unet import checkpoint
 from unet.evaluation import report, scores
 from unet.evaluation.predictor import Predictor
 from unet.metrics import ConfusionMatrix
 from unet.training import processes
-from unet.training.device import DeviceError
 from unet.training.processes import Messages
 
+# Options of earlier versions, and what takes their place.
+GONE = {
+    "--export": "use python -m unet.export CHECKPOINT -o model.pt2",
+    "--compare": "use python -m data.output.change MAP_BEFORE MAP_AFTER",
+}
 SAMPLES = 6  # images with truth that the report shows
 
 
 def parse(arguments: list[str] | None = None) -> Namespace:
     """Read the options."""
-    parser = Parser(__doc__)
+    parser = Parser(__doc__, gone=GONE)
     add = parser.add_argument
     add("images", nargs="*", type=Path, help="GeoTIFFs (or PNG, JPEG) to map, or folders of them")
-    add("--checkpoint", type=Path, help="none: best.pt of the newest run in runs/")
+    add("--checkpoint", type=Path, help="file, or folder of a run; none: the newest run in runs/")
     add("--output", type=Path, metavar="FOLDER", help="where maps go; none: beside each image")
     truth = "mask to compare with, or folder of masks, matched by name; repeat it for several"
     add("--truth", type=Path, action="append", metavar="MASK", help=truth)
@@ -67,7 +70,6 @@ def parse(arguments: list[str] | None = None) -> Namespace:
     add("--bands", nargs="+", metavar="BAND", help="names or numbers of the bands that are wanted")
     add("--offset", type=within(float), default=0, help="-1000: Sentinel-2 since baseline 04.00")
     add("--nodata", type=float, help="value without data; none: as in training, else as declared")
-    add("--export", type=Path, metavar="FILE.pt2", help="write the network as a file of its own")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     precisions = ("auto", "float32", "bfloat16", "float16")
     add("--precision", choices=precisions, default="auto", help="auto: mixed on a GPU")
@@ -78,14 +80,13 @@ def parse(arguments: list[str] | None = None) -> Namespace:
     add("--uncertainty", action="store_true", help="also entropy and mutual information")
     add("--mc-dropout", type=within(int, 2), metavar="N", help="average N passes with dropout on")
     add("--tta", action="store_true", help="average the eight flips and quarter turns")
-    add("--compare", action="store_true", help="also the changes between two dates of a place")
     args, rest = parser.parse_known_args(arguments)
     if rest:
         parser.error(f"{' '.join(rest)}: images come before the options, one path after --truth")
     if args.bands and not args.images:  # of `--bands 4 3 2 img.tif` argparse makes four bands
         args.images = [Path(word) for word in args.bands if Path(word).exists()]
         args.bands = [word for word in args.bands if not Path(word).exists()]
-    if not args.images and not args.export:
+    if not args.images:
         parser.error("the following arguments are required: images")
     return args
 
@@ -167,25 +168,13 @@ def main(arguments: list[str] | None = None) -> None:
     """Map every image that the options name."""
     args = parse(arguments)
     processes.start(torch.device("cpu"), processes.FOREVER)
-    path = args.checkpoint or checkpoint.newest()
+    path = checkpoint.find(args.checkpoint)
     predictor = Predictor(path, args.device, args.precision, args.mc_dropout or 0, args.tta)
     loaded = predictor.checkpoint
-    table = ClassTable.from_records(loaded["class_table"], loaded["classes"], path)
-    if args.export:
-        sizes = export.export(checkpoint.load(path), args.export, recipe(loaded, table))
-        print(f"{args.export}: takes {sizes}")
-    if args.images:
-        map_all(predictor, table, args)
-
-
-def map_all(predictor: Predictor, table: ClassTable, args: Namespace) -> None:
-    """Map all images, and write the tables and the comparison of all."""
+    table = ClassTable.from_records(loaded.get("class_table", "classes"), loaded["classes"], path)
     if args.overlap >= (size := layout(predictor.size)[0]):
         raise InputError(f"--overlap {args.overlap}: must be less than the window's {size} pixels")
-    dates = Wanted.of(predictor.checkpoint).dates
-    todo = jobs.find(args.images, args.truth or [], args.output, dates)
-    if args.compare and len(todo) != 2:
-        raise InputError(f"--compare: {len(todo)} images; give two, the earlier one first")
+    todo = jobs.find(args.images, args.truth or [], args.output, Wanted.of(loaded).dates)
     if args.output:
         args.output.mkdir(parents=True, exist_ok=True)
     messages, rank = processes.messages(), processes.rank()
@@ -210,11 +199,8 @@ def map_all(predictor: Predictor, table: ClassTable, args: Namespace) -> None:
     if failed := [str(job.image) for job in todo if job not in results]:
         failures = f"{len(failed)} of {len(todo)} images failed: {', '.join(failed)}"
         raise InputError(f"{failures}; see above why")
-    if args.compare:
-        print(change.compare(table, todo))
 
 
 if __name__ == "__main__":
-    known = checkpoint.CheckpointError, DeviceError, torch.OutOfMemoryError
-    with processes.leaving(), one_line_errors("predict.py", *known):
+    with processes.leaving(), one_line_errors("predict.py", torch.OutOfMemoryError):
         main()

@@ -12,7 +12,6 @@ import argparse
 import time
 from pathlib import Path
 
-from data.console import Parser, duration, one_line_errors, progress, within
 from data.files import InputError, refuse_input
 from data.grid import Grid
 from data.raster import Raster, writer
@@ -20,6 +19,7 @@ from data.raster.cache import rows_that_fit
 from data.raster.classfile import class_reader
 from data.raster.targetgrid import require_crs, target_grid_for
 from data.resample import METHODS, TILE, reproject, strips
+from data.terminal import Parser, duration, one_line_errors, progress, within
 
 __all__ = ["reproject", "reproject_file"]
 

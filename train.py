@@ -26,13 +26,13 @@ import torch
 from torch.utils.data import DataLoader
 
 import unet
-from data import bands, console, scaling
+from data import bands, scaling, terminal
 from data.classes import ClassTable
-from data.console import within
 from data.output import samples
+from data.terminal import within
 from data.training import augment, pipeline
 from unet import checkpoint, losses
-from unet.networks import transfer
+from unet.networks import layers, transfer
 from unet.training import memory, processes
 from unet.training.device import PRECISIONS, autocast, pick_device, pick_precision
 from unet.training.optimizer import OPTIMIZERS, SCHEDULES, end_epoch
@@ -46,7 +46,7 @@ SAMPLES = 6  # validation windows that the report shows
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the options. Every option that shapes the result is kept in the checkpoint."""
-    parser = console.Parser(__doc__, gone=GONE)
+    parser = terminal.Parser(__doc__, gone=GONE)
     # No machine reaches the upper limits, and no number below them overflows.
     count, number, share = within(int, 1, 2**24), within(int, 0, 2**31), within(float, 0, below=1)
 
@@ -113,12 +113,12 @@ def main(arguments: list[str] | None = None) -> Path:
     """Train as the options say. Returns the folder of the run."""
     args = parse(arguments)
     run = Run(args.output, args.resume)
-    with console.Signals() as signals:
+    with terminal.Signals() as signals:
         train(args, run, signals)
     return run.folder
 
 
-def train(args: argparse.Namespace, run: Run, signals: console.Signals) -> None:
+def train(args: argparse.Namespace, run: Run, signals: terminal.Signals) -> None:
     """Run the training from the options to the files in the run's folder."""
     torch.manual_seed(args.seed)
     device = pick_device(args.device)
@@ -129,12 +129,12 @@ def train(args: argparse.Namespace, run: Run, signals: console.Signals) -> None:
 
     def say(text: str) -> None:
         if first:
-            console.say(text)
+            terminal.say(text)
             run.log(text)
 
     def progress(text: str) -> None:
         if first:
-            console.progress(text)
+            terminal.progress(text)
 
     # Data: files -> scenes -> windows -> batches.
     table = ClassTable.load(args.classes)
@@ -154,13 +154,13 @@ def train(args: argparse.Namespace, run: Run, signals: console.Signals) -> None:
         say(transfer.load(model, path, inputs, table.names))
     frozen = args.encoder_lr == 0
     if frozen:
-        transfer.freeze_encoder(model)
+        layers.freeze_encoder(model)
     learner = processes.synchronise(model, device)
     learner = torch.compile(learner) if args.compile else learner
     counts = torch.from_numpy(data.counts.sum(0)).to(device)
     weight = losses.class_weights(counts, args.class_weights)
     loss_function = partial(losses.LOSSES[args.loss], weight=weight)
-    groups = transfer.groups(model, args.lr, args.encoder_lr, args.weight_decay)
+    groups = layers.groups(model, args.lr, args.encoder_lr, args.weight_decay)
     optimizer = OPTIMIZERS[args.optimizer](groups, fused=True)
     scheduler = SCHEDULES[args.schedule](optimizer, args.epochs)
     scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
@@ -182,7 +182,7 @@ def train(args: argparse.Namespace, run: Run, signals: console.Signals) -> None:
         if number := processes.largest(signals.seen, device):
             run.save("last.pt")
             say(f"stopped in epoch {run.epoch + 1}; to go on: train.py --resume {run.folder}")
-            raise console.Interrupted(number)
+            raise terminal.Interrupted(number)
         progress(run.progress(share, args.epochs, doing))
 
     while not run.has_ended(args.epochs, args.patience):
@@ -190,7 +190,7 @@ def train(args: argparse.Namespace, run: Run, signals: console.Signals) -> None:
         order.epoch = epoch
         learner.train()
         if frozen:
-            transfer.freeze_encoder(model)
+            layers.freeze_encoder(model)
         running = RunningLoss(run.position, training, device, run.folder)
         for batch, (images, targets, numbers) in enumerate(training, start=running.first_batch):
             images = images.to(device, memory_format=torch.channels_last, non_blocking=True)
@@ -238,7 +238,7 @@ def finish(args, run: Run, windows, table: ClassTable, device, precision, say) -
     gallery = samples.gallery(samples.of_windows(windows, labels.numpy(), SAMPLES), table)
     path = run.folder / "best.pt"
     images = windows.scene_of(0).paths
-    command = console.command(Path(__file__).with_name("predict.py"), *images, "--checkpoint", path)
+    command = terminal.command("predict.py", *images, "--checkpoint", path)
     run.write_report(best, list(zip(table.names, table.colors)), matrices, gallery, command)
     say(f"\ncheckpoint  {path}  (epoch {run.best_epoch}, validation macro Dice {run.best:.4f})")
     say(f"report      {run.folder / 'report.html'}")
@@ -246,5 +246,5 @@ def finish(args, run: Run, windows, table: ClassTable, device, precision, say) -
 
 
 if __name__ == "__main__":
-    with console.one_line_errors("train.py", torch.OutOfMemoryError):
+    with terminal.one_line_errors("train.py", torch.OutOfMemoryError):
         main()

@@ -12,8 +12,8 @@ NO = 255
 
 
 def grid(crs, left, top, pixel, height, width, turn=0.0, up=False):
-    """Square pixels, turned clockwise by `turn` degrees about the upper-left corner; `up`: the
-    first row is south.
+    """A grid of square pixels, turned clockwise by `turn` degrees about its upper-left corner. With
+    `up` its first row is the southernmost.
     """
     cos, sin = np.cos(np.radians(turn)) * pixel, np.sin(np.radians(turn)) * pixel
     crs = None if crs is None else CRS.from_user_input(crs)
@@ -26,6 +26,7 @@ def grid(crs, left, top, pixel, height, width, turn=0.0, up=False):
 
 
 def plain(height, width, pixel=1.0, left=0.0, top=0.0, **options):
+    """A grid in EPSG:3857, by default of pixels of 1 m from the origin."""
     return grid("EPSG:3857", left, top, pixel, height, width, **options)
 
 
@@ -65,9 +66,8 @@ def naive(source, source_grid, target_grid, method, nodata=NO, weights=None):
         np.add.at(votes_of, (row[voters], col[voters]), 1)
         votes_of *= (weights or {}).get(value, 1)
     voted = votes.max(0) > 0
-    out[voted] = np.array(values, source.dtype)[votes.argmax(0)][
-        voted
-    ]  # the first of equal ones, the lower class
+    # argmax takes the first of equal votes, those for the lower class.
+    out[voted] = np.array(values, source.dtype)[votes.argmax(0)][voted]
     return out
 
 
@@ -79,8 +79,8 @@ DEGREES = grid("EPSG:4326", 2, 42, 1e-4, 400, 500)
 
 
 def part_of(source, crs, pixel, height, width, down, right, **options):
-    """A grid whose upper-left corner is `down` and `right` (shares of it) in the rectangle around a
-    source.
+    """A grid whose upper-left corner lies in the rectangle around a source, at shares `down` and
+    `right` of its height and width.
     """
     left, bottom, east, top = target_grid_for(source, crs).bounds
     return grid(

@@ -16,7 +16,7 @@ import predict
 import unet
 from data.classes import ClassTable
 from data.files import InputError
-from data.grid import Window
+from data.output import change
 from data.raster import cog, geotiff
 from unet import checkpoint
 
@@ -82,14 +82,12 @@ def test_every_file_is_a_valid_cloud_optimised_geotiff(here):
         "in/images/s_1.tif",
         "--probabilities",
         "--uncertainty",
-        "--compare",
         "--overlay",
     )
     found = sorted(Path("in/images").glob("*_landcover*.tif"))
     assert [path.stem for path in found] == [
         "s_0_landcover",
         "s_0_landcover_probabilities",
-        "s_0_landcover_to_s_1",
         "s_0_landcover_uncertainty",
         "s_1_landcover",
         "s_1_landcover_probabilities",
@@ -165,34 +163,6 @@ def test_areas_are_freed_from_the_errors_of_the_validation(here, capsys):
     assert "adjusted, 95 %" in capsys.readouterr().out
 
 
-def test_two_dates_are_compared_the_earlier_first(here, capsys):
-    Path("in/images/s_1.tif").rename("in/b_20190801.tif")
-    whole = Path("in/b_20190801.tif").read_bytes()
-    Path("in/a_20180412.tif").write_bytes(whole)
-    run("in/b_20190801.tif", "in/a_20180412.tif", "--compare", "--output", "out")
-    out = capsys.readouterr().out
-    assert "a_20180412_landcover_to_b_20190801.tif" in out and "before \\ after, km2" in out
-    with open("out/a_20180412_landcover_to_b_20190801.csv", newline="") as file:
-        lines = {line[0]: line[1:] for line in csv.reader(file)}
-    assert set(lines["gain"]) == {"0.000000", ""} and float(
-        lines["total after"][-2]
-    ) == pytest.approx(0.16, rel=2e-3)
-
-
-def test_a_comparison_needs_two_images_of_one_place(here):
-    with pytest.raises(InputError, match="--compare: 3 images; give two"):
-        run("in/images", "--compare")
-    with geotiff.Raster("in/images/s_1.tif") as raster:
-        pixels, grid = raster.read(), raster.grid
-    Path("in/far").mkdir()
-    cog.write(
-        "in/far/s_1.tif", pixels, grid.window(Window(10_000, 0, 40, 40)), descriptions=small.BANDS
-    )
-    with pytest.raises(InputError, match="s_1"):
-        run("in/images/s_0.tif", "in/far/s_1.tif", "--compare", "--output", "out")
-    assert not list(Path("out").glob("*_to_*"))
-
-
 def test_truth_leaves_a_report(here, capsys):
     run("in/images", "--truth", "in/masks", "--output", "out")
     text = Path("out/report.html").read_text()
@@ -207,7 +177,7 @@ def test_truth_leaves_a_report(here, capsys):
 def test_what_was_left_beside_the_images_is_not_mapped_again(here):
     for _ in range(2):
         run("in/images", "--probabilities", "--overlay", "--uncertainty", "--truth", "in/masks")
-    run("in/images/s_0.tif", "in/images/s_1.tif", "--compare")
+    change.main(["in/images/s_0_landcover.tif", "in/images/s_1_landcover.tif"])
     before = {path.name for path in Path("in/images").iterdir()}
     run("in/images")
     assert {path.name for path in Path("in/images").iterdir()} == before

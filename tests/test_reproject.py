@@ -22,7 +22,6 @@ from data.resample import reproject
 from reproject import reproject_file
 
 # --- files
-# -----------------------------------------------------------------------------------------------
 
 COLORS = {code: (20 * code, 250 - 20 * code, 7 * code) for code in range(12)}
 
@@ -94,9 +93,8 @@ def test_every_block_is_decoded_about_once_and_only_if_needed(
     monkeypatch.setattr(resample, "TILE", 64)
     monkeypatch.setattr(cache, "CACHE_BYTES", 3 * 2**20)  # a quarter of the raster
     target = grid("EPSG:32631", 430_000, 4_609_995, 10, 150, 399)  # the upper half
-    monkeypatch.setattr(
-        torch, "get_num_threads", lambda: 1
-    )  # two may ask for a block at once, and both decode
+    # Two threads that need a block at the same time both decode it.
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     reproject_file(tmp_path / "mask.tif", tmp_path / "out.tif", target, method)
     times = Counter(decoded)  # before the output is read in its turn
     with geotiff.Raster(tmp_path / "out.tif") as out:

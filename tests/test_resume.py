@@ -14,8 +14,8 @@ import small
 import torch
 
 import train
-from data.console import Interrupted
 from data.files import InputError
+from data.terminal import Interrupted
 from unet import checkpoint
 from unet.training.run import Run
 
@@ -139,7 +139,7 @@ def test_a_signal_in_the_middle_of_an_epoch_loses_nothing(
         if text.startswith("epoch") and next(calls) == call:
             signal.raise_signal(number)
 
-    monkeypatch.setattr(train.console, "progress", progress)
+    monkeypatch.setattr(train.terminal, "progress", progress)
     with pytest.raises(Interrupted) as left:
         train.main(options(whole, *STATEFUL, "--output", run))
     assert left.value.status == status

@@ -1,4 +1,4 @@
-"""The network, and how well it did: everything that knows tensors, and knows no rasters.
+"""The networks, their training and their evaluation: all that knows tensors and no rasters.
 
 Read `unet.py` first, then `losses.py` and `metrics.py`; `checkpoint.py` is what train and predict
 share. The other networks, in the order of their ideas, are `networks/resnet.py`, `deeplab.py`,
@@ -32,10 +32,10 @@ BLOCKS = (DoubleConv, Bottleneck, Block)  # what activation checkpointing comput
 
 
 def options(name: str) -> list[str]:
-    """The options that the network of that name takes: all have `dropout` and `head_dropout`,
-    `unet` has `base`.
+    """List the options of a network: all have `dropout` and `head_dropout`, `unet` has `base`.
 
-    Raises ValueError for an unknown name.
+    Raises:
+        ValueError: for an unknown name.
     """
     if name not in MODELS:
         raise ValueError(f"no network is called {name!r}; there are: {', '.join(MODELS)}")
@@ -43,9 +43,16 @@ def options(name: str) -> list[str]:
 
 
 def build(name: str, in_channels: int, num_classes: int, **chosen) -> nn.Module:
-    """A network by name: (N, in_channels, H, W) -> logits (N, num_classes, H, W), for any H and W.
+    """Build a network by name.
 
-    `chosen` are some of the network's `options`. Raises ValueError for an unknown name or option.
+    Args:
+        name: one of MODELS.
+        in_channels: of the image, (N, in_channels, H, W), of any H and W.
+        num_classes: of the logits, (N, num_classes, H, W).
+        chosen: some of the network's `options`.
+
+    Raises:
+        ValueError: for an unknown name or option.
     """
     known = options(name)
     unknown = [option for option in chosen if option not in known]

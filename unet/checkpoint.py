@@ -27,6 +27,10 @@ class CheckpointError(InputError):
     """A file that is no checkpoint we can use."""
 
 
+class ForeignFileError(CheckpointError):
+    """A file that train.py did not write."""
+
+
 def save(path: str | Path, state: dict) -> None:
     """Write a checkpoint. At every moment `path` is the whole old file or the whole new one.
 
@@ -83,7 +87,7 @@ def load(path: str | Path, to_resume: bool = False) -> dict:
             isinstance(value, Tensor) for value in state.values()
         )
         what = "weights alone, without classes, bands and scaling" if weights else FOREIGN
-        raise CheckpointError(f"{path}: {what}; {ADVICE}")
+        raise ForeignFileError(f"{path}: {what}; {ADVICE}")
     if state["format"] > FORMAT:
         found = f"format {state['format']}, and this program reads up to {FORMAT}"
         raise CheckpointError(f"{path}: written by a newer version ({found}); update this program")
@@ -92,6 +96,13 @@ def load(path: str | Path, to_resume: bool = False) -> dict:
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: {textwrap.shorten(str(error), 300)}; {ADVICE}") from error
     return state
+
+
+def find(path: str | Path | None, name: str = "best.pt") -> Path:
+    """Find a checkpoint: the file, `name` in the folder, or for None best.pt of the newest run."""
+    if path is None:
+        return newest()
+    return Path(path) / name if Path(path).is_dir() else Path(path)
 
 
 def newest(runs: str | Path = "runs") -> Path:
@@ -114,12 +125,12 @@ def build_model(checkpoint: dict) -> nn.Module:
     return network.eval()
 
 
-def _read(path: Path):
-    """What torch.save has put into the file."""
+def _read(path: Path) -> object:
+    """Read what torch.save has written, without running any code of it."""
     with open(path, "rb") as file:
         start = file.read(4)
     if start not in (b"PK\x03\x04", b""):
-        raise CheckpointError(f"{path}: {FOREIGN}; {ADVICE}")
+        raise ForeignFileError(f"{path}: {FOREIGN}; {ADVICE}")
     try:
         with zipfile.ZipFile(path) as parts:
             whole = parts.testzip() is None  # the checksums, which torch does not compare
@@ -133,4 +144,4 @@ def _read(path: Path):
         what = "holds objects that are not plain values, and was not loaded"
         raise CheckpointError(f"{path}: {what}; {ADVICE}") from error
     except Exception as error:
-        raise CheckpointError(f"{path}: {FOREIGN}; {ADVICE}") from error
+        raise ForeignFileError(f"{path}: {FOREIGN}; {ADVICE}") from error

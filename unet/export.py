@@ -1,14 +1,16 @@
 """A trained network as one file that runs without this repository: torch.export.
 
-torch.export follows a network once and writes down what it computes, as a graph of tensor
-operations with the weights beside it. Sizes stay open where nothing in the network depends on them:
+    python -m unet.export runs/a/best.pt -o model.pt2
+
+torch.export traces a network once and records a graph of tensor operations, with the weights beside
+it. Sizes stay open where nothing in the network depends on them:
 any batch, and heights and widths of any multiple of the network's `stride`. The archive (.pt2) has
 besides
 
-    landcover.json   bands, indices, scaling and classes: what turns an image into input, and output into a map
-    run.py           twenty lines that do so, with torch alone
+    landcover.json   bands, indices, scaling, classes: how an image becomes input, and output a map
+    run.py           twenty lines that do this with torch alone
 
-What was written is read again and compared with the network itself before it gets its name.
+The archive is read again and compared with the network before the file gets its name.
 
     network = torch.export.load("model.pt2").module()
     logits = network(torch.zeros(1, 6, 256, 256))
@@ -16,9 +18,11 @@ What was written is read again and compared with the network itself before it ge
 The test beside this file is tests/unet/test_export.py.
 """
 
+import argparse
 import io
 import json
 import logging
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,64 +32,41 @@ import torch
 from torch import nn
 from torch.export import Dim, ExportedProgram
 
-from data.files import InputError, replacing
-from unet.checkpoint import CheckpointError, build_model
+from data.files import InputError, refuse_input, replacing
+from unet.checkpoint import CheckpointError, build_model, find, load
 
 TOLERANCE = 1e-4  # of a logit, relative to the largest
 LARGEST = 2**16  # pixels along a side, and windows in a batch
-UNTRACEABLE = (
-    torch._dynamo.exc.TorchDynamoException,
-    RuntimeError,
-    ValueError,
-)  # what torch.export raises
+# What torch.export raises for a network that it cannot follow.
+UNTRACEABLE = (torch._dynamo.exc.TorchDynamoException, RuntimeError, ValueError)
 
-RUN = '''"""From an image's numbers to probabilities of the classes: python run.py model.pt2 tries random numbers."""
-import json
-import sys
-
-import torch
-
-extra = {"landcover.json": ""}
-network = torch.export.load(sys.argv[1], extra_files=extra).module()
-about = json.loads(extra["landcover.json"])
+RUN = Path(__file__).with_name("evaluation") / "run_exported.py"
 
 
-@torch.no_grad()
-def probabilities(image: torch.Tensor) -> torch.Tensor:
-    """Numbers (bands, H, W) in the order of about["bands"] -> (classes, H, W)."""
-    image, band = image.float(), dict(zip(about["bands"], image.float()))
-    pairs = [(band[a] - band[b], band[a] + band[b]) for a, b in about["indices"].values()]
-    x = torch.stack([*image, *(torch.where(total == 0, 0, difference / total) for difference, total in pairs)])
-    offset, scale = (torch.tensor(about["scaling"][key]) for key in ("offset", "scale"))
-    if about["scaling"]["method"] == "image":  # each image by itself
-        flat = x.flatten(1)[:, :: max(1, x[0].numel() // 2**20)]
-        offset, high = flat.quantile(0.01, 1), flat.quantile(0.99, 1)
-        scale = torch.where(high > offset, high - offset, 1)
-    x = ((x - offset[:, None, None]) / scale[:, None, None]).clamp(*about["scaling"]["limits"])
-    return network(x[None]).softmax(1)[0]
+def export(checkpoint: dict, path: str | Path) -> str:
+    """Write the network of a loaded checkpoint.
 
+    Args:
+        checkpoint: as `unet.checkpoint.load` returns it. Its recipe is kept as landcover.json, with
+            the input and output of the network added.
+        path: of the file, ending in .pt2.
 
-if __name__ == "__main__":
-    print(json.dumps(about, indent=1))
-    side = about["input"]["smallest"]
-    print(probabilities(torch.rand(len(about["bands"]), side, side)).mean((1, 2)))
-'''
+    Returns:
+        The sizes of images that the file takes, in words. Where sizes cannot stay open, it is one
+        window of the training's size.
 
-
-def export(checkpoint: dict, path: str | Path, about: dict) -> str:
-    """Write the network of a loaded checkpoint to `path`, ending in .pt2; returns the sizes it
-    takes, in words.
-
-    `about` is kept as landcover.json, with the network's `input` and `output` added. Where the
-    sizes cannot stay open, the file takes one window of the training's size. Raises CheckpointError
-    where a network cannot be exported or the file does not give what the network gives, and OSError
-    where it cannot be written.
+    Raises:
+        InputError: if the path or the checkpoint does not serve, the network cannot be exported, or
+            the file does not give what the network gives.
+        OSError: if the file cannot be written.
     """
     path = Path(path)
     if path.suffix != ".pt2":
-        raise InputError(f"--export {path}: is a .pt2 file; end its name so")
+        raise InputError(f"{path}: the name of an exported network ends in .pt2")
     if not path.parent.is_dir():
-        raise InputError(f"--export {path}: there is no folder {path.parent}; make it first")
+        raise InputError(f"{path}: there is no folder {path.parent}; make it first")
+    if "recipe" not in checkpoint:
+        raise InputError(f"{path}: the checkpoint is of version 1; export it with that version")
     network = build_model(checkpoint)
     channels, stride = checkpoint["model"]["in_channels"], network.stride
     size = -(-checkpoint["size"] // stride) * stride
@@ -97,7 +78,7 @@ def export(checkpoint: dict, path: str | Path, about: dict) -> str:
             program, sides = _fixed(network, channels, size, path), (size, size)
             sizes = f"one window of {size} x {size} pixels"
         about = {
-            **about,
+            **checkpoint["recipe"],
             "input": {
                 "channels": channels,
                 "sizes": sizes,
@@ -106,7 +87,10 @@ def export(checkpoint: dict, path: str | Path, about: dict) -> str:
             },
             "output": "logits of each class; softmax over axis 1 makes them probabilities",
         }
-        extra = {"landcover.json": json.dumps(about, indent=1), "run.py": RUN}
+        extra = {
+            "landcover.json": json.dumps(about, indent=1),
+            "run.py": RUN.read_text(encoding="utf-8"),
+        }
         archive = io.BytesIO()  # a file would leave its temporary name on everything inside
         torch.export.save(program, archive, extra_files=extra)
         _compare(network, torch.export.load(archive).module(), (1, channels, *sides), path)
@@ -116,9 +100,7 @@ def export(checkpoint: dict, path: str | Path, about: dict) -> str:
 
 
 def _open(network: nn.Module, channels: int, stride: int) -> ExportedProgram:
-    """The network's graph for any batch, and any height and width of multiples of `stride`, from
-    two.
-    """
+    """Trace the network for any batch, and for sides of two or more multiples of `stride`."""
     batch, most = Dim("batch", min=1, max=LARGEST), LARGEST // stride
     rows, columns = Dim("rows", min=2, max=most), Dim("columns", min=2, max=most)
     example = torch.zeros(2, channels, 2 * stride, 3 * stride)  # sides alike would be tied together
@@ -127,7 +109,7 @@ def _open(network: nn.Module, channels: int, stride: int) -> ExportedProgram:
 
 
 def _fixed(network: nn.Module, channels: int, size: int, path: Path) -> ExportedProgram:
-    """The network's graph for one window of size x size."""
+    """Trace the network for one window of size x size."""
     try:
         return torch.export.export(network, (torch.zeros(1, channels, size, size),))
     except UNTRACEABLE as error:
@@ -137,7 +119,7 @@ def _fixed(network: nn.Module, channels: int, size: int, path: Path) -> Exported
 
 @torch.no_grad()
 def _compare(network: nn.Module, exported, shape: tuple[int, ...], path: Path) -> None:
-    """Raise CheckpointError where the two give different logits for random numbers."""
+    """Raise CheckpointError if the two give different logits for random numbers."""
     x = torch.rand(shape, generator=torch.Generator().manual_seed(0))
     expected = network(x)
     difference = (exported(x) - expected).abs().max() / expected.abs().max().clamp(min=1e-30)
@@ -149,7 +131,7 @@ def _compare(network: nn.Module, exported, shape: tuple[int, ...], path: Path) -
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """torch.export says much about itself that is of no use to who calls it."""
+    """Suppress the log messages and warnings of torch.export."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -158,3 +140,23 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(level)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command."""
+    about = "Write the network of a checkpoint as a file that runs without this program."
+    parser = argparse.ArgumentParser("python -m unet.export", description=about)
+    parser.add_argument("checkpoint", type=Path, help="best.pt, or the folder of a run")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="the file, ending in .pt2")
+    args = parser.parse_args(arguments)
+    path = find(args.checkpoint)
+    refuse_input(args.output, path)
+    print(f"{args.output}: takes {export(load(path), args.output)}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (InputError, OSError) as error:
+        print(f"unet.export: error: {error}", file=sys.stderr)
+        sys.exit(2)

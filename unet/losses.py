@@ -101,22 +101,19 @@ def dice(
 
 
 def dice_focal(
-    logits: Tensor,
-    target: Tensor,
-    weight: Tensor | None = None,
-    ignore_index: int = 255,
-    gamma: float = 2.0,
+    logits: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = 255
 ) -> Tensor:
     """Compute Dice + focal: the first looks at each class as a whole, the second at each pixel."""
-    per_pixel = focal(logits, target, weight, ignore_index, gamma)
-    return dice(logits, target, weight, ignore_index) + per_pixel
+    common = (target, weight, ignore_index)
+    return dice(logits, *common) + focal(logits, *common)
 
 
 def dice_cross_entropy(
     logits: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = 255
 ) -> Tensor:
     """Compute Dice + cross-entropy."""
-    return dice_focal(logits, target, weight, ignore_index, gamma=0.0)
+    common = (target, weight, ignore_index)
+    return dice(logits, *common) + cross_entropy(logits, *common)
 
 
 LOSSES = {

@@ -1,9 +1,8 @@
 """U-Net: a label for every pixel, from its neighbourhood at five scales.
 
-Going down, each level halves the image and doubles the channels: it sees further and further, but
-knows less and less exactly where. Going up, each level doubles the size again and joins what the
-level on the same height saw on the way down (the skip connection), which puts the sharp borders
-back.
+On the way down, each level halves the image and doubles the channels: its features reach further,
+but their place is less exact. On the way up, each level doubles the size again and joins the
+features of the same size from the way down (the skip connection), which restores sharp borders.
 
     (N, C, H, W)                                                            (N, K, H, W)
          |                                                                        ^
@@ -36,7 +35,7 @@ class DoubleConv(nn.Module):
     """Twice: 3 x 3 convolution, batch normalisation, ReLU. Then dropout of whole channels.
 
     (N, in_channels, H, W) -> (N, out_channels, H, W). Neighbouring pixels of a channel are so alike
-    that dropping single values would hide nothing; `Dropout2d` drops channels (Tompson and others
+    that a single dropped value would hide nothing; `Dropout2d` drops channels (Tompson and others
     2015, https://arxiv.org/abs/1411.4280). It has no parameters, so names do not depend on it.
     """
 
@@ -68,7 +67,7 @@ class Down(nn.Module):
     """One level down: the largest of each 2 x 2 pixels, then a double convolution.
 
     (N, in_channels, H, W) -> (N, out_channels, H // 2, W // 2). An odd last row or column is
-    dropped here and lives on in the skip connection.
+    dropped here; the skip connection keeps it.
     """
 
     def __init__(self, in_channels: int, out_channels: int, dropout: float = 0.0):
@@ -85,9 +84,9 @@ class Down(nn.Module):
 class Up(nn.Module):
     """One level up: double the size, join the skip connection, then a double convolution.
 
-    x (N, in_channels, h, w) and skip (N, in_channels / 2, H, W), H = 2h or 2h + 1 -> (N,
-    out_channels, H, W). The size is doubled by a transposed convolution that also halves the
-    channels, or bilinearly, without parameters; then x must come with in_channels / 2 already.
+    x (N, in_channels, h, w) and skip (N, in_channels / 2, H, W), with H = 2h or 2h + 1, ->
+    (N, out_channels, H, W). The size is doubled by a transposed convolution that also halves the
+    channels, or bilinearly, without parameters; then x has in_channels / 2 already.
     """
 
     def __init__(
@@ -106,16 +105,16 @@ class Up(nn.Module):
         x = self.up(x)  # (N, in/2, 2h, 2w)
         rows, columns = skip.shape[-2] - x.shape[-2], skip.shape[-1] - x.shape[-1]
         # Halving an odd size has lost a row or column: zeros at the lower right take its place.
-        x = F.pad(
-            x, [columns // 2, columns - columns // 2, rows // 2, rows - rows // 2]
-        )  # (N, in/2, H, W)
+        padding = [columns // 2, columns - columns // 2, rows // 2, rows - rows // 2]
+        x = F.pad(x, padding)  # (N, in/2, H, W)
         x = torch.cat([skip, x], dim=1)  # (N, in, H, W)
         return self.conv(x)  # (N, out, H, W)
 
 
 class OutConv(nn.Module):
-    """A linear classifier of each pixel's channels: a 1 x 1 convolution. (N, in, H, W) -> (N, out,
-    H, W).
+    """A linear classifier of each pixel's channels: a 1 x 1 convolution.
+
+    (N, in_channels, H, W) -> (N, out_channels, H, W).
     """
 
     def __init__(self, in_channels: int, out_channels: int):
@@ -139,7 +138,7 @@ class UNet(nn.Module):
     """
 
     stride = 16  # input pixels to one of the deepest level: windows shift by multiples of it
-    first_layers = ("inc.double_conv.0",)  # take the image; see networks/transfer.py
+    first_layers = ("inc.double_conv.0",)  # take the image; see networks/layers.py
     last_layer = "outc.conv"
     encoders = (("inc", "down1", "down2", "down3", "down4"),)
 
@@ -170,8 +169,7 @@ class UNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]
         if min(height, width) < self.stride:
-            # Four halvings would leave nothing: repeat the last row and column, and crop the
-            # logits.
+            # Four halvings would leave no pixel: repeat the last row and column, crop the logits.
             right, below = max(self.stride - width, 0), max(self.stride - height, 0)
             x = F.pad(x, [0, right, 0, below], mode="replicate")
         x1 = self.inc(x)  # (N, b, H, W)
@@ -188,18 +186,17 @@ class UNet(nn.Module):
 
     @property
     def receptive_radius(self) -> int:
-        """Rows (or columns) between an output pixel and the furthest input pixel that can change
-        it.
+        """Rows (or columns) from an output pixel to the furthest input pixel that can change it.
 
-        Found by following an output row back to the input, for each of its 16 places in a cell of
-        the deepest level: the range of rows it depends on grows by 2 on either side in a double
-        convolution, and is mapped to the rows of the level before by each doubling and halving. The
-        path through the deepest level reaches furthest, so the skips need not be followed.
+        An output row is followed back to the input, for each of its 16 places in a cell of the
+        deepest level. The range of rows that it depends on grows by 2 on either side in a double
+        convolution, and each doubling and halving maps it to the rows of the level before. The path
+        through the deepest level reaches furthest, so the skips need not be followed.
 
-        A window with this margin on each side that starts at a multiple of `stride` gives in its
-        inside what the whole image gives. With `bilinear` only nearly: milesial's interpolation
-        aligns the corners of the window, so its weights depend on the window's size. The radius
-        holds for every size.
+        Inside this margin, a window that starts at a multiple of `stride` gives the logits of the
+        whole image. With `bilinear` it does so only nearly: milesial's interpolation aligns the
+        corners of the window, so its weights depend on the window's size. The radius holds for
+        every size.
         """
         radius = 0
         for row in range(self.stride):

@@ -21,13 +21,13 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import torch
 
-from data.console import duration, progress
 from data.files import IGNORE
 from data.grid import Window
 from data.mapping.batches import Batch, RowEnd, batches
 from data.mapping.prefetch import prefetch
 from data.mapping.sharing import OneProcess, Processes, in_order
 from data.mapping.source import Source
+from data.terminal import duration, progress
 from data.tiling import OVERLAP, Tiling, layout
 
 

@@ -1,5 +1,8 @@
 """Change between two maps of one place: a matrix in km2, and a map of it.
 
+    python -m data.output.change map_2018.tif map_2021.tif
+    python -m data.output.change cover_20.tif cover_21.tif --classes worldcover.csv -o change.tif
+
 A row of the matrix is the class before, a column the class after; the diagonal has not changed. So
 
     loss of a class = sum of its row - diagonal       gain = sum of its column - diagonal
@@ -15,21 +18,19 @@ tests/data/output/test_change.py.
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from data import files
 from data.classes import ClassTable
-from data.files import IGNORE, InputError
+from data.files import IGNORE, InputError, refuse_input
 from data.grid import Grid, Window
 from data.output import maps
-from data.output.area_tables import date_in
-from data.output.jobs import Job
-from data.output.mapfiles import beside
 from data.raster.geotiff import Raster
 from data.raster.ground import pixel_areas
+from data.terminal import Parser, one_line_errors
 from data.training.mask import Mask, labels_on
 
 PALE = 0.75  # 1 moves the colour of unchanged ground to white
@@ -194,14 +195,25 @@ def write_changes(table: ClassTable, before: Path, after: Path, path: Path) -> C
     return changes
 
 
-def compare(table: ClassTable, jobs: Sequence[Job]) -> str:
-    """Write the changes between the maps of two images, and return them as text.
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command."""
+    parser = Parser(__doc__)
+    parser.prog = "python -m data.output.change"
+    add = parser.add_argument
+    add("before", type=Path, help="the earlier map, or any raster of classes")
+    add("after", type=Path, help="the later map of the same place, on any grid")
+    add("-o", "--output", type=Path, help="change map; none: BEFORE_to_AFTER.tif beside BEFORE")
+    add("--classes", help="class table of both; none: the one that a map of predict.py holds")
+    args = parser.parse_args(arguments)
+    before, after = args.before, args.after
+    table = ClassTable.load(args.classes) if args.classes else maps.class_table(before)
+    path = args.output or before.with_name(f"{before.stem}_to_{after.stem}.tif")
+    for output in (path, path.with_suffix(".csv"), Path(f"{path}.aux.xml")):
+        refuse_input(output, before, after)
+    changes = write_changes(table, before, after, path)
+    print(f"{path}\n{path.with_suffix('.csv')}\n{change_table(table, changes)}")
 
-    The earlier map is that whose image has the earlier date in its name; the first one where a name
-    has no date.
-    """
-    days = {job: date_in(job.image.name) for job in jobs}
-    before, after = sorted(jobs, key=days.get) if all(days.values()) else jobs
-    path = beside(before.target, f"to_{after.image.stem}.tif")
-    changes = write_changes(table, before.target, after.target, path)
-    return f"{path}\n{change_table(table, changes)}"
+
+if __name__ == "__main__":
+    with one_line_errors("data.output.change"):
+        main()

@@ -25,10 +25,11 @@ from xml.sax.saxutils import escape
 import numpy as np
 
 from data.classes import ClassTable
-from data.files import replacing
+from data.files import InputError, replacing
 from data.grid import Grid
-from data.raster import cog
+from data.raster import Raster, cog
 
+GREY = (128, 128, 128)  # of a class whose map has no colours
 STEPS, NO_BYTE = 254, 255  # a byte is round(STEPS * number), or NO_BYTE for no-data
 
 
@@ -50,6 +51,28 @@ def classes(
     names, colors = dict(zip(table.codes, table.names)), table.colormap
     with coded(path, grid, table.dtype, table.nodata, names, colors, "land cover", geo_tags) as add:
         yield lambda labels: add(table.decode(labels))
+
+
+def class_table(path: str | os.PathLike) -> ClassTable:
+    """Read the class table of a map that `classes` wrote, from the metadata and colours inside.
+
+    Raises InputError for a raster that is no such map.
+    """
+    with Raster(path) as raster:
+        items, colors, nodata = raster.items, raster.colormap or {}, raster.nodata
+    named = {name.removeprefix("class_"): text for name, text in items.items()}
+    records = [
+        {"code": code, "name": name, "color": "#%02X%02X%02X" % colors.get(int(code), GREY)}
+        for code, name in named.items()
+        if f"class_{code}" in items and code.isdigit()
+    ]
+    if not records:
+        raise InputError(f"{path}: holds no names of classes; give its class table by --classes")
+    if nodata is not None:
+        records.append(
+            {"code": str(nodata), "name": "no data", "color": "#000000", "ignore": "true"}
+        )
+    return ClassTable.from_records("map", records, path)
 
 
 @contextlib.contextmanager

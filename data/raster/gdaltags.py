@@ -66,18 +66,24 @@ def palette(colors: Mapping[int, Color], dtype: np.dtype) -> np.ndarray:
     return table
 
 
-def descriptions(xml: str | None, count: int) -> tuple[str | None, ...]:
-    """Parse the name of each band, None for a band without one. GDAL escapes the names twice."""
+def metadata(xml: str | None, count: int) -> tuple[tuple[str | None, ...], dict[str, str]]:
+    """Parse the names of bands and the items of the whole raster. GDAL escapes texts twice.
+
+    Returns:
+        A name or None for each band, and {name: text} of the items.
+    """
     names: dict[int, str] = {}
+    items: dict[str, str] = {}
     try:
         for item in ElementTree.fromstring(xml or "<GDALMetadata/>"):
-            if item.get("role") == "description" and item.text:
-                names[int(item.get("sample", ""))] = unescape(
-                    item.text, {"&quot;": '"', "&apos;": "'"}
-                )
+            text = unescape(item.text or "", {"&quot;": '"', "&apos;": "'"})
+            if item.get("role") == "description" and text:
+                names[int(item.get("sample", ""))] = text
+            elif item.get("sample") is None and item.get("name"):
+                items[item.get("name", "")] = text
     except (ElementTree.ParseError, TypeError, ValueError):
-        pass  # a raster can be read without the names of its bands
-    return tuple(names.get(band) for band in range(count))
+        pass  # a raster can be read without its metadata
+    return tuple(names.get(band) for band in range(count)), items
 
 
 def metadata_xml(

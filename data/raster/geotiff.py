@@ -47,6 +47,7 @@ class Raster:
         colormap: {code: (red, green, blue)} with 0..255 of a palette image, else None. The pixels
             stay codes.
         descriptions: A name or None for each band.
+        items: {name: text} of the metadata of the whole raster.
         geo_tags: The georeference for `write(geo_tags=...)` as it stands in the file, even where
             its CRS is not understood; PixelIsPoint is shifted to PixelIsArea.
         block_shape: (height, width) of the blocks that are decoded as a whole.
@@ -160,7 +161,8 @@ class Raster:
             self.grid = Grid(crs, transform, height, width)
             self.nodata = gdaltags.nodata(tags.get(gdaltags.NODATA), self.dtype)
             self.colormap = gdaltags.colormap(colormap)
-            self.descriptions = gdaltags.descriptions(tags.get(gdaltags.METADATA), self.count)
+            found = gdaltags.metadata(tags.get(gdaltags.METADATA), self.count)
+            self.descriptions, self.items = found
         except (TypeError, ValueError) as error:
             raise InputError(
                 f"{self.path}: its tags are damaged ({error}); write it anew"
@@ -183,7 +185,7 @@ class Raster:
         self.block_shape = (height, width)
         self.grid = Grid(None, IDENTITY, height, width)
         self.dtype, self.nodata = self._picture.dtype, None
-        self.descriptions, self.geo_tags = (None,) * self.count, {}
+        self.descriptions, self.geo_tags, self.items = (None,) * self.count, {}, {}
 
 
 def requested(

@@ -27,7 +27,6 @@ import numpy as np
 from pyproj import CRS, Transformer
 
 from data.classes import ClassTable
-from data.console import one_line_errors
 from data.files import InputError
 from data.grid import Grid
 from data.raster import cog
@@ -35,6 +34,7 @@ from data.sample.landscape import HALF, Landscape, codes, draw_landscape
 from data.sample.materials import SPECTRA
 from data.sample.noise import noise
 from data.sample.surface import ground
+from data.terminal import one_line_errors
 
 VERSION = 1  # raise it whenever the scenes change: folders of another version are written anew
 PIXEL = 10.0  # map metres; at 48 degrees north 6.7 m of ground

@@ -66,21 +66,23 @@ def load(
         chosen = [items[number] for number in numbers]
         return Windows(scenes, chosen, names, indices, scalings, size, **options)
 
+    checkpoint = {
+        "classes": table.records,
+        "class_table": table.name,
+        "bands": names,
+        "dates": dates_of(scenes[0]),
+        "resolution": usual_resolution(scenes),
+        "indices": indices,
+        "scaling": scaling.state(),
+        "size": size,
+        "nodata": args.nodata,
+    }
+    checkpoint["recipe"] = inputs.recipe(checkpoint, table)
     return Data(
         windows(training, augment=None if args.overfit else Augment.of(args.augment)),
         windows(validation, each_pixel_once=True),
         counts[training],
-        {
-            "classes": table.records,
-            "class_table": table.name,
-            "bands": names,
-            "dates": dates_of(scenes[0]),
-            "resolution": usual_resolution(scenes),
-            "indices": indices,
-            "scaling": scaling.state(),
-            "size": size,
-            "nodata": args.nodata,
-        },
+        checkpoint,
     )
 
 

@@ -1,14 +1,15 @@
-"""How far a pixel's own spectrum goes: a linear classifier of single pixels on the synthetic
-scenes.
+"""How well single pixels can be classified: a linear classifier on the synthetic scenes.
 
     python tests/bench/bench_linear.py
+    python tests/bench/bench_linear.py --images images --masks masks
 
-Multinomial logistic regression on the network's input (11 bands and 4 indices, scaled), fitted by
-L-BFGS on every third pixel of the windows that `make train` trains on and scored on those that it
-validates on, with the classes weighted by 1, by 1 / sqrt(frequency) and by 1 / frequency. The best
-of the three is what a network that looks at the surroundings has to beat.
+Multinomial logistic regression on the network's input (11 bands and 4 indices, scaled), without
+augmentation. It is fitted by L-BFGS on every third pixel of the training windows of `make train`
+and measured on the validation windows. The classes are weighted by 1, by 1 / sqrt(frequency) and by
+1 / frequency. A network that uses context has to be better than the best of the three.
 """
 
+import argparse
 import sys
 import time
 from pathlib import Path
@@ -30,14 +31,13 @@ ESM = ClassTable.load("esm")
 
 
 def load(*options: str) -> pipeline.Data:
-    """Training and validation windows, as train.py makes them of its options."""
+    """Load training and validation windows, as train.py does with these options."""
     args = train.parse(["--size", "150", "--augment", *options])
-
     return pipeline.load(args, ESM, Path("runs/cache"), lambda text: None, lambda text: None)
 
 
 def pixels(windows: Windows) -> tuple[torch.Tensor, torch.Tensor]:
-    """Input (N, 15) and label (N,) of every labelled pixel."""
+    """Return input (N, 15) and label (N,) of every labelled pixel."""
     inputs, labels = [], []
     for number in range(len(windows)):
         image, target, _ = windows[number]
@@ -47,7 +47,7 @@ def pixels(windows: Windows) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def fit(x: torch.Tensor, y: torch.Tensor, power: float) -> torch.nn.Module:
-    """Logistic regression; each class weighs (1 / its frequency) ** power."""
+    """Fit a logistic regression whose classes have the weight (1 / frequency) ** power."""
     net = torch.nn.Linear(x.shape[1], len(ESM.names))
     torch.nn.init.zeros_(net.weight)
     weight = (len(y) / torch.bincount(y, minlength=len(ESM.names)).clamp(min=1)) ** power
@@ -64,7 +64,7 @@ def fit(x: torch.Tensor, y: torch.Tensor, power: float) -> torch.nn.Module:
 
 
 def linear_dice(data: pipeline.Data, powers=(0.0, 0.5, 1.0)) -> dict[float, np.ndarray]:
-    """Dice of each class on the validation windows, for each weighting of the classes."""
+    """Return the Dice of each class on the validation windows, for each power of the weights."""
     (x, y), (x_test, y_test) = pixels(data.training), pixels(data.validation)
     mean, std = x.mean(0), x.std(0)
     x, y, x_test = ((x - mean) / std)[::3], y[::3], (x_test - mean) / std
@@ -79,12 +79,18 @@ def linear_dice(data: pipeline.Data, powers=(0.0, 0.5, 1.0)) -> dict[float, np.n
 
 def main() -> None:
     """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--images", nargs="+", help="none: the synthetic scenes of make train")
+    parser.add_argument("--masks", nargs="+", help="masks with the classes of esm")
+    args = parser.parse_args()
+    options = []
+    if args.images and args.masks:
+        options = ["--images", *args.images, "--masks", *args.masks]
     start = time.perf_counter()
-    data = load()
+    data = load(*options)
     scores = linear_dice(data)
-    print(
-        f"linear classifier of single pixels: Dice on {len(data.validation)} windows, fitted on {len(data.training)}"
-    )
+    counts = f"{len(data.training)} windows, measured on {len(data.validation)}"
+    print(f"Dice of a linear classifier of single pixels, fitted on {counts}")
     print(f"{'class weights':24}" + "".join(f"{name:>18}" for name in ESM.names) + f"{'macro':>9}")
     for power, dice in scores.items():
         weights = {0.0: "none", 0.5: "1 / sqrt(frequency)", 1.0: "1 / frequency"}[power]

@@ -1,17 +1,21 @@
-"""What helps rare classes: recipes of this project's training, and segmentation_models.pytorch's
-Unet, on one data set.
+"""Recipes of this project's training, and segmentation_models.pytorch's Unet, on one data set.
 
-    python tests/bench/recipes.py --images images --masks masks --classes worldcover.csv --seeds 0 1
-    2 python tests/bench/recipes.py ... --only peer default
+    python tests/bench/recipes.py --images images --masks masks --classes worldcover.csv
+    python tests/bench/recipes.py ... --only peer default --seeds 0 1 2
 
-Each recipe is trained with each seed (which also draws the windows held out), and judged after its
-last epoch. The peer is the Unet with a ResNet-34 from scratch, AdamW, cosine, plain cross-entropy,
-with the same windows, flips and turns, 10 epochs; it needs `pip install
-segmentation-models-pytorch`, and is left out where that is missing. The whole table takes hours on
-a CPU, which is why `make bench` does not run it.
+Each recipe changes one option of plain cross-entropy, so that the table shows what helps rare
+classes. Each recipe is trained with each seed and measured after its last epoch. The seed also
+draws the validation windows.
+
+The peer is segmentation_models.pytorch's Unet with a ResNet-34 from scratch, AdamW, a cosine
+schedule and plain cross-entropy. It gets the same windows with the same flips and turns. It needs
+`pip install segmentation-models-pytorch`, and is left out where that is missing.
+
+The whole table takes hours on a CPU. Therefore `make bench` does not run it.
 """
 
 import argparse
+import importlib.util
 import statistics
 import sys
 import time
@@ -19,15 +23,17 @@ import types
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-import train
-from data.classes import ClassTable
-from data.files import IGNORE
-from data.training import pipeline
-from unet import checkpoint, metrics
 
-# One change at a time, from the first on. "default" is what train.py does unasked.
+import train  # noqa: E402
+from data.classes import ClassTable  # noqa: E402
+from data.files import IGNORE  # noqa: E402
+from data.training import pipeline  # noqa: E402
+from unet import checkpoint, metrics  # noqa: E402
+
+# Each recipe changes one option of the first. "default" leaves all options to train.py.
 RECIPES = {
     "plain": "--loss cross_entropy --class-weights none",
     "focal": "--loss focal --class-weights none",
@@ -39,116 +45,121 @@ RECIPES = {
     "default": "",
 }
 PEER = "peer"
+HEADER = """
+| recipe | macro Dice, mean | range | mean IoU | accuracy | training |
+|---|---|---|---|---|---|"""
+
+Result = tuple[metrics.ConfusionMatrix, float]  # after the last epoch; seconds
 
 
-def peer(options: list[str], epochs: int) -> tuple[metrics.ConfusionMatrix, float]:
-    """(confusion matrix after the last epoch, seconds) of segmentation_models.pytorch's Unet."""
+def peer(options: list[str], epochs: int, cache: Path) -> Result:
+    """Train segmentation_models.pytorch's Unet, with validation after each epoch as in train.py.
+
+    Args:
+        options: of train.py, for the data, the batch and the seed.
+        epochs: number of epochs.
+        cache: folder of prepared scenes.
+    """
     import segmentation_models_pytorch as smp
 
     args = train.parse([*options, "--indices"])
     table = ClassTable.load(args.classes)
-
-    data = pipeline.load(args, table, Path("runs/cache"), lambda line: None, lambda line: None)
+    data = pipeline.load(args, table, cache, lambda line: None, lambda line: None)
     order, training, validation = pipeline.loaders(args, data, False, 0, 1)
     torch.manual_seed(args.seed)
-    model = smp.Unet(
-        "resnet34",
-        encoder_weights=None,
-        in_channels=data.training.channels,
-        classes=len(table.names),
-    )
+    bands, classes = data.training.channels, len(table.names)
+    model = smp.Unet("resnet34", encoder_weights=None, in_channels=bands, classes=classes)
     optimizer = torch.optim.AdamW(model.parameters(), 5e-4)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
     began = time.monotonic()
     for order.epoch in range(1, epochs + 1):
         model.train()
         for images, targets, _ in training:
-            images = images.contiguous()  # as its own loaders give them
-            loss = torch.nn.functional.cross_entropy(
-                model(images), targets.long(), ignore_index=IGNORE
-            )
+            logits = model(images.contiguous())  # not channels_last, as its users would
+            loss = F.cross_entropy(logits, targets.long(), ignore_index=IGNORE)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
         schedule.step()
-        confusion = metrics.ConfusionMatrix(len(table.names))
+        confusion = metrics.ConfusionMatrix(classes)
+        model.eval()
         with torch.no_grad():
-            model.eval()
             for images, targets, _ in validation:
                 confusion.update(model(images).argmax(1), targets)
     return confusion, time.monotonic() - began
 
 
-def ours(options: list[str], folder: Path) -> tuple[metrics.ConfusionMatrix, float]:
-    """(confusion matrix after the last epoch, seconds of all epochs) of train.py."""
+def ours(options: list[str], folder: Path) -> Result:
+    """Run train.py with these options in a folder."""
     train.main([*options, "--output", str(folder), "--patience", "9999"])
     last = checkpoint.load(folder / "last.pt")
     matrix = last["metrics"]["confusion"]
-    return metrics.ConfusionMatrix(len(matrix), matrix), sum(
-        row["seconds"] for row in last["history"]
-    )
+    seconds = sum(epoch["seconds"] for epoch in last["history"])
+    return metrics.ConfusionMatrix(len(matrix), matrix), seconds
 
 
-def row(name: str, results: list[tuple[metrics.ConfusionMatrix, float]]) -> str:
-    """A line of the table: means over the seeds, and the range of macro Dice."""
+def row(name: str, results: list[Result]) -> str:
+    """Return a line of the table: means over the seeds, and the range of macro Dice."""
     macro = [confusion.macro_dice() for confusion, _ in results]
-    iou = statistics.mean(confusion.mean_iou() for confusion, _ in results)
-    accuracy = statistics.mean(confusion.accuracy() for confusion, _ in results)
-    seconds = statistics.mean(seconds for _, seconds in results)
-    spread = f"{min(macro):.3f} to {max(macro):.3f}"
-    return f"| {name} | {statistics.mean(macro):.3f} | {spread} | {iou:.3f} | {accuracy:.3f} | {seconds:.0f} s |"
+    cells = [
+        name,
+        f"{statistics.mean(macro):.3f}",
+        f"{min(macro):.3f} to {max(macro):.3f}",
+        f"{statistics.mean(confusion.mean_iou() for confusion, _ in results):.3f}",
+        f"{statistics.mean(confusion.accuracy() for confusion, _ in results):.3f}",
+        f"{statistics.mean(seconds for _, seconds in results):.0f} s",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def options() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    add = parser.add_argument
+    add("--images", nargs="+", required=True, help="images or folders")
+    add("--masks", nargs="+", required=True, help="masks or folders")
+    add("--classes", required=True, help="class table")
+    add("--seeds", type=int, nargs="+", default=[0, 1, 2], help="one training for each seed")
+    names = [PEER, *RECIPES]
+    rows = f"rows of the table: {', '.join(names)}"
+    add("--only", nargs="+", choices=names, default=names, metavar="RECIPE", help=rows)
+    settings = "--base 16 --batch 12 --lr 2e-3 --epochs 30"
+    add("--settings", default=settings, help="options of train.py for all recipes but the peer")
+    add("--peer-epochs", type=int, default=10, help="epochs of the peer")
+    add("--folder", type=Path, default=Path("runs/recipes"), help="folder for the runs")
+    return parser.parse_args()
 
 
 def main() -> None:
     """Train, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    for name in ("--images", "--masks"):
-        parser.add_argument(name, nargs="+", required=True)
-    parser.add_argument("--classes", required=True)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--only", nargs="+", choices=[PEER, *RECIPES], default=[PEER, *RECIPES])
-    parser.add_argument(
-        "--settings",
-        default="--base 16 --batch 12 --lr 2e-3 --epochs 30",
-        help="of all our recipes",
-    )
-    parser.add_argument("--folder", type=Path, default=Path("runs/recipes"), help="for the runs")
-    args = parser.parse_args()
+    args = options()
     given = ["--images", *args.images, "--masks", *args.masks, "--classes", args.classes]
-    # A torchvision built for CUDA beside a torch that is not lacks its operators, which nothing
-    # here needs.
-    sys.modules.setdefault(
-        "torchvision._meta_registrations", types.ModuleType("torchvision._meta_registrations")
-    )
+    # A torchvision built for CUDA beside a torch without CUDA lacks its operators. They are not
+    # needed here.
+    operators = "torchvision._meta_registrations"
+    sys.modules.setdefault(operators, types.ModuleType(operators))
+
+    def train_once(name: str, seed: int) -> Result:
+        if name == PEER:
+            chosen = [*given, "--seed", str(seed), "--batch", "12"]
+            return peer(chosen, args.peer_epochs, args.folder / "cache")
+        chosen = [*given, *args.settings.split(), *RECIPES[name].split(), "--seed", str(seed)]
+        return ours(chosen, args.folder / f"{name}-{seed}-{time.time():.0f}")
+
+    if PEER in args.only and not importlib.util.find_spec("segmentation_models_pytorch"):
+        print("segmentation_models_pytorch is not installed: the peer is left out")
+        args.only.remove(PEER)
     lines = []
     for name in args.only:
         results = []
         for seed in args.seeds:
-            if name == PEER:
-                try:
-                    results.append(peer([*given, "--seed", str(seed), "--batch", "12"], epochs=10))
-                except ImportError:
-                    print("segmentation_models_pytorch is not installed: left out")
-                    break
-            else:
-                options = [
-                    *given,
-                    *args.settings.split(),
-                    *RECIPES[name].split(),
-                    "--seed",
-                    str(seed),
-                ]
-                results.append(ours(options, args.folder / f"{name}-{seed}-{time.time():.0f}"))
-            dice = " ".join(f"{value:.2f}" for value in results[-1][0].dice().tolist())
-            print(
-                f"{name}, seed {seed}: macro Dice {results[-1][0].macro_dice():.4f} of {dice}",
-                flush=True,
-            )
-        if results:
-            lines.append(row(name, results))
-    print(
-        "\n| recipe | macro Dice, mean | range | mean IoU | accuracy | training |\n|---|---|---|---|---|---|"
-    )
+            confusion, seconds = train_once(name, seed)
+            results.append((confusion, seconds))
+            dice = " ".join(f"{value:.2f}" for value in confusion.dice().tolist())
+            macro = confusion.macro_dice()
+            print(f"{name}, seed {seed}: macro Dice {macro:.4f} of {dice}", flush=True)
+        lines.append(row(name, results))
+    print(HEADER)
     print("\n".join(lines))
 
 

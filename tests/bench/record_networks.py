@@ -1,14 +1,15 @@
-"""Records what the published networks give, layer by layer, for the tests of ours:
-tests/recorded/networks.npz.
+"""Record the outputs of the published networks, layer by layer: tests/recorded/networks.npz.
 
     git clone https://github.com/milesial/Pytorch-UNet
     python tests/bench/record_networks.py Pytorch-UNet
 
-Needs torchvision, transformers and segmentation_models_pytorch beside torch. Weights and images come from the rule in
-tests/seeded.py, sizes from tests/originals.py; of each layer 64 values are kept. The file was made
-with the versions that it names.
+The tests compare the networks of this project with this file. Recording needs torchvision,
+transformers and segmentation_models_pytorch beside torch. Weights and images come from the rule in
+tests/seeded.py, sizes from tests/originals.py. Of each layer 64 values are kept. The file names the
+versions that made it.
 """
 
+import argparse
 import importlib
 import sys
 from pathlib import Path
@@ -24,12 +25,13 @@ from unet.networks.segformer import SIZES  # noqa: E402
 
 
 def milesial(folder: str, bilinear: bool) -> dict:
-    """Layer by layer, the UNet of a clone of milesial/Pytorch-UNet, which is called `unet` as ours
-    is.
+    """Return the outputs of the UNet in a clone of milesial/Pytorch-UNet, layer by layer.
+
+    Its package is called `unet`, as that of this project is.
     """
-    ours = {
-        name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] == "unet"
-    }
+    ours = {name: module for name, module in sys.modules.items() if name.split(".")[0] == "unet"}
+    for name in ours:
+        del sys.modules[name]
     sys.path.insert(0, folder)
     network = importlib.import_module("unet").UNet
     sys.path.remove(folder)
@@ -41,15 +43,18 @@ def milesial(folder: str, bilinear: bool) -> dict:
 
 
 def main() -> None:
-    if len(sys.argv) != 2 or not Path(sys.argv[1], "unet").is_dir():
-        sys.exit(__doc__)
-    versions = [
-        f"{name} {originals.installed(name).__version__}"
-        for name in ("torch", "torchvision", "transformers", "segmentation_models_pytorch")
-    ]
+    """Record all networks."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("clone", type=Path, help="folder of a clone of milesial/Pytorch-UNet")
+    parser.add_argument("-o", "--output", type=Path, default=originals.RECORDED, metavar="FILE")
+    args = parser.parse_args()
+    if not (args.clone / "unet").is_dir():
+        parser.error(f"{args.clone}: is not a clone of milesial/Pytorch-UNet")
+    libraries = ("torch", "torchvision", "transformers", "segmentation_models_pytorch")
+    versions = [f"{name} {originals.installed(name).__version__}" for name in libraries]
     networks = {
-        "unet": milesial(sys.argv[1], bilinear=False),
-        "unet-bilinear": milesial(sys.argv[1], bilinear=True),
+        "unet": milesial(str(args.clone), bilinear=False),
+        "unet-bilinear": milesial(str(args.clone), bilinear=True),
         "resnet50": originals.resnet50(),
         "resnet50-unet": originals.resnet50_unet(),
         "deeplabv3": originals.deeplabv3(),
@@ -61,11 +66,10 @@ def main() -> None:
         for network, layers in networks.items()
         for layer, output in layers.items()
     }
-    originals.RECORDED.parent.mkdir(exist_ok=True)
-    np.savez_compressed(originals.RECORDED, versions=np.array(versions), **values)
-    print(
-        f"{originals.RECORDED}: {len(values)} layers, {originals.RECORDED.stat().st_size / 1e3:.0f} kB"
-    )
+    args.output.parent.mkdir(exist_ok=True)
+    np.savez_compressed(args.output, versions=np.array(versions), **values)
+    size = args.output.stat().st_size / 1e3
+    print(f"{args.output}: {len(values)} layers, {size:.0f} kB")
     print("; ".join(versions))
     for name, value in values.items():
         if name.endswith(("logits", "outc", "layer4")):

@@ -18,7 +18,6 @@ from data.raster.warp import between
 from data.resample import reproject, strips
 
 # --- by hand
-# ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("method", ["nearest", "mode"])
@@ -98,36 +97,27 @@ def test_weights_let_a_road_of_one_pixel_survive():
     field = np.ones((10, 10), np.uint8)
     field[:, 3] = 2  # 10 votes of 100
     assert reproject(field, plain(10, 10), plain(1, 1, 10), "mode", NO).tolist() == [[1]]
-    for weight, winner in (
-        (8.9, 1),
-        (9, 1),
-        (9.1, 2),
-    ):  # 9 makes it a tie, which the lower class wins
-        assert reproject(
-            field, plain(10, 10), plain(1, 1, 10), "mode", NO, vote_weights={2: weight}
-        ).tolist() == [[winner]]
+    # A weight of 9 makes it a tie, which the lower class wins.
+    for weight, winner in ((8.9, 1), (9, 1), (9.1, 2)):
+        weights = {2: weight}
+        out = reproject(field, plain(10, 10), plain(1, 1, 10), "mode", NO, vote_weights=weights)
+        assert out.tolist() == [[winner]]
 
 
 def test_inverse_weights_count_the_shares_of_classes():
     source = np.zeros((4, 4), np.uint8)
     source[0, 0] = source[3, 3] = 1
     source[2, 0] = NO
+
+    def resampled(target):
+        made = reproject(source, plain(4, 4), target, "mode", NO, vote_weights="inverse")
+        return made.tolist()
+
     # 13 zeros and 2 ones: a one weighs 6.5 zeros.
-    assert reproject(
-        source, plain(4, 4), plain(2, 2, 2), "mode", NO, vote_weights="inverse"
-    ).tolist() == [
-        [1, 0],
-        [0, 1],
-    ]
-    assert reproject(
-        source, plain(4, 4), plain(1, 1, 4), "mode", NO, vote_weights="inverse"
-    ).tolist() == [[0]]  # 13/13 = 2/2
+    assert resampled(plain(2, 2, 2)) == [[1, 0], [0, 1]]
+    assert resampled(plain(1, 1, 4)) == [[0]]  # a tie: 13/13 = 2/2
     # In the right half there are 7 zeros and 1 one.
-    half = plain(2, 1, 2, left=2)
-    assert reproject(source, plain(4, 4), half, "mode", NO, vote_weights="inverse").tolist() == [
-        [0],
-        [1],
-    ]
+    assert resampled(plain(2, 1, 2, left=2)) == [[0], [1]]
 
 
 @pytest.mark.parametrize(
@@ -313,7 +303,6 @@ def test_a_world_map_from_a_european_one_is_no_data_beyond_europe():
 
 
 # --- against GDAL
-# ----------------------------------------------------------------------------------------
 
 
 def gdal(source, source_grid, target_grid, method, tolerance=0.125):
@@ -404,7 +393,6 @@ def test_mistakes_of_a_programmer_are_value_errors():
 
 
 # --- size, threads
-# ---------------------------------------------------------------------------------------
 
 
 def test_a_raster_of_300000_squared_is_read_window_by_window():
@@ -441,7 +429,8 @@ def test_torch_keeps_its_number_of_threads():
         reproject(FOUR, plain(4, 4), plain(2, 2, 2), "mode", NO)
         seen = [torch.get_num_threads()]
         thread = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
-        thread.start(), thread.join()
+        thread.start()
+        thread.join()
         assert seen == [3, 3]
         abandoned = strips(
             lambda window: FOUR[window.row :][: window.height], plain(4, 4), plain(4, 4), rows=1

@@ -1,4 +1,4 @@
-"""The network as a file that runs by itself: unet/export.py and predict.py --export."""
+"""The network as a file that runs by itself: unet/export.py."""
 
 import json
 import shutil
@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-import predict
 import unet
 from data import bands
 from data.classes import ClassTable
+from data.files import InputError
 from data.input import inputs
 from data.scaling import Scaling, network_input
 from unet import checkpoint, export
@@ -34,7 +34,7 @@ def state(size=48, method="minmax", **options) -> dict:
     fitted = {"offset": [100.0, 200.0, 50.0, -1.0], "scale": [3000.0, 2000.0, 2500.0, 2.0]}
     if method == "image":
         fitted = {"offset": [], "scale": []}
-    return {
+    found = {
         "model": {"name": "unet", "in_channels": 4, "num_classes": 3, "options": options},
         "weights": model.state_dict(),
         "classes": TABLE.records,
@@ -45,6 +45,7 @@ def state(size=48, method="minmax", **options) -> dict:
         "resolution": 6.7,
         "scaling": {"method": method, **fitted},
     }
+    return found | {"recipe": inputs.recipe(found, TABLE)}
 
 
 def read(path: Path) -> tuple:
@@ -56,7 +57,7 @@ def read(path: Path) -> tuple:
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("export") / "model.pt2"
-    assert export.export(state(), path, inputs.recipe(state(), TABLE)) == (
+    assert export.export(state(), path) == (
         "any batch, heights and widths of multiples of 16 from 32"
     )
     assert [p.name for p in path.parent.iterdir()] == ["model.pt2"]
@@ -99,7 +100,7 @@ def test_the_script_inside_maps_images_as_we_do_and_needs_torch_alone(
 ):
     by_itself, program = state(method="image"), torch.export.load(exported)
     monkeypatch.setattr(export, "_open", lambda *_: program)  # the network is the same
-    export.export(by_itself, tmp_path / "image.pt2", inputs.recipe(by_itself, TABLE))
+    export.export(by_itself, tmp_path / "image.pt2")
     shutil.copy(exported, tmp_path / "minmax.pt2")
     extra = {"run.py": ""}
     torch.export.load(exported, extra_files=extra)
@@ -108,10 +109,10 @@ def test_the_script_inside_maps_images_as_we_do_and_needs_torch_alone(
     image[:, 0, 0] = 0  # 0 / 0 in the index
     torch.save(torch.from_numpy(image.astype(np.int32)), tmp_path / "numbers.pt")
     calling = (
-        "import sys, torch; sys.path.insert(0, '.')\n"
+        "import sys, torch; sys.path.insert(0, '.'); import run\n"
         "for name in 'minmax', 'image':\n"
-        "    sys.argv = ['run.py', name + '.pt2']; sys.modules.pop('run', None); import run\n"
-        "    torch.save(run.probabilities(torch.load('numbers.pt')), name + '.pt')\n"
+        "    found = run.probabilities(*run.load(name + '.pt2'), torch.load('numbers.pt'))\n"
+        "    torch.save(found, name + '.pt')\n"
         "assert not {'unet', 'data', 'tifffile', 'pyproj'} & set(sys.modules)"
     )
     done = subprocess.run(
@@ -135,9 +136,7 @@ def test_a_network_whose_sizes_cannot_stay_open_takes_one_window(tmp_path, monke
             return super().forward(x) * float(x.shape[-1])  # a number, once and for all
 
     monkeypatch.setitem(unet.MODELS, "unet", Fixed)
-    assert (
-        export.export(state(size=40), tmp_path / "model.pt2", {}) == "one window of 48 x 48 pixels"
-    )
+    assert export.export(state(size=40), tmp_path / "model.pt2") == "one window of 48 x 48 pixels"
     network, about = read(tmp_path / "model.pt2")
     x = torch.randn(1, 4, 48, 48)
     torch.testing.assert_close(network(x), checkpoint.build_model(state())(x), rtol=1e-4, atol=1e-4)
@@ -159,24 +158,34 @@ def test_a_file_that_gives_something_else_is_not_kept(exported, tmp_path, monkey
     with pytest.raises(
         checkpoint.CheckpointError, match="model.pt2: the exported network's logits are off by"
     ):
-        export.export(other, tmp_path / "model.pt2", {})
+        export.export(other, tmp_path / "model.pt2")
     assert [p.read_text() for p in tmp_path.iterdir()] == ["an earlier one"]
 
 
-def test_predict_exports_without_any_image(exported, tmp_path, monkeypatch, capsys):
+def test_the_command_takes_a_checkpoint_or_the_folder_of_a_run(
+    exported, tmp_path, monkeypatch, capsys
+):
     monkeypatch.chdir(tmp_path)
     program = torch.export.load(exported)
     monkeypatch.setattr(export, "_open", lambda *_: program)
-    checkpoint.save("best.pt", state())
-    predict.main(["--checkpoint", "best.pt", "--export", "model.pt2"])
-    assert (
-        "model.pt2: takes any batch, heights and widths of multiples of 16 from 32"
-        in capsys.readouterr().out
-    )
+    Path("run").mkdir()
+    checkpoint.save("run/best.pt", state())
+    for given in ("run", "run/best.pt"):
+        export.main([given, "-o", "model.pt2"])
+        printed = capsys.readouterr().out
+        assert printed == (
+            "model.pt2: takes any batch, heights and widths of multiples of 16 from 32\n"
+        )
     assert read(Path("model.pt2"))[1]["bands"] == BANDS
-    for name, message in (
-        ("model.onnx", "is a .pt2 file"),
-        ("no/model.pt2", "there is no folder no; make it first"),
+    old = {name: value for name, value in state().items() if name != "recipe"}
+    checkpoint.save("old.pt", old)
+    Path("model.pt2").rename("run.pt2")
+    for given, output, message in (
+        ("run", "model.onnx", "the name of an exported network ends in .pt2"),
+        ("run", "no/model.pt2", "there is no folder no; make it first"),
+        ("old.pt", "model.pt2", "the checkpoint is of version 1"),
+        ("none.pt", "model.pt2", "none.pt: no such file"),
     ):
-        with pytest.raises(predict.InputError, match=message):
-            predict.main(["--checkpoint", "best.pt", "--export", name])
+        with pytest.raises(InputError, match=message):
+            export.main([given, "-o", output])
+    assert not Path("model.pt2").exists()

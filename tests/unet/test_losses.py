@@ -71,11 +71,11 @@ def test_dice_of_a_class_that_does_not_occur_is_the_share_it_wrongly_takes():
 
 def test_dice_focal_is_the_sum():
     weight = torch.tensor([1.0, 3.0])
-    parts = dice(LOGITS, TARGET, weight) + focal(LOGITS, TARGET, weight, gamma=3.0)
-    assert dice_focal(LOGITS, TARGET, weight, gamma=3.0).item() == pytest.approx(parts.item())
+    parts = dice(LOGITS, TARGET, weight) + focal(LOGITS, TARGET, weight)
+    assert dice_focal(LOGITS, TARGET, weight).item() == pytest.approx(parts.item())
 
 
-def test_dice_focal_has_the_gamma_2_of_the_paper_unless_another_is_given():
+def test_dice_focal_has_the_gamma_2_of_the_paper():
     expected = dice(LOGITS, TARGET).item() + (1 / 16 * math.log(4 / 3) + 1 / 4 * math.log(2)) / 2
     assert dice_focal(LOGITS, TARGET).item() == pytest.approx(expected)
 

@@ -1,18 +1,18 @@
 """Attention between the pixels of an image, and the block that SegFormer repeats.
 
-Each token (here: a small patch of the image) asks a question q, offers a key k and has a value v;
-it gets the mean of all values, each weighted by how well its key fits the question:
+Each token (here: a small patch of the image) has a query q, a key k and a value v. Its output is
+the mean of all values, each weighted by how well its key fits the query:
 
     attention(q, k, v) = softmax(q k^T / sqrt(d)) v        q, k, v: (number of tokens, d)
 
-Among the H W tokens of an image these are (H W)^2 products. So all ask, but a strided convolution
-(`sr`) shrinks the image of those that answer. Where a token lies it learns from the zeros around
-the image, through a 3 x 3 convolution between two linear layers (Mix-FFN): no position is encoded,
-and any size will do.
+The H W tokens of an image need (H W)^2 products. Therefore keys and values are made from a smaller
+image, which a strided convolution (`sr`) computes. No position is encoded, so any size will do: the
+network learns positions from the zeros around the image, through a 3 x 3 convolution between two
+linear layers (Mix-FFN).
 
-    tokens -- norm -- attention ---- + -- norm -- linear to 4C -- 3 x 3 -- GELU -- linear to C -- + --> tokens
-       |                             ^ |                                                          ^
-       +-----------------------------+ +----------------------------------------------------------+
+    tokens - norm - attention - + - norm - linear to 4C - 3 x 3 - GELU - linear to C - + -> tokens
+       |                        ^ |                                                    ^
+       +------------------------+ +----------------------------------------------------+
 
 Vaswani and others: Attention Is All You Need, 2017 (https://arxiv.org/abs/1706.03762); the shrunk
 keys are from Wang and others: Pyramid Vision Transformer, 2021 (https://arxiv.org/abs/2102.12122),
@@ -27,21 +27,20 @@ from torch import Tensor, nn
 
 
 def to_tokens(x: Tensor) -> Tensor:
-    """(N, C, H, W) -> (N, H W, C): the image's pixels, row by row."""
+    """List the pixels of an image row by row: (N, C, H, W) -> (N, H W, C)."""
     return x.flatten(2).transpose(1, 2)
 
 
 def to_image(tokens: Tensor, size: tuple[int, int]) -> Tensor:
-    """(N, H W, C) -> (N, C, H, W), the way back."""
+    """Arrange tokens as an image again: (N, H W, C) -> (N, C, H, W)."""
     return tokens.transpose(1, 2).unflatten(2, size)
 
 
 class SelfAttention(nn.Module):
-    """Tokens (N, H W, C) -> (N, H W, C), each the mean of the values that answer it, separately in
-    `heads` groups.
+    """Attention in `heads` groups of channels: (N, H W, C) -> (N, H W, C).
 
-    Keys and values are made from the image shrunk `shrink` times; rows and columns that do not fill
-    a patch of it are not asked.
+    Keys and values are made from the image shrunk `shrink` times. Rows and columns that do not fill
+    a patch of it have no key and no value.
     """
 
     def __init__(self, channels: int, heads: int, shrink: int):
@@ -54,24 +53,21 @@ class SelfAttention(nn.Module):
             self.layer_norm = nn.LayerNorm(channels)
 
     def forward(self, tokens: Tensor, size: tuple[int, int]) -> Tensor:
-        asked = tokens
+        fewer = tokens
         if self.sr is not None:
-            asked = self.layer_norm(
-                to_tokens(self.sr(to_image(tokens, size)))
-            )  # (N, H W / shrink^2, C)
+            fewer = to_tokens(self.sr(to_image(tokens, size)))  # (N, H W / shrink^2, C)
+            fewer = self.layer_norm(fewer)
         # Each (N, heads, number of tokens, C / heads).
         q, k, v = (
             linear(x).unflatten(2, (self.heads, -1)).transpose(1, 2)
-            for linear, x in ((self.query, tokens), (self.key, asked), (self.value, asked))
+            for linear, x in ((self.query, tokens), (self.key, fewer), (self.value, fewer))
         )
-        answer = F.scaled_dot_product_attention(q, k, v)  # (N, heads, H W, C / heads)
-        return answer.transpose(1, 2).flatten(2)  # (N, H W, C)
+        mean = F.scaled_dot_product_attention(q, k, v)  # (N, heads, H W, C / heads)
+        return mean.transpose(1, 2).flatten(2)  # (N, H W, C)
 
 
 class MixFFN(nn.Module):
-    """Two linear layers on each token, and between them a 3 x 3 convolution of each channel over
-    the image.
-    """
+    """Two linear layers on each token, with a 3 x 3 convolution of each channel between them."""
 
     def __init__(self, channels: int, dropout: float):
         super().__init__()
@@ -90,8 +86,9 @@ class MixFFN(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then Mix-FFN, each on normalised tokens and added to them: (N, H W, C) -> (N, H W,
-    C).
+    """Attention, then Mix-FFN, each on normalised tokens and added to them.
+
+    (N, H W, C) -> (N, H W, C).
 
     drop_path: probability for a sample to skip either (stochastic depth, Huang and others 2016,
     https://arxiv.org/abs/1603.09382).
@@ -110,9 +107,7 @@ class Block(nn.Module):
         self.drop_path = nn.Dropout(drop_path)
 
     def forward(self, tokens: Tensor, size: tuple[int, int]) -> Tensor:
-        one = tokens.new_ones(
-            tokens.shape[0], 1, 1
-        )  # of which dropout makes 0 or 1 / (1 - p), sample by sample
+        one = tokens.new_ones(tokens.shape[0], 1, 1)  # dropout makes each 0 or 1 / (1 - p)
         x = self.attention["self"](self.layer_norm_1(tokens), size)
         tokens = tokens + self.drop_path(one) * self.dropout(self.attention["output"]["dense"](x))
         return tokens + self.drop_path(one) * self.mlp(self.layer_norm_2(tokens), size)

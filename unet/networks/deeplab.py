@@ -1,9 +1,9 @@
 """DeepLabV3: look at the surroundings at several distances at once, without losing the size.
 
-A convolution whose nine weights stand r pixels apart (atrous, dilated by r) sees 2r + 1 pixels at
-the price of three. The encoder's last two stages spread their kernels instead of halving the image,
-so that its features keep H/8; atrous spatial pyramid pooling (ASPP) then looks at them through five
-glasses and joins what each saw:
+A convolution whose nine weights stand r pixels apart (atrous, dilated by r) reaches over 2r + 1
+pixels at the price of three. The encoder's last two stages dilate their kernels instead of halving
+the image, so that its features keep H/8. Atrous spatial pyramid pooling (ASPP) has five branches on
+these features, and joins their outputs:
 
     x (N, C, H, W) -> ResNet-50 -> (N, 2048, H/8, W/8)
                                           |
@@ -15,7 +15,7 @@ glasses and joins what each saw:
                                           |
               1 x 1 -> 256 -> 3 x 3 -> 256 -> 1 x 1 -> (N, K, H/8, W/8) -> bilinear (N, K, H, W)
 
-There is no skip connection: borders finer than 8 pixels are interpolated, not seen.
+There is no skip connection: borders finer than 8 pixels are interpolated.
 
 Chen, Papandreou, Schroff, Adam: Rethinking Atrous Convolution for Semantic Image Segmentation, 2017
 (https://arxiv.org/abs/1706.05587). Parameters have the names of torchvision's deeplabv3_resnet50.
@@ -56,13 +56,10 @@ class ASPP(nn.Module):
         self.project = nn.Sequential(*conv_norm_relu(5 * WIDTH, 1), nn.Dropout2d(dropout))
 
     def forward(self, x: Tensor) -> Tensor:
-        *near, everywhere = (
-            conv(x) for conv in self.convs
-        )  # four (N, 256, h, w), and (N, 256, 1, 1)
-        everywhere = everywhere.expand(-1, -1, *x.shape[-2:])  # (N, 256, h, w)
-        return self.project(
-            torch.cat([*near, everywhere], dim=1)
-        )  # (N, 1280, h, w) -> (N, 256, h, w)
+        *near, mean = (conv(x) for conv in self.convs)  # four (N, 256, h, w), and (N, 256, 1, 1)
+        mean = mean.expand(-1, -1, *x.shape[-2:])  # (N, 256, h, w)
+        joined = torch.cat([*near, mean], dim=1)  # (N, 1280, h, w)
+        return self.project(joined)  # (N, 256, h, w)
 
 
 class DeepLabV3(nn.Module):
@@ -76,10 +73,10 @@ class DeepLabV3(nn.Module):
     """
 
     stride = 8  # input pixels to one of the features: windows shift by multiples of it
-    receptive_radius = None  # without limit: the mean is taken over the whole input
-    first_layers = ("backbone.conv1",)  # take the image; see networks/transfer.py
+    first_layers = ("backbone.conv1",)  # take the image; see networks/layers.py
     last_layer = "classifier.4"
     encoders = (("backbone",),)
+    receptive_radius = None  # without limit: the mean is taken over the whole input
 
     def __init__(
         self, in_channels: int, num_classes: int, dropout: float = 0.0, head_dropout: float = 0.0

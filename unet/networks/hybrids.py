@@ -1,20 +1,21 @@
-"""SegFormer's encoder in a U-Net: attention for what lies far, convolutions for what lies near.
+"""SegFormer's encoder in a U-Net: attention for distant pixels, convolutions for near ones.
 
-SegFormer sees the whole image but nothing finer than 4 pixels; a U-Net sees each pixel but not far.
-Two ways to have both, with the decoder of `resnet.py`:
+SegFormer reaches over the whole image, but its finest features are of 4 pixels; a U-Net has
+features of every pixel, but does not reach far. Two networks combine them, with the decoder of
+`resnet.py`:
 
-    SegFormerUNet                                    SegFormerResNetUNet
-    x        C, H, W                                 x                   C, H, W          16, H, W --> head
-    stem1   16, H, W       - skip ->  16 --> head    conv1              64, H/2, W/2      - skip ->  32
-    stem2   32, H/2, W/2   - skip ->  32  ^          layer1 + stage 1   256 + 32, H/4     - skip ->  64  ^
-    stage 1 32, H/4, W/4   - skip ->  64  |          layer2 + stage 2   512 + 64, H/8     - skip -> 128  |
-    stage 2 64, H/8, W/8   - skip -> 128  |          layer3 + stage 3   1024 + 160, H/16  - skip -> 256  |
-    stage 3 160, H/16      - skip -> 256  |          layer4 + stage 4   2048 + 256, H/32 ------------^
-    stage 4 256, H/32 -----------------^
+    SegFormerUNet                           SegFormerResNetUNet
+    x        C, H                           x                  C, H              16, H -> head
+    stem1    16, H    - skip -> 16 -> head  conv1              64, H/2   - skip -> 32
+    stem2    32, H/2  - skip -> 32  ^       layer1 + stage 1   256 + 32, H/4    -> 64  ^
+    stage 1  32, H/4  - skip -> 64  |       layer2 + stage 2   512 + 64, H/8    -> 128 |
+    stage 2  64, H/8  - skip -> 128 |       layer3 + stage 3   1024 + 160, H/16 -> 256 |
+    stage 3  160, H/16 -------> 256 |       layer4 + stage 4   2048 + 256, H/32 -------^
+    stage 4  256, H/32 -------------^
 
-On the left the stem takes the place that the stages leave empty, as in a U-Net; on the right
-ResNet-50 and the stages look at the image side by side, and the decoder joins what both saw at each
-scale.
+On the left a stem of convolutions makes the features that are finer than the stages', as in a
+U-Net. On the right ResNet-50 and the stages see the image side by side, and the decoder joins the
+features of both at each scale.
 
 After Ronneberger, Fischer, Brox: U-Net, 2015 (https://arxiv.org/abs/1505.04597); He and others:
 Deep Residual Learning, 2015 (https://arxiv.org/abs/1512.03385); Xie and others: SegFormer, 2021
@@ -39,9 +40,10 @@ STEM = (16, 32)
 class Hybrid(nn.Module):
     """(N, in_channels, H, W) -> logits (N, num_classes, H, W), for any H and W from 1.
 
-    channels: of the `features`, finest first, that each hybrid makes in its own way. dropout:
-    probability for a channel to be dropped in stem, ResNet and decoder, for a value in SegFormer's
-    stages. head_dropout: probability for a channel to be dropped before the last convolution.
+    channels: of the `features`, finest first, which each hybrid makes in its own way.
+    dropout: probability for a channel to be dropped in stem, ResNet and decoder, and for a value in
+    SegFormer's stages.
+    head_dropout: probability for a channel to be dropped before the last convolution.
     """
 
     stride = 32  # input pixels to one of the deepest features: windows shift by multiples of it
@@ -95,7 +97,7 @@ class SegFormerUNet(Hybrid):
 
 
 class SegFormerResNetUNet(Hybrid):
-    """ResNet-50 and SegFormer's stages side by side, and a U-Net's decoder on both. See `Hybrid`."""
+    """ResNet-50 and SegFormer's stages side by side, and a U-Net's decoder. See `Hybrid`."""
 
     first_layers = ("encoder.patch_embeddings.0.proj", "resnet.conv1")
     encoders = (("encoder",), ("resnet",))
@@ -108,8 +110,7 @@ class SegFormerResNetUNet(Hybrid):
         self.resnet = ResNet50(in_channels, dropout)
 
     def features(self, x: Tensor) -> list[Tensor]:
-        fine, *coarser = self.resnet(
-            x
-        )  # (N, 64, H/2, W/2); (N, 256, H/4, W/4) to (N, 2048, H/32, W/32)
-        # (N, 256 + 32, H/4, W/4) to (N, 2048 + 256, H/32, W/32)
-        return [fine, *(torch.cat(pair, dim=1) for pair in zip(coarser, self.encoder(x)))]
+        fine, *coarser = self.resnet(x)  # (N, 64, H/2), and (N, 256, H/4) to (N, 2048, H/32)
+        stages = self.encoder(x)  # (N, 32, H/4) to (N, 256, H/32)
+        joined = [torch.cat(pair, dim=1) for pair in zip(coarser, stages)]
+        return [fine, *joined]  # joined: (N, 256 + 32, H/4) to (N, 2048 + 256, H/32)

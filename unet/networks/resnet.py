@@ -1,7 +1,7 @@
-"""ResNet-50 as an encoder, and the U-Net on top of it: an encoder that others have trained already.
+"""ResNet-50 as an encoder, for which trained weights are published, and the U-Net on top of it.
 
-A residual block learns what to add to its input, x + f(x), instead of a new x: then fifty layers
-train as readily as five, because the gradient has a way past each of them. The block is a
+A residual block learns what to add to its input, x + f(x), instead of a new x. Then fifty layers
+train as readily as five, because the gradient also flows past each of them. The block is a
 bottleneck: 1 x 1 to fewer channels, 3 x 3 on those, 1 x 1 back to four times as many.
 
     ResNet50                                Decoder: nearest doubling, join, double convolution
@@ -35,8 +35,9 @@ WIDTHS = (256, 128, 64, 32, 16)  # of the decoder's five blocks
 
 
 class Bottleneck(nn.Module):
-    """relu(x + f(x)), f being 1 x 1, 3 x 3, 1 x 1. (N, in_channels, H, W) -> (N, 4 * width, H /
-    stride, W / stride).
+    """relu(x + f(x)), with the convolutions 1 x 1, 3 x 3 and 1 x 1 in f.
+
+    (N, in_channels, H, W) -> (N, 4 * width, H / stride, W / stride).
 
     Where f changes the size or the number of channels, x goes through a 1 x 1 convolution
     (`downsample`) to match.
@@ -70,9 +71,13 @@ class Bottleneck(nn.Module):
 
 def stage(
     in_channels: int, width: int, blocks: int, stride: int = 1, dilations: tuple[int, int] = (1, 1)
-):
-    """A row of bottlenecks; the first has the stride. `dilations`: of the first block, and of the
-    others.
+) -> nn.Sequential:
+    """Make a row of bottlenecks.
+
+    Args:
+        in_channels, width, blocks: of the input, of each bottleneck, and how many.
+        stride: of the first block.
+        dilations: of the first block, and of the others.
     """
     first = Bottleneck(in_channels, width, stride, dilations[0])
     return nn.Sequential(
@@ -81,11 +86,12 @@ def stage(
 
 
 class ResNet50(nn.Module):
-    """(N, in_channels, H, W) -> the five features, finest first, of CHANNELS channels; sizes are
-    rounded up.
+    """(N, in_channels, H, W) -> the five features, finest first, of CHANNELS channels.
 
-    dropout: probability for a channel to be dropped after each stage. dilated: the last two stages
-    keep the size H/8 and spread their kernels instead: DeepLab's encoder.
+    Sizes are rounded up.
+
+    dropout: probability for a channel to be dropped after each stage.
+    dilated: the last two stages keep the size H/8 and dilate their kernels instead, as in DeepLab.
     """
 
     def __init__(self, in_channels: int, dropout: float = 0.0, dilated: bool = False):
@@ -136,12 +142,12 @@ class UpJoin(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Features of an encoder, finest first, each half the size of the one before -> (N, widths[-1],
-    H, W).
+    """Features of an encoder, finest first, each half the size of the one before -> (N, w, H, W).
 
-    `channels` are the features', `widths` the blocks': with as many blocks as features, the last
-    one doubles the size without a skip; with one block fewer, the finest feature has the map's size
-    already.
+    channels: of the features.
+    widths: channels of the blocks, w the last one's. With as many blocks as features, the last
+    block doubles the size without a skip; with one block fewer, the finest feature has the map's
+    size already.
     """
 
     def __init__(self, channels: Sequence[int], widths: Sequence[int], dropout: float):
@@ -158,19 +164,16 @@ class Decoder(nn.Module):
 
 
 def pad(x: Tensor, multiple: int) -> Tensor:
-    """Repeats the last row and column until both sizes are multiples, so that doubling meets each
-    skip exactly.
-    """
+    """Repeat the last row and column until both sizes are multiples; then they meet at skips."""
     height, width = x.shape[-2:]
     return F.pad(x, [0, -width % multiple, 0, -height % multiple], mode="replicate")
 
 
 def to_size(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """(N, K, h, w) to (N, K, *size), bilinear; the last step of networks whose logits are coarser
-    than the image.
+    """Interpolate logits (N, K, h, w) that are coarser than the image to (N, K, *size).
 
-    torch.compile's graph ends before it: with torch 2.13 on a CPU the compiled backward pass of one
-    that holds a whole SegFormer and this gives gradients of 0, without a word (like
+    torch.compile's graph ends before it. With torch 2.13 on a CPU, the compiled backward pass of a
+    graph with a whole SegFormer and this gives gradients of 0 without an error (like
     https://github.com/pytorch/pytorch/issues/185509).
     """
     if torch.compiler.is_dynamo_compiling():
@@ -182,11 +185,12 @@ class ResNetUNet(nn.Module):
     """(N, in_channels, H, W) -> logits (N, num_classes, H, W), for any H and W from 1.
 
     dropout: probability for a channel to be dropped after each stage of the encoder and block of
-    the decoder. head_dropout: the same, before the last convolution.
+    the decoder.
+    head_dropout: the same, before the last convolution.
     """
 
     stride = 32  # input pixels to one of the deepest features: windows shift by multiples of it
-    first_layers = ("encoder.conv1",)  # take the image; see networks/transfer.py
+    first_layers = ("encoder.conv1",)  # take the image; see networks/layers.py
     last_layer = "head"
     encoders = (("encoder",),)
 
@@ -208,8 +212,7 @@ class ResNetUNet(nn.Module):
 
     @property
     def receptive_radius(self) -> int:
-        """Rows (or columns) between an output pixel and the furthest input pixel that can change
-        it.
+        """Rows (or columns) from an output pixel to the furthest input pixel that can change it.
 
         Found as in `UNet.receptive_radius`, through the deepest level and for each of its 32 places
         in a cell.

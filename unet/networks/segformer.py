@@ -1,17 +1,16 @@
-"""SegFormer: every pixel may ask every other one, at four scales, and a head that only joins what
-they answered.
+"""SegFormer: attention over the whole image at four scales, and a head of linear layers.
 
-The encoder (Mix Transformer, MiT) cuts the image into overlapping patches, lets them ask each other
-(`attention.py`), and makes patches of patches, three times. Its four features see near and far at
-once, so that the head need not.
+The encoder (Mix Transformer, MiT) cuts the image into overlapping patches, applies attention
+between them (`attention.py`), and makes patches of patches, three times. Its four features reach
+over the whole image at every scale, so that the head needs no context of its own.
 
     x (N, C, H, W)
       | overlapping patches 7 x 7, every 4th pixel; blocks of attention and Mix-FFN
     c1, H/4, W/4    --- linear, 1 x  ---+
       | patches 3 x 3, every 2nd        |
     c2, H/8, W/8    --- linear, 2 x  ---+
-      |                                 +-- join 4 D -> 1 x 1 -> D -> 1 x 1 -> (N, K, H/4, W/4) -> 4 x (N, K, H, W)
-    c3, H/16, W/16  --- linear, 4 x  ---+
+      |                                 +--- join 4 D -> 1 x 1 -> D -> 1 x 1 -> (N, K, H/4, W/4)
+    c3, H/16, W/16  --- linear, 4 x  ---+         and bilinear, 4 x, to (N, K, H, W)
       |                                 |
     c4, H/32, W/32  --- linear, 8 x  ---+
 
@@ -44,8 +43,9 @@ HEADS, SHRINK, DROP_PATH = (1, 2, 5, 8), (8, 4, 2, 1), 0.1
 
 
 class PatchEmbedding(nn.Module):
-    """Overlapping patches to tokens: (N, in_channels, H, W) -> (N, H W / stride^2, channels) and
-    the new size.
+    """Overlapping patches to tokens.
+
+    (N, in_channels, H, W) -> (N, H W / stride^2, channels) and the new size.
     """
 
     def __init__(self, in_channels: int, channels: int, patch: int, stride: int):
@@ -62,7 +62,7 @@ class MixTransformer(nn.Module):
     """The encoder (MiT): (N, in_channels, H, W) -> features (N, c_i, H / s, W / s), s = 4, 8, 16,
     32, rounded up.
 
-    H and W must be 29 at least, or nothing is left to ask in the first stage.
+    H and W must be 29 at least, or the first stage has no keys left.
     """
 
     def __init__(self, size: str, in_channels: int, dropout: float = 0.0):
@@ -94,7 +94,7 @@ class MixTransformer(nn.Module):
 
 
 def initialise(module: nn.Module) -> None:
-    """The weights to start from, as in the authors' code."""
+    """Draw the initial weights of a layer, as the authors' code does."""
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)
         nn.init.zeros_(module.bias)
@@ -105,8 +105,9 @@ def initialise(module: nn.Module) -> None:
 
 
 class Head(nn.Module):
-    """Features of the encoder -> logits (N, num_classes, H/4, W/4): each to D channels and to the
-    finest one's size.
+    """Features of the encoder -> logits (N, num_classes, H/4, W/4).
+
+    Each feature gets D channels and the size of the finest one.
     """
 
     def __init__(self, channels: tuple[int, ...], width: int, num_classes: int, dropout: float):
@@ -123,15 +124,11 @@ class Head(nn.Module):
         size, same = features[0].shape[-2:], []
         for linear, x in zip(self.linear_c, features):
             x = to_image(linear["proj"](to_tokens(x)), x.shape[-2:])  # (N, D, H/s, W/s)
-            same.append(
-                F.interpolate(x, size=size, mode="bilinear", align_corners=False)
-            )  # (N, D, H/4, W/4)
-        x = self.linear_fuse(
-            torch.cat(same[::-1], dim=1)
-        )  # coarsest first, (N, 4D, H/4, W/4) -> (N, D, H/4, W/4)
-        return self.classifier(
-            self.dropout(F.relu(self.batch_norm(x)))
-        )  # (N, num_classes, H/4, W/4)
+            x = F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+            same.append(x)  # (N, D, H/4, W/4)
+        x = torch.cat(same[::-1], dim=1)  # coarsest first, (N, 4D, H/4, W/4)
+        x = F.relu(self.batch_norm(self.linear_fuse(x)))  # (N, D, H/4, W/4)
+        return self.classifier(self.dropout(x))  # (N, num_classes, H/4, W/4)
 
 
 class SegFormer(nn.Module):
@@ -146,7 +143,7 @@ class SegFormer(nn.Module):
     receptive_radius = None  # without limit: attention sees the whole input
     first_layers = (
         "segformer.encoder.patch_embeddings.0.proj",
-    )  # take the image; see networks/transfer.py
+    )  # take the image; see networks/layers.py
     last_layer = "decode_head.classifier"
     encoders = (("segformer",),)
 

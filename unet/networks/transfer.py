@@ -6,14 +6,8 @@ An encoder that has seen a million photographs needs fewer satellite images. The
                    (`module.`, `segformer.`, `encoder.`, `backbone.`, `resnet.`)
     fine_tune      a checkpoint of train.py, by the names of tensors, bands and classes
 
-A tensor of the same name and shape is taken as it is. The shape of the others depends on the data,
-and each network says which they are:
-
-    first_layers   the layers that take the image: a slice of the weight for each channel
-    last_layer     the layer that gives the logits: a row of the weight, and a bias, for each class
-    encoders       the modules of each encoder, for a learning rate of its own, or none at first
-
-Published files:
+A tensor of the same name and shape is taken as it is. The shapes of first and last layers depend on
+the data; layers.py finds these layers. Published files:
 
     torchvision    resnet50-*.pth             -> resnet50-unet, deeplabv3, segformer-resnet-unet
                    deeplabv3_resnet50_*.pth   -> deeplabv3; its encoder also to the two others
@@ -28,14 +22,11 @@ the classes are others, and so is what our networks do not have (ImageNet's clas
 one). Published encoders have seen images less their mean, by their deviation: scaling by those
 comes nearest.
 
-The learning rate of its own for a trained encoder is from Howard and Ruder: ULMFiT, 2018
-(https://arxiv.org/abs/1801.06146).
-
 The tests beside this file are tests/unet/networks/test_transfer.py and test_fine_tune.py.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,35 +35,12 @@ from torch import Tensor, nn
 
 from unet import checkpoint
 from unet.checkpoint import CheckpointError
+from unet.networks.layers import first_weights, last_weights, names_in
 from unet.networks.weight_files import read_weights
 
 BEFORE = re.compile(r"^((module|segformer|encoder|backbone|resnet)\.)+")
 COUNTER = "num_batches_tracked"  # which old files lack, and a batch normalisation does not use
 CHOOSE = "choose the network that the weights are of"
-
-
-# The layers that a network names.
-
-
-def first_weights(model: nn.Module) -> list[str]:
-    """Name the weights (out, in_channels, ...) of the layers that take the image."""
-    return [f"{layer}.weight" for layer in model.first_layers]
-
-
-def last_weights(model: nn.Module) -> list[str]:
-    """Name the weight (num_classes, ...) and the bias (num_classes,) of the last layer."""
-    return [f"{model.last_layer}.weight", f"{model.last_layer}.bias"]
-
-
-def names_in(modules: Sequence[str], names: Iterable[str]) -> list[str]:
-    """Select the names of parameters and buffers that belong to one of the `modules`."""
-    beginnings = tuple(f"{module}." for module in modules)
-    return [name for name in names if name.startswith(beginnings)]
-
-
-def encoder_modules(model: nn.Module) -> list[str]:
-    """Name the modules of all encoders of the network."""
-    return [module for modules in model.encoders for module in modules]
 
 
 def load(model: nn.Module, path: str | Path, inputs: Sequence[str], classes: Sequence[str]) -> str:
@@ -90,9 +58,10 @@ def load(model: nn.Module, path: str | Path, inputs: Sequence[str], classes: Seq
     Raises:
         CheckpointError: if the file cannot be read, or nothing in it fits.
     """
+    path = checkpoint.find(path)
     try:
         found = checkpoint.load(path)
-    except CheckpointError:
+    except checkpoint.ForeignFileError:
         return f"{path}: {load_weights(model, path)}"
     return f"{path}:\n{fine_tune(found, model, inputs, classes)}"
 
@@ -257,38 +226,3 @@ def _copy_slices(tensor: Tensor, old: Tensor, names: Names) -> list[str]:
         slices = old.index_select(names.axis, fro).to(tensor)
         tensor.index_copy_(names.axis, to.to(tensor.device), slices)
     return common
-
-
-# The encoder in training.
-
-
-def groups(
-    model: nn.Module, lr: float, encoder_lr: float | None = None, weight_decay: float = 0.0
-) -> list[dict]:
-    """Make the parameter groups for an optimizer.
-
-    Returns:
-        All else with `lr` and then the encoder with `encoder_lr`; one group in the network's own
-        order if `encoder_lr` is None.
-    """
-    common = {"weight_decay": weight_decay}
-    if encoder_lr is None:
-        return [{"params": list(model.parameters()), "lr": lr, **common}]
-    named = dict(model.named_parameters())
-    encoder = [named.pop(name) for name in names_in(encoder_modules(model), named)]
-    others = list(named.values())
-    return [{"params": others, "lr": lr, **common}, {"params": encoder, "lr": encoder_lr, **common}]
-
-
-def freeze_encoder(model: nn.Module) -> None:
-    """Freeze the encoder, the running statistics of its normalisation included.
-
-    Call it after each model.train(), which lets the normalisation update its statistics again.
-    """
-    modules = dict(model.named_modules())
-    for name in encoder_modules(model):
-        modules[name].requires_grad_(False)
-        for module in modules[name].modules():
-            # Whatever the class: on GPUs BatchNorm2d has become SyncBatchNorm.
-            if getattr(module, "running_mean", None) is not None:
-                module.eval()

@@ -187,6 +187,7 @@ NEEDED = {
     "size": whole(1, 2**24),  # side of the windows, in pixels
 }
 RECORD = {
+    "recipe": dict_of(plain),  # how input is made and what output means, for an exported network
     "version": text,  # of the program that wrote the checkpoint
     "class_table": text,  # name of the class table
     "nodata": optional(number),  # value of pixels without data, if one was given by hand

@@ -12,7 +12,7 @@ a batch.
                     (Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167)
 
 nccl carries the sums between GPUs, gloo between CPUs. Without torchrun no function here does
-anything. In prediction the processes share the strips of a scene, and send each other `Messages`.
+anything. In prediction the processes share the strips of a scene and send each other `Messages`.
 This is the only file that uses torch.distributed.
 
 The test beside this file is tests/unet/training/test_processes.py.
@@ -152,9 +152,7 @@ def _lost_connection() -> Iterator[None]:
 
 @contextmanager
 def first_alone() -> Iterator[None]:
-    """The first process runs the block while the others wait; then they, who find made what it has
-    made.
-    """
+    """Let the first process run the block before the others, which then find its files."""
     if rank() > 0:
         dist.barrier()
     yield
@@ -163,7 +161,7 @@ def first_alone() -> Iterator[None]:
 
 
 class _Total(torch.autograd.Function):
-    """Forward: the sum of x over the processes. Backward: what each of them wants of it, summed."""
+    """Forward: the sum of x over the processes. Backward: the sum of their gradients."""
 
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:
@@ -179,18 +177,18 @@ class _Total(torch.autograd.Function):
 
 
 def total(x: Tensor) -> Tensor:
-    """The sum of x over all processes, with its gradient; x itself where there is one process.
+    """Sum x over all processes, with its gradient. One process gets x itself.
 
-    Let L = f(sum of x_r) be the loss, which every one of W processes computes. Its gradient reaches
-    each x_r from all of them, so it is W dL/dx_r; DistributedDataParallel takes the mean over the
-    processes, 1/W sum of W dL/dx_r dx_r/dweights, and that is the gradient of one process with the
-    whole batch.
+    Let L = f(sum of x_r) be the loss, which each of W processes computes. x_r receives a gradient
+    from each of them, W dL/dx_r in all. DistributedDataParallel takes the mean over the processes,
+    1/W sum over r of W dL/dx_r dx_r/dweights. That is the gradient of one process with the whole
+    batch.
     """
     return x if world() == 1 else _Total.apply(x)
 
 
 def gather(value: object) -> list:
-    """The value of each process, in their order."""
+    """Return the values of all processes, in the order of their ranks."""
     values = [value] * world()
     if world() > 1:
         dist.all_gather_object(values, value)
@@ -198,7 +196,7 @@ def gather(value: object) -> list:
 
 
 def largest(number: int, device: torch.device) -> int:
-    """The largest of the processes' numbers; `device` is where they compute."""
+    """Return the largest of the processes' numbers. `device` is where they compute."""
     if world() > 1:
         tensor = torch.tensor(number, device=device)
         dist.all_reduce(tensor, dist.ReduceOp.MAX)
@@ -207,9 +205,7 @@ def largest(number: int, device: torch.device) -> int:
 
 
 def random_states(device: torch.device) -> dict:
-    """{"torch": [state of each process], "cuda": [...] on GPUs}: of the generators that dropout
-    draws from.
-    """
+    """Return the states of the random generators: "torch" and on GPUs "cuda", one per process."""
     states = {"torch": gather(torch.get_rng_state())}
     if device.type == "cuda":
         states["cuda"] = gather(torch.cuda.get_rng_state(device))
@@ -225,8 +221,9 @@ def set_random_states(states: dict, device: torch.device) -> None:
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """torch.nn.SyncBatchNorm, which runs on GPUs alone, in five lines for CPUs. (N, C, H, W), N may
-    be 0.
+    """Batch normalisation over all processes on CPUs. torch.nn.SyncBatchNorm runs on GPUs only.
+
+    Takes (N, C, H, W), where N may be 0.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -237,9 +234,8 @@ class BatchNorm(nn.BatchNorm2d):
         mean = total(values.sum((0, 2, 3))) / count  # (C,)
         centred = values - mean[:, None, None]
         variance = total((centred**2).sum((0, 2, 3))) / count  # (C,)
-        with (
-            torch.no_grad()
-        ):  # the running variance is that of the population, as everywhere in torch
+        with torch.no_grad():
+            # As everywhere in torch, the running variance is the unbiased one.
             self.num_batches_tracked += 1
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * count / (count - 1), self.momentum)
@@ -247,12 +243,11 @@ class BatchNorm(nn.BatchNorm2d):
         return (centred * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
 
 
-def synchronise(model: nn.Module, device: torch.device, changing: bool = False) -> nn.Module:
-    """The network as several processes train it: normalisation over all, gradients of all. Itself
-    if there is one.
+def synchronise(model: nn.Module, device: torch.device) -> nn.Module:
+    """Wrap a network for several processes; one process gets the network itself.
 
-    Parameters and their names stay those of `model`, which remains the one to save and to evaluate.
-    `changing` tells that some of them will learn only at times.
+    Normalisation then runs over the whole batch, and gradients are those of the whole batch. The
+    parameters and their names stay those of `model`, which is the one to save and to evaluate.
     """
     if world() == 1:
         return model
@@ -261,6 +256,4 @@ def synchronise(model: nn.Module, device: torch.device, changing: bool = False) 
     for module in model.modules():
         if type(module) is nn.BatchNorm2d:
             module.__class__ = BatchNorm
-    return nn.parallel.DistributedDataParallel(
-        model, forward_sync_buffers=False, find_unused_parameters=changing
-    )
+    return nn.parallel.DistributedDataParallel(model, forward_sync_buffers=False)

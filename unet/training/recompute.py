@@ -1,9 +1,9 @@
 """Activation checkpointing: memory for time.
 
-Training keeps what each layer has put out until the backward pass comes by. A block that keeps its
-input alone computes the rest again when it is needed: one more forward pass, about a third more
-time, for a fraction of the memory. Chen, Xu, Zhang, Guestrin: Training Deep Nets with Sublinear
-Memory Cost, 2016 (https://arxiv.org/abs/1604.06174).
+Training keeps the output of each layer until the backward pass needs it. A block that keeps only
+its input computes the rest again: one more forward pass, about a third more time, for a fraction of
+the memory. Chen, Xu, Zhang, Guestrin: Training Deep Nets with Sublinear Memory Cost, 2016
+(https://arxiv.org/abs/1604.06174).
 
 Gradients and weights are the same to the last bit: torch repeats the dropout, and batch
 normalisation is kept from counting the same batch twice in its running statistics.
@@ -20,7 +20,7 @@ from torch.utils.checkpoint import checkpoint
 
 @contextmanager
 def _uncounted(block: nn.Module) -> Iterator[None]:
-    """Batch normalisation in `block` forgets what it sees meanwhile."""
+    """Keep the running statistics of `block` as they are."""
     norms = [
         m for m in block.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training
     ]
@@ -36,10 +36,12 @@ def _uncounted(block: nn.Module) -> Iterator[None]:
 
 
 def recompute(model: nn.Module, kind: type[nn.Module] | tuple[type[nn.Module], ...]) -> nn.Module:
-    """Let each block of a `kind` in `model` keep its input alone while it trains; returns the
-    model.
+    """Let each block of a `kind` in `model` keep only its input while it trains.
 
-    Names, weights and results do not change. A block inside such a block goes with it.
+    Names, weights and results do not change. A block inside such a block is part of it.
+
+    Returns:
+        The same model.
     """
 
     def wrap(block: nn.Module) -> None:

@@ -47,7 +47,7 @@ def resumed_options(
         InputError: an option is given that would change the result.
         CheckpointError: the checkpoint cannot be read.
     """
-    path = run / "last.pt" if run.is_dir() else run
+    path = checkpoint.find(run, "last.pt")
     settings = checkpoint.load(path, to_resume=True)["settings"]
     known = vars(parser.parse_args([]))
     unknown = [name for name in settings if name not in known]

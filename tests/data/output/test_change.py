@@ -3,6 +3,9 @@ colours.
 """
 
 import csv
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,12 +13,13 @@ from pyproj import CRS
 from zones import DEGREES, MERCATOR, km2_of_rows
 
 from data.classes import ClassTable
-from data.files import IGNORE
-from data.grid import IDENTITY, Grid
-from data.output import change
+from data.files import IGNORE, InputError
+from data.grid import IDENTITY, Grid, Window
+from data.output import change, maps
 from data.output.change import Changes
-from data.raster import geotiff
+from data.raster import cog, geotiff
 
+ROOT = Path(__file__).parents[3]
 ESM = ClassTable.load("esm")  # other, non-residential, residential
 EQUAL_AREA = Grid(CRS.from_epsg(3035), (1000, 0, 4e6, 0, -1000, 3e6), 2, 4)  # a pixel is 1 km2
 BEFORE = np.array([[0, 0, 0, 0], [1, 2, 2, IGNORE]], np.uint8)
@@ -122,3 +126,62 @@ def test_more_classes_than_pairs_of_a_byte_take_two_bytes(tmp_path):
     with geotiff.Raster(tmp_path / "c.tif") as raster:
         assert raster.read().tolist() == [[[256, 241]]] and raster.colormap[241] == (0, 0, 0)
         assert raster.colormap[255] == (0, 0, 14)
+
+
+# The command.
+
+
+def write_map(path, labels, grid: Grid = EQUAL_AREA) -> None:
+    with maps.classes(path, grid, ESM) as add:
+        add(labels)
+
+
+def test_two_maps_are_compared_by_the_classes_that_they_hold(tmp_path, capsys):
+    write_map(tmp_path / "a.tif", BEFORE)
+    write_map(tmp_path / "b.tif", AFTER)
+    change.main([str(tmp_path / "a.tif"), str(tmp_path / "b.tif")])
+    printed = capsys.readouterr().out
+    assert str(tmp_path / "a_to_b.tif") in printed and "before \\ after, km2" in printed
+    with open(tmp_path / "a_to_b.csv", newline="") as file:
+        lines = {line[0]: line[1:] for line in csv.reader(file)}
+    # 2 of other and 1 of non-residential have become residential.
+    assert [float(value) for value in lines["gain"][:3]] == pytest.approx([0, 0, 3], abs=1e-5)
+    with geotiff.Raster(tmp_path / "a_to_b.tif") as raster:
+        assert raster.read()[0].tolist() == [[1, 1, 3, 3], [6, 9, 0, 0]]
+
+
+def test_any_two_rasters_of_a_class_table_are_compared(tmp_path, capsys):
+    finer = Grid(EQUAL_AREA.crs, (500, 0, 4e6, 0, -500, 3e6), 4, 8)
+    cog.write(tmp_path / "a.tif", ESM.decode(BEFORE), EQUAL_AREA)
+    cog.write(tmp_path / "b.tif", ESM.decode(AFTER).repeat(2, 0).repeat(2, 1), finer)
+    paths = [str(tmp_path / name) for name in ("a.tif", "b.tif")]
+    with pytest.raises(InputError, match="a.tif: holds no names of classes; give its class table"):
+        change.main(paths)
+    change.main([*paths, "--classes", "esm", "-o", str(tmp_path / "c.tif")])
+    assert "c.csv" in capsys.readouterr().out
+    with geotiff.Raster(tmp_path / "c.tif") as raster:
+        # 254 is what the table writes for "no label", and stands in no row.
+        assert raster.read()[0, 0].tolist() == [1, 1, 3, 3]
+
+
+def test_maps_of_different_ground_and_outputs_over_inputs_are_refused(tmp_path):
+    write_map(tmp_path / "a.tif", BEFORE)
+    far = EQUAL_AREA.window(Window(10_000, 0, 2, 4))
+    write_map(tmp_path / "far.tif", AFTER, far)
+    a, far = str(tmp_path / "a.tif"), str(tmp_path / "far.tif")
+    with pytest.raises(InputError, match="far.tif"):
+        change.main([a, far])
+    before = (tmp_path / "a.tif").read_bytes()
+    with pytest.raises(InputError, match="a.tif: is an input"):
+        change.main([a, a, "-o", a])
+    assert (tmp_path / "a.tif").read_bytes() == before
+    assert not list(tmp_path.glob("*_to_*"))
+
+
+def test_the_command_ends_in_one_line(tmp_path):
+    command = [sys.executable, "-m", "data.output.change", "no.tif", "b.tif"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 2
+    assert (
+        done.stderr.startswith("data.output.change: error: no.tif") and done.stderr.count("\n") == 1
+    )

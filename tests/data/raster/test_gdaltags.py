@@ -170,7 +170,7 @@ def test_band_names_of_rasterio_are_read_among_its_other_metadata(tmp_path):
     "xml", [None, "", "<GDALMetadata", "<x><Item role='description' sample='y'>z</Item></x>"]
 )
 def test_metadata_that_cannot_be_read_gives_no_names(xml):
-    assert gdaltags.descriptions(xml, 2) == (None, None)
+    assert gdaltags.metadata(xml, 2)[0] == (None, None)
 
 
 def test_names_for_another_number_of_bands_are_refused(tmp_path):

@@ -6,12 +6,16 @@ import functools
 
 import pytest
 import seeded
+import small as scenes
 import torch
 from torch import nn
 
 import unet
+from unet import checkpoint
 from unet.checkpoint import CheckpointError
-from unet.networks.transfer import fine_tune, first_weights, last_weights
+from unet.networks import transfer
+from unet.networks.layers import first_weights, last_weights
+from unet.networks.transfer import fine_tune
 
 NETWORKS = [
     name for name in unet.MODELS if not name.startswith("segformer-b") or name == "segformer-b0"
@@ -209,3 +213,24 @@ def test_what_each_network_took_predicts_as_its_source_did(name):
     with torch.no_grad():
         expected, found = teacher.eval()(image), student.eval()(image.flip(1))
     torch.testing.assert_close(found.flip(1), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_file_is_a_checkpoint_or_published_weights(tmp_path):
+    """A checkpoint that is wrong is not taken for published weights."""
+    torch.manual_seed(0)
+    path = tmp_path / "best.pt"
+    scenes.untrained(path)
+    inputs, classes = scenes.BANDS, ["land", "water"]
+    model = unet.build("unet", 4, 2, base=4)
+    said = transfer.load(model, path, inputs, classes)
+    assert said.startswith(f"{path}:\ntaken: ")
+    trained = checkpoint.load(path)["weights"]
+    assert all(value.equal(trained[name]) for name, value in model.state_dict().items())
+    for file in (tmp_path / "weights.pth", tmp_path / "old.pth"):
+        torch.save(trained, file, _use_new_zipfile_serialization=file.stem == "weights")
+        said = transfer.load(unet.build("unet", 4, 2, base=4), file, inputs, classes)
+        assert said.startswith(f"{file}: tensors: ")
+    wrong = torch.load(path, weights_only=True) | {"size": 0}
+    torch.save(wrong, path)
+    with pytest.raises(CheckpointError, match="best.pt: size is 0, wanted"):
+        transfer.load(model, tmp_path, inputs, classes)

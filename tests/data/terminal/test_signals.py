@@ -1,8 +1,6 @@
-"""What the scripts say on a terminal: data/console.py."""
+"""Errors in one line and signals: data/terminal/signals.py."""
 
-import argparse
 import errno
-import math
 import os
 import signal
 import subprocess
@@ -12,17 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from data.console import (
-    Interrupted,
-    Parser,
-    Signals,
-    command,
-    duration,
-    one_line_errors,
-    progress,
-    within,
-)
 from data.files import InputError
+from data.terminal import (
+    Interrupted,
+    Signals,
+    one_line_errors,
+)
 
 INTERRUPTIONS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 
@@ -119,7 +112,7 @@ def test_a_ctrl_c_after_sigterm_and_another_sigterm_still_wait():
 
 SCRIPT = """
 import sys, time
-from data.console import Signals, one_line_errors
+from data.terminal import Signals, one_line_errors
 with one_line_errors("x.py"):
     try:
         if "noted" in sys.argv:
@@ -144,7 +137,7 @@ def test_a_program_that_is_told_to_end_tidies_up_and_says_so_by_its_status(numbe
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
     ) as program:
         assert program.stdout.readline() == "ready\n"
         program.send_signal(number)
@@ -153,88 +146,3 @@ def test_a_program_that_is_told_to_end_tidies_up_and_says_so_by_its_status(numbe
     assert out == "saved\n" * len(noted) + "tidied up\n" and err == (
         "" if noted else "x.py: stopped\n"
     )
-
-
-def test_progress_is_silent_where_there_is_no_terminal(capsys, monkeypatch):
-    progress("half done")
-    assert capsys.readouterr().err == ""
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    progress("half done")
-    assert capsys.readouterr().err == "\r\033[Khalf done"
-
-
-def test_progress_is_cut_at_the_edge_of_the_terminal_beyond_which_it_would_stay(
-    capsys, monkeypatch
-):
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    monkeypatch.setenv("COLUMNS", "12")
-    progress("scene 1: a_long_name.tif")
-    assert capsys.readouterr().err == "\r\033[Kscene 1: a_"
-
-
-def test_numbers_lie_in_their_limits_and_are_finite():
-    assert (
-        within(int, 1)("1") == 1
-        and within(float, 0, 1)("1e-3") == 0.001
-        and within(float, 0)("0") == 0
-    )
-    open_interval = within(float, above=0, below=1)
-    for text in ("0", "1", "nan", "inf", "-inf", "-0.5"):
-        with pytest.raises(
-            argparse.ArgumentTypeError, match=f"{text} must be a number above 0 and below 1"
-        ):
-            open_interval(text)
-    with pytest.raises(argparse.ArgumentTypeError, match="inf must be a number at least 0"):
-        within(float, 0)(str(math.inf))
-    with pytest.raises(ValueError):
-        within(int, 1)("1.5")
-
-
-@pytest.mark.parametrize(
-    ("options", "line"),
-    [
-        (["--lr", "0"], "argument --lr: 0 must be a number above 0; --help lists the options"),
-        (["--lr", "fast"], "argument --lr: invalid float value: 'fast'; --help lists the options"),
-        (["--speed", "1"], "unrecognized arguments: --speed 1; --help lists the options"),
-    ],
-)
-def test_a_mistake_in_the_options_is_one_line_too(options, line):
-    parser = Parser("Do it.")
-    parser.add_argument("--lr", type=within(float, above=0))
-    with pytest.raises(InputError) as error:
-        parser.parse_args(options)
-    assert str(error.value) == line
-
-
-def test_durations():
-    assert [duration(s) for s in (0, 59.6, 125, 3725)] == ["0:00", "1:00", "2:05", "1:02:05"]
-
-
-def test_a_command_is_short_inside_the_project_and_quoted(monkeypatch):
-    here = Path.cwd()
-    monkeypatch.setattr(sys, "executable", str(here / ".venv/bin/python"))
-    assert command(here / "predict.py", "my image.tif") == (
-        ".venv/bin/python predict.py 'my image.tif'"
-    )
-    monkeypatch.setattr(sys, "executable", "/usr/bin/python3")
-    elsewhere = here.parent / "predict.py"
-    assert command(elsewhere) == f"/usr/bin/python3 {elsewhere}"
-
-
-def test_an_option_that_is_gone_names_what_took_its_place():
-    parser = Parser("Do it.", gone={"--cut": "use --crop"})
-    for arguments in (["--cut"], ["--cut", "3"], ["--cut=3"]):
-        with pytest.raises(InputError, match="^--cut is gone; use --crop$"):
-            parser.parse_args(arguments)
-
-
-def test_help_shows_a_default_where_there_is_one(capsys):
-    parser = Parser("Do it.\n\nNot shown.")
-    parser.add_argument("--size", type=int, default=5, help="side")
-    parser.add_argument("--crs", help="of the map")
-    parser.add_argument("--fast", action="store_true", help="sooner")
-    with pytest.raises(SystemExit):
-        parser.parse_args(["--help"])
-    shown = capsys.readouterr().out
-    assert "Do it." in shown and "Not shown" not in shown
-    assert "side (default: 5)" in shown and shown.count("default") == 1

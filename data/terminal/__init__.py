@@ -1,0 +1,18 @@
+"""The terminal: options, lines to read, errors and signals of the scripts."""
+
+from data.terminal.lines import command, duration, progress, say
+from data.terminal.options import Parser, within
+from data.terminal.signals import Interrupted, Signals, one_line_errors, say_error
+
+__all__ = [
+    "Interrupted",
+    "Parser",
+    "Signals",
+    "command",
+    "duration",
+    "one_line_errors",
+    "progress",
+    "say",
+    "say_error",
+    "within",
+]

@@ -1,0 +1,48 @@
+"""Lines for the terminal: what is printed, progress, durations, and commands to copy.
+
+Read beside it: tests/data/terminal/test_lines.py.
+"""
+
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def say(text: str) -> None:
+    """Print a line, in the place of the progress line."""
+    progress("")
+    print(text, flush=True)
+
+
+def progress(text: str) -> None:
+    """Show a line that the next one overwrites; only on a terminal, and cut to its width."""
+    if sys.stderr.isatty():
+        text = text[: shutil.get_terminal_size().columns - 1]
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def duration(seconds: float) -> str:
+    """Format a duration.
+
+    >>> duration(125), duration(3725)
+    ('2:05', '1:02:05')
+    """
+    minutes, seconds = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}:{seconds:02}"
+    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
+
+
+def from_here(path: str | Path) -> str:
+    """Return a path as one types it in the current folder, such as .venv/bin/python."""
+    path = Path(path)
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def command(script: str, *arguments: object) -> str:
+    """Return the shell command that runs a script of this project from the current folder."""
+    words = [from_here(sys.executable), from_here(ROOT / script), *map(str, arguments)]
+    return shlex.join(words)

@@ -1,0 +1,82 @@
+"""Options of the command line: argparse with errors in one line, and limits for numbers.
+
+Read beside it: tests/data/terminal/test_options.py.
+"""
+
+import argparse
+import math
+from collections.abc import Callable, Mapping
+
+from data.files import InputError, version
+
+
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Help with the defaults, where there is one to show."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        shown = action.default not in (None, False, [])
+        return super()._get_help_string(action) if shown else action.help
+
+
+class _Version(argparse.Action):
+    """Print the version and end. It is looked up when it is wanted."""
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        print(version())
+        parser.exit()
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with one-line errors, where it would print all options first.
+
+    Args:
+        manual: docstring of the script. Its first paragraph stands in the help.
+        gone: options of earlier versions, and what to do instead.
+    """
+
+    def __init__(self, manual: str, gone: Mapping[str, str] | None = None):
+        super().__init__(description=manual.split("\n\n")[0], formatter_class=_Help)
+        self.gone = gone or {}
+        self.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+
+    def error(self, message: str) -> None:
+        """Raise InputError for a mistake in the options. argparse calls this."""
+        for word in message.split():
+            option = word.split("=")[0]
+            if option in self.gone:
+                raise InputError(f"{option} is gone; {self.gone[option]}")
+        raise InputError(f"{message}; --help lists the options")
+
+
+def within(
+    kind: type,
+    least: float = -math.inf,
+    most: float = math.inf,
+    above: float = -math.inf,
+    below: float = math.inf,
+) -> Callable[[str], float]:
+    """Make a `type` for argparse: a finite int or float within limits.
+
+    Args:
+        kind: int or float.
+        least: Smallest value, included.
+        most: Largest value, included.
+        above: Lower limit, excluded.
+        below: Upper limit, excluded.
+
+    >>> within(float, above=0, below=1)("0.2")
+    0.2
+    """
+    limits = {"at least": least, "at most": most, "above": above, "below": below}
+
+    def parse(text: str) -> float:
+        value = kind(text)
+        # NaN and infinity are not in these limits.
+        if not (least <= value <= most and above < value < below):
+            finite = {name: limit for name, limit in limits.items() if math.isfinite(limit)}
+            described = " and ".join(f"{name} {limit:,}" for name, limit in finite.items())
+            raise argparse.ArgumentTypeError(f"{text} must be a number {described}")
+        return value
+
+    parse.__name__ = kind.__name__  # for argparse's message "invalid float value"
+    return parse

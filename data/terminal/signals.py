@@ -1,0 +1,86 @@
+"""Errors in one line, and signals: how a script ends.
+
+A script wraps its work in `one_line_errors` and exits with the status that shells expect: 2 for an
+error that the user can correct, 130 for Ctrl-C (SIGINT), 143 for SIGTERM.
+
+Read beside it: tests/data/terminal/test_signals.py.
+"""
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from data.files import InputError
+from data.terminal.lines import progress
+
+
+class Interrupted(KeyboardInterrupt):
+    """Raised when the program is to end: by Ctrl-C (SIGINT), or by the system (SIGTERM).
+
+    Args:
+        number: The signal. `status` is the exit status that shells report for it, 128 + number.
+    """
+
+    def __init__(self, number: int):
+        super().__init__(signal.Signals(number).name)
+        self.status = 128 + number
+
+
+class Signals:
+    """A block in which SIGINT and SIGTERM are noted in `seen` and do not interrupt.
+
+    The work inside can then stop at a point from which it can be resumed. A second SIGINT raises
+    Interrupted at once.
+    """
+
+    def __enter__(self) -> "Signals":
+        self.seen = 0
+        self.before = {
+            number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        return self
+
+    def __exit__(self, *exception) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: object) -> None:
+        if number == signal.SIGINT == self.seen:
+            raise Interrupted(number)
+        self.seen = number
+
+
+def _interrupt(number: int, frame: object) -> None:
+    """The handler of SIGTERM inside `one_line_errors`."""
+    raise Interrupted(number)
+
+
+@contextmanager
+def one_line_errors(script: str, *others: type[Exception]) -> Iterator[None]:
+    """Turn InputError, OSError and `others` into `script: error: ...` and exit status 2.
+
+    Ctrl-C becomes status 130 and SIGTERM 143, after the blocks inside have cleaned up. Any other
+    exception is a bug and keeps its traceback. The handler of SIGTERM is restored at the end.
+    """
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    except (InputError, OSError, *others) as error:
+        say_error(script, error)
+        sys.exit(2)
+    except KeyboardInterrupt as interrupt:
+        progress("")
+        print(f"{script}: stopped", file=sys.stderr)
+        sys.exit(getattr(interrupt, "status", 130))
+    finally:
+        # None stands for a handler that was not set by Python and cannot be set again.
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+def say_error(script: str, error: Exception) -> None:
+    """Print `script: error: ...` in one line; for an OSError the file and the reason."""
+    named = isinstance(error, OSError) and error.strerror and error.filename
+    message = f"{error.filename}: {error.strerror}" if named else str(error)
+    progress("")
+    print(f"{script}: error: {' '.join(message.split())}", file=sys.stderr, flush=True)

@@ -1,0 +1,68 @@
+"""Options and their errors: data/terminal/options.py."""
+
+import argparse
+import math
+import signal
+
+import pytest
+
+from data.files import InputError
+from data.terminal import (
+    Parser,
+    within,
+)
+
+INTERRUPTIONS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+
+
+def test_numbers_lie_in_their_limits_and_are_finite():
+    assert (
+        within(int, 1)("1") == 1
+        and within(float, 0, 1)("1e-3") == 0.001
+        and within(float, 0)("0") == 0
+    )
+    open_interval = within(float, above=0, below=1)
+    for text in ("0", "1", "nan", "inf", "-inf", "-0.5"):
+        with pytest.raises(
+            argparse.ArgumentTypeError, match=f"{text} must be a number above 0 and below 1"
+        ):
+            open_interval(text)
+    with pytest.raises(argparse.ArgumentTypeError, match="inf must be a number at least 0"):
+        within(float, 0)(str(math.inf))
+    with pytest.raises(ValueError):
+        within(int, 1)("1.5")
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["--lr", "0"], "argument --lr: 0 must be a number above 0; --help lists the options"),
+        (["--lr", "fast"], "argument --lr: invalid float value: 'fast'; --help lists the options"),
+        (["--speed", "1"], "unrecognized arguments: --speed 1; --help lists the options"),
+    ],
+)
+def test_a_mistake_in_the_options_is_one_line_too(options, line):
+    parser = Parser("Do it.")
+    parser.add_argument("--lr", type=within(float, above=0))
+    with pytest.raises(InputError) as error:
+        parser.parse_args(options)
+    assert str(error.value) == line
+
+
+def test_an_option_that_is_gone_names_what_took_its_place():
+    parser = Parser("Do it.", gone={"--cut": "use --crop"})
+    for arguments in (["--cut"], ["--cut", "3"], ["--cut=3"]):
+        with pytest.raises(InputError, match="^--cut is gone; use --crop$"):
+            parser.parse_args(arguments)
+
+
+def test_help_shows_a_default_where_there_is_one(capsys):
+    parser = Parser("Do it.\n\nNot shown.")
+    parser.add_argument("--size", type=int, default=5, help="side")
+    parser.add_argument("--crs", help="of the map")
+    parser.add_argument("--fast", action="store_true", help="sooner")
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--help"])
+    shown = capsys.readouterr().out
+    assert "Do it." in shown and "Not shown" not in shown
+    assert "side (default: 5)" in shown and shown.count("default") == 1
