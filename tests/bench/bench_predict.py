@@ -20,6 +20,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -123,7 +125,12 @@ def main() -> None:
         def from_file_to_file(predictor: Predictor) -> Callable[[], None]:
             table, options = ClassTable.load("catalonia"), predict.parse([str(scene)])
             job = Job((scene,), target, None)
-            return lambda: predict.map_image(job, predictor, table, options, None)
+
+            def map_quietly() -> None:
+                with redirect_stdout(StringIO()):
+                    predict.map_image(job, predictor, table, options, None)
+
+            return map_quietly
 
         calls = {
             f"bare network, {windows} windows": bare,
