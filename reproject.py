@@ -108,9 +108,9 @@ def main() -> None:
         with Raster(args.like or args.source) as raster:
             refuse_input(args.output, raster.path)
             require_crs(raster)
-            grid, tags = raster.grid, raster.geo_tags
+            grid, tags = raster.grid, raster.geo_tags if args.like else None
         if args.crs:
-            grid, tags = target_grid_for(grid, args.crs, args.resolution), None
+            grid = target_grid_for(grid, args.crs, args.resolution)
         given = args.method, args.nodata, tags
         reproject_file(args.source, args.output, grid, *given, vote_weights=args.vote_weights)
 

@@ -141,12 +141,12 @@ class ClassTable:
     @property
     def _code_colors(self) -> list[Color]:
         """Colour that is the code of each label, of a table of colours."""
-        return [tuple(code.to_bytes(3, "big")) for code in self._first_codes]
+        return [colors.from_integer(code) for code in self._first_codes]
 
     @cached_property
     def _first_rows(self) -> dict[str, tuple[int, Color]]:
         """Name -> (code, colour) of the first row of each class."""
-        found = {}
+        found: dict[str, tuple[int, Color]] = {}
         for code, name, color, ignore in self.rows:
             if not ignore:
                 found.setdefault(name, (code, color))

@@ -117,7 +117,8 @@ def version() -> str:
 
     Where no tag precedes the commit, VERSION stands before the commit's number.
     """
-    command = ["git", "-C", Path(__file__).parents[1], "describe", "--tags", "--always", "--dirty"]
+    folder = str(Path(__file__).parents[1])
+    command = ["git", "-C", folder, "describe", "--tags", "--always", "--dirty"]
     try:
         described = subprocess.run(
             command, capture_output=True, text=True, timeout=5

@@ -140,10 +140,10 @@ def winners(job: Job, values: list[int], votes: torch.Tensor) -> tuple[np.ndarra
     if job.weights:
         factors = [job.weights.get(value, 1.0) for value in values]
         votes = votes * torch.tensor(factors, dtype=torch.float64)[:, None, None]
-    most, votes = votes.amax(dim=0).numpy(), votes.numpy()
+    most = votes.amax(dim=0).numpy()
     out = np.empty(most.shape, job.dtype)
     for value in sorted(values, reverse=True):  # on a tie the lower class overwrites the higher
-        np.copyto(out, value, where=votes[values.index(value)] == most)
+        np.copyto(out, value, where=votes[values.index(value)].numpy() == most)
     return out, most
 
 

@@ -76,8 +76,8 @@ class Scaling:
         together = np.moveaxis(stacked, 0, -1)  # (H, W, channels)
         rows = together.reshape(len(together), -1)
         pixels = rows.shape[1] // len(stacked)
-        scaled = rows - np.tile(np.float32(self.offset), pixels)
-        scaled /= np.tile(np.float32(self.scale), pixels)
+        scaled = rows - np.tile(np.array(self.offset, np.float32), pixels)
+        scaled /= np.tile(np.array(self.scale, np.float32), pixels)
         np.clip(scaled, *LIMITS[self.method], out=scaled)
         return np.moveaxis(scaled.reshape(together.shape), -1, 0)
 

@@ -41,7 +41,8 @@ def class_reader(
         )
     require_crs(raster)
     read = block_reader(raster)
-    nodata = raster.nodata if nodata is None else nodata
+    if nodata is None and raster.nodata is not None:
+        nodata = int(raster.nodata)
     if nodata is not None or covers(raster.grid, target):
         return read, nodata
     largest = np.iinfo(raster.dtype).max

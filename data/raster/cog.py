@@ -140,8 +140,8 @@ def writer(
         yield add
         for level in levels:
             level.finish()
-        with open(temporary, "wb") as file:
-            _assemble(file, levels, tags)
+        with open(temporary, "wb") as output:
+            _assemble(output, levels, tags)
 
 
 def _sizes(grid: Grid) -> list[tuple[int, int]]:
@@ -210,12 +210,13 @@ class _Level:
             self.offsets.append(self.file.tell() + 4)
             self.sizes.append(len(data))
             self.file.write(struct.pack("<I", len(data)) + data + data[-4:])
-            halves.append(half)
+            if half is not None:
+                halves.append(half)
         self.filled = 0
         if self.half:
             self.half.add(np.concatenate(halves, axis=1))
 
-    def _compress_and_halve(self, tile: np.ndarray) -> tuple[bytes, np.ndarray | None]:
+    def _compress_and_halve(self, tile: np.ndarray) -> tuple[bytes | bytearray, np.ndarray | None]:
         """A tile (h, w, count) compressed, at the border padded to the full side, and its half."""
         half = self.halve(tile) if self.halve else None
         bottom, right = self.side - tile.shape[0], self.side - tile.shape[1]
@@ -226,7 +227,7 @@ class _Level:
             tile = imagecodecs.delta_encode(tile, axis=1)
         elif self.predictor == 3:
             tile = imagecodecs.floatpred_encode(tile, axis=1)
-        return imagecodecs.deflate_encode(np.ascontiguousarray(tile), level=LEVEL), half
+        return imagecodecs.deflate_encode(tile.tobytes(), level=LEVEL), half
 
     def tags(self, start: int, palette: bool) -> Tags:
         """The layout of the level, whose tiles begin at byte `start` of the assembled file."""

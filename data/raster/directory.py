@@ -48,7 +48,7 @@ def described(
     if colormap and (count != 1 or dtype not in (np.uint8, np.uint16)):
         raise ValueError(f"a colormap needs one band of uint8 or uint16, not {count} of {dtype}")
     types = {georeference.DIRECTORY: SHORT, georeference.TEXTS: ASCII}
-    tags = {tag: (types.get(tag, DOUBLE), values) for tag, values in geo_tags.items()}
+    tags: Tags = {tag: (types.get(tag, DOUBLE), values) for tag, values in geo_tags.items()}
     if nodata is not None:
         tags[gdaltags.NODATA] = (ASCII, gdaltags.nodata_text(nodata, dtype))
     if items or scale or any(descriptions or ()):
@@ -64,7 +64,7 @@ def layout(
 ) -> Tags:
     """Make the tags for the layout of the pixels: square DEFLATE tiles, bands interleaved."""
     sample_format = {"u": 1, "i": 2, "f": 3}[dtype.kind]
-    tags = {
+    tags: Tags = {
         256: (LONG, [width]),
         257: (LONG, [height]),
         258: (SHORT, [8 * dtype.itemsize] * count),

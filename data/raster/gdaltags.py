@@ -23,6 +23,8 @@ Color = tuple[int, int, int]
 
 def nodata(text: str | None, dtype: np.dtype) -> float | int | None:
     """Parse the no-data value; None where there is none, or none that a pixel can have."""
+    if text is None:
+        return None
     try:
         value = float(text)
         if dtype.kind == "f":

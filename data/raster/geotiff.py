@@ -25,6 +25,7 @@ from operator import index
 from pathlib import Path
 
 import numpy as np
+import tifffile
 
 from data.files import InputError
 from data.grid import IDENTITY, Grid, Window
@@ -55,6 +56,7 @@ class Raster:
 
     def __init__(self, path: str | os.PathLike) -> None:
         self.path = Path(path)
+        self._page: tifffile.TiffPage | None = None
         try:
             self._file = open(self.path, "rb", buffering=0)
         except FileNotFoundError:
@@ -143,13 +145,14 @@ class Raster:
             raise InputError(
                 f"{self.path}: block {number} is damaged ({error}); copy or download the file again"
             ) from error
+        assert block is not None  # as it is only where `data` is None
         return block[0].astype(self.dtype, copy=False)
 
     def _open_tiff(self) -> None:
         self._page, tags = tiffpage.open_page(self._file, self.path)
         page = self._page
         height, width, self.count = page.imagelength, page.imagewidth, page.samplesperpixel
-        self.dtype = np.dtype(np.uint8) if page.dtype.kind == "b" else page.dtype
+        self.dtype = np.dtype(np.uint8 if page.dtype.kind == "b" else page.dtype)
         self.block_shape = tiffpage.block_shape(page)
         self._blocks_across = -(-width // self.block_shape[1])
         blocks = -(-height // self.block_shape[0]) * self._blocks_across
@@ -180,7 +183,6 @@ class Raster:
             raise InputError(
                 f"{self.path}: cannot be decoded ({error}); is the file cut short?"
             ) from error
-        self._page = None
         self.count, height, width = self._picture.shape
         self.block_shape = (height, width)
         self.grid = Grid(None, IDENTITY, height, width)

@@ -40,8 +40,9 @@ def average(tile: np.ndarray, nodata: float | None) -> np.ndarray:
     Where all four pixels are no-data, the mean is `nodata`, or NaN where `nodata` is None.
     """
     exact = np.float32 if tile.dtype.itemsize < 4 else np.float64  # holds a sum of four exactly
-    total, count = exact(0), np.uint8(0)
-    for part in _quarters(tile):
+    quarters = _quarters(tile)
+    total, count = np.zeros(quarters[0].shape, exact), np.zeros(quarters[0].shape, np.uint8)
+    for part in quarters:
         known = np.isfinite(part) & (part != nodata)
         # A quarter of each value, so that the sum of the largest numbers is finite.
         total = total + np.where(known, part, exact(0)) * exact(0.25)

@@ -222,6 +222,7 @@ def _calibration(product: ElementTree.Element) -> tuple[float, dict[str, float]]
         for element in product.iterfind(".//Spectral_Information")
     }
     offsets = {
-        names[e.get("band_id")]: float(e.text) for e in product.iterfind(".//BOA_ADD_OFFSET")
+        names[element.get("band_id")]: float(element.text or "")
+        for element in product.iterfind(".//BOA_ADD_OFFSET")
     }
     return float(_text(product, ".//BOA_QUANTIFICATION_VALUE")), offsets

@@ -142,8 +142,8 @@ def _datum(keys: dict, names: dict[str, str]) -> dict:
         if meridian is None or _radians(meridian) == _radians(datum.prime_meridian):
             return datum.to_json_dict()
         name, ellipsoid = datum.name, datum.ellipsoid.to_json_dict()
-    datum = {"type": "GeodeticReferenceFrame", "name": name, "ellipsoid": ellipsoid}
-    return datum if meridian is None else datum | {"prime_meridian": meridian.to_json_dict()}
+    frame = {"type": "GeodeticReferenceFrame", "name": name, "ellipsoid": ellipsoid}
+    return frame if meridian is None else frame | {"prime_meridian": meridian.to_json_dict()}
 
 
 def _prime_meridian(keys: dict, name: str) -> PrimeMeridian | None:
@@ -167,7 +167,7 @@ def _radians(meridian: PrimeMeridian | None) -> float:
     """
     if meridian is None:
         return 0.0
-    return round(meridian.longitude * meridian.unit_conversion_factor, 10)
+    return round(meridian.longitude * float(meridian.unit_conversion_factor), 10)
 
 
 def _ellipsoid(keys: dict, name: str) -> dict:

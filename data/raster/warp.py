@@ -113,7 +113,7 @@ class Coordinates:
             (2, ...) continuous row and column in `there`; NaN where a point has no q.
         """
         x, y = self.here.xy(row, col)
-        if self.transform:
+        if self.transform and self.inverse:
             x, y = self.transform(x, y)
             with np.errstate(invalid="ignore"):
                 row_again, col_again = self.here.rowcol(*self.inverse(x, y))
@@ -168,17 +168,19 @@ class Coordinates:
         lines = nodes[:, above] + (down - above)[:, None] * (nodes[:, above + 1] - nodes[:, above])
         first = (col - pad + 0.5) / size - left
         last = (col + window.width + pad - 0.5) / size - right
-        pixels, known = (np.zeros(0, int),) * 2, np.zeros((2, 0))
+        pixel_rows = pixel_cols = np.zeros(0, int)
+        known = np.zeros((2, 0))
         if quads.bad[:, left : right + 1].any():
             across = np.clip(np.arange(col - pad, col + window.width + pad) // size, left, right)
-            pixels = np.nonzero(quads.bad[above[:, None], across])
-            known = self.exact(rows[pixels[0]], window.col - pad + pixels[1] + 0.5)
+            pixel_rows, pixel_cols = np.nonzero(quads.bad[above[:, None], across])
+            known = self.exact(rows[pixel_rows], window.col - pad + pixel_cols + 0.5)
             known -= quads.origin[:, None]
         extremes = _extremes(lines, first, last)
         lines = torch.from_numpy(lines + EDGE).to(quads.dtype)[..., None]
         slopes = lines[:, :, 1:] - lines[:, :, :-1]
         share = (torch.arange(size, dtype=quads.dtype) + 0.5) / size
         columns = slice(col - left * size, col - left * size + window.width)
+        pixels = pixel_rows, pixel_cols
         return Patch(quads.origin, extremes, lines, slopes, share, columns, pixels, known)
 
     def enclosing(self, *windows: Window) -> Window | None:

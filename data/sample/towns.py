@@ -44,10 +44,8 @@ BANDS = ("Blue", "Green", "Red", "RE1", "RE2", "RE3", "NIR", "RE4", "WV", "SWIR1
 # Of each band: standard deviation of the footprint in pixels, and the share of the haze it sees.
 BLUR = (0.6, 0.6, 0.6, 1.2, 1.2, 1.2, 0.6, 1.2, 3.5, 1.2, 1.2)
 HAZE = (1.0, 0.75, 0.55, 0.45, 0.4, 0.35, 0.3, 0.25, 0.25, 0.06, 0.03)
-MARGIN, FINE = (
-    10,
-    2,
-)  # pixels computed beyond the edge, for the blur; positions along a pixel's side
+MARGIN = 10  # pixels that are computed beyond the edge, for the blur
+FINE = 2  # positions along a pixel's side at which the surface is computed
 
 
 class Sample(NamedTuple):
@@ -157,7 +155,8 @@ def write(folder: str | Path, count: int = 24, seed: int = 0) -> tuple[list[Path
         (folder / part).mkdir(exist_ok=True)
         for path in (folder / part).glob(pattern):
             path.unlink()
-    colormap = {0: (0, 0, 0), **ClassTable.load("esm").colormap}
+    esm = ClassTable.load("esm")
+    colormap = {0: (0, 0, 0), **dict(zip(esm.codes, esm.colors))}
     for index, (image_path, mask_path) in enumerate(zip(images, masks)):
         scene = make_scene(seed, index)
         image, mask = scene.image, scene.mask

@@ -5,7 +5,7 @@ of codes like any other. Read beside it: tests/data/tables/test_colors.py.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -26,16 +26,26 @@ def parse(text: str) -> Color:
     match = re.fullmatch(r"#([0-9a-fA-F]{6})", text.strip())
     if not match:
         raise ValueError(f"{text.strip()!r} is no colour")
-    return tuple(bytes.fromhex(match[1]))
+    return from_integer(int(match[1], 16))
 
 
-def integer(color: Color) -> int:
+def integer(color: Sequence[int]) -> int:
     """Convert (r, g, b) to 0xRRGGBB.
 
     >>> f"{integer((255, 128, 0)):06X}"
     'FF8000'
     """
     return int.from_bytes(bytes(color), "big")
+
+
+def from_integer(number: int) -> Color:
+    """Convert 0xRRGGBB to (r, g, b).
+
+    >>> from_integer(0xFF8000)
+    (255, 128, 0)
+    """
+    red, green, blue = number.to_bytes(3, "big")
+    return red, green, blue
 
 
 def of_rgb(raster: np.ndarray) -> np.ndarray:

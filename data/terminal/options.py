@@ -6,6 +6,7 @@ Read beside it: tests/data/terminal/test_options.py.
 import argparse
 import math
 from collections.abc import Callable, Mapping
+from typing import NoReturn
 
 from data.files import InputError, version
 
@@ -39,7 +40,7 @@ class Parser(argparse.ArgumentParser):
         self.gone = gone or {}
         self.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
 
-    def error(self, message: str) -> None:
+    def error(self, message: str) -> NoReturn:
         """Raise InputError for a mistake in the options. argparse calls this."""
         for word in message.split():
             option = word.split("=")[0]

@@ -63,10 +63,11 @@ def one_line_errors(script: str, *others: type[Exception]) -> Iterator[None]:
     Ctrl-C becomes status 130 and SIGTERM 143, after the blocks inside have cleaned up. Any other
     exception is a bug and keeps its traceback. The handler of SIGTERM is restored at the end.
     """
+    reported: tuple[type[Exception], ...] = (InputError, OSError, *others)
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield
-    except (InputError, OSError, *others) as error:
+    except reported as error:
         say_error(script, error)
         sys.exit(2)
     except KeyboardInterrupt as interrupt:
@@ -80,7 +81,8 @@ def one_line_errors(script: str, *others: type[Exception]) -> Iterator[None]:
 
 def say_error(script: str, error: Exception) -> None:
     """Print `script: error: ...` in one line; for an OSError the file and the reason."""
-    named = isinstance(error, OSError) and error.strerror and error.filename
-    message = f"{error.filename}: {error.strerror}" if named else str(error)
+    message = str(error)
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        message = f"{error.filename}: {error.strerror}"
     progress("")
     print(f"{script}: error: {' '.join(message.split())}", file=sys.stderr, flush=True)
