@@ -313,7 +313,7 @@ def test_a_georeference_that_is_no_number_is_an_error(tmp_path, width, x):
     path, scale = tmp_path / "odd.tif", (33550, 12, 3, (width, 1.0, 0.0), True)
     tiepoint = (33922, 12, 6, (0.0, 0.0, 0.0, x, 0.0, 0.0), True)
     tifffile.imwrite(path, pixels("uint8")[0], metadata=None, extratags=[scale, tiepoint])
-    with pytest.raises(InputError, match=r"odd.tif: its tags are damaged .*; write it anew"):
+    with pytest.raises(InputError, match=r"odd.tif: its tags are damaged .*; write the file again"):
         geotiff.Raster(path)
 
 

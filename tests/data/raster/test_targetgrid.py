@@ -64,7 +64,7 @@ def test_without_a_resolution_the_pixels_are_as_gdal_chooses_them(crs):
 @pytest.mark.parametrize(
     "crs, resolution, message",
     [
-        ("EPSG:3857", 0, "resolution of 0 makes no pixels"),
+        ("EPSG:3857", 0, "resolution of 0 is not above 0"),
         ("EPSG:3857", -10, "resolution of -10"),
         ("EPSG:3857", float("nan"), "resolution of nan"),
         ("EPSG:999999", 10, "is not a CRS"),
