@@ -173,7 +173,7 @@ def main() -> None:
         "python -m data.sample.towns", description="Write synthetic scenes and masks."
     )
     parser.add_argument("folder", type=Path, help="folder for images/ and masks/")
-    parser.add_argument("--count", type=int, default=24, help="scenes to write (default: %(default)s)")
+    parser.add_argument("--count", type=int, default=24, help="scenes (default: %(default)s)")
     parser.add_argument(
         "--seed", type=int, default=0, help="seed of the series of scenes (default: %(default)s)"
     )

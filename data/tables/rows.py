@@ -64,7 +64,7 @@ def parse(records: list[dict[str, str]], path: str | Path) -> tuple[tuple[Row, .
     low, high = min(codes), max(codes)
     if low < -(1 << 31) or high >= 1 << 32 or high - low >= SPAN:
         raise InputError(
-            f"{path}: codes from {low} to {high}; they must have 32 bits and differ by less than {SPAN:,}"
+            f"{path}: codes from {low} to {high}; give 32-bit codes that span less than {SPAN:,}"
         )
     return tuple(rows), by_color == {True}
 

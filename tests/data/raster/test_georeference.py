@@ -157,7 +157,7 @@ def test_unusual_tags_are_read_as_rasterio_reads_them(tmp_path, tags):
         assert raster.grid.crs == CRS.from_wkt(dataset.crs.to_wkt())
 
 
-def test_a_crs_that_cannot_be_told_travels_from_file_to_file(tmp_path):
+def test_a_crs_that_cannot_be_decoded_is_copied_from_file_to_file(tmp_path):
     # A method of 999, a text with two accents, and a key that nobody knows.
     text = "ünbekannte Projektiön|".encode()
     citation, method, unknown = (

@@ -1,6 +1,4 @@
-"""Reading windows: of every file that rasterio and tifffile write, of odd ones, and of damaged
-ones.
-"""
+"""Reading windows: of files that rasterio and tifffile write, of unusual and of damaged files."""
 
 import os
 import threading

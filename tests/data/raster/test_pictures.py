@@ -161,9 +161,8 @@ def test_a_picture_cut_short_is_an_error_wherever_it_is_cut(tmp_path, name):
         "jp2": lambda: imagecodecs.jpeg2k_encode(noise, codecformat="jp2"),
     }[name]()
     path = tmp_path / "picture"
-    for size in np.linspace(12, len(data) - 13, 50).astype(
-        int
-    ):  # a PNG's last 12 bytes hold nothing
+    # The last 12 bytes of a PNG contain no data, so a file without them is complete.
+    for size in np.linspace(12, len(data) - 13, 50).astype(int):
         path.write_bytes(data[:size])
         with pytest.raises(InputError, match="picture: .*; "):
             geotiff.Raster(path)

@@ -146,10 +146,9 @@ def test_the_pixels_are_those_of_the_exact_transform_but_for_the_threshold(pair)
     found, inside = pixels(coordinates, whole(here), whole(there))
     exact = coordinates.exact(*centres(whole(here)))
     assert inside.any()
-    off = np.maximum(found - exact, exact - found - 1).max(0)[
-        inside
-    ]  # how far outside the pixel the centre is
-    assert off.max() < 0.125
+    # Distance of the centre from the pixel, if it is outside.
+    outside = np.maximum(found - exact, exact - found - 1).max(0)[inside]
+    assert outside.max() < 0.125
 
 
 def test_threshold_0_is_exact_for_every_pixel():
@@ -176,7 +175,7 @@ def test_pyproj_sees_a_few_thousandths_of_the_pixels():
     assert 0 < sum(seen) < CELL * CELL / 300
 
 
-def test_coordinates_do_not_depend_on_the_window_that_is_asked_for():
+def test_coordinates_do_not_depend_on_the_requested_window():
     here, there = PAIRS["a continent"]
     there = Grid(there.crs, there.transform, 10**6, 10**6)
     coordinates = between(there, here, 0.125)[0]

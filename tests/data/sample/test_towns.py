@@ -1,5 +1,5 @@
-"""The synthetic scenes: repeatable, read by others as what they claim to be, and in need of
-context.
+"""The synthetic scenes are reproducible, rasterio reads them, image and mask agree, and single pixels
+do not determine the class.
 """
 
 import functools
@@ -99,8 +99,7 @@ def test_bands_of_a_coarser_sensor_are_smoother(scene):
 
 
 def test_mask_pixels_have_the_code_of_the_image_pixel_beneath_them(scene):
-    # From the mask's pixel centres through pyproj into the image: equal but where a pixel is on an
-    # outline.
+    # pyproj converts the centres of mask pixels to the image. The codes differ only at outlines.
     truth = codes_on_image(3)
     rows, columns = np.indices(scene.mask.shape) + 0.5
     back = Transformer.from_crs(3035, 3857, always_xy=True)
@@ -115,8 +114,8 @@ def test_mask_pixels_have_the_code_of_the_image_pixel_beneath_them(scene):
 
 def test_the_mask_warped_by_rasterio_fits_the_image_best_where_it_lies(scene):
     # Gardens and streets alternate from pixel to pixel in towns and seldom elsewhere: the mean
-    # local contrast under the built-up mask, minus that around it, is largest without a shift if
-    # the two agree.
+    # local contrast under the built-up mask, minus that around it, is therefore largest without a
+    # shift.
     rasterio = pytest.importorskip("rasterio")
     from rasterio.warp import reproject
 
@@ -229,8 +228,8 @@ def test_the_command_writes_scenes_and_ends_bad_input_in_one_line(tmp_path):
 
 
 def test_single_pixels_are_not_enough_for_a_linear_classifier(tmp_path):
-    # With the best weighting of those in the benchmark; 0.70 is 0.10 below what `make train` must
-    # reach.
+    # The weighting is the best of those in the benchmark. 0.70 is 0.10 below the Dice that
+    # `make train` must reach.
     towns.write(tmp_path, count=4)
     data = load(
         "--images",
