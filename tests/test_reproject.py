@@ -162,10 +162,8 @@ def test_a_file_of_any_integer_type(dtype, tmp_path):
 
 
 def test_a_source_without_no_data_needs_none_inside_and_gets_an_unused_one_outside(tmp_path):
-    inside, beyond = (
-        grid("EPSG:25831", 430_010, 4_609_900, 10, 20, 20),
-        grid("EPSG:25831", 429_990, 4_609_900, 10, 20, 20),
-    )
+    inside = grid("EPSG:25831", 430_010, 4_609_900, 10, 20, 20)
+    beyond = grid("EPSG:25831", 429_990, 4_609_900, 10, 20, 20)
     mask = write(tmp_path / "mask.tif", patches(700, 650), UTM, nodata=None)
     for target, nodata in ((inside, None), (beyond, NO)):
         reproject_file(mask, tmp_path / "out.tif", target)

@@ -57,10 +57,10 @@ def target_grid_for(source_grid: Grid, crs, resolution: float | None = None) -> 
             diagonal = np.hypot(right - left, top - bottom)
         resolution = diagonal / np.hypot(*size)
     else:
-        left, bottom = (
-            np.floor(edge / resolution + SLIVER) * resolution for edge in (left, bottom)
-        )
-        right, top = (np.ceil(edge / resolution - SLIVER) * resolution for edge in (right, top))
+        left = np.floor(left / resolution + SLIVER) * resolution
+        bottom = np.floor(bottom / resolution + SLIVER) * resolution
+        right = np.ceil(right / resolution - SLIVER) * resolution
+        top = np.ceil(top / resolution - SLIVER) * resolution
     height, width = (max(1, round(extent / resolution)) for extent in (top - bottom, right - left))
     return Grid(crs, (resolution, 0, left, 0, -resolution, top), height, width)
 

@@ -383,7 +383,7 @@ def test_where_gdals_mode_differs_ours_is_nearer_to_the_naive_one(case):
 def test_mistakes_of_a_programmer_are_value_errors():
     with pytest.raises(ValueError, match="'cubic' is not one of nearest, mode"):
         reproject(FOUR, plain(4, 4), plain(4, 4), "cubic")
-    with pytest.raises(ValueError, match="not on a grid"):
+    with pytest.raises(ValueError, match="does not fit a grid"):
         reproject(FOUR, plain(4, 5), plain(4, 4))
     with pytest.raises(InputError, match="pixels of type float64 are not classes"):
         reproject(FOUR.astype(float), plain(4, 4), plain(4, 4))

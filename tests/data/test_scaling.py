@@ -1,6 +1,4 @@
-"""Scaling: the numbers 0 to 100 by hand, what no input may break, numpy's own percentiles beside
-it.
-"""
+"""Scaling: the numbers 0 to 100 by hand, unusual input, and numpy's percentiles for comparison."""
 
 import json
 

@@ -146,10 +146,8 @@ def test_pixels_of_few_bits_become_bytes(tmp_path, nbits, interleave):
 
 def test_a_jpeg_compressed_geotiff_is_read(tmp_path):
     rasterio = pytest.importorskip("rasterio")
-    path, ramp = (
-        tmp_path / "jpeg.tif",
-        np.add.outer(np.arange(128), np.arange(128)).astype(np.uint8),
-    )
+    path = tmp_path / "jpeg.tif"
+    ramp = np.add.outer(np.arange(128), np.arange(128)).astype(np.uint8)
     layout = {"tiled": True, "blockxsize": 64, "blockysize": 64}
     write_with_rasterio(path, ramp[None], compress="JPEG", **layout)
     with rasterio.open(path) as dataset, geotiff.Raster(path) as raster:
@@ -205,10 +203,8 @@ def test_a_file_of_one_strip_is_read_by_the_rows_of_the_window(tmp_path, monkeyp
 @pytest.mark.parametrize("interleave", ["pixel", "band"])
 def test_blocks_that_a_sparse_file_leaves_out_are_nodata(tmp_path, nodata, expected, interleave):
     rasterio = pytest.importorskip("rasterio")
-    path, profile = (
-        tmp_path / "sparse.tif",
-        {"driver": "GTiff", "count": 2, "dtype": "float32", "nodata": nodata},
-    )
+    path = tmp_path / "sparse.tif"
+    profile = {"driver": "GTiff", "count": 2, "dtype": "float32", "nodata": nodata}
     profile |= {"height": 64, "width": 64, "tiled": True, "blockxsize": 16, "blockysize": 16}
     with rasterio.open(path, "w", **profile, interleave=interleave, SPARSE_OK=True) as dataset:
         dataset.write(

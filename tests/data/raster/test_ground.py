@@ -1,6 +1,4 @@
-"""Ground area: pixels with a known formula, the whole earth, and a comparison with geodesic polygons
-of pyproj.Geod.
-"""
+"""Ground area: pixels with a known formula, the whole earth, and a comparison with pyproj.Geod."""
 
 import numpy as np
 import pyproj

@@ -83,10 +83,10 @@ def write(
     )
     (path / "MTD_MSIL2A.xml").write_text(text)
     sizes = {resolution: array.shape for (_, resolution), array in numbers.items()}
-    size, position = (
-        '<Size resolution="{0}"><NROWS>{1}</NROWS><NCOLS>{2}</NCOLS></Size>',
+    size = '<Size resolution="{0}"><NROWS>{1}</NROWS><NCOLS>{2}</NCOLS></Size>'
+    position = (
         '<Geoposition resolution="{0}"><ULX>600000</ULX><ULY>5100000</ULY>'
-        "<XDIM>{0}</XDIM><YDIM>-{0}</YDIM></Geoposition>",
+        "<XDIM>{0}</XDIM><YDIM>-{0}</YDIM></Geoposition>"
     )
     parts = [text.format(r, *shape) for text in (size, position) for r, shape in sizes.items()]
     (granule / "MTD_TL.xml").write_text(TILE.format(sizes="".join(parts)))

@@ -208,12 +208,10 @@ def test_the_span_holds_every_pixel_of_the_window_and_of_its_neighbours():
 
 
 def test_behind_the_globe_is_nothing():
-    # Europe's equal-area projection from a map of the world: the Pacific has coordinates in it, but
-    # nonsense ones.
-    world, europe = (
-        grid("EPSG:4326", -180, 90, 1, 180, 360),
-        grid("EPSG:3035", 2.5e6, 5.5e6, 1e4, 450, 400),
-    )
+    # The projection is Europe's equal-area projection. It has coordinates for the Pacific, too, but
+    # they are meaningless.
+    world = grid("EPSG:4326", -180, 90, 1, 180, 360)
+    europe = grid("EPSG:3035", 2.5e6, 5.5e6, 1e4, 450, 400)
     there, inside = pixels(between(world, europe, 0.125)[1], whole(world), whole(europe))
     longitude, latitude = np.meshgrid(np.arange(360) - 179.5, 89.5 - np.arange(180))
     near = (abs(longitude - 10) < 60) & (latitude > 15)

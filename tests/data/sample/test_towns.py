@@ -1,6 +1,4 @@
-"""The synthetic scenes are reproducible, rasterio reads them, image and mask agree, and single pixels
-do not determine the class.
-"""
+"""The synthetic scenes: they are reproducible, fit each other, and need more than single pixels."""
 
 import functools
 import subprocess
@@ -113,9 +111,9 @@ def test_mask_pixels_have_the_code_of_the_image_pixel_beneath_them(scene):
 
 
 def test_the_mask_warped_by_rasterio_fits_the_image_best_where_it_lies(scene):
-    # Gardens and streets alternate from pixel to pixel in towns and seldom elsewhere: the mean
-    # local contrast under the built-up mask, minus that around it, is therefore largest without a
-    # shift.
+    # Gardens and streets alternate from pixel to pixel in towns, and rarely elsewhere. So the mean
+    # local contrast is high under the built-up mask and low around it. The difference is largest
+    # without a shift.
     rasterio = pytest.importorskip("rasterio")
     from rasterio.warp import reproject
 
@@ -130,9 +128,8 @@ def test_the_mask_warped_by_rasterio_fits_the_image_best_where_it_lies(scene):
     reproject(scene.mask, warped, **source, **target)
     assert (warped == codes_on_image(3)).mean() >= 0.98
     image = scene.image.astype(float)
-    contrast = (abs(np.diff(image, axis=1))[:, :, :-1] + abs(np.diff(image, axis=2))[:, :-1, :])[
-        :3
-    ].mean(0)
+    contrast = abs(np.diff(image, axis=1))[:, :, :-1] + abs(np.diff(image, axis=2))[:, :-1, :]
+    contrast = contrast[:3].mean(0)
     built = (warped > 1)[:-1, :-1]
 
     def fit(rows: int, columns: int) -> float:
