@@ -5,7 +5,7 @@
     python reproject.py cover.tif --like image.tif --method mode --vote-weights inverse -o kept.tif
 
 The output is a cloud-optimised GeoTIFF with the colour map, band name and no-data value of the
-source. data/resample.py explains both methods. Read tests/test_reproject.py beside this file.
+source. data/resample.py explains the methods. Read tests/test_reproject.py beside this file.
 """
 
 import argparse
@@ -38,13 +38,13 @@ def reproject_file(
     Args:
         source_path: A raster with one band of integers and a CRS.
         method: "nearest" or "mode".
-        nodata: The source's value without class, by default the declared one. If none is declared
-            and the target reaches beyond the source, the largest value of the type.
-        geo_tags: `Raster.geo_tags` of the raster whose grid it is, written as they are.
+        nodata: Value of pixels without a class, by default the value that the source declares. If
+            it declares none and the target extends beyond the source: the largest of its type.
+        geo_tags: `Raster.geo_tags` of the raster that has the target grid; written unchanged.
         options: Other arguments of `data.resample.strips`.
 
     Raises:
-        InputError: A file or the no-data value cannot be used.
+        InputError: A file or the no-data value is unsuitable.
         OSError: A file cannot be read or written.
     """
     refuse_input(output_path, source_path)
@@ -55,9 +55,9 @@ def reproject_file(
         tags = nodata, raster.colormap, raster.descriptions, geo_tags
         start, done, height = time.monotonic(), 0, target_grid.height
         try:
-            made = strips(read, raster.grid, target_grid, method, nodata, dtype, **options)
+            resampled = strips(read, raster.grid, target_grid, method, nodata, dtype, **options)
             with writer(output_path, target_grid, 1, dtype, *tags, overviews="mode") as add:
-                for strip in made:
+                for strip in resampled:
                     add(strip[None])
                     done += len(strip)
                     left = (time.monotonic() - start) * (height - done) / done
@@ -73,12 +73,12 @@ def weights(text: str) -> dict[int, float] | str:
         return text
     pairs = [item.split("=") for item in text.split(",")]
     try:
-        found = {int(code): float(weight) for code, weight in pairs}
+        weight_of = {int(code): float(weight) for code, weight in pairs}
     except ValueError:
-        found = {}
-    if len(found) < len(pairs):
-        raise argparse.ArgumentTypeError(f"{text} must be inverse, or CODE=W once for each code")
-    return found
+        weight_of = {}
+    if len(weight_of) < len(pairs):
+        raise argparse.ArgumentTypeError(f"{text} must be inverse, or CODE=WEIGHT once for a code")
+    return weight_of
 
 
 def parse_options() -> argparse.Namespace:
@@ -87,12 +87,13 @@ def parse_options() -> argparse.Namespace:
     add = parser.add_argument
     add("source", help="raster of classes: one band of integers")
     add("-o", "--output", required=True, help="GeoTIFF to write")
-    add("--like", metavar="RASTER", help="take CRS, pixels and extent of this raster")
-    add("--crs", help="or the output's CRS, such as EPSG:3857; the output holds all of the source")
-    add("--resolution", type=within(float, above=0), help="with --crs: pixel size in its unit")
-    add("--method", choices=METHODS, default="nearest", help="how a pixel gets its class")
-    add("--nodata", type=int, help="no-data of source and output (default: as declared)")
-    add("--vote-weights", type=weights, metavar="inverse|CODE=W,...", help="for mode (default: 1)")
+    add("--like", metavar="RASTER", help="raster whose CRS, pixels and extent the output gets")
+    add("--crs", help="CRS of an output that covers the source, such as EPSG:3857")
+    add("--resolution", type=within(float, above=0), help="pixel size in units of --crs")
+    add("--method", choices=METHODS, default="nearest", help="how an output pixel gets its class")
+    add("--nodata", type=int, help="no-data value of both rasters (default: as declared)")
+    form = "inverse|CODE=WEIGHT,..."
+    add("--vote-weights", type=weights, metavar=form, help="weights for mode (default: 1 each)")
     args = parser.parse_args()
     if bool(args.like) == bool(args.crs) or (args.resolution is not None and args.like):
         parser.error("give either --like, or --crs and perhaps --resolution")
@@ -108,9 +109,9 @@ def main() -> None:
         with Raster(args.like or args.source) as raster:
             refuse_input(args.output, raster.path)
             require_crs(raster)
-            grid, tags = raster.grid, raster.geo_tags
+            grid, tags = raster.grid, raster.geo_tags if args.like else None
         if args.crs:
-            grid, tags = target_grid_for(grid, args.crs, args.resolution), None
+            grid = target_grid_for(grid, args.crs, args.resolution)
         given = args.method, args.nodata, tags
         reproject_file(args.source, args.output, grid, *given, vote_weights=args.vote_weights)
 

@@ -1,3 +1,1 @@
-"""From files to batches: everything that knows files, grids and coordinate systems, and knows no
-network.
-"""
+"""Files, grids, coordinate systems, classes, batches and maps. No file here imports the network."""

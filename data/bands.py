@@ -12,8 +12,8 @@ A normalised difference index contrasts two bands whose ratio is typical of a ma
 A network could learn such ratios. But convolutions approximate a division poorly, and a few
 hundred images are not enough to learn it.
 
-Where several dates of one place are stacked (data/input/stack.py), the bands of the second date are
-named `Red@2`, and its indices likewise: `NDVI@2` is computed from `NIR@2` and `Red@2`.
+Images of several dates of one place can be stacked (data/input/stack.py). The red band of the
+second date is then named `Red@2`. The index `NDVI@2` is computed from `NIR@2` and `Red@2`.
 
 Read beside it: tests/data/test_bands.py.
 """
@@ -51,7 +51,7 @@ ALIASES = {
 
 
 def _plain(name: str) -> str:
-    """A name without case, spaces and punctuation: 'SWIR_1' and 'swir 1' are 'swir1'."""
+    """Remove case, spaces and punctuation from a name: 'SWIR_1' and 'swir 1' become 'swir1'."""
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
@@ -61,12 +61,12 @@ _CANONICAL = {
 
 
 def canonical(name: str) -> str:
-    """Return the name that this project uses for a band; an unknown name stays as it is.
+    """Return the name that this project uses for a band; an unknown name is returned unchanged.
 
     >>> canonical("B08"), canonical("swir-1"), canonical("VV")
     ('NIR', 'SWIR1', 'VV')
     """
-    name, at, date = name.strip().partition("@")  # 'B1@2' is Coastal of date 2, not B12
+    name, at, date = name.strip().partition("@")  # 'B1@2' is Coastal of date 2, and is not B12
     return _CANONICAL.get(_plain(name), name) + at + date
 
 
@@ -81,22 +81,22 @@ def dated(names: Sequence[str], dates: int) -> list[str]:
 
 
 def dates(names: Sequence[str]) -> list[str]:
-    """Return the endings of names: '' and, for each further date, '@2', '@3'."""
+    """Return the endings of names that give the date: '' for date 1, '@2' for date 2, and so on."""
     return list(dict.fromkeys("".join(name.partition("@")[1:]) for name in names))
 
 
 def names(
     descriptions: Sequence[str | None], given: Sequence[str] | None = None, path: object = "image"
 ) -> list[str]:
-    """Return the name of each band: the user's, else the file's, else '1', '2', ...
+    """Return the name of each band: from the user, else from the file, else '1', '2', ...
 
     Args:
-        descriptions: The file's name of each band, or None.
+        descriptions: The name of each band in the file, or None.
         given: The user's names (--bands), or None.
         path: The file, for messages.
 
     Raises:
-        InputError: `given` has another length than the file, or has a name twice.
+        InputError: `given` does not name each band once, or has a name twice.
     """
     if given and len(given) != len(descriptions):
         raise InputError(
@@ -109,35 +109,35 @@ def names(
     if len(set(named)) < len(named):
         if given:
             raise InputError(
-                f"--bands: a name stands twice in {', '.join(named)}; "
-                "each band has a name of its own"
+                f"--bands: a name occurs twice in {', '.join(named)}; "
+                "give each band a name of its own"
             )
-        # Descriptions such as 'Layer', 'Layer' name no band.
+        # Descriptions such as 'Layer', 'Layer' do not identify a band.
         return [str(i) for i in range(1, len(named) + 1)]
     return named
 
 
-def contradictions(found: Sequence[str], called: Sequence[str]) -> list[tuple[int, str, str]]:
-    """Return (number from 1, name, other name) of bands to which two lists give different names.
+def contradictions(names: Sequence[str], others: Sequence[str]) -> list[tuple[int, str, str]]:
+    """Return (number from 1, name, other name) of each band that two lists name differently.
 
-    Only names of known bands contradict each other.
+    Only the names in ALIASES are compared.
     """
     return [
         (number, one, other)
-        for number, (one, other) in enumerate(zip(found, called), start=1)
+        for number, (one, other) in enumerate(zip(names, others), start=1)
         if one != other and {one.partition("@")[0], other.partition("@")[0]} <= ALIASES.keys()
     ]
 
 
 def pair(index: str) -> tuple[str, str]:
-    """Return the two bands of an index; those of 'NDVI@2' are 'NIR@2' and 'Red@2'."""
+    """Return the two bands of an index; for 'NDVI@2' they are 'NIR@2' and 'Red@2'."""
     name, at, date = index.partition("@")
     a, b = INDICES[name]
     return a + at + date, b + at + date
 
 
 def available(bands: Sequence[str]) -> list[str]:
-    """Return the indices whose two bands are available, by date and in the order of INDICES."""
+    """Return the indices whose two bands are in `bands`, date by date in the order of INDICES."""
     return [
         name + date
         for date in dates(bands)
@@ -166,7 +166,7 @@ def stack(image: np.ndarray, bands: Sequence[str], indices: Sequence[str]) -> np
 
     Returns:
         (bands + indices, height, width) float32. The channels of a pixel are neighbours in memory
-        (channels last), as in prepared scenes and as convolutions are fastest.
+        (channels last). Prepared scenes have this layout, and convolutions are fastest with it.
     """
     stacked = np.moveaxis(
         np.empty((*image.shape[1:], len(bands) + len(indices)), np.float32), -1, 0
@@ -178,7 +178,10 @@ def stack(image: np.ndarray, bands: Sequence[str], indices: Sequence[str]) -> np
 
 
 def rgb(bands: Sequence[str]) -> list[int]:
-    """Return the positions (from 0) of the bands to show as red, green and blue."""
+    """Return the positions (from 0) of the bands to show as red, green and blue.
+
+    Without bands of these names, they are the first three bands.
+    """
     if {"Red", "Green", "Blue"} <= set(bands):
         return [list(bands).index(name) for name in ("Red", "Green", "Blue")]
     return [min(i, len(bands) - 1) for i in range(3)]

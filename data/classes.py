@@ -1,8 +1,8 @@
 """Class tables: the raster codes or colours of a mask, and the label 0..K-1 of each.
 
-Raster codes and colours occur in this file alone. Everywhere else the class of a pixel is a
-label: 0..K-1 in the order of the table, or `IGNORE` (255) for a pixel without a label. A table is a
-CSV file with the columns code, name, color and, optionally, ignore:
+A class table converts between raster codes and labels. All other code uses labels: 0..K-1 in the
+order of the table, or `IGNORE` (255) for a pixel without a class. A table is a CSV file with the
+columns code, name, color and, optionally, ignore:
 
     code,name,color,ignore
     1,other,#C8C8C8,
@@ -10,10 +10,11 @@ CSV file with the columns code, name, color and, optionally, ignore:
     250,non-residential,#8250C8,
     255,residential,#D72D27,
 
-Rows of one name are one class (0 and 1 above). A map has the code of the first row of each class. A
-code is an integer, or a colour such as #00FFFF for masks that are RGB pictures; the map is then a
-palette image. `color` is the colour in which the class is displayed. A row with ignore=true is no
-class. A code of the mask that stands in no row is an error, never a guess.
+Rows with the same name are one class (codes 0 and 1 above). A map is written with the code of the
+first row of each class. A code is an integer, or a colour such as #00FFFF for masks that are RGB
+pictures. With colours as codes, the map is a palette image. `color` is the colour in which the
+class is displayed. Pixels with the code of an ignore=true row have no class. A code of the mask
+that is missing from the table is an error.
 
 Read beside it: tests/data/test_classes.py.
 """
@@ -37,7 +38,7 @@ TABLES = Path(__file__).with_name("tables")
 
 @dataclass(frozen=True)
 class ClassTable:
-    """Rows of (code, name, (r, g, b), ignore); code is an int, for colour-coded masks 0xRRGGBB."""
+    """Rows (code, name, (r, g, b), ignore). A code is an int: 0xRRGGBB for colour-coded masks."""
 
     name: str
     rows: tuple[Row, ...]
@@ -48,7 +49,7 @@ class ClassTable:
         """Load a table of this package (esm, catalonia, deepglobe) or a CSV file.
 
         Raises:
-            InputError: The file is missing or is no class table.
+            InputError: The file is missing or is not a class table.
         """
         path = TABLES / f"{name}.csv" if re.fullmatch(r"\w+", str(name)) else Path(name)
         if not path.is_file():
@@ -60,16 +61,16 @@ class ClassTable:
     def from_records(
         name: str, records: list[dict[str, str]], path: str | Path = "class table"
     ) -> "ClassTable":
-        """Parse and check records as csv.DictReader and `records` give them.
+        """Parse and check records {column: text}, as csv.DictReader and `records` return them.
 
         Raises:
-            InputError: The records are no class table; the message begins with `path`.
+            InputError: The records are not a class table. The message begins with `path`.
         """
         return ClassTable(name, *rows.parse(records, path))
 
     @property
     def records(self) -> list[dict[str, str]]:
-        """The table as plain strings: a checkpoint keeps them, and `from_records` reads them."""
+        """The table as plain strings, for checkpoints; `from_records` reads them."""
         return rows.records(self.rows, self.coded_by_color)
 
     @cached_property
@@ -86,7 +87,7 @@ class ClassTable:
     def codes(self) -> list[int]:
         """Raster code of each label in a map.
 
-        For a table of colours these are the labels themselves: the map is a palette image.
+        If the codes of the table are colours, the map is a palette image of the labels themselves.
         """
         return list(range(len(self.names))) if self.coded_by_color else self._first_codes
 
@@ -94,9 +95,9 @@ class ClassTable:
     def nodata(self) -> int:
         """Raster code of no-data in a map.
 
-        An ignored code that fits a byte, else the first of 0, 255, 254, ..., 1, 256, ... that
-        stands in no row. A code that stands in a row would be read back as that row's class: ESM
-        merges 0 into "other".
+        It is an ignored code that fits in a byte, else the first of 0, 255, 254, ..., 1, 256, ...
+        that has no row. A code with a row would be read back as the class of the row. For example,
+        0 is "other" in the table esm.
         """
         rows = {} if self.coded_by_color else {code: ignore for code, _, _, ignore in self.rows}
         ignored = [code for code, ignore in rows.items() if ignore and 0 <= code < 256]
@@ -116,11 +117,11 @@ class ClassTable:
 
     @cached_property
     def colormap(self) -> dict[int, Color] | None:
-        """Raster code -> (r, g, b) in a map, or None where the codes do not fit a byte.
+        """Raster code -> (r, g, b) in a map, or None if the codes do not fit in a byte.
 
-        The colours are the display colours. Of a colour-coded table they are the codes instead if
-        a display colour is the code of another row, or belongs to two classes: a map is read back
-        through its palette.
+        The colours are the display colours, with one exception. The map of a colour-coded table is
+        read back by its colours. So if a display colour is the code of another row, or belongs to
+        two classes, the map has the colours that are the codes.
         """
         if self.dtype != np.uint8:
             return None
@@ -140,13 +141,13 @@ class ClassTable:
 
     @property
     def _code_colors(self) -> list[Color]:
-        """Colour that is the code of each label, of a table of colours."""
-        return [tuple(code.to_bytes(3, "big")) for code in self._first_codes]
+        """Colour that is the code of each label, for a colour-coded table."""
+        return [colors.from_integer(code) for code in self._first_codes]
 
     @cached_property
     def _first_rows(self) -> dict[str, tuple[int, Color]]:
         """Name -> (code, colour) of the first row of each class."""
-        found = {}
+        found: dict[str, tuple[int, Color]] = {}
         for code, name, color, ignore in self.rows:
             if not ignore:
                 found.setdefault(name, (code, color))
@@ -167,7 +168,7 @@ class ClassTable:
 
     @cached_property
     def _lookup(self) -> tuple[int, np.ndarray]:
-        """(smallest code, table of labels by code - smallest): one indexing encodes a raster."""
+        """(smallest code, label of each code - smallest), so that one indexing encodes a raster."""
         low, high = min(row[0] for row in self.rows), max(row[0] for row in self.rows)
         lookup = np.full(high - low + 1, UNKNOWN, np.uint8)
         for code, label in self._labels:
@@ -183,25 +184,25 @@ class ClassTable:
     ) -> np.ndarray:
         """Convert the values of a mask to labels.
 
-        A palette image is read by its values if the table has integer codes. If the table has
-        colours, it is read by its colours: a colour is a code of the table, else a colour of the
-        table's own `colormap`, so that a map can be read back.
+        With integer codes, a palette image is read by its values. With colours as codes, it is read
+        by its colours. A colour of the palette is then a code of the table, or a colour of the
+        table's `colormap`, so that a map can be read back.
 
         Args:
-            raster: Raster codes (H, W) or (1, H, W), or 8-bit RGB (3 or 4, H, W) for a table of
-                colours; a fourth band is left out.
+            raster: Raster codes (H, W) or (1, H, W), or 8-bit RGB (3 or 4, H, W) for a
+                colour-coded table. A fourth band is left out.
             nodata: The value that the file declares as no-data. A pixel of that value becomes
-                IGNORE, unless the value is an integer code of the table. So does NaN.
-            unknown: Where given, codes that stand in no row are counted here and become IGNORE.
-                `complain` then raises for all blocks of a file together.
+                IGNORE, unless the value is an integer code of the table. NaN becomes IGNORE, too.
+            unknown: If given, codes that are missing from the table are counted in it and become
+                IGNORE. `complain` then reports the codes of all blocks of a file together.
             colormap: {value: (r, g, b)} of a file that is a palette image.
 
         Returns:
             Labels (H, W) uint8.
 
         Raises:
-            InputError: The raster has other bands or types, or fractions; or a code stands in no
-                row and `unknown` is None.
+            InputError: The number of bands or the type is wrong, a value is a fraction, or a code
+                is missing from the table and `unknown` is None.
         """
         codes, nodata = self._codes_of(raster, nodata, colormap)
         low, lookup = self._lookup
@@ -210,22 +211,22 @@ class ClassTable:
             inside &= codes == np.floor(codes)
         labels = np.full(codes.shape, UNKNOWN, np.uint8)
         labels[inside] = lookup[codes[inside].astype(np.int64) - low]
-        strange = labels == UNKNOWN
-        if strange.any():
-            labels[strange & (np.isnan(codes) | (codes == nodata))] = IGNORE
-            strange = labels == UNKNOWN
-        if strange.any():
-            found = _count(codes[strange])
+        missing = labels == UNKNOWN
+        if missing.any():
+            labels[missing & (np.isnan(codes) | (codes == nodata))] = IGNORE
+            missing = labels == UNKNOWN
+        if missing.any():
+            pixels_of = _count(codes[missing])
             if unknown is None:
-                self.complain(found, "mask")
-            unknown.update(found)
-            labels[strange] = IGNORE
+                self.complain(pixels_of, "mask")
+            unknown.update(pixels_of)
+            labels[missing] = IGNORE
         return labels
 
     def _codes_of(
         self, raster: np.ndarray, nodata: float | None, colormap: Mapping | None
     ) -> tuple[np.ndarray, float | None]:
-        """Codes (H, W) of a mask, and which of them is no-data."""
+        """Codes (H, W) of a mask, and the code that is no-data."""
         if self.coded_by_color and raster.ndim == 3 and not colormap:
             if len(raster) not in (3, 4) or raster.dtype != np.uint8:
                 raise InputError(
@@ -252,7 +253,7 @@ class ClassTable:
         return lookup[labels]
 
     def complain(self, unknown: Counter, path: str | Path) -> None:
-        """Raise InputError that names the file and its unknown codes, if there are any."""
+        """Raise InputError if there are unknown codes; the message names them and the file."""
         if not unknown:
             return
         form = "#{:06X}".format if self.coded_by_color else str
@@ -262,13 +263,13 @@ class ClassTable:
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
         raise InputError(
             f"{path}: code {listed}{more} not in the class table {self.name}; add a row for each "
-            "(ignore=true if it is no class) and give the table by --classes"
+            "(ignore=true if it is no class) and name the table with --classes"
         )
 
 
 def _count(codes: np.ndarray) -> Counter:
-    """Pixels (n,) of each code. Raises InputError for fractions and infinity."""
-    found, counts = np.unique(codes, return_counts=True)
-    if found.dtype.kind == "f" and not (np.isfinite(found) & (found == np.floor(found))).all():
+    """Count the pixels of each code in codes (n,). Raises InputError for fractions and infinity."""
+    values, counts = np.unique(codes, return_counts=True)
+    if values.dtype.kind == "f" and not (np.isfinite(values) & (values == np.floor(values))).all():
         raise InputError("the mask holds fractions or infinity; class codes are integers")
-    return Counter(dict(zip(map(int, found), counts.tolist())))
+    return Counter(dict(zip(map(int, values), counts.tolist())))

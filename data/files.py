@@ -1,9 +1,9 @@
-"""What all packages share: an error for the user, the label IGNORE, and files that are written
-whole.
+"""What all packages share: errors for the user, the label IGNORE, and files that are written whole
+or not at all.
 
 A file is written under a temporary name in its own folder, flushed to the disk, and then renamed.
-The rename is atomic (POSIX rename(2)): under its name there is at any time the earlier file or the
-complete new one, whatever stops the program.
+The rename is atomic (POSIX rename(2)). So the name always belongs to the earlier file or to the
+complete new file, even if the program is stopped.
 
 Read beside it: tests/data/test_files.py.
 """
@@ -19,7 +19,7 @@ import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-IGNORE = 255  # label of a pixel without a class; it counts in no statistic, loss or metric
+IGNORE = 255  # label of a pixel without a class; statistics, losses and metrics leave it out
 
 VERSION = "2.0.0"
 
@@ -34,10 +34,10 @@ class InputError(ValueError):
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
-    """Give an empty temporary file beside `path`; rename it to `path` when the block ends.
+    """Yield an empty temporary file beside `path`, and rename it to `path` when the block ends.
 
-    On an exception the temporary file is removed and an earlier `path` stays as it was. Every call
-    has a temporary file of its own, so two writers of one path do not mix their contents.
+    On an exception the temporary file is removed, and an earlier file at `path` is unchanged. Every
+    call has its own temporary file, so two writers of one path do not mix their contents.
 
     Args:
         path: The file to write. It gets the permissions of an ordinary new file.
@@ -54,15 +54,15 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
         raise IsADirectoryError(f"{path}: is a folder; name a file in it")
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     try:
-        open(temporary, "x").close()  # "x": no other writer may have this name
+        open(temporary, "x").close()  # "x" fails if another writer has this name
         yield temporary
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        if error.filename == str(temporary):  # the user knows only `path`
+        if error.filename == str(temporary):  # name `path`, the file that the user knows
             raise type(error)(error.errno, error.strerror, str(path)) from error
-        # A failed write has no file name in Python.
+        # The error of a failed write has no file name in Python.
         if error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             advice = f"{error.strerror}; make room and run again"
             raise OSError(error.errno, advice, str(path)) from error
@@ -72,22 +72,25 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def refuse_input(output: str | os.PathLike, *inputs: str | os.PathLike) -> None:
-    """Raise InputError if an output is one of some inputs, also through a symbolic or hard link."""
+    """Raise InputError if the output is an input, possibly through a symbolic or hard link."""
     if os.path.exists(output) and any(os.path.samefile(path, output) for path in inputs):
         raise InputError(f"{output}: is an input; give the output another name")
 
 
 @contextlib.contextmanager
 def replacing_folder(path: str | os.PathLike) -> Iterator[Path]:
-    """A temporary folder beside `path` to fill; it becomes `path` when the block ends well.
+    """Yield an empty temporary folder beside `path`, and rename it to `path` when the block ends.
 
-    When it does not, whatever the exception, the temporary folder is removed. Where another process
-    has made `path` in the meantime, that folder stays. Raises OSError naming the parent folder
-    where it takes no such file.
+    On an exception the temporary folder is removed. If another process has made `path` in the
+    meantime, its folder is kept.
+
+    Raises:
+        OSError: The folder cannot be written. An error without a file name, such as a full disk,
+            names the parent folder.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    # A killed process may have had the same number: in a container, numbers come again.
+    # A killed process may have left this folder: process numbers repeat in a container.
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
@@ -113,16 +116,17 @@ def write_csv(path: str | os.PathLike, rows: Iterable[Iterable]) -> None:
 
 @functools.cache
 def version() -> str:
-    """Return the version: what `git describe` says of a checkout, else VERSION.
+    """Return the version: the output of `git describe` in a checkout, else VERSION.
 
-    Where no tag precedes the commit, VERSION stands before the commit's number.
+    If no tag precedes the commit, the version is VERSION+commit.
     """
-    command = ["git", "-C", Path(__file__).parents[1], "describe", "--tags", "--always", "--dirty"]
+    folder = str(Path(__file__).parents[1])
+    command = ["git", "-C", folder, "describe", "--tags", "--always", "--dirty"]
     try:
         described = subprocess.run(
             command, capture_output=True, text=True, timeout=5
         ).stdout.strip()
-    except (OSError, subprocess.SubprocessError):  # no git here
+    except (OSError, subprocess.SubprocessError):  # git is not installed, or hangs
         described = ""
     if "." in described or not described:
         return described or VERSION

@@ -8,8 +8,8 @@ map coordinates,
     y = d * col + e * row + f
 
 with the coefficients in the order of the `affine` package and of rasterio. A north-up raster has
-b = d = 0, a > 0 and e < 0. South-up, mirrored and rotated rasters have other coefficients and are
-no special cases.
+b = d = 0, a > 0 and e < 0. South-up, mirrored and rotated rasters have other coefficients and need
+no code of their own.
 
 x is easting or longitude and y is northing or latitude, whatever axis order the CRS declares.
 
@@ -42,7 +42,7 @@ class Grid:
     """The pixels of a raster on the map.
 
     Args:
-        crs: None where a file has no CRS, or one that is not understood.
+        crs: The CRS, or None if a file has no CRS or one that cannot be decoded.
         transform: A sequence that begins with the six coefficients, such as an `affine.Affine`.
         height: Number of rows.
         width: Number of columns.
@@ -98,7 +98,7 @@ class Grid:
         return math.hypot(a, d), math.hypot(b, e)
 
     def window(self, window: Window) -> Grid:
-        """Return the grid of a window, which may reach outside: the same pixels, another origin."""
+        """Return the grid of a window. The window may extend beyond this grid."""
         a, b, _, d, e, _ = self.transform
         c, f = self.xy(window.row, window.col)
         return Grid(self.crs, (a, b, c, d, e, f), window.height, window.width)

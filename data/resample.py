@@ -1,8 +1,8 @@
 """Resample a raster of classes onto another grid: nearest pixel, or mode.
 
 Classes cannot be averaged. A target pixel takes the class of one source pixel, or the class that
-most source pixels vote for. With p_t and p_s the centres of a target and of a source pixel as (row,
-col), A the affine map of a grid from (row, col) to (x, y), and T the transform from the CRS of the
+most source pixels vote for. Let p_t and p_s be the centres (row, col) of a target and of a source
+pixel, A the affine map of a grid from (row, col) to (x, y), and T the transform from the CRS of the
 source to the CRS of the target:
 
     nearest   out(t) = in(floor(A_source^-1 T^-1 A_target p_t))
@@ -11,14 +11,14 @@ source to the CRS of the target:
               votes(t, k) = w_k * number of source pixels s with target(s) = t and in(s) = k
               out(t) = argmax_k votes(t, k)
 
-In mode each source pixel votes once, for the target pixel that holds its centre, so the votes of a
-class add up to its area. On a tie the lower class wins. A target pixel without votes takes the
-nearest. No-data does not vote, and outside the source is no-data.
+In mode each source pixel votes once, for the target pixel that holds its centre. So the votes of a
+class measure its area. On a tie the lower class wins. A target pixel without votes gets the result
+of nearest. No-data pixels do not vote. A target pixel outside the source is no-data.
 
-The weights w_k are 1 by default. Larger weights for rare classes keep roads and houses when pixels
-become ten times as wide; "inverse" is w_k = 1 / (pixels of class k).
+The weights w_k are 1 by default. Larger weights for rare classes preserve roads and houses when the
+target pixels are much larger. The weights "inverse" are w_k = 1 / (pixels of class k).
 
-data/raster/warp.py computes the coordinates, data/raster/tiles.py runs tiles in threads. Read
+data/raster/warp.py computes the coordinates, and data/raster/tiles.py runs tiles in threads. Read
 tests/data/test_resample.py beside this file.
 """
 
@@ -38,24 +38,24 @@ from data.raster.tiles import halving, parts, strip_by_strip
 from data.raster.values import count_values, numbered, require_classes
 from data.raster.warp import CELL, Coordinates, between
 
-TILE = 256  # rows and columns of a tile of the target, the task of a thread
-PIECE = 2**19  # source pixels that vote at a time
-MOST_PIXELS = 2**23  # source pixels of a tile that is not halved
-MOST_VOTES = 2**22  # counters of a tile that is not halved
+TILE = 256  # rows and columns of a tile of the target; a thread makes one tile at a time
+PIECE = 2**19  # source pixels whose votes are counted at a time
+MOST_PIXELS = 2**23  # a tile with more source pixels is halved
+MOST_VOTES = 2**22  # a tile with more counters is halved
 
 
 @dataclass
 class Job:
-    """What the tiles of a target share."""
+    """The arguments that all tiles of a target share."""
 
-    read: Callable[[Window], np.ndarray]  # the source's pixels (H, W) in a window
-    backward: Coordinates  # of the target's pixels in the source
-    forward: Coordinates  # of the source's pixels in the target
+    read: Callable[[Window], np.ndarray]  # returns the source pixels (H, W) of a window
+    backward: Coordinates  # coordinates of the target pixels in the source
+    forward: Coordinates  # coordinates of the source pixels in the target
     dtype: np.dtype
     nodata: int | None
     outside: int  # the value of pixels outside the source
     weights: dict[int, float]
-    found: bool = False  # whether any tile met the source
+    overlaps: bool = False  # whether any tile has overlapped the source
 
 
 @halving
@@ -67,7 +67,7 @@ def nearest(job: Job, tile: Window) -> np.ndarray | None:
     part, index = located
     if part.height * part.width > MOST_PIXELS and tile.height * tile.width > 1:
         return None
-    job.found = True
+    job.overlaps = True
     rimmed = np.full((part.height + 2, part.width + 2), job.outside, job.dtype)
     rimmed[1:-1, 1:-1] = job.read(part)
     return rimmed.take(index.numpy())
@@ -89,7 +89,7 @@ def mode(job: Job, tile: Window) -> np.ndarray | None:
         return nearest(job, tile)
     out, most = winners(job, values, votes)
     rows, cols = np.nonzero(most == 0)
-    job.found |= len(rows) < out.size
+    job.overlaps |= len(rows) < out.size
     if len(rows):
         top, left = int(rows.min()), int(cols.min())
         height, width = int(rows.max()) + 1 - top, int(cols.max()) + 1 - left
@@ -99,11 +99,11 @@ def mode(job: Job, tile: Window) -> np.ndarray | None:
 
 
 def count_votes(job: Job, tile: Window, window: Window) -> tuple[list[int], torch.Tensor] | None:
-    """Count the votes of a window of the source for the pixels of a tile.
+    """Count the votes of a window of the source for the pixels (h, w) of a tile.
 
     Returns:
-        The k values of the window, and their votes (k, h, w), 0 for no-data. None if k is too large
-        for the size of the tile.
+        The k values of the window, and their votes (k, h, w). No-data has 0 votes. None if k is too
+        large for the size of the tile.
     """
     area = tile.height * tile.width
     # Only a tile of one pixel may have a window of more than 2**31 pixels.
@@ -118,15 +118,15 @@ def count_votes(job: Job, tile: Window, window: Window) -> tuple[list[int], torc
         if len(plane_of) > len(votes):
             new = votes.new_zeros(len(plane_of) - len(votes), tile.height, tile.width)
             votes = torch.cat([votes, new]) if len(votes) else new
-        # One counter for each value and each pixel of `met`, the part of the tile that is met, with
-        # a rim of one pixel. The rim takes the votes for other tiles.
+        # `met` is the part of the tile for which the piece votes. There is a counter for each value
+        # and each pixel of `met` and of a rim around it. The rim gets the votes for other tiles.
         height, width = met.height + 2, met.width + 2
         index.add_(torch.from_numpy(numbers), alpha=height * width)
         counts = torch.bincount(index.view(-1), minlength=len(values) * height * width)
         counts = counts.view(len(values), height, width)[:, 1:-1, 1:-1].to(dtype)
         row, col = met.row - tile.row, met.col - tile.col
         box = votes[:, row : row + met.height, col : col + met.width]
-        if planes == list(range(len(planes))):  # as a rule, and faster
+        if planes == list(range(len(planes))):  # the usual case, which is faster
             box[: len(planes)] += counts
         else:
             box.index_add_(0, torch.tensor(planes), counts)
@@ -140,10 +140,10 @@ def winners(job: Job, values: list[int], votes: torch.Tensor) -> tuple[np.ndarra
     if job.weights:
         factors = [job.weights.get(value, 1.0) for value in values]
         votes = votes * torch.tensor(factors, dtype=torch.float64)[:, None, None]
-    most, votes = votes.amax(dim=0).numpy(), votes.numpy()
+    most = votes.amax(dim=0).numpy()
     out = np.empty(most.shape, job.dtype)
     for value in sorted(values, reverse=True):  # on a tie the lower class overwrites the higher
-        np.copyto(out, value, where=votes[values.index(value)] == most)
+        np.copyto(out, value, where=votes[values.index(value)].numpy() == most)
     return out, most
 
 
@@ -160,14 +160,17 @@ def reproject(
 ) -> np.ndarray:
     """Resample an array (H, W) or (bands, H, W) of an integer type.
 
-    The arguments are those of `strips`. Returns (h, w) or (bands, h, w) of the same type.
+    The arguments are those of `strips`.
+
+    Returns:
+        (h, w) or (bands, h, w) of the same type.
     """
     source, given = np.asarray(source), (source_grid, target_grid, method, nodata)
     if source.ndim == 3:
         return np.stack([reproject(band, *given, **options) for band in source])
     size = source_grid.height, source_grid.width
     if source.shape != size:
-        raise ValueError(f"a source {source.shape} is not on a grid {size}")
+        raise ValueError(f"a source of shape {source.shape} does not fit a grid of {size}")
     source = source.astype(source.dtype.newbyteorder("="), copy=False)
 
     def read(window: Window) -> np.ndarray:
@@ -192,12 +195,12 @@ def strips(
     """Resample a raster of any size, strip by strip from the top.
 
     Args:
-        read: Returns the source's classes (H, W) in a window. It is called from several threads.
+        read: Returns the source classes (H, W) of a window. It is called from several threads.
         source_grid: The grid of the source.
-        target_grid: The grid of the result. Two grids without CRS lie in one plane.
+        target_grid: The grid of the result. Two grids without CRS share their x and y.
         method: "nearest" or "mode".
-        nodata: The source's value without class. By default every value is a class, and outside the
-            source is the largest value of `dtype`, 255 for uint8.
+        nodata: The value of pixels without a class. By default every value is a class, and pixels
+            outside the source get the largest value of `dtype`, 255 for uint8.
         dtype: The integer type of the pixels.
         vote_weights: For mode: {class: weight above 0}, 1 for other classes; or "inverse".
         error_threshold: Largest error of a coordinate, in pixels of the finer grid.
@@ -209,7 +212,8 @@ def strips(
         lies wholly outside the source.
 
     Raises:
-        InputError: The type holds no classes, or one grid alone has a CRS.
+        InputError: `dtype` is not an integer type, a weight is not above 0, or only one grid has a
+            CRS.
     """
     dtype, threads = np.dtype(dtype), threads or torch.get_num_threads()
     weights = vote_weights if isinstance(vote_weights, dict) else {}
@@ -231,7 +235,7 @@ def strips(
 
 
 def _strips(job: Job, method: str, rows: int, threads: int) -> Iterator[np.ndarray]:
-    """The strips of a target."""
+    """Yield the strips of a target."""
 
     def prepare(tile: Window) -> None:
         job.backward.prepare(tile)
@@ -242,7 +246,7 @@ def _strips(job: Job, method: str, rows: int, threads: int) -> Iterator[np.ndarr
     make, columns = functools.partial(METHODS[method], job), min(CELL, TILE * TILE // rows)
     for strip in strip_by_strip(make, prepare, target, rows, columns, threads):
         done += len(strip)
-        if done == target.height and not job.found:
+        if done == target.height and not job.overlaps:
             raise InputError(
                 "the target lies wholly outside the source; check the CRS and extent of both"
             )

@@ -1,14 +1,16 @@
-"""Scaling of a network's input: reflectances in thousands, and indices of about one.
+"""Scale the channels of the network's input: reflectances are in the thousands, and indices between
+-1 and 1.
 
-    x' = (x - offset) / scale, per channel, held in [LOW, HIGH]
+    x' = (x - offset) / scale, for each channel, clipped to LIMITS
 
-    minmax     the 1st to 99th percentile of the training pixels becomes 0 to 1 (the default). A
-               percentile, because one glint or dead pixel would otherwise set the range.
-    standard   mean and standard deviation of the pixels between those percentiles become 0 and 1
-    image      minmax of each image by itself. It evens out haze and season, and loses the absolute
-               brightness.
+    minmax     The 1st to 99th percentile of the training pixels becomes 0 to 1 (the default).
+               With minimum and maximum, a single glint or dead pixel would set the range.
+    standard   Mean and standard deviation of the pixels between those percentiles become 0 and 1.
+    image      As minmax, but fitted to each image by itself. This removes differences of haze and
+               season, and also the absolute brightness.
 
-The checkpoint keeps what is fitted. `network_input` applies it, in training and in prediction.
+The checkpoint stores the fitted offset and scale. `network_input` applies them in training and in
+prediction.
 
 Read beside it: tests/data/test_scaling.py.
 """
@@ -30,7 +32,7 @@ SAMPLE = 1 << 20  # pixels of a fit; percentiles are then exact to about a thous
 
 @dataclass(frozen=True)
 class Scaling:
-    """Offset and scale per channel; both are empty for `image` until `for_image`."""
+    """Offset and scale of each channel. For the method `image`, `for_image` fits them later."""
 
     method: str
     offset: tuple[float, ...] = ()
@@ -41,8 +43,8 @@ class Scaling:
         """Fit a scaling to pixels.
 
         Args:
-            pixels: (channels, n) float; NaN and infinite values are left out, channel by channel.
-            method: One of METHODS. With `image` a channel without a finite value stays as it is.
+            pixels: (channels, n) float. Each channel is fitted to its finite values.
+            method: One of METHODS. With `image`, a channel without a finite value is not changed.
 
         Raises:
             InputError: A channel has no finite value, and the method is not `image`.
@@ -53,7 +55,7 @@ class Scaling:
             if not channel.size and method != "image":
                 raise InputError(
                     f"channel {number} of the input has no valid pixel in the training windows; "
-                    "look at the images, and at --nodata"
+                    "check the images and --nodata"
                 )
             low, high = np.percentile(channel, PERCENTILES) if channel.size else (0, 1)
             shift, width = low, high - low
@@ -65,37 +67,37 @@ class Scaling:
         return Scaling(method, tuple(offset), tuple(scale))
 
     def for_image(self, pixels: Callable[[], np.ndarray]) -> "Scaling":
-        """Return the scaling of one image: itself, or for `image` a fit to `pixels()`."""
+        """Return the scaling of one image: for `image` a fit to `pixels()`, else this scaling."""
         return Scaling.fit(pixels(), "image") if self.method == "image" else self
 
     def apply(self, stacked: np.ndarray) -> np.ndarray:
-        """Scale (channels, H, W) float32, and hold it in the method's limits.
+        """Scale (channels, H, W) float32, and clip it to the limits of the method.
 
-        In memory the channels of a pixel lie together, so a row of pixels is one row of numbers.
+        The channels of a pixel are neighbours in memory. So a row of pixels is one row of numbers.
         """
         together = np.moveaxis(stacked, 0, -1)  # (H, W, channels)
         rows = together.reshape(len(together), -1)
         pixels = rows.shape[1] // len(stacked)
-        scaled = rows - np.tile(np.float32(self.offset), pixels)
-        scaled /= np.tile(np.float32(self.scale), pixels)
+        scaled = rows - np.tile(np.array(self.offset, np.float32), pixels)
+        scaled /= np.tile(np.array(self.scale, np.float32), pixels)
         np.clip(scaled, *LIMITS[self.method], out=scaled)
         return np.moveaxis(scaled.reshape(together.shape), -1, 0)
 
     def state(self) -> dict:
-        """Return plain values for a checkpoint."""
+        """Return the scaling as plain values for a checkpoint."""
         return {"method": self.method, "offset": list(self.offset), "scale": list(self.scale)}
 
     @staticmethod
     def from_state(state: dict) -> "Scaling":
-        """Return the scaling that `state` described."""
+        """Return the scaling that `state` has made into plain values."""
         return Scaling(state["method"], tuple(state["offset"]), tuple(state["scale"]))
 
 
 def valid_pixels(image: np.ndarray, nodata: float | None) -> np.ndarray:
     """Return (H, W) bool: the pixels of an image (C, H, W) that have data.
 
-    A pixel has no data where every band has the declared value (0 in one band alone is a dark
-    surface), or where any band is NaN, infinite or too large for float32.
+    A pixel has no data if all its bands have the declared value, or if any band is NaN, infinite or
+    too large for float32. A single band of value 0 is a dark surface.
     """
     if image.dtype.kind == "f":
         valid = (np.abs(image) <= np.finfo(np.float32).max).all(axis=0)  # False for NaN too
@@ -103,7 +105,7 @@ def valid_pixels(image: np.ndarray, nodata: float | None) -> np.ndarray:
         valid = np.ones(image.shape[1:], bool)
     if nodata is not None and not np.isnan(nodata):
         empty = image[0] == nodata
-        if empty.any():  # seldom; only then the other bands are compared
+        if empty.any():  # rarely true; only then the other bands are compared
             valid &= ~empty | (image != nodata).any(axis=0)
     return valid
 
@@ -125,8 +127,8 @@ def network_input(
         nodata: The declared value of pixels without data, or None.
 
     Returns:
-        The input (C + indices, H, W) float32, 0 for pixels without data; and (H, W) bool, the
-        pixels that have data.
+        The input (C + indices, H, W) float32, which is 0 for pixels without data; and (H, W) bool,
+        true for pixels with data.
     """
     valid = valid_pixels(image, nodata)
     with np.errstate(invalid="ignore", over="ignore"):
@@ -142,30 +144,30 @@ def sample_pixels(
     indices: Sequence[str],
     nodata: float | None,
 ) -> np.ndarray:
-    """Collect pixels for a fit: about SAMPLE, evenly thinned, of at most 512 windows.
+    """Collect about SAMPLE pixels for a fit, evenly spaced, from at most 512 windows.
 
     Args:
-        windows: (function that reads a window as (C, h, w), window).
+        windows: Pairs of a function that reads a window as (C, h, w), and a window.
         names: The names of the bands.
         indices: The spectral indices.
         nodata: The declared value of pixels without data, or None.
 
     Returns:
-        (C + indices, n) float32, pixels that have data.
+        (C + indices, n) float32, only pixels with data.
     """
     windows = windows[:: -(-len(windows) // 512)]
     total = sum(w.height * w.width for _, w in windows)
     step = max(1, total // SAMPLE)
-    found = []
+    samples = []
     for number, (read, window) in enumerate(windows):
         image = read(window)
         flat = np.flatnonzero(valid_pixels(image, nodata))[number % step :: step]
-        found.append(bands.stack(image.reshape(len(image), -1)[:, flat], names, indices))
-    return np.concatenate(found, axis=1)
+        samples.append(bands.stack(image.reshape(len(image), -1)[:, flat], names, indices))
+    return np.concatenate(samples, axis=1)
 
 
 def spread_windows(height: int, width: int) -> list[Window]:
-    """Choose windows for the percentiles of a raster: the whole of it, or an 8 x 8 lattice."""
+    """Choose windows for the percentiles of a raster: all of it, or a lattice of 8 x 8 windows."""
     if height * width <= 4 * SAMPLE:
         return [Window(0, 0, height, width)]
     side = min(128, height, width)

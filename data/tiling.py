@@ -1,22 +1,22 @@
-r"""Windows over a raster: those of training, and those of a map with the weights that blend them.
+r"""Windows over a raster: for training, and for prediction with weights that blend their overlaps.
 
-In training, all windows have one size and none reaches beyond the raster's edge, so the last window
-of a row or column is moved back inside and overlaps the one before it. Along one axis, 10 pixels in
-windows of size 4:
+In training, all windows have one size and lie inside the raster. So the last window of a row or
+column is moved back, and overlaps the one before it. Ten pixels of one axis in windows of size 4:
 
     0 1 2 3                   window 0
             4 5 6 7           window 1
                 6 7 8 9       window 2
     0 0 0 0 1 1 1 2 2 2       the window that owns each pixel
 
-A network may learn from a pixel twice. A count of pixels (of a class, or of the right ones among
-them) may not: it takes from each window only the part that the window owns. In an overlap the
-border runs through the middle, as far as possible from the rims of both windows, where a network
-sees least. The own parts of all windows hold each pixel of the raster once.
+A network may be trained on a pixel twice. Pixel counts (of a class, or of correct labels) must not
+include a pixel twice, so they use only the part that each window owns. The owned parts together
+hold each pixel of the raster once. The border between two parts is the middle of the overlap: there
+it is farthest from the rims of both windows, where a network has the least context.
 
-In prediction, a scene is larger than memory, and a network is wrong at a window's rim: there, its
-convolutions see zeros where the scene goes on. So windows overlap, the outer half of each overlap
-does not count, and over RAMP pixels in its middle one window fades into the next:
+In prediction, a scene may be larger than memory, so it is predicted window by window. Predictions
+are worst at the rim of a window, because convolutions get zeros in place of the pixels beyond it.
+So windows overlap. The outer part of each overlap has weight 0. Over RAMP pixels in the middle of
+the overlap, the weight of one window falls and that of the next rises:
 
     p(pixel) = sum_i w_i(pixel) p_i(pixel)        w_i(row, col) = u_i(row) v_i(col)
 
@@ -27,14 +27,14 @@ does not count, and over RAMP pixels in its middle one window fades into the nex
               |<---->|
               overlap
 
-Probabilities are blended, never classes. Once the overlap covers the receptive field, 2 * radius +
-RAMP, only pixels whose whole receptive field lies in the window count, and the map is that of the
-scene in one piece. Windows begin at multiples of STRIDE for the same reason: a network that halves
-its input sees another pattern in a window that is shifted by an odd number.
+Here p_i are the probabilities predicted in window i. Let r be the radius of the network's receptive
+field. With an overlap of at least 2 * r + RAMP, the receptive field of every pixel with a weight
+above 0 lies in its window. The map then equals that of the scene in one piece. This also requires
+that windows begin at multiples of STRIDE: a network that reduces its input by a factor computes
+other values if the input is shifted by a number of pixels that is not a multiple of the factor.
 
-At the scene's border the outer windows reach beyond it, into its mirror image, so that the pixels
-there have a neighbourhood as well. (In training, windows at the border do not: there the rim is a
-small part of the pixels.)
+At the border of the scene, the outer windows extend beyond it, into its mirror image. So pixels at
+the border have a neighbourhood, too. (In training, windows do not extend beyond the raster.)
 
 Read beside it: tests/data/test_tiling.py.
 """
@@ -46,10 +46,10 @@ import numpy as np
 
 from data.grid import Window
 
-STRIDE = 32  # pixels; a multiple of how far every network here shrinks its input
-RAMP = 8  # pixels over which a window fades into its neighbour
-LEAST = 256  # pixels; smaller windows would be little but rim
-OVERLAP = 64  # pixels; tests/bench/bench_seams.py measures what more would gain
+STRIDE = 32  # pixels; a multiple of the factor by which each network reduces its input
+RAMP = 8  # pixels over which the weight of a window falls from 1 to 0
+LEAST = 256  # pixels; smaller windows would consist mostly of their rim
+OVERLAP = 64  # pixels; tests/bench/bench_seams.py measures larger overlaps
 
 
 def starts(length: int, size: int) -> list[int]:
@@ -64,7 +64,7 @@ def starts(length: int, size: int) -> list[int]:
 
 
 def own_parts(length: int, size: int) -> list[tuple[int, int]]:
-    """Return the first pixel, and the end, of what each window of `starts` owns along one axis.
+    """Return (first pixel, end) of the part that each window of `starts` owns along one axis.
 
     >>> own_parts(10, 4)
     [(0, 4), (4, 7), (7, 10)]
@@ -77,7 +77,7 @@ def own_parts(length: int, size: int) -> list[tuple[int, int]]:
 def windows(height: int, width: int, size: int) -> list[Window]:
     """Return the windows that cover a raster, row by row.
 
-    All are size x size pixels; a window is smaller only where the raster is.
+    All windows have size x size pixels, or the height or width of a raster that is smaller.
     """
     return [
         Window(row, col, min(size, height), min(size, width))
@@ -98,7 +98,7 @@ def owned(height: int, width: int, size: int) -> list[Window]:
     ]
 
 
-# Windows over a scene that is mapped: they overlap, and reach beyond its border.
+# Windows for prediction: they overlap, and extend beyond the border of the scene.
 
 
 def round_up(pixels: float, step: int) -> int:
@@ -111,10 +111,10 @@ def round_up(pixels: float, step: int) -> int:
 
 
 def layout(size: int, overlap: int = OVERLAP) -> tuple[int, int]:
-    """Choose size and overlap of the windows on a scene, both multiples of STRIDE.
+    """Choose size and overlap of the windows for prediction, both multiples of STRIDE.
 
-    Both are rounded up, and no window is smaller than LEAST: a convolution does not mind a larger
-    window.
+    Both are rounded up, and the size is at least LEAST. A convolutional network accepts windows
+    larger than those of its training.
 
     Args:
         size: Side in pixels of the windows that the network was trained on.
@@ -130,34 +130,33 @@ def layout(size: int, overlap: int = OVERLAP) -> tuple[int, int]:
 class Axis(NamedTuple):
     """The windows along one axis of a scene.
 
-    At each pixel of the scene the weights of the windows that hold it sum to one. Beyond the scene
-    they are 0.
+    At each pixel of the scene, the weights of all windows sum to one. Beyond the scene they are 0.
     """
 
-    starts: list[int]  # first pixel of each window; negative before the scene
+    starts: list[int]  # first pixel of each window; negative if it lies before the scene
     size: int
     weights: np.ndarray  # (windows, size) float32
 
     def inside(self, number: int, length: int) -> tuple[int, int]:
-        """Return first pixel and end of the part of a window that lies in the scene."""
+        """Return (first pixel, end) of the part of a window that lies in the scene."""
         return max(self.starts[number], 0), min(self.starts[number] + self.size, length)
 
     def support(self, number: int) -> tuple[int, int]:
-        """Return first pixel and end of the part of a window whose weight is not 0."""
-        where = np.flatnonzero(self.weights[number])
-        return self.starts[number] + int(where[0]), self.starts[number] + int(where[-1]) + 1
+        """Return (first pixel, end) of the part of a window whose weight is above 0."""
+        nonzero = np.flatnonzero(self.weights[number])
+        return self.starts[number] + int(nonzero[0]), self.starts[number] + int(nonzero[-1]) + 1
 
 
 def axis(length: int, size: int, overlap: int) -> Axis:
     """Place the fewest windows that cover `length` pixels and at least STRIDE beyond each end.
 
-    Windows step by size - overlap, and the last one is moved back as far as it may. A length that
-    fits a window gets one window.
+    Windows begin at steps of size - overlap. The last one is moved back until it just covers the
+    end. A scene no longer than `size` gets one window.
 
     Args:
         length: Pixels of the scene along this axis.
-        size: Side of a window, as of `layout`.
-        overlap: Pixels that neighbours share, as of `layout`.
+        size: Side of a window, from `layout`.
+        overlap: Pixels that neighbours share, from `layout`.
 
     >>> axis(500, 256, 64).starts, axis(100, 256, 64).starts, axis(100, 256, 64).size
     ([-32, 160, 288], [-32], 192)
@@ -167,7 +166,7 @@ def axis(length: int, size: int, overlap: int) -> Axis:
     if length <= size:
         starts, size, rim = [-STRIDE], round_up(length + 2 * STRIDE, STRIDE), 0
     else:
-        mirrored = max(STRIDE, rim)  # so that the scene's first pixel is in no rim
+        mirrored = max(STRIDE, rim)  # so the first pixel of the scene lies behind the rim
         margin = round_up(mirrored, STRIDE)
         last = round_up(margin + length + mirrored - size, STRIDE)  # counted from the first window
         starts = [start - margin for start in (*range(0, last, size - overlap), last)]
@@ -177,16 +176,16 @@ def axis(length: int, size: int, overlap: int) -> Axis:
     total = np.zeros(length + 2 * size)
     for start in starts:
         total[start + size : start + 2 * size] += shape
-    total[:size] = total[size + length :] = np.inf  # beyond the scene nothing counts
+    total[:size] = total[size + length :] = np.inf  # makes the weights beyond the scene 0
     weights = [shape / total[start + size : start + 2 * size] for start in starts]
     return Axis(starts, size, np.stack(weights).astype(np.float32))
 
 
 class Tiling:
-    """Rows and columns of windows over a scene, and the strips that the rows of windows complete.
+    """Rows and columns of windows over a scene, and the strips of the map that they complete.
 
-    Strip i is the part of the scene that is complete once row i of the windows is blended. Below
-    it, row i and row i + 1 share some rows of pixels:
+    Strip i is the part of the map that is complete when row i of the windows has been blended.
+    Below it lie the rows of pixels that row i and row i + 1 share:
 
         strips[i].row          shared_rows(i + 1)
         |      strip i         |<---->|
@@ -206,9 +205,9 @@ class Tiling:
         self.strips = [Window(top, 0, end - top, width) for top, end in zip(tops, tops[1:])]
 
     def shared_rows(self, row: int) -> int:
-        """Return how many rows of pixels the windows of `row` share with those of the row above."""
+        """Return how many rows of pixels the windows of `row` share with the row above."""
         return max(0, self._ends[row - 1] - self.strips[row].row) if row else 0
 
     def blended_rows(self, row: int) -> tuple[int, int]:
-        """Return first row and end of the pixels that the windows of `row` add to."""
+        """Return (first row, end) of the pixels in which the windows of `row` have weight."""
         return self.strips[row].row, self._ends[row]

@@ -1,5 +1,5 @@
-"""Rasters of classes for the tests of resampling: grids, land covers, and both methods written out
-naively.
+"""Rasters of classes for the tests of resampling: grids, land covers, and a naive implementation of
+both methods.
 """
 
 import numpy as np
@@ -12,26 +12,23 @@ NO = 255
 
 
 def grid(crs, left, top, pixel, height, width, turn=0.0, up=False):
-    """A grid of square pixels, turned clockwise by `turn` degrees about its upper-left corner. With
-    `up` its first row is the southernmost.
+    """A grid of square pixels, turned clockwise by `turn` degrees about its upper-left corner.
+
+    With `up`, the first row is the southernmost.
     """
     cos, sin = np.cos(np.radians(turn)) * pixel, np.sin(np.radians(turn)) * pixel
     crs = None if crs is None else CRS.from_user_input(crs)
-    return Grid(
-        crs,
-        (cos, -sin, left, -sin, -cos, top) if not up else (cos, sin, left, -sin, cos, top),
-        height,
-        width,
-    )
+    transform = (cos, sin, left, -sin, cos, top) if up else (cos, -sin, left, -sin, -cos, top)
+    return Grid(crs, transform, height, width)
 
 
 def plain(height, width, pixel=1.0, left=0.0, top=0.0, **options):
-    """A grid in EPSG:3857, by default of pixels of 1 m from the origin."""
+    """A grid in EPSG:3857, by default with pixels of 1 m and the origin as corner."""
     return grid("EPSG:3857", left, top, pixel, height, width, **options)
 
 
 def patches(height, width, classes=12, size=9, seed=0):
-    """A land cover: patches of a class with single pixels of others in them."""
+    """A land cover: patches of one class each, with single pixels of other classes in them."""
     random = np.random.default_rng(seed)
     coarse = random.integers(0, classes, (-(-height // size), -(-width // size)), dtype=np.uint8)
     out = np.kron(coarse, np.ones((size, size), np.uint8))[:height, :width].copy()
@@ -41,7 +38,7 @@ def patches(height, width, classes=12, size=9, seed=0):
 
 
 def naive(source, source_grid, target_grid, method, nodata=NO, weights=None):
-    """The definitions of the docstring, each centre projected by pyproj itself."""
+    """Resample by the formulas of data/resample.py. pyproj projects every centre."""
     shape = target_grid.height, target_grid.width
     transformer = Transformer.from_crs(source_grid.crs, target_grid.crs, always_xy=True)
 
@@ -66,7 +63,7 @@ def naive(source, source_grid, target_grid, method, nodata=NO, weights=None):
         np.add.at(votes_of, (row[voters], col[voters]), 1)
         votes_of *= (weights or {}).get(value, 1)
     voted = votes.max(0) > 0
-    # argmax takes the first of equal votes, those for the lower class.
+    # On a tie argmax takes the first class, which is the lower one.
     out[voted] = np.array(values, source.dtype)[votes.argmax(0)][voted]
     return out
 
@@ -79,8 +76,9 @@ DEGREES = grid("EPSG:4326", 2, 42, 1e-4, 400, 500)
 
 
 def part_of(source, crs, pixel, height, width, down, right, **options):
-    """A grid whose upper-left corner lies in the rectangle around a source, at shares `down` and
-    `right` of its height and width.
+    """A grid whose upper-left corner lies in the rectangle around a source.
+
+    `down` and `right` are the position of the corner, as shares of the height and width.
     """
     left, bottom, east, top = target_grid_for(source, crs).bounds
     return grid(

@@ -1,4 +1,4 @@
-"""reproject.py on files and as a script: blocks, tags, bad input, a full disk."""
+"""reproject.py with files and as a script: blocks, tags, bad input, a full disk."""
 
 import os
 import resource
@@ -96,10 +96,10 @@ def test_every_block_is_decoded_about_once_and_only_if_needed(
     # Two threads that need a block at the same time both decode it.
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     reproject_file(tmp_path / "mask.tif", tmp_path / "out.tif", target, method)
-    times = Counter(decoded)  # before the output is read in its turn
+    times = Counter(decoded)  # a copy, because reading the output counts its blocks, too
     with geotiff.Raster(tmp_path / "out.tif") as out:
         assert (out.read()[0] == reproject(source, where, target, method, NO)).all()
-    # A block that two strips of the target need is met again when the cache has lost it.
+    # A block that two strips of the target need may be decoded again after the cache dropped it.
     assert max(times.values()) <= 3 and times.total() <= 2 * len(times)
     with geotiff.Raster(tmp_path / "mask.tif") as raster:
         rows = np.array(sorted(times)) // -(-4000 // raster.block_shape[1]) * raster.block_shape[0]
@@ -162,10 +162,8 @@ def test_a_file_of_any_integer_type(dtype, tmp_path):
 
 
 def test_a_source_without_no_data_needs_none_inside_and_gets_an_unused_one_outside(tmp_path):
-    inside, beyond = (
-        grid("EPSG:25831", 430_010, 4_609_900, 10, 20, 20),
-        grid("EPSG:25831", 429_990, 4_609_900, 10, 20, 20),
-    )
+    inside = grid("EPSG:25831", 430_010, 4_609_900, 10, 20, 20)
+    beyond = grid("EPSG:25831", 429_990, 4_609_900, 10, 20, 20)
     mask = write(tmp_path / "mask.tif", patches(700, 650), UTM, nodata=None)
     for target, nodata in ((inside, None), (beyond, NO)):
         reproject_file(mask, tmp_path / "out.tif", target)
@@ -179,7 +177,7 @@ def test_a_source_without_no_data_needs_none_inside_and_gets_an_unused_one_outsi
     )
     reproject_file(full, tmp_path / "out.tif", inside)
     with pytest.raises(
-        InputError, match=r"full.tif: declares no no-data, and 255 is a class; choose .* --nodata"
+        InputError, match=r"full.tif: declares no value as no-data, and 255 is a class; .* --nodata"
     ):
         reproject_file(full, tmp_path / "out.tif", beyond)
     reproject_file(full, tmp_path / "out.tif", beyond, nodata=0)
@@ -279,10 +277,12 @@ def test_a_file_does_not_become_itself(folder):
 
 def test_a_full_disk_is_one_line_and_leaves_the_earlier_output(folder):
     (folder / "kept.tif").write_bytes(b"earlier")
+    options = ["--crs", "EPSG:3857", "--resolution", "1", "-o", folder / "kept.tif"]
     done = script(
-        folder / "mask.tif", "--crs", "EPSG:3857", "--resolution", "1", "-o", folder / "kept.tif",
+        folder / "mask.tif",
+        *options,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
-    )  # fmt: skip
+    )
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert done.stderr.startswith(f"reproject.py: error: {folder / 'kept.tif'}: ")
     assert (folder / "kept.tif").read_bytes() == b"earlier" and not list(folder.glob(".kept.tif*"))

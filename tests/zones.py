@@ -18,12 +18,12 @@ MERCATOR = Grid(CRS.from_epsg(3857), (1e5, 0, 0, 0, -1e5, 9e6), 4, 1)
 
 
 def km2_of_rows(grid: Grid) -> np.ndarray:
-    """(4,) km2 of the pixels of DEGREES or MERCATOR, from north to south; within 3e-5 of them."""
+    """Areas (4,) in km2 of the pixels of DEGREES or MERCATOR, from north to south."""
     width, _, _, _, height, top = grid.transform
     edges = top + height * np.arange(5)
     if grid is DEGREES:
         latitude, longitude = np.radians(edges), np.radians(width)
-    else:  # EPSG:3857 takes the latitude of the ellipsoid for that of a sphere
+    else:  # EPSG:3857 uses the latitude on the ellipsoid as if it were that on a sphere
         radius = 1000 * A
         latitude, longitude = 2 * np.arctan(np.exp(edges / radius)) - np.pi / 2, width / radius
     s, e = np.sin(latitude), np.sqrt(E2)

@@ -1,6 +1,6 @@
 """One raster file: `Raster` reads any window of it, `write` and `writer` make a GeoTIFF.
 
-A product in a .SAFE folder is read by `safe.Safe`, which is used like `Raster`.
+`safe.Safe` reads a Sentinel-2 product in a .SAFE folder, and is used like `Raster`.
 """
 
 from data.raster.cog import write, writer

@@ -1,9 +1,9 @@
-"""Read overlapping windows of a file, each block of which is decoded once.
+"""Read overlapping windows of a file, and decode each block of the file once.
 
-A raster file is decoded in blocks: tiles, or strips of full rows. Windows that overlap or that end
-inside a block would decode the block again for each window. `block_reader` keeps the blocks that
-were used last. A file in strips decodes full rows even for a narrow window, so the rows that are
-worked on at a time should fit in the cache: `rows_that_fit` counts them.
+A raster file is decoded in blocks: tiles, or strips of full rows. Several windows may need pixels
+of the same block. `block_reader` keeps the blocks that were used last, so that they are not decoded
+again. In a file with strips, even a narrow window needs full rows. The rows that are processed at a
+time should then fit in the cache: `rows_that_fit` computes their number.
 
 Read beside it: tests/data/raster/test_cache.py.
 """
@@ -21,7 +21,7 @@ from data.raster.tiles import parts
 from data.raster.warp import between
 
 CACHE_BYTES = 2**27  # of decoded blocks
-BLOCK = 512  # rows and columns; smaller blocks of a file are decoded several at a time
+BLOCK = 512  # rows and columns; smaller blocks of a file are read several at a time
 BLOCK_PIXELS = 2**20
 
 
@@ -65,14 +65,14 @@ def rows_that_fit(raster: Raster, target: Grid, most: int) -> int:
         most: A power of 2.
 
     Returns:
-        `most` for a raster in tiles. For a raster in strips of full rows, `most` halved until the
-        source rows fit, measured in the middle of the target.
+        `most` for a raster with tiles. For a raster with strips of full rows: `most`, halved until
+        the source rows fit. Their number is measured in the middle of the target.
     """
     if raster.block_shape[1] < raster.grid.width:
         return most
     middle = Window(target.height // 2, target.width // 2, 1, 1)
     low, high = between(raster.grid, target, 1)[0].patch(middle, pad=1).span()
-    # The rows are those from one row before the pixel to one row behind it.
+    # With pad=1, the span is two target rows: from the row before the pixel to the row behind it.
     bytes_per_row = (high[0] - low[0]) / 2 * raster.grid.width * raster.dtype.itemsize
     rows = most
     while rows > 1 and rows * bytes_per_row > CACHE_BYTES / 2:

@@ -1,4 +1,4 @@
-"""Read a file of classes for resampling: through a cache, with one value that is no-data.
+"""Read a file of classes for resampling, through a cache, and choose its no-data value.
 
 Read beside it: tests/data/raster/test_classfile.py.
 """
@@ -19,29 +19,30 @@ from data.raster.targetgrid import covers, require_crs
 def class_reader(
     raster: Raster, target: Grid, nodata: int | None
 ) -> tuple[Callable[[Window], np.ndarray], int | None]:
-    """Make the `read` of data.resample.strips for a file, and choose its no-data value.
+    """Make the argument `read` of data.resample.strips for a file, and choose its no-data value.
 
     Args:
         raster: The file.
         target: The grid of the result.
-        nodata: A value that is no class; by default the declared one. If none is declared and the
-            target reaches beyond the source, it is the largest value of the type.
+        nodata: The value of pixels without a class, by default the declared value. If none is
+            declared and the target extends beyond the source, it is the largest of the type.
 
     Returns:
-        A function that reads a window (H, W), and the no-data value. The function raises InputError
-        if no value was declared and the pixels have the value that was chosen.
+        A function that reads a window (H, W), and the no-data value. If the value is neither given
+        nor declared, the function raises InputError when pixels of the file have this value.
 
     Raises:
-        InputError: The raster is not one band of integers, or has no CRS.
+        InputError: The raster does not have one band of integers, or it has no CRS.
     """
     if raster.count > 1 or raster.dtype.kind not in "iu":
-        has = f"{raster.count} band{'s' * (raster.count > 1)} of {raster.dtype}"
+        pixels = f"{raster.count} band{'s' * (raster.count > 1)} of {raster.dtype}"
         raise InputError(
-            f"{raster.path}: has {has}, and classes are one band of integers; convert it first"
+            f"{raster.path}: has {pixels}, and classes are one band of integers; convert it first"
         )
     require_crs(raster)
     read = block_reader(raster)
-    nodata = raster.nodata if nodata is None else nodata
+    if nodata is None and raster.nodata is not None:
+        nodata = int(raster.nodata)
     if nodata is not None or covers(raster.grid, target):
         return read, nodata
     largest = np.iinfo(raster.dtype).max
@@ -50,7 +51,7 @@ def class_reader(
         block = read(window)
         if (block == largest).any():
             raise InputError(
-                f"declares no no-data, and {largest} is a class; choose a code with --nodata"
+                f"declares no value as no-data, and {largest} is a class; give one with --nodata"
             )
         return block
 

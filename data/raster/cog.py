@@ -1,14 +1,14 @@
-"""Write a GeoTIFF: a cloud-optimised one, which viewers open at once from a disk or a web address.
+"""Write cloud-optimised GeoTIFFs, which viewers open quickly from a disk or a web address.
 
-An ordinary GeoTIFF must be read whole before a viewer can show all of it. A cloud-optimised one
-holds the raster at half the size, a quarter and so on ("overviews"), and its first bytes say where
-everything is:
+To show all of an ordinary GeoTIFF, a viewer must read the whole file. A cloud-optimised one also
+contains the raster at half the size, a quarter and so on ("overviews"). Its first bytes contain the
+positions of all tiles, in image file directories (IFDs, see directory.py):
 
     header | IFDs of the raster, its half, its quarter ... | tiles of the smallest ... of the raster
 
-One request for the first kilobytes and one for a few tiles show the raster at any zoom. An IFD
-(directory.py) holds the positions of the tiles, which are known last. So each level's tiles go to a
-temporary file of its own while the rows come in, and the file is put together at the end. Memory
+So a viewer shows the raster at any zoom after one request for the first kilobytes and one for a few
+tiles. The positions of the tiles are known only when all tiles are compressed. So the tiles of each
+level are first written to a temporary file, and the final file is assembled at the end. Memory
 holds one row of tiles of each level, whatever the height of the raster.
 
 Specification: OGC 21-026, Cloud Optimized GeoTIFF; gdal.org, "COG -- Cloud Optimized GeoTIFF
@@ -36,11 +36,11 @@ from data.raster.directory import COLORMAP, LONG, TILE_COUNTS, TILE_OFFSETS, Tag
 from data.raster.overviews import average, mode
 
 TILE = 512  # pixels; the smallest overview is no larger
-FEW_BYTES = 4  # pixels of more bytes get tiles of half the side, so that a row of them stays small
+FEW_BYTES = 4  # pixels of more bytes get tiles of half the side, to limit the memory of a row
 LEVEL = 6  # of DEFLATE; higher levels take several times as long
 THREADS = 4
 NEW_SUBFILE_TYPE, REDUCED_IMAGE = 254, 1
-# Readers that know this note find the size of a tile in the four bytes before it.
+# The note declares, among other things, that the four bytes before a tile contain its size.
 NOTE = b"""LAYOUT=IFDS_BEFORE_DATA
 BLOCK_ORDER=ROW_MAJOR
 BLOCK_LEADER=SIZE_AS_UINT4
@@ -60,7 +60,7 @@ def write(
     geo_tags: dict | None = None,
     overviews: str | None = None,
 ) -> None:
-    """Write an array (height, width) or (bands, height, width); other arguments as of `writer`."""
+    """Write an array (height, width) or (bands, height, width). `writer` explains the arguments."""
     array = np.asarray(array)
     strip = array[None] if array.ndim == 2 else array
     tags = nodata, colormap, descriptions, geo_tags
@@ -82,28 +82,28 @@ def writer(
     scale: float | None = None,
     overviews: str | None = None,
 ) -> Iterator[Callable[[np.ndarray], None]]:
-    """Give a function that takes the strips (count, any height, width) of a raster from the top.
+    """Yield a function that writes strips (count, any height, width) of a raster, from the top.
 
-    The strips' heights add up to the grid's. The file appears under its name when the block ends
-    and all rows are there, see `replacing`.
+    The strips together have the height of the grid. The file gets its name when the block ends, see
+    `data.files.replacing`.
 
     Args:
         path: The file to write.
         grid: CRS, transform and size.
         count: Number of bands.
         dtype: Integers or floats of 8 to 64 bits.
-        nodata: The value of pixels without data, one that the dtype can hold.
+        nodata: The value of pixels without data; it must be a value of the dtype.
         colormap: {code: (red, green, blue)} with 0..255, for one band of uint8 or uint16.
         descriptions: A name or None for each band.
-        geo_tags: `Raster.geo_tags` of a raster of the same grid, written as they are in place of
-            the grid's CRS and transform.
-        items: {name: text}: metadata of the raster, such as the names of its classes.
-        scale: A pixel times this number is the quantity.
+        geo_tags: `Raster.geo_tags` of a raster with the same grid. They are written unchanged, in
+            place of the CRS and transform of the grid.
+        items: Metadata {name: text} of the raster, such as the names of its classes.
+        scale: The factor by which pixel values are multiplied to get the quantity.
         overviews: "mode" for classes or "average" for quantities; by default "average" for floats
             and "mode" for integers.
 
     Raises:
-        ValueError: Arguments or strips contradict each other.
+        ValueError: The arguments contradict each other, or the strips do not fit the grid.
         OSError: Writing fails.
     """
     dtype = np.dtype(dtype).newbyteorder("=")
@@ -113,7 +113,7 @@ def writer(
     if overviews is None:
         overviews = "average" if dtype.kind == "f" else "mode"
     halve = {"mode": mode, "average": average}[overviews]
-    # A predictor stores differences of neighbours: small numbers for quantities, no help for codes.
+    # A predictor stores differences of neighbours. They compress well only for quantities.
     predictor = 1 if overviews == "mode" else 3 if dtype.kind == "f" else 2
     with (
         replacing(path) as temporary,
@@ -122,7 +122,7 @@ def writer(
     ):
         levels: list[_Level] = []
         for height, width in reversed(_sizes(grid)):
-            # A file without a name disappears with the process, whatever ends it.
+            # The system deletes a file without a name when the process ends.
             file = files.enter_context(tempfile.TemporaryFile(dir=temporary.parent))
             level = _Level(file, height, width, count, dtype, predictor, threads)
             if levels:
@@ -134,14 +134,14 @@ def writer(
             fits = strip.ndim == 3 and strip.shape[::2] == (count, grid.width)
             if not fits or strip.dtype.newbyteorder("=") != dtype:
                 expected = f"({count}, any height, {grid.width}) {dtype}"
-                raise ValueError(f"a strip of {strip.shape} {strip.dtype} where {expected} is due")
+                raise ValueError(f"a strip is {strip.shape} {strip.dtype}, expected {expected}")
             levels[0].add(strip.transpose(1, 2, 0))
 
         yield add
         for level in levels:
             level.finish()
-        with open(temporary, "wb") as file:
-            _assemble(file, levels, tags)
+        with open(temporary, "wb") as output:
+            _assemble(output, levels, tags)
 
 
 def _sizes(grid: Grid) -> list[tuple[int, int]]:
@@ -157,8 +157,8 @@ def _sizes(grid: Grid) -> list[tuple[int, int]]:
 
 
 class _Level:
-    """The raster or one overview: rows come in, compressed tiles go to a file, and rows of half the
-    size to the next level.
+    """The raster or one overview. It takes rows, writes compressed tiles to a file, and passes rows
+    of half the size to the next level.
     """
 
     def __init__(
@@ -175,9 +175,9 @@ class _Level:
         self.height, self.width, self.count, self.dtype = height, width, count, dtype
         self.side = TILE if count * dtype.itemsize <= FEW_BYTES else TILE // 2
         self.rows = np.zeros((self.side, width, count), dtype)  # one row of tiles
-        self.filled = 0  # rows of it
-        self.done = 0  # rows of the level
-        self.offsets: list[int] = []  # of the tiles in `file`
+        self.filled = 0  # how many of `rows` are filled
+        self.done = 0  # how many rows of the level were added
+        self.offsets: list[int] = []  # positions of the tiles in `file`
         self.sizes: list[int] = []
         self.half: _Level | None = None  # the smallest level has none
         self.halve: Callable[[np.ndarray], np.ndarray] | None = None
@@ -195,14 +195,14 @@ class _Level:
                 self._flush()
 
     def finish(self) -> None:
-        """Write the last row of tiles. Raises ValueError where rows are missing."""
+        """Write the last row of tiles. Raises ValueError if rows are missing."""
         if self.done != self.height:
             raise ValueError(f"the strips have {self.done} rows and the grid {self.height}")
         if self.filled:
             self._flush()
 
     def _flush(self) -> None:
-        """Write the rows as tiles, each between its size and its last four bytes, as NOTE says."""
+        """Write the rows as tiles, each between its size and its last four bytes, see NOTE."""
         columns = range(0, self.width, self.side)
         tiles = [self.rows[: self.filled, col : col + self.side] for col in columns]
         halves = []
@@ -210,13 +210,14 @@ class _Level:
             self.offsets.append(self.file.tell() + 4)
             self.sizes.append(len(data))
             self.file.write(struct.pack("<I", len(data)) + data + data[-4:])
-            halves.append(half)
+            if half is not None:
+                halves.append(half)
         self.filled = 0
         if self.half:
             self.half.add(np.concatenate(halves, axis=1))
 
-    def _compress_and_halve(self, tile: np.ndarray) -> tuple[bytes, np.ndarray | None]:
-        """A tile (h, w, count) compressed, at the border padded to the full side, and its half."""
+    def _compress_and_halve(self, tile: np.ndarray) -> tuple[bytes | bytearray, np.ndarray | None]:
+        """Compress a tile (h, w, count), padded to the full side at the border; and halve it."""
         half = self.halve(tile) if self.halve else None
         bottom, right = self.side - tile.shape[0], self.side - tile.shape[1]
         if bottom or right:
@@ -226,10 +227,10 @@ class _Level:
             tile = imagecodecs.delta_encode(tile, axis=1)
         elif self.predictor == 3:
             tile = imagecodecs.floatpred_encode(tile, axis=1)
-        return imagecodecs.deflate_encode(np.ascontiguousarray(tile), level=LEVEL), half
+        return imagecodecs.deflate_encode(tile.tobytes(), level=LEVEL), half
 
     def tags(self, start: int, palette: bool) -> Tags:
-        """The layout of the level, whose tiles begin at byte `start` of the assembled file."""
+        """The layout tags of the level. Its tiles begin at byte `start` of the assembled file."""
         tags = directory.layout(
             self.height, self.width, self.count, self.dtype, self.side, self.predictor, palette
         )
@@ -240,7 +241,7 @@ class _Level:
 
 def _assemble(file: BinaryIO, levels: list[_Level], tags: Tags) -> None:
     """Write header, note, directories from large to small, and tiles from small to large."""
-    # An overview has colours and a no-data value; its place on the ground is that of the raster.
+    # Overviews get the colours and the no-data value. Only the raster gets the georeference.
     shared = {tag: value for tag, value in tags.items() if tag in (COLORMAP, gdaltags.NODATA)}
     shared[NEW_SUBFILE_TYPE] = (LONG, [REDUCED_IMAGE])
     sizes = [level.file.tell() for level in levels]

@@ -1,12 +1,11 @@
 """The header of a GeoTIFF: its tags and their bytes.
 
 A TIFF has one image file directory (IFD) for the image and one for each overview. A directory is a
-table of tags, each with a type, a number of values, and the values or the position where they
-stand:
+table of tags. Each tag has a type, a number of values, and the values themselves or their position:
 
     signature | number of tags | (tag, type, count, value or offset) ... | next IFD | values ...
 
-Positions have 32 bits, and in a BigTIFF, for files beyond 4 GB, 64.
+Positions have 32 bits. In a BigTIFF, the form for files beyond 4 GB, they have 64 bits.
 
 Specification: TIFF 6.0 (1992), section 2; BigTIFF (libtiff.gitlab.io/libtiff). Read
 tests/data/raster/test_cog.py beside this file.
@@ -19,7 +18,7 @@ import numpy as np
 
 from data.raster import gdaltags, georeference
 
-BIGTIFF_BYTES = 2**32 - 2**26  # of pixels: the header needs some room beside them
+BIGTIFF_BYTES = 2**32 - 2**26  # of tiles; the difference leaves room for the header
 ASCII, SHORT, LONG, DOUBLE, LONG8 = 2, 3, 4, 12, 16  # types of values
 FORMATS = {ASCII: "B", SHORT: "H", LONG: "I", DOUBLE: "d", LONG8: "Q"}  # in Python's struct
 COLORMAP, TILE_OFFSETS, TILE_COUNTS = 320, 324, 325
@@ -37,9 +36,10 @@ def described(
     items: Mapping[str, str] | None,
     scale: float | None,
 ) -> Tags:
-    """Make the tags for the place and the meaning of the pixels; arguments as of `cog.writer`.
+    """Make the tags for the place and the meaning of the pixels; arguments as in `cog.writer`.
 
-    Raises ValueError where the arguments contradict each other.
+    Raises:
+        ValueError: The arguments contradict each other.
     """
     if dtype.kind not in "iuf" or count < 1:
         raise ValueError(f"cannot write {count} bands of {dtype}: a GeoTIFF has integers or floats")
@@ -48,7 +48,7 @@ def described(
     if colormap and (count != 1 or dtype not in (np.uint8, np.uint16)):
         raise ValueError(f"a colormap needs one band of uint8 or uint16, not {count} of {dtype}")
     types = {georeference.DIRECTORY: SHORT, georeference.TEXTS: ASCII}
-    tags = {tag: (types.get(tag, DOUBLE), values) for tag, values in geo_tags.items()}
+    tags: Tags = {tag: (types.get(tag, DOUBLE), values) for tag, values in geo_tags.items()}
     if nodata is not None:
         tags[gdaltags.NODATA] = (ASCII, gdaltags.nodata_text(nodata, dtype))
     if items or scale or any(descriptions or ()):
@@ -62,9 +62,9 @@ def described(
 def layout(
     height: int, width: int, count: int, dtype: np.dtype, side: int, predictor: int, palette: bool
 ) -> Tags:
-    """Make the tags for the layout of the pixels: square DEFLATE tiles, bands interleaved."""
+    """Make the tags for the layout of the pixels: square DEFLATE tiles, with interleaved bands."""
     sample_format = {"u": 1, "i": 2, "f": 3}[dtype.kind]
-    tags = {
+    tags: Tags = {
         256: (LONG, [width]),
         257: (LONG, [height]),
         258: (SHORT, [8 * dtype.itemsize] * count),
@@ -83,7 +83,7 @@ def layout(
 
 
 def header(note: bytes, directories: Sequence[Tags], big: bool) -> bytes:
-    """Pack the first bytes of the file: signature, a note, and the directories in a row."""
+    """Pack the first bytes of the file: the signature, a note, and the directories."""
     if big:
         packed = struct.pack("<2sHHHQ", b"II", 43, 8, 0, 16 + len(note)) + note
     else:
@@ -94,7 +94,7 @@ def header(note: bytes, directories: Sequence[Tags], big: bool) -> bytes:
 
 
 def _directory(tags: Tags, at: int, big: bool, last: bool) -> bytes:
-    """A directory at byte `at`, and behind it the values that do not fit in the table."""
+    """Pack a directory at byte `at`, followed by the values that do not fit in its table."""
     number, field, pointer = ("<Q", "<HHQ", "<Q") if big else ("<H", "<HHI", "<I")
     room = struct.calcsize(pointer)
     table, values = struct.pack(number, len(tags)), b""
@@ -109,5 +109,5 @@ def _directory(tags: Tags, at: int, big: bool, last: bool) -> bytes:
         else:
             table += struct.pack(pointer, behind + len(values))
             values += packed + b"\0" * (-len(packed) % 8)
-    values += b"\0" * (-(behind + len(values)) % 8)  # a directory begins at an even byte
+    values += b"\0" * (-(behind + len(values)) % 8)  # the next directory must begin at an even byte
     return table + struct.pack(pointer, 0 if last else behind + len(values)) + values

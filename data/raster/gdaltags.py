@@ -22,13 +22,15 @@ Color = tuple[int, int, int]
 
 
 def nodata(text: str | None, dtype: np.dtype) -> float | int | None:
-    """Parse the no-data value; None where there is none, or none that a pixel can have."""
+    """Parse the no-data value; None if there is none, or if no pixel can have it."""
+    if text is None:
+        return None
     try:
         value = float(text)
         if dtype.kind == "f":
             with np.errstate(over="ignore"):
                 return float(dtype.type(value))
-        # A float has 53 bits, an int64 has more.
+        # float() would round integers of more than 53 bits.
         number = int(text) if text.strip().lstrip("+-").isdigit() else int(value)
     except (TypeError, ValueError, OverflowError):
         return None
@@ -37,7 +39,7 @@ def nodata(text: str | None, dtype: np.dtype) -> float | int | None:
 
 
 def nodata_text(value: float, dtype: np.dtype) -> bytes:
-    """Format a no-data value; ValueError where no pixel can have it."""
+    """Format a no-data value. Raises ValueError if no pixel can have it."""
     number = nodata(str(value), dtype)
     if number is None:
         raise ValueError(f"nodata {value} is not a value of {dtype}")
@@ -45,7 +47,7 @@ def nodata_text(value: float, dtype: np.dtype) -> bytes:
 
 
 def colormap(values: Sequence[int] | None) -> dict[int, Color] | None:
-    """Decode the tag's 16-bit values to {code: (red, green, blue)} with 0..255."""
+    """Decode the 16-bit values of the tag to {code: (red, green, blue)} with 0..255."""
     if values is None:
         return None
     table = np.reshape(values, (3, -1)).T
@@ -55,7 +57,7 @@ def colormap(values: Sequence[int] | None) -> dict[int, Color] | None:
 
 
 def palette(colors: Mapping[int, Color], dtype: np.dtype) -> np.ndarray:
-    """Encode colours as the tag's values (3, 2^bits) uint16; codes without a colour are black."""
+    """Encode colours as values of the tag (3, 2^bits) uint16; codes without a colour are black."""
     table = np.zeros((3, np.iinfo(dtype).max + 1), np.uint16)
     for code, color in colors.items():
         if not 0 <= code < table.shape[1] or not all(0 <= value <= 255 for value in color):
@@ -67,7 +69,9 @@ def palette(colors: Mapping[int, Color], dtype: np.dtype) -> np.ndarray:
 
 
 def metadata(xml: str | None, count: int) -> tuple[tuple[str | None, ...], dict[str, str]]:
-    """Parse the names of bands and the items of the whole raster. GDAL escapes texts twice.
+    """Parse the names of bands and the items of the whole raster.
+
+    GDAL escapes the texts twice.
 
     Returns:
         A name or None for each band, and {name: text} of the items.

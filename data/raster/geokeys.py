@@ -1,11 +1,13 @@
 """GeoKeys: the numbered values of a GeoTIFF that name or describe its CRS.
 
-A key is either a code of the EPSG register (3072 ProjectedCSType = 32633 is "WGS 84 / UTM zone
-33N"), or it is 32767 ("user-defined") and other keys describe the CRS: the method of the
-projection, its parameters and unit, and the geographic CRS beneath with its datum and ellipsoid
-(userdefined.py). A CRS that the keys cannot describe stands as WKT text in a citation.
+There are three forms. All are read. A CRS is written in the first form, or in the third:
 
-All three forms are read. A CRS is written as its EPSG code, or as WKT where it has none.
+    1. A key holds a code of the EPSG register: 3072 (ProjectedCSType) = 32633 is "WGS 84 / UTM zone
+       33N".
+    2. The key holds 32767, "user-defined". Other keys describe the CRS: the method of the
+       projection, its parameters and unit, and the geographic CRS with its datum and ellipsoid
+       (userdefined.py).
+    3. A citation, which is a key with a text, holds the CRS as WKT (well-known text).
 
 Specification: OGC 19-008r4, GeoTIFF 1.1, section 7 and annex B. Read
 tests/data/raster/test_geokeys.py beside this file.
@@ -35,16 +37,16 @@ WKT_NAMES = (
 
 
 def decode(keys: dict) -> CRS | None:
-    """Decode the CRS of GeoKeys {number: value}; None where there is none or it is not understood.
+    """Decode the CRS of GeoKeys {number: value}; None if there is none, or none can be decoded.
 
-    The EPSG code comes first, then a WKT text, then the user-defined keys.
+    The EPSG code is tried first, then a WKT text, then the user-defined keys.
     """
     model = PROJECTED if Key.ProjectedCSTypeGeoKey in keys else GEOGRAPHIC
     projected = keys.get(Key.GTModelTypeGeoKey, model) != GEOGRAPHIC
     type_key = Key.ProjectedCSTypeGeoKey if projected else Key.GeographicTypeGeoKey
     for attempt in (
         lambda: CRS.from_epsg(epsg_code(keys, type_key)),
-        # GDAL's keys for the pseudo-Mercator of web maps describe true Mercator; its WKT is right.
+        # For the pseudo-Mercator of web maps, GDAL writes keys of true Mercator, but correct WKT.
         lambda: CRS.from_wkt(_wkt(keys)),
         lambda: userdefined.decode(keys, projected),
     ):
@@ -56,7 +58,7 @@ def decode(keys: dict) -> CRS | None:
 
 
 def _wkt(keys: dict) -> str:
-    """The WKT text in a citation; KeyError where no citation has one."""
+    """The WKT text in a citation; KeyError if no citation has one."""
     for key in (Key.PCSCitationGeoKey, Key.GTCitationGeoKey, Key.GeogCitationGeoKey):
         text = str(keys.get(key, "")).removeprefix(PE_STRING)
         if text.startswith(WKT_NAMES):
@@ -65,7 +67,7 @@ def _wkt(keys: dict) -> str:
 
 
 def encode(crs: CRS) -> dict:
-    """Encode a CRS as GeoKeys: its EPSG code, or its WKT in a citation as GDAL and ESRI read it."""
+    """Encode a CRS as GeoKeys: its EPSG code, or a citation with WKT that GDAL and ESRI read."""
     if crs.is_compound:
         crs = crs.sub_crs_list[0]
     if len(crs.axis_info) == 3:
@@ -90,17 +92,17 @@ def encode(crs: CRS) -> dict:
 
 
 def _epsg(crs: CRS) -> int | None:
-    """The EPSG code that a CRS declares, else the code that pyproj finds with confidence, else the
-    code of an equal CRS, else None.
+    """The EPSG code that a CRS declares; else the code that pyproj finds with high confidence; else
+    the code of an equal CRS; else None.
     """
     declared = crs.to_json_dict().get("id", {})
     if declared.get("authority") == "EPSG":
         return int(declared["code"])
-    found = crs.to_epsg(min_confidence=90)
-    if found is not None:
-        return found
-    # At its usual confidence pyproj also proposes near misses, such as another datum on the same
-    # ellipsoid. OGC:CRS84 has no EPSG code, but is 4326 with its axes in the order of every raster.
+    confident = crs.to_epsg(min_confidence=90)
+    if confident is not None:
+        return confident
+    # With its default confidence pyproj also proposes a similar CRS, such as one with another datum
+    # on the same ellipsoid. OGC:CRS84 has no EPSG code, but is 4326 with x before y as in a raster.
     for candidate in (crs.to_epsg(), 4326):
         if candidate and CRS.from_epsg(candidate).equals(crs, ignore_axis_order=True):
             return candidate

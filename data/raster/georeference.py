@@ -7,9 +7,8 @@
     34736 GeoDoubleParams       the numbers that entries of the directory point to
     34737 GeoAsciiParams        the texts that entries of the directory point to
 
-An entry of the directory holds its value itself where `tag` is 0; else the value stands in tag
-34736 or 34737, `count` numbers or bytes from position `value` on. geokeys.py turns the keys into a
-CRS.
+If `tag` is 0, an entry of the directory holds its value itself. Otherwise the value is in tag 34736
+or 34737: `count` numbers or bytes from position `value` on. geokeys.py converts the keys to a CRS.
 
 Specification: OGC 19-008r4, GeoTIFF 1.1, section 7. Read tests/data/raster/test_georeference.py
 beside this file.
@@ -26,8 +25,8 @@ SCALE, TIEPOINT, MATRIX = 33550, 33922, 34264
 DIRECTORY, DOUBLES, TEXTS = 34735, 34736, 34737
 TAGS = (SCALE, TIEPOINT, MATRIX, DIRECTORY, DOUBLES, TEXTS)
 
-RASTER_TYPE = 1025  # the key GTRasterType: whether a coordinate is that of a pixel's area or point
-AREA, POINT = 1, 2
+RASTER_TYPE = 1025  # the key GTRasterType
+AREA, POINT = 1, 2  # (0, 0) is the corner of the first pixel, or its centre
 
 
 def decode(tags: dict) -> tuple[CRS | None, Transform, dict]:
@@ -37,9 +36,9 @@ def decode(tags: dict) -> tuple[CRS | None, Transform, dict]:
         tags: {tag: tuple of numbers, or bytes for TEXTS} for each of TAGS that the file has.
 
     Returns:
-        The CRS, None where there is none or it is not understood; the transform, the identity where
-        there is none; and the tags to write to another file of the same grid. PixelIsPoint becomes
-        PixelIsArea in the last two.
+        The CRS, or None if there is none or it cannot be decoded; the transform, or the identity if
+        there is none; and the tags to write to another file of the same grid. PixelIsPoint has been
+        converted to PixelIsArea in the transform and in the tags.
     """
     keys = read_keys(tags)
     transform = _transform(tags)
@@ -52,7 +51,7 @@ def decode(tags: dict) -> tuple[CRS | None, Transform, dict]:
 
 
 def encode(crs: CRS | None, transform: Transform) -> dict:
-    """Encode a CRS and a transform as tags; an empty dict where there is neither."""
+    """Encode a CRS and a transform as tags; an empty dict if there is neither."""
     tags = {} if transform == IDENTITY else _transform_tags(transform)
     if crs is None:
         return tags
@@ -71,7 +70,7 @@ def encode(crs: CRS | None, transform: Transform) -> dict:
 
 
 def read_keys(tags: dict) -> dict[int, int | float | str | tuple]:
-    """Read the GeoKeys by number; an entry that points outside its tag is left out."""
+    """Return the GeoKeys {number: value}; an entry that points outside its tag is left out."""
     directory, keys = tags.get(DIRECTORY, ()), {}
     for at in range(4, len(directory) - 3, 4):
         key, tag, count, value = directory[at : at + 4]
@@ -86,12 +85,12 @@ def read_keys(tags: dict) -> dict[int, int | float | str | tuple]:
 
 
 def _transform(tags: dict) -> Transform | None:
-    """The transform of scale and tie point, else of the matrix; None where there is neither."""
+    """The transform of scale and tie point, else of the matrix, else None."""
     scale, tiepoint, matrix = (tags.get(tag, ()) for tag in (SCALE, TIEPOINT, MATRIX))
     if len(scale) >= 2 and scale[0] and scale[1] and len(tiepoint) >= 6:
         col, row, _, x, y, _ = tiepoint[:6]
-        # A negative height should mean south-up. In practice it is the coefficient e of a north-up
-        # transform, written into the tag with its sign. GDAL ignores the sign, too.
+        # A negative height should mean south-up. In practice it comes from writers that store the
+        # negative coefficient e of a north-up transform. GDAL ignores the sign, too.
         a, e = scale[0], -abs(scale[1])
         return (a, 0.0, x - col * a, 0.0, e, y - row * e)
     if len(matrix) == 16 and matrix[0] * matrix[5] != matrix[1] * matrix[4]:

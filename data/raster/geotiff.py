@@ -1,15 +1,15 @@
 """Read any window of a GeoTIFF, or of a PNG, JPEG or JPEG 2000 picture.
 
-A TIFF keeps its pixels in blocks: strips of full rows, or tiles. Each block is compressed by itself
-and found through a table of offsets, so a window costs only the blocks that it touches:
+A TIFF stores its pixels in blocks: strips of full rows, or tiles. Each block is compressed by
+itself, and a table holds its offset. So only the blocks that overlap a window are read:
 
-    block (r, c) holds the rows r * block_height ... and the columns c * block_width ...
-    its number is r * blocks_across + c
-    where each band has blocks of its own, + band * blocks_in_band
+    block (r, c) holds the rows from r * block_height and the columns from c * block_width
+    number of the block = r * blocks_across + c
+                          (+ band * blocks_in_band, if each band has blocks of its own)
 
 tifffile reads the header (tiffpage.py) and decodes a block: compression, predictor, byte order.
-This file finds the blocks and puts the window together. georeference.py decodes the tags of CRS and
-transform, gdaltags.py those of palette, no-data value and band names, and pictures.py the pictures,
+This file finds the blocks and assembles the window. georeference.py decodes the tags of CRS and
+transform. gdaltags.py decodes palette, no-data value and band names. pictures.py decodes pictures,
 which are rasters without georeference.
 
 Specifications: TIFF 6.0 (1992) with Adobe's supplements, OGC 19-008r4. Read
@@ -25,6 +25,7 @@ from operator import index
 from pathlib import Path
 
 import numpy as np
+import tifffile
 
 from data.files import InputError
 from data.grid import IDENTITY, Grid, Window
@@ -32,29 +33,35 @@ from data.raster import gdaltags, georeference, pictures, tiffpage
 
 
 class Raster:
-    """A raster file opened for reading, usable from several threads and after a fork.
+    """A raster file opened for reading; a context manager.
 
-    A context manager. Raises FileNotFoundError, and InputError for a file that is not a raster or
-    cannot be decoded.
+    Several threads, and processes after a fork, can read it at the same time.
+
+    Args:
+        path: Path of the file.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        InputError: The file is not a raster, or cannot be decoded.
 
     Attributes:
         path: Path of the file.
-        grid: Its Grid; crs None and the identity transform where the file has no georeference.
+        grid: Its Grid. Without georeference, its CRS is None and its transform the identity.
         count: Number of bands.
         dtype: numpy dtype of the pixels; 1-bit masks are read as uint8.
-        nodata: The declared no-data value, int or float as the dtype is, or None. It is never
-            assumed.
+        nodata: The no-data value that the file declares, int or float like the dtype, or None.
         colormap: {code: (red, green, blue)} with 0..255 of a palette image, else None. The pixels
-            stay codes.
+            are the codes.
         descriptions: A name or None for each band.
-        items: {name: text} of the metadata of the whole raster.
-        geo_tags: The georeference for `write(geo_tags=...)` as it stands in the file, even where
-            its CRS is not understood; PixelIsPoint is shifted to PixelIsArea.
-        block_shape: (height, width) of the blocks that are decoded as a whole.
+        items: The metadata {name: text} of the whole raster.
+        geo_tags: The georeference tags of the file for `write(geo_tags=...)`, also with a CRS that
+            cannot be decoded. PixelIsPoint is converted to PixelIsArea.
+        block_shape: (height, width) of a block. A block is always decoded as a whole.
     """
 
     def __init__(self, path: str | os.PathLike) -> None:
         self.path = Path(path)
+        self._page: tifffile.TiffPage | None = None
         try:
             self._file = open(self.path, "rb", buffering=0)
         except FileNotFoundError:
@@ -114,8 +121,10 @@ class Raster:
         return out
 
     def _overlap(self, window: Window, r: int, c: int) -> tuple[tuple, tuple]:
-        """The pixels that the window and block (r, c) share, as slices: (rows, columns) of the
-        block, and (bands, rows, columns) of the window.
+        """Find the pixels that the window and block (r, c) share.
+
+        Returns:
+            The slices (rows, columns) of the block, and (bands, rows, columns) of the window.
         """
         source, target = [], [slice(None)]
         for number, side, start, size in zip(
@@ -128,12 +137,12 @@ class Raster:
         return tuple(source), tuple(target)
 
     def _block(self, number: int) -> np.ndarray:
-        """One decoded block (height, width, bands of the block); the last strip may be shorter."""
+        """Decode a block (height, width, bands of the block). The last strip may be shorter."""
         offset, size = self._page.dataoffsets[number], self._page.databytecounts[number]
-        if offset == 0 or size == 0:  # a sparse file has no blocks where nothing was written
+        if offset == 0 or size == 0:  # a sparse file omits blocks that were never written
             bands = 1 if self._blocks_in_band else self.count
             return np.full((*self.block_shape, bands), self.nodata or 0, self.dtype)
-        # pread moves no file position, so threads and forked processes can share the file.
+        # pread does not move the file position, so threads and processes can share the file.
         data = os.pread(self._file.fileno(), size, offset)
         if len(data) != size:
             raise InputError(f"{self.path}: the file is cut short; copy or download it again")
@@ -143,13 +152,15 @@ class Raster:
             raise InputError(
                 f"{self.path}: block {number} is damaged ({error}); copy or download the file again"
             ) from error
+        assert block is not None  # tifffile returns None only for missing data
         return block[0].astype(self.dtype, copy=False)
 
     def _open_tiff(self) -> None:
+        """Read the header of a TIFF file."""
         self._page, tags = tiffpage.open_page(self._file, self.path)
         page = self._page
         height, width, self.count = page.imagelength, page.imagewidth, page.samplesperpixel
-        self.dtype = np.dtype(np.uint8) if page.dtype.kind == "b" else page.dtype
+        self.dtype = np.dtype(np.uint8 if page.dtype.kind == "b" else page.dtype)
         self.block_shape = tiffpage.block_shape(page)
         self._blocks_across = -(-width // self.block_shape[1])
         blocks = -(-height // self.block_shape[0]) * self._blocks_across
@@ -161,15 +172,15 @@ class Raster:
             self.grid = Grid(crs, transform, height, width)
             self.nodata = gdaltags.nodata(tags.get(gdaltags.NODATA), self.dtype)
             self.colormap = gdaltags.colormap(colormap)
-            found = gdaltags.metadata(tags.get(gdaltags.METADATA), self.count)
-            self.descriptions, self.items = found
+            metadata = gdaltags.metadata(tags.get(gdaltags.METADATA), self.count)
+            self.descriptions, self.items = metadata
         except (TypeError, ValueError) as error:
             raise InputError(
-                f"{self.path}: its tags are damaged ({error}); write it anew"
+                f"{self.path}: its tags are damaged ({error}); write the file again"
             ) from error
 
     def _open_picture(self) -> None:
-        """Decode a PNG, JPEG or JPEG 2000 file, which is one block, and keep its pixels."""
+        """Decode a PNG, JPEG or JPEG 2000 file as one block, and keep its pixels."""
         try:
             self._picture, self.colormap = pictures.decode(self._file.read())
         except pictures.UnknownFormat:
@@ -180,7 +191,6 @@ class Raster:
             raise InputError(
                 f"{self.path}: cannot be decoded ({error}); is the file cut short?"
             ) from error
-        self._page = None
         self.count, height, width = self._picture.shape
         self.block_shape = (height, width)
         self.grid = Grid(None, IDENTITY, height, width)
@@ -191,7 +201,7 @@ class Raster:
 def requested(
     raster, window: Window | None, bands: Sequence[int] | None
 ) -> tuple[Window, list[int]]:
-    """Check the arguments of `read` for a raster, whatever its class.
+    """Check the arguments of `read` for a raster of any class.
 
     Returns:
         The window, by default the whole raster, and the positions of the bands from 0.
@@ -200,16 +210,16 @@ def requested(
         ValueError: The window is not inside the raster, or a band does not exist.
     """
     height, width = raster.grid.height, raster.grid.width
-    asked = Window(*map(index, window or (0, 0, height, width)))
-    bottom, right = asked.row + asked.height, asked.col + asked.width
-    if not (0 <= asked.row < bottom <= height and 0 <= asked.col < right <= width):
+    checked = Window(*map(index, window or (0, 0, height, width)))
+    bottom, right = checked.row + checked.height, checked.col + checked.width
+    if not (0 <= checked.row < bottom <= height and 0 <= checked.col < right <= width):
         raise ValueError(
             f"{raster.path}: {window} is not inside the raster of {height} x {width} pixels"
         )
     if bands is None:
-        return asked, list(range(raster.count))
+        return checked, list(range(raster.count))
     if not all(1 <= band <= raster.count for band in bands):
         raise ValueError(
             f"{raster.path}: bands {list(bands)} are not all among 1 to {raster.count}"
         )
-    return asked, [index(band) - 1 for band in bands]
+    return checked, [index(band) - 1 for band in bands]

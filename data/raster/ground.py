@@ -1,7 +1,8 @@
-"""True ground area of pixels: a pixel of EPSG:3857 or EPSG:4326 is not 100 m2.
+"""Ground area of pixels: a pixel of 10 x 10 map metres in EPSG:3857 is about 25 m2 of ground at 60
+degrees north.
 
-The steps of a pixel in longitude and latitude, times the size of such a step on the ellipsoid, are
-its area:
+The area dA is the area of the pixel in longitude and latitude, times the area on the ellipsoid of a
+unit of longitude and latitude:
 
     dA = |d(lon, lat) / d(col, row)| * M(lat) * N(lat) * cos(lat)
 
@@ -9,8 +10,8 @@ its area:
     N = a / sqrt(1 - e2 sin2 lat)              radius of curvature across the meridian
 
 Snyder 1987, Map Projections, (4-19) and (4-20). The partial derivatives are differences over one
-pixel. Within a few hundred columns the area changes smoothly, so it is computed at up to 33 columns
-of each row, and interpolated between them.
+pixel. The area changes smoothly along a row. So it is computed at up to 33 columns of each row, and
+interpolated between them.
 
 Read beside it: tests/data/raster/test_ground.py.
 """
@@ -38,7 +39,7 @@ def pixel_areas(grid: Grid) -> np.ndarray:
     col, row = np.meshgrid(cols, np.arange(grid.height) + 0.5)
     latitude, jacobian = _latitude_and_jacobian(grid, row, col)
     a = grid.crs.ellipsoid.semi_major_metre
-    flattening = 1 / (grid.crs.ellipsoid.inverse_flattening or np.inf)  # pyproj: 0 for a sphere
+    flattening = 1 / (grid.crs.ellipsoid.inverse_flattening or np.inf)  # pyproj has 0 for a sphere
     e2 = flattening * (2 - flattening)
     w2 = 1 - e2 * np.sin(latitude) ** 2
     at_columns = jacobian * a**2 * (1 - e2) / w2**2 * np.cos(latitude)  # (H, columns)
@@ -70,10 +71,10 @@ def _latitude_and_jacobian(
     return angles(0, 0)[1], np.abs(jacobian)
 
 
-def _interpolated(values: np.ndarray, at: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Values (H, n) at ascending positions (n,), interpolated linearly to positions (W,)."""
-    position = np.interp(wanted, at, np.arange(len(at)))
-    left = np.minimum(position.astype(int), max(len(at) - 2, 0))
-    right = np.minimum(left + 1, len(at) - 1)
-    share = position - left
+def _interpolated(values: np.ndarray, known: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """Interpolate values (H, n) linearly, from `known` ascending positions (n,) to (W,)."""
+    number = np.interp(positions, known, np.arange(len(known)))
+    left = np.minimum(number.astype(int), max(len(known) - 2, 0))
+    right = np.minimum(left + 1, len(known) - 1)
+    share = number - left
     return values[:, left] * (1 - share) + values[:, right] * share

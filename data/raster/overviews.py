@@ -1,9 +1,9 @@
-"""Overviews: a raster at half the size, four pixels of which become one.
+"""Overviews: the raster at half the size. Four pixels become one.
 
     mode      classes: the most frequent of the four codes; on ties the lower code
     average   quantities: the mean of the four, rounded where pixels are integers
 
-No-data does not count. A pixel of the overview is no-data only where all four are.
+No-data pixels do not count. A pixel of the overview is no-data only if all four pixels are.
 
 Read tests/data/raster/test_overviews.py beside this file.
 """
@@ -16,8 +16,8 @@ def mode(tile: np.ndarray, nodata: float | None) -> np.ndarray:
 
     Args:
         tile: (height, width, bands) integers. An odd last row or column counts twice.
-        nodata: The code that does not count, or None. Of 64-bit integers the largest code is taken
-            for no-data, too.
+        nodata: The code that does not count, or None. In 64-bit integers, the largest code does not
+            count either.
 
     Returns:
         (ceil(height / 2), ceil(width / 2), bands) of the same dtype.
@@ -35,15 +35,16 @@ def mode(tile: np.ndarray, nodata: float | None) -> np.ndarray:
 
 
 def average(tile: np.ndarray, nodata: float | None) -> np.ndarray:
-    """Halve a tile of quantities; arguments and result as of `mode`, for any dtype.
+    """Halve a tile of quantities of any dtype; arguments and result as in `mode`.
 
-    Where all four pixels are no-data, the mean is `nodata`, or NaN where `nodata` is None.
+    If all four pixels are no-data, the mean is `nodata`, or NaN if `nodata` is None.
     """
     exact = np.float32 if tile.dtype.itemsize < 4 else np.float64  # holds a sum of four exactly
-    total, count = exact(0), np.uint8(0)
-    for part in _quarters(tile):
+    quarters = _quarters(tile)
+    total, count = np.zeros(quarters[0].shape, exact), np.zeros(quarters[0].shape, np.uint8)
+    for part in quarters:
         known = np.isfinite(part) & (part != nodata)
-        # A quarter of each value, so that the sum of the largest numbers is finite.
+        # Quarters of the values are added, so that the sum of the largest numbers is finite.
         total = total + np.where(known, part, exact(0)) * exact(0.25)
         count = count + known
     mean = total / np.maximum(count, 1) * exact(4)

@@ -1,8 +1,8 @@
 """PNG, JPEG and JPEG 2000 files as arrays, so that masks keep their codes.
 
-Many data sets have pictures for images, and palette PNGs for masks: each pixel is a code, and a
-table gives its colour. Image libraries return the colours. A segmentation needs the codes, which
-this file returns. imagecodecs (libpng, libjpeg, OpenJPEG) decodes the pixels.
+In many data sets the images are pictures, and the masks are palette PNGs: each pixel is a code, and
+a table gives its colour. Most image libraries return the colours. A segmentation needs the codes,
+so this file returns the codes. imagecodecs (libpng, libjpeg, OpenJPEG) decodes the pixels.
 
 Specification: PNG, W3C Recommendation (2003), chapter 11. Read tests/data/raster/test_pictures.py
 beside this file.
@@ -20,15 +20,15 @@ PALETTE_TYPE, GREY_TYPE = 3, 0
 
 
 class UnknownFormat(ValueError):
-    """The bytes are of none of the three formats."""
+    """The bytes are in none of the three formats."""
 
 
 def decode(data: bytes) -> tuple[np.ndarray, dict[int, tuple[int, int, int]] | None]:
     """Decode the bytes of a file.
 
     Returns:
-        Pixels (bands, height, width), and the palette {code: (red, green, blue)} or None. The
-        pixels of a palette PNG are its codes in one band, those of an n-bit grey PNG 0 to 2^n - 1.
+        Pixels (bands, height, width), and the palette {code: (red, green, blue)} or None. A palette
+        PNG has one band, which holds its codes. The pixels of an n-bit grey PNG are 0 to 2^n - 1.
         An alpha channel is the last band.
 
     Raises:
@@ -39,7 +39,7 @@ def decode(data: bytes) -> tuple[np.ndarray, dict[int, tuple[int, int, int]] | N
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         pixels, palette = _decode_png(data)
     elif data.startswith(b"\xff\xd8\xff"):
-        # libjpeg fills missing pixels with grey, without an error: look for the mark at the end.
+        # libjpeg fills missing pixels with grey, without an error. So find the mark of the end.
         if data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
             raise ValueError("its end is missing")
         pixels = imagecodecs.jpeg_decode(data)
@@ -51,10 +51,11 @@ def decode(data: bytes) -> tuple[np.ndarray, dict[int, tuple[int, int, int]] | N
 
 
 def _decode_png(data: bytes) -> tuple[np.ndarray, dict | None]:
-    """Decode a PNG without two conversions of libpng: codes to colours, n-bit greys to 0..255.
+    """Decode a PNG to its codes, or to its greys of n bits.
 
-    A palette PNG is decoded with a changed header that declares its codes as greys. Greys of n bits
-    come as multiples of 255 / (2^n - 1) and are divided by it.
+    libpng converts codes to colours, and greys of n bits to 0..255. To avoid the first conversion,
+    the header of a palette PNG is changed so that it declares the codes as greys. To undo the
+    second, the greys are divided by 255 / (2^n - 1).
     """
     chunks, palette, at = [], None, 8
     depth, color_type = data[24], data[25]
@@ -67,7 +68,7 @@ def _decode_png(data: bytes) -> tuple[np.ndarray, dict | None]:
         elif kind == b"PLTE":
             colors = np.frombuffer(body, np.uint8).reshape(-1, 3).tolist()
             palette = {code: tuple(color) for code, color in enumerate(colors)}
-        elif kind in (b"IHDR", b"IDAT", b"IEND"):  # tRNS is left out: it would add an alpha band
+        elif kind in (b"IHDR", b"IDAT", b"IEND"):  # without tRNS, which would add an alpha band
             chunks.append(data[at : at + 12 + size])
         at += 12 + size
     pixels = imagecodecs.png_decode(data[:8] + b"".join(chunks))

@@ -3,19 +3,20 @@
     S2B_MSIL2A_20240830T100559_N0511_R022_T32TPS_20240830T134009.SAFE/
         MTD_MSIL2A.xml                       quantification value, offset of each band
         GRANULE/L2A_.../MTD_TL.xml           CRS, corner and size at 10, 20 and 60 m
-        GRANULE/L2A_.../IMG_DATA/R10m/..._B02_10m.jp2    one JPEG 2000 file a band and resolution
+        GRANULE/L2A_.../IMG_DATA/R10m/..._B02_10m.jp2    JPEG 2000, a file for band and resolution
 
-A file holds digital numbers. Since processing baseline 04.00 (January 2022) they have an offset, so
-that the noise of dark pixels is not cut off at 0:
+A file holds digital numbers; the number 0 is no data. Since processing baseline 04.00 (January
+2022) the numbers have an offset, so that the noise of dark pixels is not cut off at 0:
 
-    reflectance = (number + BOA_ADD_OFFSET) / BOA_QUANTIFICATION_VALUE,   0 is no data
+    reflectance = (number + BOA_ADD_OFFSET) / BOA_QUANTIFICATION_VALUE
 
-`Safe.read` returns reflectance x 10,000, as older products and Earth Engine's harmonized collection
-have it, so that images of all years go together. Each band is read at its finest resolution, and
-20 and 60 m pixels are repeated on the 10 m grid.
+`Safe.read` returns reflectance x 10,000. Older products and the harmonized collection of Earth
+Engine have the same unit, so images of all years can be used together. Each band is read at its
+finest resolution. Pixels of 20 and 60 m are repeated on the 10 m grid.
 
-JPEG 2000 is decoded in tiles of 1024 x 1024 pixels, which is slow. So a band is decoded once, when
-it is first read, into a memory-mapped file without a name, which disappears with the process.
+JPEG 2000 is decoded in tiles of 1024 x 1024 pixels, which is slow. So a band is decoded only once,
+when it is first read. The result is kept in a memory-mapped file without a name, which the system
+deletes when the process ends.
 
 Specification: S2 Products Specification Document, S2-PDGS-TAS-DI-PSD, version 15 (2024), section 3.
 Read tests/data/raster/test_safe.py beside this file.
@@ -52,20 +53,20 @@ ROWS = 512  # converted at a time
 
 
 def is_safe(path: Path) -> bool:
-    """Return whether a path is a product's folder, by its name or its content."""
+    """Return whether a path is the folder of a product, judged by its name or its content."""
     return path.is_dir() and (path.suffix.upper() == ".SAFE" or (path / PRODUCT).exists())
 
 
 class Safe:
-    """A product opened for reading, used like `Raster`; its bands have names, by wavelength.
+    """A product opened for reading and used like `Raster`; its bands are ordered by wavelength.
 
     Args:
         path: The folder of the product.
-        folder: Where decoded bands are kept, 240 MB each at 10 m; by default the system's folder
-            for temporary files. Decoding takes 0.9 GB of memory for a while.
+        folder: The folder for decoded bands, of 240 MB each at 10 m; by default the folder of the
+            system for temporary files. While a band is decoded, it takes 0.9 GB of memory.
 
     Raises:
-        InputError: The folder is no Level-2A product, has another structure, or is incomplete.
+        InputError: The folder is not a Level-2A product, or it is incomplete.
     """
 
     dtype, nodata, colormap, block_shape = np.dtype(np.uint16), 0, None, (1024, 1024)
@@ -84,7 +85,7 @@ class Safe:
         files = _finest_files(granules[0].parent)
         if not files:
             raise InputError(
-                f"{path}: has no IMG_DATA/R10m/*_B02_10m.jp2 nor other bands; download it again"
+                f"{path}: has no bands such as IMG_DATA/R10m/*_B02_10m.jp2; download it again"
             )
         finest = min(resolution for resolution, _ in files.values())
         product, tile = _xml(self.path / PRODUCT), _xml(granules[0])
@@ -112,12 +113,13 @@ class Safe:
         self.close()
 
     def close(self) -> None:
-        """Forget the decoded bands."""
+        """Release the decoded bands."""
         self._decoded.clear()
 
     def read(self, window: Window | None = None, bands: Sequence[int] | None = None) -> np.ndarray:
-        """Read reflectance x 10,000 (bands, height, width) uint16, 0 without data; see
-        `Raster.read`.
+        """Read reflectance x 10,000 (bands, height, width) uint16, which is 0 without data.
+
+        The arguments are those of `Raster.read`.
         """
         (row, col, height, width), chosen = requested(self, window, bands)
         out = np.empty((len(chosen), height, width), self.dtype)
@@ -130,7 +132,7 @@ class Safe:
         return out
 
     def _band(self, number: int) -> np.ndarray:
-        """One band at its own resolution, memory-mapped; it is decoded when it is first read."""
+        """One band at its own resolution, memory-mapped; the first call decodes it."""
         with self._lock:
             if number not in self._decoded:
                 self._decoded[number] = self._decode(number)
@@ -144,16 +146,16 @@ class Safe:
         free = shutil.disk_usage(folder).free
         if free < self.dtype.itemsize * shape[0] * shape[1]:
             raise InputError(
-                f"{folder}: {free / 1e9:.1f} GB are free, {file.name} needs more; make room there"
+                f"{folder}: {free / 1e9:.1f} GB are free, but {file.name} needs more; make room"
             )
         numbers = _decode_jpeg2000(file, shape)
-        with tempfile.TemporaryFile(dir=folder) as unnamed:  # the mapping outlives it
+        with tempfile.TemporaryFile(dir=folder) as unnamed:  # the mapping stays valid without it
             values = np.memmap(unnamed, self.dtype, "w+", shape=shape)
         offset = np.float32(self._offsets.get(bands.canonical(band), 0))
         for start in range(0, shape[0], ROWS):
             part = numbers[start : start + ROWS]
             reflectance = ((part + offset) * np.float32(self._scale)).round()
-            # At least 1: a shadow can be darker than the model of the atmosphere, and 0 is no data.
+            # In shadows the reflectance can be 0 or below. It becomes 1, because 0 is no data.
             reflectance = reflectance.clip(1, 65535)
             values[start : start + ROWS] = np.where(part == self._zero, 0, reflectance)
         return values
@@ -170,7 +172,7 @@ def _finest_files(granule: Path) -> dict[str, tuple[int, Path]]:
 
 
 def _decode_jpeg2000(file: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """The digital numbers of a file; InputError where it is damaged or has another shape."""
+    """The digital numbers of a file; InputError if it is damaged or has another shape."""
     try:
         threads = min(8, os.cpu_count() or 1)
         numbers = imagecodecs.jpeg2k_decode(file.read_bytes(), numthreads=threads)
@@ -187,7 +189,7 @@ def _decode_jpeg2000(file: Path, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _xml(path: Path) -> ElementTree.Element:
-    """The root of an XML file; InputError where it is damaged."""
+    """The root of an XML file; InputError if it is damaged."""
     try:
         return ElementTree.parse(path).getroot()
     except ElementTree.ParseError as error:
@@ -195,11 +197,11 @@ def _xml(path: Path) -> ElementTree.Element:
 
 
 def _text(element: ElementTree.Element, path: str, default: str | None = None) -> str:
-    """The text at a path such as './/ULX'; LookupError without a default."""
-    found = element.findtext(path, default)
-    if not (found or "").strip():
+    """The text at a path such as './/ULX', else the default; LookupError if both are missing."""
+    text = (element.findtext(path, default) or "").strip()
+    if not text:
         raise LookupError(f"{path.rsplit('/', 1)[-1]} is missing")
-    return found.strip()
+    return text
 
 
 def _grid(tile: ElementTree.Element, resolution: int) -> Grid:
@@ -214,14 +216,16 @@ def _grid(tile: ElementTree.Element, resolution: int) -> Grid:
 
 
 def _calibration(product: ElementTree.Element) -> tuple[float, dict[str, float]]:
-    """(quantification value, {band: offset}) of MTD_MSIL2A.xml; baselines before 04.00 have no
-    offsets.
+    """(quantification value, {band: offset}) of MTD_MSIL2A.xml.
+
+    Products of baselines before 04.00 have no offsets.
     """
     names = {
         element.get("bandId"): bands.canonical(element.get("physicalBand", ""))
         for element in product.iterfind(".//Spectral_Information")
     }
     offsets = {
-        names[e.get("band_id")]: float(e.text) for e in product.iterfind(".//BOA_ADD_OFFSET")
+        names[element.get("band_id")]: float(element.text or "")
+        for element in product.iterfind(".//BOA_ADD_OFFSET")
     }
     return float(_text(product, ".//BOA_QUANTIFICATION_VALUE")), offsets

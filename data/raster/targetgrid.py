@@ -1,4 +1,4 @@
-"""Choose the grid in another CRS that holds a raster, and compare the places of two grids.
+"""Choose the grid in another CRS that holds a raster, and check that two grids can be compared.
 
 Read beside it: tests/data/raster/test_targetgrid.py.
 """
@@ -15,7 +15,7 @@ from data.raster.geotiff import Raster
 from data.raster.patch import EDGE
 from data.raster.warp import between
 
-SLIVER = 1e-3  # of a pixel: so little of the source may lie outside, instead of one more row
+SLIVER = 1e-3  # pixels of the source that may lie outside, to avoid a row for rounding errors
 POINTS = 65  # along each side of the source, where its extent in the other CRS is measured
 
 
@@ -25,10 +25,10 @@ def target_grid_for(source_grid: Grid, crs, resolution: float | None = None) -> 
     Args:
         source_grid: The grid of the source.
         crs: The CRS of the new grid, in any form that pyproj understands.
-        resolution: Pixel size in units of `crs`. The edges of the grid are then multiples of it, as
-            with gdalwarp -tap, so that grids of one resolution share their pixels. By default, the
-            grid begins where the source begins and has as many pixels along its diagonal as the
-            source, as with gdalwarp.
+        resolution: Pixel size in units of `crs`. The edges of the grid are then multiples of it, so
+            that the pixels of all grids with one resolution coincide (gdalwarp -tap). By default
+            the grid begins at the edge of the source, and its diagonal has as many pixels as that
+            of the source (gdalwarp).
 
     Raises:
         InputError: The resolution is not above 0, there is no such CRS, the source has no CRS, or
@@ -36,7 +36,7 @@ def target_grid_for(source_grid: Grid, crs, resolution: float | None = None) -> 
     """
     if resolution is not None and not 0 < resolution < np.inf:
         raise InputError(
-            f"a resolution of {resolution} makes no pixels; give one above 0, in units of the CRS"
+            f"a resolution of {resolution} is not above 0; give the pixel size in units of the CRS"
         )
     if source_grid.crs is None:
         raise InputError("the source has no CRS; assign it first")
@@ -49,7 +49,7 @@ def target_grid_for(source_grid: Grid, crs, resolution: float | None = None) -> 
     plane = Grid(crs, IDENTITY, 1, 1)  # its row and column are y and x
     y, x = between(source_grid, plane, 0)[1].exact(*points)
     if not np.isfinite(x).any():
-        raise InputError(f"no point of the source has a place in {crs.name}; choose another CRS")
+        raise InputError(f"no point of the source has coordinates in {crs.name}; choose another")
     left, right, bottom, top = np.nanmin(x), np.nanmax(x), np.nanmin(y), np.nanmax(y)
     if resolution is None:
         diagonal = np.hypot(x[-1, -1] - x[0, 0], y[-1, -1] - y[0, 0])
@@ -57,16 +57,16 @@ def target_grid_for(source_grid: Grid, crs, resolution: float | None = None) -> 
             diagonal = np.hypot(right - left, top - bottom)
         resolution = diagonal / np.hypot(*size)
     else:
-        left, bottom = (
-            np.floor(edge / resolution + SLIVER) * resolution for edge in (left, bottom)
-        )
-        right, top = (np.ceil(edge / resolution - SLIVER) * resolution for edge in (right, top))
+        left = np.floor(left / resolution + SLIVER) * resolution
+        bottom = np.floor(bottom / resolution + SLIVER) * resolution
+        right = np.ceil(right / resolution - SLIVER) * resolution
+        top = np.ceil(top / resolution - SLIVER) * resolution
     height, width = (max(1, round(extent / resolution)) for extent in (top - bottom, right - left))
     return Grid(crs, (resolution, 0, left, 0, -resolution, top), height, width)
 
 
 def covers(source: Grid, target: Grid) -> bool:
-    """Test whether the centres of all pixels on the rim of `target` lie in `source`."""
+    """Return whether the centres of all pixels on the rim of `target` lie in `source`."""
     rows, cols = np.arange(target.height) + 0.5, np.arange(target.width) + 0.5
     sides = np.meshgrid(rows[[0, -1]], cols), np.meshgrid(rows, cols[[0, -1]])
     rim = np.hstack([np.reshape(side, (2, -1)) for side in sides])
@@ -82,10 +82,10 @@ def require_crs(raster: Raster) -> None:
 
 
 def require_places(source: Grid, target: Grid) -> None:
-    """Raise InputError if two grids cannot be compared for lack of a CRS.
+    """Raise InputError if two grids cannot be compared because a CRS is missing.
 
-    Two grids without CRS lie in one plane. A picture without any georeference lies nowhere, so it
-    fits only a grid of its own size.
+    Two grids without CRS can be compared by their x and y. A picture without any georeference has
+    no position, so it can be compared only to a grid of the same size.
     """
     if (source.crs is None) != (target.crs is None):
         bare = "source" if source.crs is None else "target"

@@ -1,7 +1,7 @@
-"""The header of a TIFF file as tifffile reads it, checked before any pixel is read.
+"""Read the header of a TIFF file with tifffile, and check it before any pixel is read.
 
-A header can be damaged or describe pixels that are not supported. `open_page` refuses such a file
-by name and with advice, so that the code behind it can trust the header.
+A header can be damaged, or can describe pixels that are not supported. `open_page` then raises an
+InputError with advice. So other code can trust the header.
 
 Specification: TIFF 6.0 (1992). Read tests/data/raster/test_geotiff.py beside this file.
 """
@@ -24,7 +24,7 @@ from data.raster import gdaltags, georeference
 PIXEL_TAGS = (256, 257, 258, 259, 262, 273, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325, 339)
 STRIP_BYTES = 2**18
 
-# tifffile logs what is odd in a header; what matters of it is an InputError here.
+# tifffile logs oddities of a header. Those that matter raise an InputError here.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 
@@ -36,7 +36,7 @@ def open_page(file: BinaryIO, path: Path) -> tuple[tifffile.TiffPage, dict]:
         file has.
 
     Raises:
-        InputError: The header is damaged, or the pixels are of a kind that cannot be read.
+        InputError: The header is damaged, or the kind of pixels is not supported.
     """
     try:
         tif = tifffile.TiffFile(file)
@@ -46,7 +46,7 @@ def open_page(file: BinaryIO, path: Path) -> tuple[tifffile.TiffPage, dict]:
         height, width, _ = map(index, (page.imagelength, page.imagewidth, page.samplesperpixel))
     except OSError:
         raise
-    except Exception as error:  # a damaged header can fail tifffile in any way
+    except Exception as error:  # tifffile has no common exception for damaged headers
         raise InputError(
             f"{path}: not a readable TIFF ({error}); is the file cut short?"
         ) from error
@@ -61,7 +61,7 @@ def open_page(file: BinaryIO, path: Path) -> tuple[tifffile.TiffPage, dict]:
         raise InputError(f"{path}: its table of blocks is damaged; copy or download the file again")
     _chop_strip(page)
     try:
-        page.decode(None, 0)  # without a block, tifffile only looks for a decoder
+        page.decode(None, 0)  # without a block, tifffile only checks that it has a decoder
     except Exception as error:
         raise InputError(
             f"{path}: cannot be decoded ({error}); rewrite it with DEFLATE compression"
@@ -77,15 +77,15 @@ def block_shape(page: tifffile.TiffPage) -> tuple[int, int]:
 
 
 def planes(page: tifffile.TiffPage) -> int:
-    """Return the number of bands where each band has blocks of its own, else 1."""
+    """Return the number of bands if each band has blocks of its own, else 1."""
     return page.samplesperpixel if page.planarconfig == 2 else 1
 
 
 def _tags(tif: tifffile.TiffFile, page: tifffile.TiffPage) -> dict:
-    """The values of the tags beside the layout; ValueError where the value of a tag is cut off.
+    """The values of georeference.TAGS and gdaltags.TAGS; ValueError if a value is cut off.
 
     tifffile leaves out a tag whose value lies beyond the end of the file. Without the check, a file
-    cut short there would look like one that never had a CRS.
+    that is cut short there would be read as a file without a CRS.
     """
     handle, tiff = tif.filehandle, tif.tiff
     handle.seek(page.offset)
@@ -95,11 +95,11 @@ def _tags(tif: tifffile.TiffFile, page: tifffile.TiffPage) -> dict:
         struct.unpack_from(f"{tiff.byteorder}H", entries, at)[0]
         for at in range(0, len(entries), tiff.tagsize)
     }
-    wanted = (*georeference.TAGS, *gdaltags.TAGS)
-    lost = [code for code in (*PIXEL_TAGS, *wanted) if code in listed and code not in page.tags]
+    codes = (*georeference.TAGS, *gdaltags.TAGS)
+    lost = [code for code in (*PIXEL_TAGS, *codes) if code in listed and code not in page.tags]
     if lost:
         raise ValueError(f"tag {lost[0]} is damaged")
-    values = {code: page.tags.valueof(code) for code in wanted if code in page.tags}
+    values = {code: page.tags.valueof(code) for code in codes if code in page.tags}
     for code in georeference.TAGS:
         if code == georeference.TEXTS and code in values:
             # GeoKeys count bytes; a decoded text with an accent has fewer characters than bytes.
@@ -111,9 +111,9 @@ def _tags(tif: tifffile.TiffFile, page: tifffile.TiffPage) -> dict:
 
 
 def _chop_strip(page: tifffile.TiffPage) -> None:
-    """Cut an uncompressed strip that holds the whole image into many, as libtiff does.
+    """Divide an uncompressed strip that holds the whole image into many, as libtiff does.
 
-    Simple writers make such files. A window should cost its own rows only.
+    Simple writers make such files. A window then needs only its own rows, and not the whole image.
     """
     row_bytes = page.imagewidth * page.samplesperpixel // planes(page) * page.bitspersample // 8
     one_strip = not page.is_tiled and page.rowsperstrip >= page.imagelength

@@ -1,9 +1,9 @@
-"""Cut windows into tiles, and work on the tiles in threads.
+"""Cut windows into tiles, and process the tiles in threads.
 
-    parts             the tiles of a window, on the multiples of a height and a width
-    clip              the pixels between two continuous coordinates
-    halving           a tile that needs too much memory is made from its two halves
-    strip_by_strip    tiles are made in threads, and come out as strips from the top
+    parts             cuts a window at the multiples of a height and a width
+    clip              finds the pixels between two continuous coordinates
+    halving           makes a tile that needs too much memory from its two halves
+    strip_by_strip    makes tiles in threads, and yields them as strips from the top
 
 Read beside it: tests/data/raster/test_tiles.py.
 """
@@ -24,7 +24,7 @@ from data.grid import Window
 
 
 def parts(window: Window, height: int, width: int) -> Iterator[Window]:
-    """Cut a window at the multiples of `height` and `width`; row by row."""
+    """Cut a window at the multiples of `height` and `width`, and yield the parts row by row."""
     bottom, right = window.row + window.height, window.col + window.width
     for top in range(window.row // height * height, bottom, height):
         for left in range(window.col // width * width, right, width):
@@ -44,8 +44,8 @@ def clip(low: np.ndarray, high: np.ndarray, limits: Window) -> Window | None:
         The pixels of `limits` from the one that holds `low` to the one that holds `high`, or None
         if there are none.
     """
-    if not (low <= high).all():
-        return None  # NaN
+    if not (low <= high).all():  # NaN
+        return None
     ends = limits.row + limits.height, limits.col + limits.width
     row, col = np.maximum(np.floor(low), limits[:2]).astype(int).tolist()
     bottom, right = np.minimum(np.floor(high) + 1, ends).astype(int).tolist()
@@ -81,16 +81,16 @@ def halving(
 
 @contextlib.contextmanager
 def thread_pool(threads: int) -> Iterator[Executor]:
-    """Give a pool of threads, in each of which torch computes with one thread.
+    """Yield a pool of threads. torch uses a single thread in each of them.
 
-    When the block ends, what has not begun is cancelled.
+    When the block ends, tasks that have not begun are cancelled.
     """
     pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
     try:
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
-        # New threads take over the number that was set last, in whatever thread.
+        # A new thread gets the number that was last set in any thread: set that of this one again.
         torch.set_num_threads(torch.get_num_threads())
 
 
@@ -106,12 +106,12 @@ def strip_by_strip(
 
     Args:
         make: Makes a tile (h, w). It is called from several threads.
-        prepare: Is called with a tile in this thread before the tile is begun.
+        prepare: Is called with each tile, in the thread of the caller, before the tile is begun.
         window: The pixels to make, from row 0 and column 0.
         rows: Height of a tile and of a strip.
         columns: Width of a tile.
-        threads: Number of threads. About four tiles for each thread are begun ahead, and those of
-            two strips.
+        threads: Number of threads. The tiles of two strips, and at least four tiles for each
+            thread, are begun ahead.
     """
     started: deque[list[Future]] = deque()
     with thread_pool(threads) as pool:
@@ -127,5 +127,5 @@ def strip_by_strip(
 
 
 def _joined(tiles: list[Future]) -> np.ndarray:
-    """The strip of some tiles, when they are made."""
+    """Wait for tiles, and join them to a strip."""
     return np.concatenate([tile.result() for tile in tiles], axis=1)

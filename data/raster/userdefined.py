@@ -1,12 +1,12 @@
-"""A user-defined CRS, put together from GeoKeys by way of PROJJSON.
+"""Build a user-defined CRS from GeoKeys, by way of PROJJSON.
 
-Where a GeoTIFF names no EPSG code, its keys describe the CRS piece by piece:
+If a GeoTIFF names no EPSG code, its keys describe the parts of the CRS:
 
     2048-2061   geographic CRS: datum, ellipsoid, prime meridian, angular unit
     2062        shift to WGS 84
     3074-3095   projection: method (3075), parameters, linear unit
 
-Each piece may have an EPSG code of its own. PROJJSON is the JSON form of WKT 2 that PROJ reads
+Each part may have an EPSG code of its own. PROJJSON is a form of WKT 2 in JSON that PROJ reads
 (proj.org/specifications/projjson.html).
 
 Specification: OGC 19-008r4, GeoTIFF 1.1, section 7.5 and annex C. Read
@@ -25,7 +25,7 @@ from tifffile.geodb import GeoKeys as Key
 
 UNDEFINED, USER_DEFINED = 0, 32767  # values of a key that holds a code
 
-# EPSG's name of each parameter: its kind, and the GeoKeys under which files are known to store it.
+# EPSG's name of each parameter: its kind, and the GeoKeys in which files store it.
 _LATITUDE = (
     "angle",
     (Key.ProjNatOriginLatGeoKey, Key.ProjFalseOriginLatGeoKey, Key.ProjCenterLatGeoKey),
@@ -70,9 +70,9 @@ _CONIC = (
     "Northing at false origin",
 )
 
-# Value of ProjCoordTransGeoKey, EPSG's name of the method, and its parameters. Mercator stands
-# twice, with a standard parallel (B) and with a scale at the equator (A). The first entry whose
-# parallels the file has is taken.
+# Value of ProjCoordTransGeoKey, EPSG's name of the method, and its parameters. Mercator has two
+# entries, with a standard parallel (B) and with a scale at the equator (A). The first entry is used
+# whose parallels are in the file.
 METHODS = (
     (1, "Transverse Mercator", (*_NATURAL, *_SCALE, *_FALSE)),
     (
@@ -90,7 +90,7 @@ METHODS = (
 
 
 def decode(keys: dict, projected: bool) -> CRS:
-    """Build the CRS that the keys describe; KeyError where a necessary key is missing."""
+    """Build the CRS that the keys describe. Raises KeyError if a necessary key is missing."""
     base = _geographic(keys)
     crs = CRS.from_json_dict(_projected(keys, base) if projected else base)
     shift = keys.get(Key.GeogTOWGS84GeoKey)
@@ -100,7 +100,7 @@ def decode(keys: dict, projected: bool) -> CRS:
 
 
 def epsg_code(keys: dict, key: int) -> int:
-    """Return the EPSG code that a key holds; KeyError where it holds none."""
+    """Return the EPSG code that a key holds. Raises KeyError if it holds none."""
     if keys.get(key, UNDEFINED) in (UNDEFINED, USER_DEFINED):
         raise KeyError(key)
     return keys[key]
@@ -112,7 +112,7 @@ def _geographic(keys: dict) -> dict:
         return CRS.from_epsg(epsg_code(keys, Key.GeographicTypeGeoKey)).to_json_dict()
     except KeyError:
         pass
-    # GDAL keeps names in the citation: "GCS Name = ...|Datum = ...|Ellipsoid = ...|Primem = ..."
+    # GDAL writes names into the citation: "GCS Name = ...|Datum = ...|Ellipsoid = ...|Primem = ..."
     parts = str(keys.get(Key.GeogCitationGeoKey, "")).split("|")
     names = dict(part.split(" = ", 1) for part in parts if " = " in part)
     datum, unit = _datum(keys, names), _angular_unit(keys)
@@ -131,7 +131,7 @@ def _geographic(keys: dict) -> dict:
 
 
 def _datum(keys: dict, names: dict[str, str]) -> dict:
-    """PROJJSON of the datum; a prime meridian among the keys replaces that of an EPSG datum."""
+    """PROJJSON of the datum. A prime meridian in the keys replaces that of an EPSG datum."""
     meridian = _prime_meridian(keys, names.get("Primem", "unknown"))
     try:
         datum = Datum.from_epsg(epsg_code(keys, Key.GeogGeodeticDatumGeoKey))
@@ -142,12 +142,12 @@ def _datum(keys: dict, names: dict[str, str]) -> dict:
         if meridian is None or _radians(meridian) == _radians(datum.prime_meridian):
             return datum.to_json_dict()
         name, ellipsoid = datum.name, datum.ellipsoid.to_json_dict()
-    datum = {"type": "GeodeticReferenceFrame", "name": name, "ellipsoid": ellipsoid}
-    return datum if meridian is None else datum | {"prime_meridian": meridian.to_json_dict()}
+    frame = {"type": "GeodeticReferenceFrame", "name": name, "ellipsoid": ellipsoid}
+    return frame if meridian is None else frame | {"prime_meridian": meridian.to_json_dict()}
 
 
 def _prime_meridian(keys: dict, name: str) -> PrimeMeridian | None:
-    """The prime meridian of the keys, by its code or longitude; None where they have neither."""
+    """The prime meridian of the keys, from its code or longitude; None if they have neither."""
     try:
         return PrimeMeridian.from_epsg(epsg_code(keys, Key.GeogPrimeMeridianGeoKey))
     except KeyError:
@@ -161,17 +161,17 @@ def _prime_meridian(keys: dict, name: str) -> PrimeMeridian | None:
 
 
 def _radians(meridian: PrimeMeridian | None) -> float:
-    """Longitude of a prime meridian, rounded to a millimetre on the ground.
+    """Longitude of a prime meridian in radians, rounded to a millimetre on the ground.
 
-    pyproj has None for the Greenwich meridian of a datum ensemble.
+    pyproj returns None for the Greenwich meridian of a datum ensemble.
     """
     if meridian is None:
         return 0.0
-    return round(meridian.longitude * meridian.unit_conversion_factor, 10)
+    return round(meridian.longitude * float(meridian.unit_conversion_factor), 10)
 
 
 def _ellipsoid(keys: dict, name: str) -> dict:
-    """PROJJSON of the ellipsoid: its code, or its major axis with a flattening or minor axis."""
+    """PROJJSON of the ellipsoid, from its code, or its major axis and flattening or minor axis."""
     try:
         return Ellipsoid.from_epsg(epsg_code(keys, Key.GeogEllipsoidGeoKey)).to_json_dict()
     except KeyError:
@@ -242,10 +242,10 @@ def _angular_unit(keys: dict) -> str | dict:
 
 
 def _unit(code: int | None, category: str, size: float | None = None) -> str | dict:
-    """PROJJSON of EPSG's unit of that code, or of one that is `size` metres or radians large.
+    """PROJJSON of the unit with an EPSG code, or of a unit of `size` metres or radians.
 
-    Raises KeyError for an unknown code, and for angles that pack minutes and seconds into the
-    digits of a number ("sexagesimal DMS").
+    Raises KeyError for an unknown code, and for angles in which the digits of a number are degrees,
+    minutes and seconds ("sexagesimal DMS").
     """
     kind, default = ("LinearUnit", "metre") if category == "linear" else ("AngularUnit", "degree")
     if code in (None, UNDEFINED, USER_DEFINED) and size:
@@ -255,7 +255,7 @@ def _unit(code: int | None, category: str, size: float | None = None) -> str | d
     unit = _epsg_units(category)[code]
     if unit.name.startswith("sexagesimal"):
         raise KeyError(code)
-    # Several codes without a factor stand for degrees in another notation ("degree minute second").
+    # Several codes without a factor are degrees in another notation ("degree minute second").
     if unit.name == default or unit.conv_factor == 0:
         return default
     return {"type": kind, "name": unit.name, "conversion_factor": unit.conv_factor}

@@ -1,7 +1,8 @@
-"""The values of a raster of classes: check, number and count them, for data/resample.py.
+"""Check, number and count the values of a raster of classes, for data/resample.py.
 
-A vote needs a counter for each class, and the codes of classes are any integers. `numbered` gives
-the values of a block consecutive numbers; the ways are ordered by their time for a pixel.
+The method mode needs a counter for each class, and class codes can be any integers. So `numbered`
+gives consecutive numbers to the values of a block. Of its three methods it uses the fastest that
+is possible.
 
 Read beside it: tests/data/raster/test_values.py.
 """
@@ -17,12 +18,12 @@ from data.files import InputError
 from data.grid import Window
 from data.raster.tiles import parts, thread_pool
 
-NEAR = 32  # codes
-ROWS, COLUMNS = 1024, 4096  # of a piece that is counted by itself
+NEAR = 32  # codes; blocks with so few codes from no-data on are numbered by a subtraction
+ROWS, COLUMNS = 1024, 4096  # size of the pieces that threads count
 
 
 def require_classes(dtype: np.dtype, nodata: int | None) -> None:
-    """Raise InputError if a type holds no classes, or not the no-data value."""
+    """Raise InputError if a type is not an integer type, or cannot hold the no-data value."""
     if dtype.kind not in "iu":
         raise InputError(
             f"pixels of type {dtype} are not classes; convert them to an integer type first"
@@ -36,14 +37,15 @@ def numbered(block: np.ndarray, nodata: int | None) -> tuple[np.ndarray, np.ndar
 
     Args:
         block: (h, w) of an integer type in native byte order.
-        nodata: A value of this type, from which codes are counted; None for 0.
+        nodata: The no-data value, or None. Numbers begin with it, or with 0.
 
     Returns:
-        The values (k,), and the number of each pixel's value (h, w). A value may have no pixel.
+        The values (k,), and the number 0..k-1 of the value of each pixel (h, w). Some values may
+        have no pixel.
     """
     codes = block.view(f"u{block.itemsize}")
     first = codes.dtype.type((nodata or 0) % 2 ** (8 * block.itemsize))
-    above = codes - first  # wraps around: the classes 0, 1, 2 ... follow no-data 255 of uint8
+    above = codes - first  # wraps around: in uint8, classes 0, 1, 2 ... follow no-data 255
     count = int(above.max()) + 1
     if count <= NEAR:
         values = (first + np.arange(count, dtype=codes.dtype)).view(block.dtype)
@@ -64,8 +66,11 @@ def count_values(
     Args:
         read: Returns the pixels (h, w) of a window. It is called from several threads.
         window: The window.
-        nodata: As for `numbered`; it is counted as well.
+        nodata: The no-data value, or None. Its pixels are counted, too.
         threads: Number of threads.
+
+    Returns:
+        {value: number of pixels}.
     """
 
     def count(piece: Window) -> Counter:

@@ -1,26 +1,27 @@
 """Coordinates of the pixel centres of one grid in another grid, across a map projection.
 
-With p = (row + 0.5, col + 0.5) the centre of a pixel of the grid `here`, A the affine map of a grid
-from (row, col) to (x, y), and T the transform from the CRS of `here` to the CRS of `there`:
+The grids are called `here` and `there`. Let p = (row + 0.5, col + 0.5) be the centre of a pixel of
+`here`, A the affine map of a grid from (row, col) to (x, y), and T the transform from the CRS of
+`here` to the CRS of `there`. The coordinates of p in `there` are q, in the pixel floor(q):
 
-    q(p) = A_there^-1 T A_here p         and the pixel of `there` is floor(q)
+    q(p) = A_there^-1 T A_here p
 
-T takes a microsecond for each point, and every pixel needs q. T is smooth, so it is computed at few
-points:
+T takes a microsecond for each point, which is too slow for every pixel. But T is smooth, so it is
+computed at a few points:
 
-    1. A cell of 4096 x 4096 pixels is divided into n x n quads. q is computed at their corners, and
-       is bilinear inside a quad.
-    2. n is 16, 32 or 64: the first for which the error half-way between corners is far below
-       `threshold`. The unit of both is a pixel of the finer grid. 0.125 is GDAL's default; with 0,
-       q is computed for every pixel.
-    3. Where a quad's error stays above the threshold, q is computed for each of its pixels. The
-       antimeridian or the limit of the projection crosses such a quad.
+    1. A cell of 4096 x 4096 pixels is divided into n x n quads. q is computed at the corners of the
+       quads, and interpolated bilinearly inside them.
+    2. n is 16, 32 or 64: the smallest for which the error half-way between corners is far below
+       `threshold`. The unit of both is a pixel of the finer grid. The threshold of GDAL is 0.125.
+       With 0, q is computed for every pixel.
+    3. If the error of a quad is above the threshold even with n = 64, q is computed for each of its
+       pixels. The antimeridian or the limit of the projection crosses such a quad.
 
-A pixel has no q where T is not finite, or where T^-1 does not lead back to p: behind the globe,
-beyond a pole or beyond 180 degrees. Such a pixel gets no data.
+A pixel has no q if T is not finite, or if T^-1 does not lead back to p: behind the globe, beyond a
+pole or beyond 180 degrees. Such a pixel gets no data.
 
-q depends on the cell of a pixel, never on the window that is asked for. Otherwise a pixel at the
-border of two windows could count for both or for neither.
+q depends on the cell of a pixel, and not on the requested window. Otherwise a pixel at the border
+of two windows could count for both or for neither.
 
 Read tests/data/raster/test_warp.py beside this file.
 """
@@ -41,8 +42,8 @@ from data.raster.tiles import clip, parts
 
 CELL = 4096  # pixels on a side
 QUADS = 16, 32, 64  # on a side of a cell
-GOAL = 1 / 64  # of the threshold: the mean error decides how many pixels change, not the largest
-SINGLE = 2**13  # pixels: below, single precision is exact to 0.001 pixels, and twice as fast
+GOAL = 1 / 64  # of the threshold, so that the mean error is small and few pixels change
+SINGLE = 2**13  # pixels; smaller coordinates are exact to 0.001 pixels in single precision
 
 
 def between(source: Grid, target: Grid, threshold: float) -> tuple[Coordinates, Coordinates]:
@@ -50,11 +51,11 @@ def between(source: Grid, target: Grid, threshold: float) -> tuple[Coordinates, 
 
     Args:
         source: A grid.
-        target: A grid; its CRS is None if that of the source is None.
+        target: A grid. Either both grids have a CRS, or neither has.
         threshold: Largest error, in pixels of the finer grid; 0 computes every pixel exactly.
 
     Returns:
-        The coordinates of the target's pixels in the source, and of the source's in the target.
+        The coordinates of the target pixels in the source, and of the source pixels in the target.
     """
     if source.crs is target.crs or source.crs.equals(target.crs, ignore_axis_order=True):
         return Coordinates(target, source, threshold), Coordinates(source, target, threshold)
@@ -66,14 +67,14 @@ def between(source: Grid, target: Grid, threshold: float) -> tuple[Coordinates, 
 
 @functools.lru_cache(maxsize=16)
 def _transformer(source: CRS, target: CRS) -> Transformer:
-    """The transform of two CRSs; it takes 10 ms to make."""
+    """The transform of two CRSs. pyproj takes 10 ms to make one."""
     return Transformer.from_crs(source, target, always_xy=True)
 
 
 class Quads(NamedTuple):
     """The n x n quads of a cell."""
 
-    origin: np.ndarray  # (2,) whole row and column of `there`; coordinates count from it
+    origin: np.ndarray  # (2,) whole row and column of `there`; coordinates are relative to it
     corners: np.ndarray  # (2, n + 1, n + 1) row and column of the corners
     bad: np.ndarray  # (n, n) bool: whether the error is above the threshold
     dtype: torch.dtype  # in which the pixels are computed
@@ -83,11 +84,11 @@ class Coordinates:
     """Coordinates in the grid `there` of the pixel centres of the grid `here`.
 
     Args:
-        here: The grid whose pixels are asked for.
-        there: The grid in which they lie.
+        here: The grid whose pixels are located.
+        there: The grid in which they are located.
         threshold: Largest error, in pixels of the finer grid.
-        transform: Takes x, y from the CRS of `here` to the CRS of `there`; None for one CRS.
-        inverse: Takes them back.
+        transform: Converts x, y from the CRS of `here` to that of `there`; None if both are equal.
+        inverse: The inverse of `transform`.
     """
 
     def __init__(
@@ -113,12 +114,12 @@ class Coordinates:
             (2, ...) continuous row and column in `there`; NaN where a point has no q.
         """
         x, y = self.here.xy(row, col)
-        if self.transform:
+        if self.transform and self.inverse:
             x, y = self.transform(x, y)
             with np.errstate(invalid="ignore"):
                 row_again, col_again = self.here.rowcol(*self.inverse(x, y))
-                lost = ~(np.isfinite(x) & (np.hypot(row_again - row, col_again - col) < 1))
-            x[lost] = y[lost] = np.nan
+                valid = np.isfinite(x) & (np.hypot(row_again - row, col_again - col) < 1)
+            x[~valid] = y[~valid] = np.nan
         return np.stack(self.there.rowcol(x, y))
 
     def _quads(self, i: int, j: int) -> Quads:
@@ -132,7 +133,7 @@ class Coordinates:
             corners = fine[:, ::2, ::2]
             if not self.transform or (self.threshold and np.isnan(fine).all()):
                 return Quads(origin, corners, np.zeros((n, n), bool), torch.float64)
-            # Pixels of `there` to a pixel of `here`. Below 1, a pixel of `here` is the finer one.
+            # Pixels of `there` for each pixel of `here`. Below 1, `here` is the finer grid.
             step = np.hypot(*np.diff(corners, axis=2)) * (n / self.cell)
             error = _errors(fine) / min(1, np.nanmin(step, initial=1))
             if not self.threshold or (error < self.threshold * GOAL).all():
@@ -154,7 +155,7 @@ class Coordinates:
 
         Args:
             window: Pixels of `here` in one cell.
-            pad: The patch's extremes are those of so many more pixels on each side.
+            pad: Pixels by which `Patch.extremes` extends beyond the window on each side.
         """
         i, j = window.row // self.cell, window.col // self.cell
         quads = self.quads(i, j)
@@ -168,17 +169,19 @@ class Coordinates:
         lines = nodes[:, above] + (down - above)[:, None] * (nodes[:, above + 1] - nodes[:, above])
         first = (col - pad + 0.5) / size - left
         last = (col + window.width + pad - 0.5) / size - right
-        pixels, known = (np.zeros(0, int),) * 2, np.zeros((2, 0))
+        pixel_rows = pixel_cols = np.zeros(0, int)
+        known = np.zeros((2, 0))
         if quads.bad[:, left : right + 1].any():
             across = np.clip(np.arange(col - pad, col + window.width + pad) // size, left, right)
-            pixels = np.nonzero(quads.bad[above[:, None], across])
-            known = self.exact(rows[pixels[0]], window.col - pad + pixels[1] + 0.5)
+            pixel_rows, pixel_cols = np.nonzero(quads.bad[above[:, None], across])
+            known = self.exact(rows[pixel_rows], window.col - pad + pixel_cols + 0.5)
             known -= quads.origin[:, None]
         extremes = _extremes(lines, first, last)
         lines = torch.from_numpy(lines + EDGE).to(quads.dtype)[..., None]
         slopes = lines[:, :, 1:] - lines[:, :, :-1]
         share = (torch.arange(size, dtype=quads.dtype) + 0.5) / size
         columns = slice(col - left * size, col - left * size + window.width)
+        pixels = pixel_rows, pixel_cols
         return Patch(quads.origin, extremes, lines, slopes, share, columns, pixels, known)
 
     def enclosing(self, *windows: Window) -> Window | None:
@@ -190,8 +193,8 @@ class Coordinates:
         Returns:
             A window of `there`, or None if it would lie outside.
         """
-        # The centres one pixel around a window enclose its area. Two pixels of `there` more cover
-        # the errors of the coordinates in both directions.
+        # With pad=1, the centres enclose the whole area of the window. Two pixels of `there` are
+        # added for the errors of the coordinates in both directions.
         spans = [self.patch(window, pad=1).span() for window in windows]
         low, high = np.array(spans).swapaxes(0, 1)
         return clip(np.fmin.reduce(low) - 2, np.fmax.reduce(high) + 2, self.extent)
@@ -204,19 +207,19 @@ class Coordinates:
         Args:
             window: Pixels of `here`.
             limits: A window of `there`.
-            pixels: A piece has so many pixels, or is one row.
+            pixels: Largest number of pixels of a piece; a piece has at least one row.
 
         Yields:
-            A piece that meets `limits`, and what `Patch.locate` returns for it.
+            Each piece with centres in `limits`, and the two results of `Patch.locate` for it.
         """
         for part in parts(window, self.cell, self.cell):
             patch = self.patch(part)
             rows = max(1, pixels // part.width)
             for top in range(0, part.height, rows):
                 height = min(rows, part.height - top)
-                found = patch.locate(limits, top, top + height)
-                if found is not None:
-                    yield part._replace(row=part.row + top, height=height), *found
+                located = patch.locate(limits, top, top + height)
+                if located is not None:
+                    yield part._replace(row=part.row + top, height=height), *located
 
 
 def _errors(fine: np.ndarray) -> np.ndarray:
@@ -233,10 +236,11 @@ def _errors(fine: np.ndarray) -> np.ndarray:
 
 
 def _extremes(lines: np.ndarray, first: float, last: float) -> np.ndarray:
-    """(2, h, quads + 1) coordinates along each row at its two ends and where quads meet.
+    """(2, h, quads + 1) coordinates along each row, at its two ends and at the edges of quads.
 
-    Between them a coordinate is linear, so its extremes are among them. `first` and `last` are the
-    ends' places in the first and in the last quad, as a share of the quad.
+    Between these positions a coordinate is linear, so its extremes are among them. `first` is the
+    position of the first end in the first quad, and `last` that of the other end in the last quad,
+    as shares of a quad.
     """
     begin = lines[:, :, 0] + first * (lines[:, :, 1] - lines[:, :, 0])
     end = lines[:, :, -2] + last * (lines[:, :, -1] - lines[:, :, -2])

@@ -1,8 +1,8 @@
-"""Landscapes of the synthetic scenes: where towns, blocks and rivers lie.
+"""Landscapes of the synthetic scenes: the positions of towns, blocks and rivers.
 
-A landscape is a few random numbers (`draw_landscape`) and the rules of this package. A town is made
-of blocks between streets; a block is made of lots (data/sample/surface.py). `codes` is the truth: a
-block has one code, which holds for its buildings, streets, gardens and car parks.
+A few random numbers define a landscape (`draw_landscape`). A town consists of blocks between
+streets, and a block of lots (data/sample/surface.py). `codes` computes the true class. A block has
+one class, which includes its buildings, streets, gardens and car parks.
 
 Read beside it: tests/data/sample/test_landscape.py.
 """
@@ -26,7 +26,7 @@ from data.sample.noise import noise, random_at, rotate
 
 # Positions are map metres east (x) and north (y) of the centre of the scene.
 HALF = 1500.0  # from the centre to the edge
-RIM = 15.0  # along the edge, where the mask has no data; no town reaches so far
+RIM = 15.0  # along the edge; the mask has no data there, and no town extends into it
 
 
 class Settlement(NamedTuple):
@@ -48,14 +48,14 @@ class Landscape(NamedTuple):
     settlements: list[Settlement]
     roads: list[tuple[float, float, float, float]]  # from x, y to x, y
     river: tuple[float, float, float]  # direction, distance from the centre, half width or 0
-    woods: float  # the threshold of a noise in -1..1 above which there are woods
+    woods: float  # there are woods where a noise in -1..1 is above this threshold
 
 
 def draw_landscape(seed: int, index: int) -> Landscape:
     """Draw the landscape of scene `index` of the series `seed`.
 
-    It has one or two towns, each with an industrial estate and roads, one to three hamlets, and
-    mostly a river.
+    It has one or two towns, each with an industrial estate and roads; one to three hamlets; and
+    usually a river.
     """
     rng = np.random.default_rng([seed, index])
     settlements, roads = [], []
@@ -64,7 +64,7 @@ def draw_landscape(seed: int, index: int) -> Landscape:
         radius, angle = rng.uniform(380, 560), rng.uniform(0, np.pi)
         settlements.append(Settlement(x, y, radius, angle, rng.uniform(130, 180), 100, 0.05))
         size, aside = rng.uniform(220, 340), turn + np.pi + rng.uniform(-1.3, 1.3)
-        reach = radius + 0.6 * size  # the industrial estate begins where the town ends
+        reach = radius + 0.6 * size  # the industrial estate borders on the town
         centre = x + reach * np.cos(aside), y + reach * np.sin(aside)
         turned = angle + rng.normal(0, 0.3)
         settlements.append(Settlement(*centre, size, turned, rng.uniform(185, 230), 175, 0.95))
@@ -81,7 +81,7 @@ def draw_landscape(seed: int, index: int) -> Landscape:
 
 
 def in_river(landscape: Landscape, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return (N,) bool: the positions in the river, which winds about its straight axis."""
+    """Return (N,) bool, true for positions in the river. The river winds about a straight axis."""
     angle, offset, half_width = landscape.river
     along, across = rotate(x, y, angle)
     return abs(across - offset - 150 * noise(landscape.seed, along, 0 * along, 700)) < half_width
@@ -91,8 +91,8 @@ def blocks(landscape: Landscape, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarr
     """Find the block at each position (N,).
 
     Returns:
-        Its kind (index of BLOCKS), u and v in map metres from its corner, width, depth, and number,
-        (N,) each.
+        Six arrays (N,): the kind of the block (index of BLOCKS), the position u and v in map metres
+        from its corner, its width, its depth, and its number.
     """
     kind = np.zeros(x.shape, int)
     u, v, width, depth, number = np.zeros((5, *x.shape), np.float32)
@@ -106,7 +106,8 @@ def blocks(landscape: Landscape, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarr
         i, j = np.floor(along / town.width), np.floor(across / town.depth)
         distance = np.hypot((i + 0.5) * town.width, (j + 0.5) * town.depth) / town.radius
         quarter, lot = random_at(seed + 1, i // 2, j // 2), random_at(seed + 2, i, j)
-        chances = {  # the first that is true
+        # The first true condition gives the kind.
+        conditions = {
             SHEDS: quarter < town.sheds,
             PARK: lot > 0.96,
             GARDENS: lot > 0.92,
@@ -114,7 +115,7 @@ def blocks(landscape: Landscape, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarr
             CENTRE: distance < 0.3,
             FLATS: lot < 0.2,
         }
-        filled = np.select(list(chances.values()), list(chances), HOUSES)
+        filled = np.select(list(conditions.values()), list(conditions), HOUSES)
         kind[near] = np.where(distance < 0.8 + 0.35 * random_at(seed, i, j), filled, OPEN)
         u[near], v[near] = along - i * town.width, across - j * town.depth
         width[near], depth[near], number[near] = town.width, town.depth, 1000 * k + 30 * i + j
@@ -123,6 +124,6 @@ def blocks(landscape: Landscape, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarr
 
 
 def codes(landscape: Landscape, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Compute the codes (N,) uint8 at positions: 0 in the rim and outside, else 1, 250 or 255."""
+    """Compute the codes (N,) uint8 at positions: 0 in the rim and beyond it, else 1, 250 or 255."""
     inside = np.maximum(abs(x), abs(y)) < HALF - RIM
     return np.where(inside, CODE[blocks(landscape, x, y)[0]], 0).astype(np.uint8)

@@ -1,8 +1,8 @@
 """Materials of the synthetic scenes, and the kinds of blocks that a town is made of.
 
 Tiled roofs have the colour of bare soil, car parks that of marl, sheds that of gravel pits and of
-flats, and gardens that of thin crops. So the spectrum of a single pixel does not give its class;
-its surroundings do. Read beside it: tests/data/sample/test_surface.py.
+flats, and gardens that of thin crops. So the class of a pixel cannot be derived from its own
+spectrum, but from its surroundings. Read beside it: tests/data/sample/test_surface.py.
 """
 
 import numpy as np
@@ -30,16 +30,16 @@ SPECTRA = {
 (WATER, SOIL, LOESS, MARL, STRAW, GRAVEL, TILES, CONCRETE, SLATE, METAL, ASPHALT,
  GRASS, CROP, RAPE, BROADLEAF, CONIFER) = range(len(SPECTRA))  # fmt: skip
 
-# The roofs of a block: a building has each of the five with the same probability.
+# The roofs of a block. A building gets each of the five with the same probability.
 NO_ROOFS = (TILES,) * 5
 HOUSE_ROOFS = TILES, TILES, TILES, SLATE, CONCRETE
 FLAT_ROOFS = CONCRETE, CONCRETE, SLATE, TILES, METAL
 SHED_ROOFS = METAL, CONCRETE, SLATE, TILES, GRAVEL
 HUT_ROOFS = TILES, SLATE, CONCRETE, STRAW, STRAW
 
-# A block between four streets: its code in the mask; width and depth of a lot in map metres; the
-# share of the lot's width and depth that a building takes; the share of lots with a building; the
-# ground around the building, and the share of it that is green; the roofs.
+# The kinds of blocks. Columns: code in the mask; width and depth of a lot in map metres; width and
+# depth of a building as shares of those of the lot; share of lots with a building; material of the
+# ground around the building; share of this ground that is green; roofs.
 BLOCKS = {
     "open":    (1,    1,  1, 0.00, 0.00, 0.00, SOIL,     0.00, NO_ROOFS),
     "houses":  (255, 27, 42, 0.60, 0.42, 0.85, SOIL,     0.75, HOUSE_ROOFS),
@@ -55,8 +55,8 @@ CODE, LOT_WIDTH, LOT_DEPTH, WIDE, DEEP, BUILT, YARD, GREEN, ROOFS = map(
     np.array, zip(*BLOCKS.values())
 )
 
-# Eight kinds of soil. Eight kinds of field: the plant, and the share of the ground that it hides.
+# Eight kinds of soil. Eight kinds of field: the plant, and the share of the ground it covers.
 SOILS = np.array([SOIL, SOIL, SOIL, LOESS, LOESS, MARL, MARL, MARL])
 PLANTS = np.array([CROP, CROP, GRASS, GRASS, CROP, GRASS, RAPE, CROP])
 COVER = np.array([0.02, 0.3, 0.08, 0.15, 0.9, 0.85, 0.8, 0.55])
-STUBBLE = 3  # the kind of field whose ground is straw
+STUBBLE = 3  # the kind of field with straw in place of soil

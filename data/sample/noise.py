@@ -1,17 +1,17 @@
 """Random numbers and noise as functions of the position.
 
-Image and mask of a synthetic scene evaluate the same functions, each on a grid of its own. So a
-random number must depend on its position and seed alone, and not on the order of the calls. Perlin
-1985, An Image Synthesizer. Read beside it: tests/data/sample/test_noise.py.
+Image and mask of a synthetic scene are computed with the same functions, on two different grids. So
+a random number must depend only on the position and the seed, and not on the order of the calls.
+Perlin 1985, An Image Synthesizer. Read beside it: tests/data/sample/test_noise.py.
 """
 
 import numpy as np
 
 
 def random_at(seed: int, i: np.ndarray, j: np.ndarray) -> np.ndarray:
-    """Hash each pair of whole numbers (N,) to a number in [0, 1), the same for the same seed.
+    """Hash each pair of whole numbers i, j (N,) and the seed to a number in [0, 1).
 
-    The hash multiplies, shifts and takes the exclusive or, until the bits are mixed.
+    The hash mixes the bits by multiplications, shifts and exclusive or.
     """
     h = i.astype(np.int32).view(np.uint32) * np.uint32(0x9E3779B1)
     h = h + j.astype(np.int32).view(np.uint32) * np.uint32(0x85EBCA77) + np.uint32(seed % 2**32)
@@ -21,9 +21,9 @@ def random_at(seed: int, i: np.ndarray, j: np.ndarray) -> np.ndarray:
 
 
 def noise(seed: int, x: np.ndarray, y: np.ndarray, size: float) -> np.ndarray:
-    """Compute hills in -1..1, about `size` metres wide, at positions (N,).
+    """Compute smooth noise in -1..1 at positions (N,). Its hills are about `size` metres wide.
 
-    The heights at the nodes of a lattice are random; between them they are blended smoothly.
+    The values at the nodes of a lattice are random. Between the nodes they are interpolated.
     """
     i, j = np.floor(x / size), np.floor(y / size)
     u, v = x / size - i, y / size - j

@@ -1,7 +1,8 @@
-"""The surface of the synthetic scenes: the material at each position, painted in layers.
+"""The surface of the synthetic scenes: the materials at each position.
 
 Fields, woods and gravel pits, blocks, the river and roads are painted one over the other. Orchards
-stand in rows as houses do. Read beside it: tests/data/sample/test_surface.py.
+and houses both stand in rows, so rows alone do not identify houses. Read beside it:
+tests/data/sample/test_surface.py.
 """
 
 from typing import NamedTuple
@@ -27,9 +28,9 @@ from data.sample.noise import noise, random_at, rotate
 class Ground(NamedTuple):
     """The surface at N positions, arrays (N,)."""
 
-    base: np.ndarray  # row of SPECTRA
-    leaf: np.ndarray  # row of SPECTRA, of the plants
-    cover: np.ndarray  # share of the base that the plants hide
+    base: np.ndarray  # material of the ground, a row of SPECTRA
+    leaf: np.ndarray  # material of the plants, a row of SPECTRA
+    cover: np.ndarray  # share of the ground that plants cover
     light: np.ndarray  # brightness, about 1
 
     def paint(self, where: np.ndarray, *layers) -> None:
@@ -37,7 +38,8 @@ class Ground(NamedTuple):
 
         Args:
             where: (N,) bool.
-            layers: Values of base, leaf, cover and light: numbers, arrays (N,), or None to keep.
+            layers: New values of base, leaf, cover and light: numbers, or arrays (N,), or None to
+                keep the old values.
         """
         for layer, value in zip(self, layers):
             if value is not None:
@@ -56,15 +58,16 @@ def ground(landscape: Landscape, x: np.ndarray, y: np.ndarray) -> Ground:
     for x0, y0, x1, y1 in landscape.roads:
         along, across = rotate(bent_x - x0, bent_y - y0, np.arctan2(y1 - y0, x1 - x0))
         road = (abs(across) < 8) & (along > 0) & (along < np.hypot(x1 - x0, y1 - y0))
-        layers.paint(road, ASPHALT, None, 0.05, 1)  # over water too: a bridge
+        layers.paint(road, ASPHALT, None, 0.05, 1)  # also over water, as a bridge
     np.clip(layers.cover, 0, 1, out=layers.cover)
     return layers
 
 
 def fields(seed: int, x: np.ndarray, y: np.ndarray) -> Ground:
-    """Paint strips of land cut into plots, each with one crop, orchards, and tracks between them.
+    """Return a surface of fields: strips of land, divided into plots, with tracks between them.
 
-    Within a village the strips have one direction, width and soil.
+    Each plot has one crop; some plots are orchards. The strips of a village have the same direction
+    and width, and similar soil.
     """
     bent_x, bent_y = x + 260 * noise(seed, x, y, 500), y + 260 * noise(seed + 1, x, y, 500)
     i, j = np.floor(bent_x / 800), np.floor(bent_y / 800)  # of the village
@@ -104,9 +107,9 @@ def paint_woods(layers: Ground, seed: int, threshold: float, x: np.ndarray, y: n
 
 
 def paint_blocks(layers: Ground, landscape: Landscape, x: np.ndarray, y: np.ndarray) -> None:
-    """Paint a street around each block, and lots within it.
+    """Paint a street around each block, and the lots in it.
 
-    A lot is a yard or garden, most have a building and its shadow.
+    A lot has a yard or garden. Most lots have a building, which casts a shadow.
     """
     seed = landscape.seed + 9000
     kind, u, v, width, depth, number = blocks(landscape, x, y)
@@ -114,9 +117,9 @@ def paint_blocks(layers: Ground, landscape: Landscape, x: np.ndarray, y: np.ndar
     u, v, width, depth = u - 6, v - 6, width - 12, depth - 12
     columns = np.rint(width / materials.LOT_WIDTH[kind]).clip(1)
     rows = np.rint(depth / materials.LOT_DEPTH[kind]).clip(1)
-    u, v = u * columns / width, v * rows / depth  # now in lots
+    u, v = u * columns / width, v * rows / depth  # in units of lots
     lot = np.floor(u) + 20 * np.floor(v)
-    u, v = u - np.floor(u) - 0.5, v - np.floor(v) - 0.5  # from the lot's centre
+    u, v = u - np.floor(u) - 0.5, v - np.floor(v) - 0.5  # from the centre of the lot
     chance, roof, shade, size, side, planted = (random_at(seed + k, lot, number) for k in range(6))
     built, scale = (chance < materials.BUILT[kind]) & ~street, 0.75 + 0.5 * size
     wide, deep = materials.WIDE[kind], materials.DEEP[kind]

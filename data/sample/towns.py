@@ -1,22 +1,23 @@
-"""The default data: synthetic scenes of small towns as Sentinel-2 sees them, with masks like ESM's.
-
-Image and mask of a scene are computed from one landscape (data/sample/landscape.py and surface.py):
-the image at the pixels of a grid in EPSG:3857, the mask at the pixels of a grid in EPSG:3035. So
-they agree on the ground, and neither has been resampled, as an image and a map of two agencies
-should.
-
-A pixel of the image is computed as by a sensor (`image_of`):
-
-    surface = light * ((1 - cover) * spectrum[base] + cover * spectrum[leaf])
-
-is averaged over the pixel, hidden by clouds and haze, blurred by band (the bands of Sentinel-2 have
-10, 20 or 60 m), and has noise. tests/bench/bench_linear.py measures that the spectrum of a single
-pixel does not determine its class.
+"""The default data: synthetic scenes of small towns, as images of Sentinel-2 and masks of the
+European Settlement Map (ESM).
 
     python -m data.sample.towns runs/sample --count 24 --seed 0
 
-Codes of the European Settlement Map: 0 no data, 1 other, 250 non-residential, 255 residential.
-Read beside it: tests/data/sample/test_towns.py.
+Image and mask of a scene are computed from one landscape (data/sample/landscape.py and surface.py):
+the image at the pixels of a grid in EPSG:3857, the mask at the pixels of a grid in EPSG:3035. So
+they agree on the ground, and neither has been resampled. Real images and maps differ in their grids
+in the same way.
+
+The reflectance of the surface at a position is
+
+    surface = light * ((1 - cover) * spectrum[base] + cover * spectrum[leaf])
+
+`image_of` imitates a sensor. It averages the surface over a pixel, adds clouds and haze, blurs each
+band according to its resolution (10, 20 or 60 m), and adds noise. tests/bench/bench_linear.py
+measures how well the spectrum of a single pixel predicts its class.
+
+Codes of ESM: 0 no data, 1 other, 250 non-residential, 255 residential. Read beside it:
+tests/data/sample/test_towns.py.
 """
 
 import argparse
@@ -36,18 +37,16 @@ from data.sample.noise import noise
 from data.sample.surface import ground
 from data.terminal import one_line_errors
 
-VERSION = 1  # raise it whenever the scenes change: folders of another version are written anew
+VERSION = 1  # raise it when the scenes change: folders of other versions are then written again
 PIXEL = 10.0  # map metres; at 48 degrees north 6.7 m of ground
 SIZE = round(2 * HALF / PIXEL)
 IMAGE_CRS, MASK_CRS = CRS.from_epsg(3857), CRS.from_epsg(3035)
 BANDS = ("Blue", "Green", "Red", "RE1", "RE2", "RE3", "NIR", "RE4", "WV", "SWIR1", "SWIR2")
-# Of each band: standard deviation of the footprint in pixels, and the share of the haze it sees.
+# For each band: standard deviation of the blur in pixels, and the share of the haze in it.
 BLUR = (0.6, 0.6, 0.6, 1.2, 1.2, 1.2, 0.6, 1.2, 3.5, 1.2, 1.2)
 HAZE = (1.0, 0.75, 0.55, 0.45, 0.4, 0.35, 0.3, 0.25, 0.25, 0.06, 0.03)
-MARGIN, FINE = (
-    10,
-    2,
-)  # pixels computed beyond the edge, for the blur; positions along a pixel's side
+MARGIN = 10  # pixels that are computed beyond the edge, for the blur
+FINE = 2  # positions along a pixel's side at which the surface is computed
 
 
 class Sample(NamedTuple):
@@ -72,7 +71,7 @@ def image_of(landscape: Landscape, rng: np.random.Generator) -> np.ndarray:
     tint = rng.uniform(0.9, 1.1, (len(SPECTRA), 1))  # soils and roofs differ between landscapes
     spectra = (np.array(list(SPECTRA.values())) / 100 * tint).astype(np.float32)
     gain, haze, vapour = rng.uniform(0.88, 1.08), rng.uniform(0, 0.03), rng.uniform(0, 0.3)
-    threshold = rng.choice([0.65, 0.8, 2.0, 2.0, 2.0])  # of the clouds; with 2 the sky is clear
+    threshold = rng.choice([0.65, 0.8, 2.0, 2.0, 2.0])  # of the clouds; 2 gives a clear sky
 
     x, y = (a.reshape(side * FINE, -1)[::FINE, ::FINE] for a in (x, y))
     humid = vapour * (1 + noise(landscape.seed + 4, x, y, 250))
@@ -94,13 +93,13 @@ def image_of(landscape: Landscape, rng: np.random.Generator) -> np.ndarray:
 
 
 def _clouds(seed: int, x: np.ndarray, y: np.ndarray, threshold: float) -> np.ndarray:
-    """Share of the light that clouds hide at positions, 0..0.95."""
+    """Share of the light that clouds block at positions, 0..0.95."""
     billows = noise(seed + 1, x, y, 900) + 0.35 * noise(seed + 2, x, y, 220)
     return np.clip(3 * (billows + 0.12 * noise(seed + 3, x, y, 60) - threshold), 0, 0.95)
 
 
 def _blurred(picture: np.ndarray, deviation: float) -> np.ndarray:
-    """A square picture blurred by a Gaussian of that deviation in pixels, by Fourier transform."""
+    """Blur a square picture with a Gaussian of `deviation` pixels, by Fourier transform."""
     side = len(picture)
     frequency = np.fft.rfftfreq(side) ** 2 + np.fft.fftfreq(side)[:, None] ** 2
     blur = np.exp(-2 * (np.pi * deviation) ** 2 * frequency)
@@ -108,9 +107,9 @@ def _blurred(picture: np.ndarray, deviation: float) -> np.ndarray:
 
 
 def make_scene(seed: int, index: int) -> Sample:
-    """Compute scene `index` of the series `seed`; the same numbers give the same arrays.
+    """Compute scene `index` of the series `seed`. The same numbers give the same arrays.
 
-    Scenes lie 20 km apart.
+    Scenes are 20 km apart.
     """
     landscape = draw_landscape(seed, index)
     left, top = 600_000 + 20_000 * (index % 25), 6_000_000 + 20_000 * (index // 25)
@@ -138,7 +137,7 @@ def write(folder: str | Path, count: int = 24, seed: int = 0) -> tuple[list[Path
     """
     if count < 1 or seed < 0:
         raise InputError(
-            f"{count} scenes of seed {seed}: at least one scene, and a seed of 0 or more"
+            f"{count} scenes of seed {seed}: give at least one scene, and a seed of 0 or more"
         )
     folder = Path(folder)
     stamp, contents = folder / "sample.txt", f"version {VERSION}, seed {seed}, {count} scenes\n"
@@ -157,7 +156,8 @@ def write(folder: str | Path, count: int = 24, seed: int = 0) -> tuple[list[Path
         (folder / part).mkdir(exist_ok=True)
         for path in (folder / part).glob(pattern):
             path.unlink()
-    colormap = {0: (0, 0, 0), **ClassTable.load("esm").colormap}
+    esm = ClassTable.load("esm")
+    colormap = {0: (0, 0, 0), **dict(zip(esm.codes, esm.colors))}
     for index, (image_path, mask_path) in enumerate(zip(images, masks)):
         scene = make_scene(seed, index)
         image, mask = scene.image, scene.mask
@@ -172,10 +172,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         "python -m data.sample.towns", description="Write synthetic scenes and masks."
     )
-    parser.add_argument("folder", type=Path, help="images/ and masks/ are written into it")
+    parser.add_argument("folder", type=Path, help="folder for images/ and masks/")
     parser.add_argument("--count", type=int, default=24, help="scenes (default: %(default)s)")
     parser.add_argument(
-        "--seed", type=int, default=0, help="of the series of scenes (default: %(default)s)"
+        "--seed", type=int, default=0, help="seed of the series of scenes (default: %(default)s)"
     )
     args = parser.parse_args()
     with one_line_errors("data.sample.towns"):

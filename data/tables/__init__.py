@@ -1,1 +1,1 @@
-"""Class tables: the tables by name, and what data/classes.py needs to read them."""
+"""The class tables of this package as CSV files, and the parsing for data/classes.py."""

@@ -1,11 +1,11 @@
-"""Colours as integers 0xRRGGBB: of a text #RRGGBB, of RGB masks, and of palette images.
+"""Convert colours to integers 0xRRGGBB: a text #RRGGBB, RGB masks, and palette images.
 
-A class table may have colours as codes. One integer for each pixel makes a coloured mask a raster
+A class table may have colours as codes. With an integer for each pixel, a coloured mask is a raster
 of codes like any other. Read beside it: tests/data/tables/test_colors.py.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -13,29 +13,39 @@ from data.files import InputError
 
 Color = tuple[int, int, int]  # red, green, blue, 0..255
 
-NO_DATA = -1  # of a palette image: the value that the file declares as no-data
-NO_COLOR = -2
+NO_DATA = -1  # for pixels of the value that the file declares as no-data
+NO_COLOR = -2  # for values that the palette does not contain
 
 
 def parse(text: str) -> Color:
-    """Parse #RRGGBB. Raises ValueError for another text.
+    """Parse #RRGGBB. Raises ValueError for any other text.
 
     >>> parse("#FF8000")
     (255, 128, 0)
     """
     match = re.fullmatch(r"#([0-9a-fA-F]{6})", text.strip())
     if not match:
-        raise ValueError(f"{text.strip()!r} is no colour")
-    return tuple(bytes.fromhex(match[1]))
+        raise ValueError(f"{text.strip()!r} is not a colour")
+    return from_integer(int(match[1], 16))
 
 
-def integer(color: Color) -> int:
+def integer(color: Sequence[int]) -> int:
     """Convert (r, g, b) to 0xRRGGBB.
 
     >>> f"{integer((255, 128, 0)):06X}"
     'FF8000'
     """
     return int.from_bytes(bytes(color), "big")
+
+
+def from_integer(number: int) -> Color:
+    """Convert 0xRRGGBB to (r, g, b).
+
+    >>> from_integer(0xFF8000)
+    (255, 128, 0)
+    """
+    red, green, blue = number.to_bytes(3, "big")
+    return red, green, blue
 
 
 def of_rgb(raster: np.ndarray) -> np.ndarray:
@@ -52,7 +62,7 @@ def of_palette(
     Args:
         values: (H, W) unsigned, of 8 or 16 bits.
         colormap: {value: (red, green, blue)}, 0..255; a fourth number is left out.
-        nodata: The value that becomes NO_DATA, whatever its colour.
+        nodata: The value that becomes NO_DATA; its colour is not used.
 
     Returns:
         (H, W) int32.
@@ -66,7 +76,7 @@ def of_palette(
     if nodata is not None and 0 <= nodata < len(color_of) and nodata == int(nodata):
         color_of[int(nodata)] = NO_DATA
     colors = color_of[values]
-    without = colors == NO_COLOR
-    if without.any():
-        raise InputError(f"value {values[without][0]} has no colour in the palette of the image")
+    missing = colors == NO_COLOR
+    if missing.any():
+        raise InputError(f"value {values[missing][0]} has no colour in the palette of the image")
     return colors

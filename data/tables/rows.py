@@ -1,4 +1,4 @@
-"""Rows of a class table from its CSV file: every code, name and colour is checked here.
+"""Read the rows of a class table from a CSV file, and check every code, name and colour.
 
 data/classes.py describes the columns. Read beside it: tests/data/tables/test_rows.py.
 """
@@ -15,7 +15,7 @@ from data.tables.colors import Color
 Row = tuple[int, str, Color, bool]  # code (a colour as 0xRRGGBB), name, display colour, ignore
 
 UNKNOWN = 254  # a label that no class has: classes are 0..253
-SPAN = 1 << 24  # between the smallest and the largest code: all colours, and a lookup of 16 MB
+SPAN = 1 << 24  # codes from smallest to largest: holds all colours, and costs 16 MB of lookup
 IGNORE_WORDS = {
     "": False,
     "0": False,
@@ -28,7 +28,7 @@ IGNORE_WORDS = {
 
 
 def read(path: Path) -> list[dict[str, str]]:
-    """The records of a CSV file. Raises InputError for a file that is no CSV file in UTF-8."""
+    """Read the records of a CSV file. Raises InputError if it is not a CSV file in UTF-8."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             return list(csv.DictReader(file, restval=""))
@@ -40,14 +40,14 @@ def parse(records: list[dict[str, str]], path: str | Path) -> tuple[tuple[Row, .
     """Parse and check the records of a class table.
 
     Args:
-        records: As csv.DictReader gives them; line 1 of the file is the header.
-        path: The beginning of error messages.
+        records: The records that csv.DictReader returns. Line 1 of the file is the header.
+        path: The file, for error messages.
 
     Returns:
         The rows, and whether their codes are colours.
 
     Raises:
-        InputError: A column is missing, a code or colour cannot be read, a code stands twice, a
+        InputError: A column is missing, a code or colour cannot be parsed, a code occurs twice, a
             class has no name, or there are no classes or more than 254.
     """
     rows = [_row(record, path, line) for line, record in enumerate(records, start=2)]
@@ -57,20 +57,20 @@ def parse(records: list[dict[str, str]], path: str | Path) -> tuple[tuple[Row, .
     codes = [code for code, *_ in rows]
     twice = [code for code, count in Counter(codes).items() if count > 1]
     if twice:
-        raise InputError(f"{path}: code {twice[0]} stands twice; give each code one row")
+        raise InputError(f"{path}: code {twice[0]} occurs twice; give each code one row")
     classes = {name for _, name, _, ignore in rows if not ignore}
     if not 1 <= len(classes) <= UNKNOWN:
         raise InputError(f"{path}: {len(classes)} classes; a table has 1 to {UNKNOWN}")
     low, high = min(codes), max(codes)
     if low < -(1 << 31) or high >= 1 << 32 or high - low >= SPAN:
         raise InputError(
-            f"{path}: codes from {low} to {high}; they fit into 32 bits and lie within {SPAN:,}"
+            f"{path}: codes from {low} to {high}; give 32-bit codes that span less than {SPAN:,}"
         )
     return tuple(rows), by_color == {True}
 
 
 def records(rows: Iterable[Row], by_color: bool) -> list[dict[str, str]]:
-    """The records from which `parse` makes these rows."""
+    """Return the records that `parse` converts to these rows."""
     return [
         {
             "code": f"#{code:06X}" if by_color else str(code),
@@ -83,12 +83,12 @@ def records(rows: Iterable[Row], by_color: bool) -> list[dict[str, str]]:
 
 
 def _row(record: dict[str, str], path: str | Path, line: int) -> Row:
-    """One record as a row."""
+    """Parse one record."""
     missing = {"code", "name", "color"} - set(record)
     if missing:
         raise InputError(
             f"{path}: no column {', '.join(sorted(missing))}; "
-            "wanted code, name, color and optionally ignore"
+            "the columns are code, name, color and optionally ignore"
         )
     where = f"{path}, line {line}"
     code, name = record["code"].strip(), record["name"].strip()
@@ -102,6 +102,6 @@ def _row(record: dict[str, str], path: str | Path, line: int) -> Row:
         raise InputError(f"{where}: ignore is {ignore!r}; write true or leave it empty")
     if not name:
         raise InputError(
-            f"{where}: code {code} has no name; write one, rows of one name are merged"
+            f"{where}: code {code} has no name; write one (rows with the same name are one class)"
         )
     return value, name, color, IGNORE_WORDS[ignore]

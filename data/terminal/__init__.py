@@ -1,4 +1,4 @@
-"""The terminal: options, lines to read, errors and signals of the scripts."""
+"""The terminal: printed lines, options, errors and signals of the scripts."""
 
 from data.terminal.lines import command, duration, progress, say
 from data.terminal.options import Parser, within

@@ -1,4 +1,4 @@
-"""Lines for the terminal: what is printed, progress, durations, and commands to copy.
+"""Lines for the terminal: messages, progress, durations, and commands to copy.
 
 Read beside it: tests/data/terminal/test_lines.py.
 """
@@ -12,20 +12,20 @@ ROOT = Path(__file__).parents[2]
 
 
 def say(text: str) -> None:
-    """Print a line, in the place of the progress line."""
+    """Print a line. It replaces the progress line."""
     progress("")
     print(text, flush=True)
 
 
 def progress(text: str) -> None:
-    """Show a line that the next one overwrites; only on a terminal, and cut to its width."""
+    """Show a line that the next line overwrites. Without a terminal, nothing is shown."""
     if sys.stderr.isatty():
         text = text[: shutil.get_terminal_size().columns - 1]
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
 
 def duration(seconds: float) -> str:
-    """Format a duration.
+    """Format a duration as minutes:seconds or hours:minutes:seconds.
 
     >>> duration(125), duration(3725)
     ('2:05', '1:02:05')
@@ -37,7 +37,7 @@ def duration(seconds: float) -> str:
 
 
 def from_here(path: str | Path) -> str:
-    """Return a path as one types it in the current folder, such as .venv/bin/python."""
+    """Return a path relative to the current folder if it is inside, such as .venv/bin/python."""
     path = Path(path)
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 

@@ -1,4 +1,4 @@
-"""Options of the command line: argparse with errors in one line, and limits for numbers.
+"""Options of the command line: argparse with one-line errors, and limits for numbers.
 
 Read beside it: tests/data/terminal/test_options.py.
 """
@@ -6,12 +6,13 @@ Read beside it: tests/data/terminal/test_options.py.
 import argparse
 import math
 from collections.abc import Callable, Mapping
+from typing import NoReturn
 
 from data.files import InputError, version
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
-    """Help with the defaults, where there is one to show."""
+    """Help texts with the default value, if there is one."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         shown = action.default not in (None, False, [])
@@ -19,7 +20,7 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter):
 
 
 class _Version(argparse.Action):
-    """Print the version and end. It is looked up when it is wanted."""
+    """Print the version and exit. Only then is git run to find the version."""
 
     def __call__(self, parser, namespace, values, option_string=None) -> None:
         print(version())
@@ -27,11 +28,11 @@ class _Version(argparse.Action):
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse with one-line errors, where it would print all options first.
+    """argparse with errors in one line. argparse itself prints all options before an error.
 
     Args:
-        manual: docstring of the script. Its first paragraph stands in the help.
-        gone: options of earlier versions, and what to do instead.
+        manual: The docstring of the script. Its first paragraph becomes the description.
+        gone: {option of earlier versions: advice}.
     """
 
     def __init__(self, manual: str, gone: Mapping[str, str] | None = None):
@@ -39,8 +40,8 @@ class Parser(argparse.ArgumentParser):
         self.gone = gone or {}
         self.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
 
-    def error(self, message: str) -> None:
-        """Raise InputError for a mistake in the options. argparse calls this."""
+    def error(self, message: str) -> NoReturn:
+        """Raise InputError for a mistake in the options. argparse calls this method."""
         for word in message.split():
             option = word.split("=")[0]
             if option in self.gone:
@@ -55,14 +56,14 @@ def within(
     above: float = -math.inf,
     below: float = math.inf,
 ) -> Callable[[str], float]:
-    """Make a `type` for argparse: a finite int or float within limits.
+    """Make a `type` for argparse that accepts a finite int or float within limits.
 
     Args:
         kind: int or float.
-        least: Smallest value, included.
-        most: Largest value, included.
-        above: Lower limit, excluded.
-        below: Upper limit, excluded.
+        least: Smallest allowed value.
+        most: Largest allowed value.
+        above: Lower limit that is not allowed itself.
+        below: Upper limit that is not allowed itself.
 
     >>> within(float, above=0, below=1)("0.2")
     0.2
@@ -71,7 +72,7 @@ def within(
 
     def parse(text: str) -> float:
         value = kind(text)
-        # NaN and infinity are not in these limits.
+        # NaN and infinity fail this comparison.
         if not (least <= value <= most and above < value < below):
             finite = {name: limit for name, limit in limits.items() if math.isfinite(limit)}
             described = " and ".join(f"{name} {limit:,}" for name, limit in finite.items())

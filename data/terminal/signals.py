@@ -1,7 +1,7 @@
-"""Errors in one line, and signals: how a script ends.
+"""The end of a script: errors in one line, signals, and the exit status.
 
-A script wraps its work in `one_line_errors` and exits with the status that shells expect: 2 for an
-error that the user can correct, 130 for Ctrl-C (SIGINT), 143 for SIGTERM.
+A script does its work in a block `with one_line_errors(...)`. The exit status is the one that
+shells expect: 2 for an error that the user can correct, 130 for Ctrl-C (SIGINT), 143 for SIGTERM.
 
 Read beside it: tests/data/terminal/test_signals.py.
 """
@@ -16,10 +16,13 @@ from data.terminal.lines import progress
 
 
 class Interrupted(KeyboardInterrupt):
-    """Raised when the program is to end: by Ctrl-C (SIGINT), or by the system (SIGTERM).
+    """Raised when a signal ends the program: Ctrl-C (SIGINT), or SIGTERM from the system.
 
     Args:
-        number: The signal. `status` is the exit status that shells report for it, 128 + number.
+        number: The number of the signal.
+
+    Attributes:
+        status: The exit status that shells report for the signal, 128 + number.
     """
 
     def __init__(self, number: int):
@@ -28,10 +31,10 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Signals:
-    """A block in which SIGINT and SIGTERM are noted in `seen` and do not interrupt.
+    """A block in which SIGINT and SIGTERM do not interrupt; `seen` is the number of the last one.
 
-    The work inside can then stop at a point from which it can be resumed. A second SIGINT raises
-    Interrupted at once.
+    So the code in the block can stop at a point from which it can be resumed. A second SIGINT
+    raises Interrupted at once.
     """
 
     def __enter__(self) -> "Signals":
@@ -60,13 +63,14 @@ def _interrupt(number: int, frame: object) -> None:
 def one_line_errors(script: str, *others: type[Exception]) -> Iterator[None]:
     """Turn InputError, OSError and `others` into `script: error: ...` and exit status 2.
 
-    Ctrl-C becomes status 130 and SIGTERM 143, after the blocks inside have cleaned up. Any other
-    exception is a bug and keeps its traceback. The handler of SIGTERM is restored at the end.
+    Ctrl-C gives status 130 and SIGTERM status 143, after the inner blocks have cleaned up. Any
+    other exception is a bug and keeps its traceback. The handler of SIGTERM is restored at the end.
     """
+    reported: tuple[type[Exception], ...] = (InputError, OSError, *others)
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield
-    except (InputError, OSError, *others) as error:
+    except reported as error:
         say_error(script, error)
         sys.exit(2)
     except KeyboardInterrupt as interrupt:
@@ -74,13 +78,14 @@ def one_line_errors(script: str, *others: type[Exception]) -> Iterator[None]:
         print(f"{script}: stopped", file=sys.stderr)
         sys.exit(getattr(interrupt, "status", 130))
     finally:
-        # None stands for a handler that was not set by Python and cannot be set again.
+        # None means that the handler was not set by Python, and cannot be restored.
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def say_error(script: str, error: Exception) -> None:
-    """Print `script: error: ...` in one line; for an OSError the file and the reason."""
-    named = isinstance(error, OSError) and error.strerror and error.filename
-    message = f"{error.filename}: {error.strerror}" if named else str(error)
+    """Print `script: error: ...` in one line. An OSError is printed as `file: reason`."""
+    message = str(error)
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        message = f"{error.filename}: {error.strerror}"
     progress("")
     print(f"{script}: error: {' '.join(message.split())}", file=sys.stderr, flush=True)

@@ -1,5 +1,5 @@
-"""Band names and indices: each index of one pixel, what must hold for all, a loop in double
-precision beside it.
+"""Band names and indices: each index for one pixel by hand, properties of all indices, and a
+comparison with a loop in double precision.
 """
 
 import numpy as np
@@ -138,10 +138,11 @@ def test_the_users_names_come_before_the_files_and_numbers_are_the_last_resort()
     assert bands.names([None, None, None]) == ["1", "2", "3"]
     assert bands.names(["Red", None, "  "]) == ["Red", "2", "3"]
     assert bands.names(["Layer", "Layer"]) == ["1", "2"]
-    assert bands.names(["B8", "NIR"]) == ["1", "2"]  # two names of one band: which is it?
+    # Both are names of one band, so neither is used.
+    assert bands.names(["B8", "NIR"]) == ["1", "2"]
 
 
-def test_a_list_of_another_length_or_with_a_name_twice_is_told():
+def test_a_list_of_another_length_or_with_a_name_twice_is_an_error():
     with pytest.raises(InputError, match="img.tif: 3 bands, but --bands names 2 .Red, NIR."):
         bands.names([None] * 3, ["Red", "NIR"], "img.tif")
     with pytest.raises(InputError, match="twice"):
@@ -214,7 +215,7 @@ def test_stack_agrees_with_a_loop_over_pixels(dtype):
         dtype
     )
     image[:, 0, 0] = 0
-    wanted = ["MNDWI", "NDVI"]
+    indices = ["MNDWI", "NDVI"]
     expected = image.astype(float).tolist()
     for a, b in (("Green", "SWIR1"), ("NIR", "Red")):
         plane = []
@@ -224,4 +225,4 @@ def test_stack_agrees_with_a_loop_over_pixels(dtype):
                 x, y = float(image[ESM.index(a), row, col]), float(image[ESM.index(b), row, col])
                 plane[-1].append(0.0 if x + y == 0 else (x - y) / (x + y))
         expected.append(plane)
-    np.testing.assert_allclose(bands.stack(image, ESM, wanted), np.array(expected), rtol=1e-6)
+    np.testing.assert_allclose(bands.stack(image, ESM, indices), np.array(expected), rtol=1e-6)

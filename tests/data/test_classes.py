@@ -1,5 +1,5 @@
-"""Class tables: the three that come along pixel by pixel, the user's own, and a dictionary as
-independent reader.
+"""Class tables: the three of this package pixel by pixel, tables of the user, and random tables
+compared with a dictionary.
 """
 
 from collections import Counter
@@ -14,7 +14,7 @@ BUILT_IN = ["esm", "catalonia", "deepglobe"]
 ESM = ClassTable.load("esm")
 
 
-def table(text: str, name: str = "mine") -> ClassTable:
+def table(text: str, name: str = "own") -> ClassTable:
     """A table from the lines of a CSV file without its header."""
     records = [
         dict(zip(("code", "name", "color", "ignore"), line.split(","))) for line in text.split()
@@ -172,11 +172,10 @@ def test_a_map_has_the_smallest_type_that_holds_its_codes(low, high, dtype):
 def test_no_data_of_a_map_is_no_code_of_the_table():
     assert table("1,a,#000001").nodata == 0
     assert table("1,a,#000001 0,b,#000002").nodata == 255
-    assert ESM.nodata == 254  # 0 is merged into "other", and would be read back as that
+    assert ESM.nodata == 254  # 0 is merged into "other", and would be read back as "other"
     assert table("5,a,#000001 6,b,#000002,true").nodata == 6
-    assert (
-        table("5,a,#000001 -9999,b,#000002,true").nodata == 0
-    )  # so that the map keeps its palette
+    # -9999 does not fit in a byte, and the map would have no palette.
+    assert table("5,a,#000001 -9999,b,#000002,true").nodata == 0
     full = table(" ".join(f"{code},c{code % 100},#{code:06X}" for code in range(256)))
     assert full.nodata == 256 and full.dtype == np.uint16
 
@@ -323,9 +322,8 @@ def test_random_tables_read_random_masks_as_a_dictionary_does(seed, dtype):
         code: IGNORE if ignore else found.names.index(name) for code, name, _, ignore in found.rows
     }
 
-    raster = random.choice(np.array(codes), (9, 11)).astype(
-        dtype
-    )  # one code in twelve stands in no row
+    # One code in twelve has no row.
+    raster = random.choice(np.array(codes), (9, 11)).astype(dtype)
     unknown = Counter()
     labels = found.encode(raster, unknown=unknown)
     assert labels.tolist() == [

@@ -82,20 +82,18 @@ def test_a_full_disk_names_the_file_and_what_to_do(tmp_path):
 
 
 def test_the_version_is_that_of_git_or_the_constant(monkeypatch):
-    said = {"described": "v3.1.0-2-gabc"}
+    outputs = iter(["v3.1.0-2-gabc", "abc1234-dirty", "", None])
 
     def run(command, **options):
-        if said["described"] is None:
+        output = next(outputs)
+        if output is None:
             raise FileNotFoundError("git")
         assert command[3] == "describe"
-        return SimpleNamespace(stdout=said["described"] + "\n")
+        return SimpleNamespace(stdout=output + "\n")
 
     monkeypatch.setattr("data.files.subprocess.run", run)
-    found = []
-    for described in ("v3.1.0-2-gabc", "abc1234-dirty", "", None):
-        said["described"] = described
-        found.append(version.__wrapped__())
-    assert found == ["v3.1.0-2-gabc", f"{VERSION}+abc1234-dirty", VERSION, VERSION]
+    versions = [version.__wrapped__() for _ in range(4)]
+    assert versions == ["v3.1.0-2-gabc", f"{VERSION}+abc1234-dirty", VERSION, VERSION]
 
 
 def test_an_output_that_is_one_of_the_inputs_is_refused_under_any_of_its_names(tmp_path):

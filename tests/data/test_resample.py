@@ -241,9 +241,8 @@ def test_every_source_pixel_votes_exactly_once_whatever_the_tiles(case, monkeypa
     )
     inside = (row >= 0) & (row < whole.height) & (col >= 0) & (col < whole.width)
     voters = sum(count.sum() for count in total.values())
-    assert (
-        abs(voters - inside.sum()) <= 0.001 * source.size
-    )  # but for the threshold at the target's rim
+    # The coordinates have an error up to the threshold, which matters at the rim of the target.
+    assert abs(voters - inside.sum()) <= 0.001 * source.size
     if inside.all() and abs(row - np.round(row)).min() > 0.1:
         assert voters == source.size
 
@@ -306,7 +305,7 @@ def test_a_world_map_from_a_european_one_is_no_data_beyond_europe():
 
 
 def gdal(source, source_grid, target_grid, method, tolerance=0.125):
-    """What GDAL's warper makes of it, through rasterio. Tolerance is its error threshold; 0 is not
+    """The result of GDAL's warper, through rasterio. Tolerance is its error threshold; 0 is not
     accepted.
     """
     rasterio = pytest.importorskip("rasterio")
@@ -384,7 +383,7 @@ def test_where_gdals_mode_differs_ours_is_nearer_to_the_naive_one(case):
 def test_mistakes_of_a_programmer_are_value_errors():
     with pytest.raises(ValueError, match="'cubic' is not one of nearest, mode"):
         reproject(FOUR, plain(4, 4), plain(4, 4), "cubic")
-    with pytest.raises(ValueError, match="not on a grid"):
+    with pytest.raises(ValueError, match="does not fit a grid"):
         reproject(FOUR, plain(4, 5), plain(4, 4))
     with pytest.raises(InputError, match="pixels of type float64 are not classes"):
         reproject(FOUR.astype(float), plain(4, 4), plain(4, 4))

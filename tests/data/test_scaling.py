@@ -1,6 +1,4 @@
-"""Scaling: the numbers 0 to 100 by hand, what no input may break, numpy's own percentiles beside
-it.
-"""
+"""Scaling: the numbers 0 to 100 by hand, unusual input, and numpy's percentiles for comparison."""
 
 import json
 
@@ -23,7 +21,7 @@ RAMP = np.arange(101, dtype=np.float32)[None]  # 1 % of it lies below 1, 99 % be
 
 
 def apply(fitted: Scaling, *values: float) -> list[float]:
-    """What values of one channel become."""
+    """The scaled values of one channel."""
     return fitted.apply(np.array(values, np.float32).reshape(1, 1, -1)).ravel().tolist()
 
 
@@ -191,9 +189,8 @@ def test_a_window_is_scaled_as_the_whole_is():
 
 
 def test_the_image_may_be_read_only_and_in_any_layout():
-    image = (
-        np.random.default_rng(6).integers(1, 5000, (30, 40, 2)).astype(np.uint16)
-    )  # as scenes lie on the disk
+    # (rows, columns, bands), the layout of prepared scenes.
+    image = np.random.default_rng(6).integers(1, 5000, (30, 40, 2)).astype(np.uint16)
     image.flags.writeable = False
     fitted = Scaling("minmax", (0, 0, 0), (1, 1, 1))
     for view in (image.transpose(2, 0, 1), np.ascontiguousarray(image.transpose(2, 0, 1))):
@@ -228,9 +225,8 @@ def test_the_sample_of_a_large_set_is_thinned_evenly(monkeypatch):
         return pixels
 
     found = sample_pixels([(reader(n), Window(0, 0, 10, 10)) for n in range(1000)], ["a"], [], None)
-    assert (
-        256 < len(read) <= 512 and max(np.diff(read)) <= 2
-    )  # few windows, from the whole of the set
+    # Few windows are read, and they are spread over the whole set.
+    assert 256 < len(read) <= 512 and max(np.diff(read)) <= 2
     assert 1000 <= found.shape[1] <= 2000
     shares = np.bincount(found[0].astype(int), minlength=1000)[read]
     assert shares.max() - shares.min() <= 1

@@ -36,7 +36,7 @@ def test_without_a_declared_value_the_largest_one_is_taken_if_the_target_reaches
         assert nodata is None and (read(WHOLE) == pixels).all()
         read, nodata = class_reader(raster, plain(4, 4, left=1), None)
         assert nodata == 255 and (read(Window(0, 0, 3, 4)) == 0).all()
-        with pytest.raises(InputError, match="255 is a class; choose a code with --nodata"):
+        with pytest.raises(InputError, match="255 is a class; give one with --nodata"):
             read(WHOLE)
 
 

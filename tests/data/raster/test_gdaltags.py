@@ -161,9 +161,8 @@ def test_band_names_of_rasterio_are_read_among_its_other_metadata(tmp_path):
         dataset.write(np.full((5, 4, 5), 3, np.uint8))
     with geotiff.Raster(path) as raster:
         assert raster.descriptions == NAMES
-        assert (
-            raster.read() == 3
-        ).all()  # scale and offset are left to those who know what they mean
+        # Scale and offset are not applied to the pixels.
+        assert (raster.read() == 3).all()
 
 
 @pytest.mark.parametrize(

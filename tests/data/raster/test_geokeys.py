@@ -48,9 +48,7 @@ EPSG += [4314, 4258, 27572]
 
 
 def same_place(one: CRS, other: CRS) -> bool:
-    """Whether the same coordinates lie within a hundredth of a millimetre of each other on the
-    ground.
-    """
+    """Whether equal coordinates of two CRSs lie within 0.01 mm of each other on the ground."""
     x, y = np.array([2e5, 5e5, 9e5]), np.array([1e5, 5e5, 3e6])
     if not one.is_projected:
         x, y = np.radians([[-5.0, 9.0, 20.0], [0.0, 30.0, 60.0]])
@@ -83,7 +81,7 @@ def directory(entries: str) -> tuple[int, ...]:
         directory("1024 0 1 1  2048 0 1 4326  3072 0 1 32767  3075 0 1 8"),  # no parallels
     ],
 )
-def test_keys_that_cannot_be_told_give_no_crs_and_stay_as_they_are(keys):
+def test_keys_that_cannot_be_decoded_give_no_crs_and_are_kept_unchanged(keys):
     tags = {
         DIRECTORY: keys,
         SCALE: (10.0, 10.0, 0.0),
@@ -209,9 +207,8 @@ def test_an_epsg_code_is_written_as_that_code(code):
 
 
 def test_a_crs_that_only_resembles_an_epsg_code_does_not_get_it():
-    unknown_datum = CRS(
-        "+proj=utm +zone=33 +ellps=GRS80"
-    )  # pyproj proposes 25833, which is on ETRS89
+    # pyproj proposes 25833, which has the datum ETRS89.
+    unknown_datum = CRS("+proj=utm +zone=33 +ellps=GRS80")
     assert unknown_datum.to_epsg() == 25833
     assert georeference.decode(georeference.encode(unknown_datum, NORTH_UP))[0] == unknown_datum
 

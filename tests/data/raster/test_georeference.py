@@ -157,14 +157,12 @@ def test_unusual_tags_are_read_as_rasterio_reads_them(tmp_path, tags):
         assert raster.grid.crs == CRS.from_wkt(dataset.crs.to_wkt())
 
 
-def test_a_crs_that_cannot_be_told_travels_from_file_to_file(tmp_path):
-    # A method of 999, a text with two accents, and a key that nobody knows.
+def test_a_crs_that_cannot_be_decoded_is_copied_from_file_to_file(tmp_path):
+    # A text with two accents, an unknown method (999), and an unknown key (5000).
     text = "ünbekannte Projektiön|".encode()
-    citation, method, unknown = (
-        (1026, TEXTS, len(text), 0),
-        (3075, 0, 1, 999),
-        (5000, DOUBLES, 1, 0),
-    )
+    citation = 1026, TEXTS, len(text), 0
+    method = 3075, 0, 1, 999
+    unknown = 5000, DOUBLES, 1, 0
     directory = (1, 1, 0, 4, 1024, 0, 1, 1, *citation, *method, *unknown)
     tags = {
         SCALE: (10.0, 10.0, 1.0),

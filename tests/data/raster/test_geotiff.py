@@ -1,6 +1,4 @@
-"""Reading windows: of every file that rasterio and tifffile write, of odd ones, and of damaged
-ones.
-"""
+"""Reading windows: of files that rasterio and tifffile write, of unusual and of damaged files."""
 
 import os
 import threading
@@ -148,10 +146,8 @@ def test_pixels_of_few_bits_become_bytes(tmp_path, nbits, interleave):
 
 def test_a_jpeg_compressed_geotiff_is_read(tmp_path):
     rasterio = pytest.importorskip("rasterio")
-    path, ramp = (
-        tmp_path / "jpeg.tif",
-        np.add.outer(np.arange(128), np.arange(128)).astype(np.uint8),
-    )
+    path = tmp_path / "jpeg.tif"
+    ramp = np.add.outer(np.arange(128), np.arange(128)).astype(np.uint8)
     layout = {"tiled": True, "blockxsize": 64, "blockysize": 64}
     write_with_rasterio(path, ramp[None], compress="JPEG", **layout)
     with rasterio.open(path) as dataset, geotiff.Raster(path) as raster:
@@ -207,10 +203,8 @@ def test_a_file_of_one_strip_is_read_by_the_rows_of_the_window(tmp_path, monkeyp
 @pytest.mark.parametrize("interleave", ["pixel", "band"])
 def test_blocks_that_a_sparse_file_leaves_out_are_nodata(tmp_path, nodata, expected, interleave):
     rasterio = pytest.importorskip("rasterio")
-    path, profile = (
-        tmp_path / "sparse.tif",
-        {"driver": "GTiff", "count": 2, "dtype": "float32", "nodata": nodata},
-    )
+    path = tmp_path / "sparse.tif"
+    profile = {"driver": "GTiff", "count": 2, "dtype": "float32", "nodata": nodata}
     profile |= {"height": 64, "width": 64, "tiled": True, "blockxsize": 16, "blockysize": 16}
     with rasterio.open(path, "w", **profile, interleave=interleave, SPARSE_OK=True) as dataset:
         dataset.write(
@@ -313,7 +307,7 @@ def test_a_georeference_that_is_no_number_is_an_error(tmp_path, width, x):
     path, scale = tmp_path / "odd.tif", (33550, 12, 3, (width, 1.0, 0.0), True)
     tiepoint = (33922, 12, 6, (0.0, 0.0, 0.0, x, 0.0, 0.0), True)
     tifffile.imwrite(path, pixels("uint8")[0], metadata=None, extratags=[scale, tiepoint])
-    with pytest.raises(InputError, match=r"odd.tif: its tags are damaged .*; write it anew"):
+    with pytest.raises(InputError, match=r"odd.tif: its tags are damaged .*; write the file again"):
         geotiff.Raster(path)
 
 

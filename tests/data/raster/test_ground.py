@@ -1,6 +1,4 @@
-"""Ground area: pixels known by a formula, the whole earth, geodesic polygons by pyproj.Geod beside
-them.
-"""
+"""Ground area: pixels with a known formula, the whole earth, and a comparison with pyproj.Geod."""
 
 import numpy as np
 import pyproj
@@ -163,9 +161,8 @@ def test_interpolation_along_the_row_is_exact_enough_at_any_width(width):
 
 
 def test_columns_between_are_interpolated_within_a_ten_thousandth_of_the_exact(monkeypatch):
-    of = grid(
-        "EPSG:3857", (700, 700, 1e6, 700, -700, 6e6), 3, 2000
-    )  # 1,400 km, turned by 45 degrees
+    # A row of 1,400 km, turned by 45 degrees.
+    of = grid("EPSG:3857", (700, 700, 1e6, 700, -700, 6e6), 3, 2000)
     coarse = pixel_areas(of)
     monkeypatch.setattr("data.raster.ground.COLUMNS", 2000)
     np.testing.assert_allclose(coarse, pixel_areas(of), rtol=1e-4)

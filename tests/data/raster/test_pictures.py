@@ -109,10 +109,8 @@ def test_bands_of_a_png_are_those_of_rasterio(tmp_path, count, dtype):
 @pytest.mark.parametrize("count", [1, 3])
 def test_a_jpeg_is_that_of_rasterio(tmp_path, count):
     rasterio = pytest.importorskip("rasterio")
-    path, ramp = (
-        tmp_path / "image.jpg",
-        np.linspace(0, 255, 40 * 50).reshape(40, 50).astype(np.uint8),
-    )
+    path = tmp_path / "image.jpg"
+    ramp = np.linspace(0, 255, 40 * 50).reshape(40, 50).astype(np.uint8)
     profile = {"driver": "JPEG", "height": 40, "width": 50, "count": count, "dtype": "uint8"}
     with rasterio.open(path, "w", **profile) as dataset:
         dataset.write(np.stack([ramp, ramp[::-1], ramp[:, ::-1]])[:count])
@@ -137,10 +135,8 @@ def test_a_lossless_jpeg_2000_keeps_its_pixels(tmp_path, container):
 
 
 def test_a_window_and_bands_of_a_picture_are_a_slice_of_it(tmp_path):
-    path, image = (
-        tmp_path / "image.png",
-        np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8),
-    )
+    path = tmp_path / "image.png"
+    image = np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8)
     path.write_bytes(imagecodecs.png_encode(image))
     with geotiff.Raster(path) as raster:
         window = raster.read(Window(row=3, col=5, height=7, width=11), bands=[3, 1])
@@ -161,9 +157,8 @@ def test_a_picture_cut_short_is_an_error_wherever_it_is_cut(tmp_path, name):
         "jp2": lambda: imagecodecs.jpeg2k_encode(noise, codecformat="jp2"),
     }[name]()
     path = tmp_path / "picture"
-    for size in np.linspace(12, len(data) - 13, 50).astype(
-        int
-    ):  # a PNG's last 12 bytes hold nothing
+    # The last 12 bytes of a PNG contain no data, so a file without them is complete.
+    for size in np.linspace(12, len(data) - 13, 50).astype(int):
         path.write_bytes(data[:size])
         with pytest.raises(InputError, match="picture: .*; "):
             geotiff.Raster(path)

@@ -1,5 +1,5 @@
-"""Sentinel-2 products as folders: data/raster/safe.py. The tests write small ones, true to the
-format.
+"""Sentinel-2 products in folders: data/raster/safe.py. The tests write small products in the format
+of ESA.
 """
 
 import datetime
@@ -20,9 +20,8 @@ from data.raster import cog, geotiff
 from data.raster.safe import Safe
 
 NAME = "S2B_MSIL2A_{:%Y%m%d}T100559_N0511_R022_T32TPS_20240830T134009.SAFE"
-BANDS = (
-    "B1 B2 B3 B4 B5 B6 B7 B8 B8A B9 B10 B11 B12".split()
-)  # of the instrument; number 10 is not in L2A
+# The bands of the instrument. Level-2A products do not contain B10.
+BANDS = "B1 B2 B3 B4 B5 B6 B7 B8 B8A B9 B10 B11 B12".split()
 RESOLUTIONS = {10: "B02 B03 B04 B08", 20: "B01 B02 B05 B06 B07 B8A B11 B12", 60: "B01 B02 B09 B11"}
 
 PRODUCT = """<?xml version="1.0" encoding="UTF-8" standalone="no"?>
@@ -84,10 +83,10 @@ def write(
     )
     (path / "MTD_MSIL2A.xml").write_text(text)
     sizes = {resolution: array.shape for (_, resolution), array in numbers.items()}
-    size, position = (
-        '<Size resolution="{0}"><NROWS>{1}</NROWS><NCOLS>{2}</NCOLS></Size>',
+    size = '<Size resolution="{0}"><NROWS>{1}</NROWS><NCOLS>{2}</NCOLS></Size>'
+    position = (
         '<Geoposition resolution="{0}"><ULX>600000</ULX><ULY>5100000</ULY>'
-        "<XDIM>{0}</XDIM><YDIM>-{0}</YDIM></Geoposition>",
+        "<XDIM>{0}</XDIM><YDIM>-{0}</YDIM></Geoposition>"
     )
     parts = [text.format(r, *shape) for text in (size, position) for r, shape in sizes.items()]
     (granule / "MTD_TL.xml").write_text(TILE.format(sizes="".join(parts)))
@@ -96,7 +95,7 @@ def write(
             granule / f"IMG_DATA/R{resolution}m/T32TPS_202408{day}T100559_{band}_{resolution}m.jp2"
         )
         file.parent.mkdir(parents=True, exist_ok=True)
-        # As ESA writes them: reversible, so that the numbers come back as they are
+        # The compression is lossless, as in ESA's files.
         data = imagecodecs.jpeg2k_encode(
             np.ascontiguousarray(array, np.uint16), codecformat="jp2", reversible=True, level=0
         )
@@ -121,7 +120,7 @@ def test_numbers_become_reflectance_times_10000_and_0_stays_no_data(tmp_path):
     numbers = np.array([[0, 1, 1000, 1001], [1500, 2000, 11000, 65535]])
     path = write(tmp_path, {("B04", 10): numbers})
     with Safe(path) as product:
-        # a shadow of reflectance 0 or below is 1: it is not missing
+        # A shadow with a reflectance of 0 or below becomes 1, so that it has data.
         assert product.read().tolist() == [[[0, 1, 1, 1], [500, 1000, 10000, 64535]]]
         assert (product.count, product.dtype, product.nodata, product.descriptions) == (
             1,
@@ -206,7 +205,7 @@ def test_a_file_of_many_tiles_written_by_gdal_as_esas_are_is_read_whole(tmp_path
         assert (product.read()[0] == numbers - 1000).all()
 
 
-def test_a_band_is_decoded_once_and_only_if_it_is_wanted(tmp_path, monkeypatch):
+def test_a_band_is_decoded_once_and_only_if_it_is_read(tmp_path, monkeypatch):
     path, _ = full(tmp_path / "in")
     (tmp_path / "cache").mkdir()
     calls, decode = [], imagecodecs.jpeg2k_decode
@@ -217,9 +216,8 @@ def test_a_band_is_decoded_once_and_only_if_it_is_wanted(tmp_path, monkeypatch):
         for row in range(0, 120, 10):
             product.read(Window(row, 0, 10, 120), [4, 8])
         assert len(calls) == 2
-        assert not list(
-            (tmp_path / "cache").iterdir()
-        )  # what was decoded has no name that could stay behind
+        # The files of decoded bands have no name.
+        assert not list((tmp_path / "cache").iterdir())
 
 
 def test_folders_that_are_no_such_product_say_what_is_wrong(tmp_path):
@@ -239,15 +237,19 @@ def test_folders_that_are_no_such_product_say_what_is_wrong(tmp_path):
     assert "B02_10m.jp2: cannot be decoded" in error(path)
     tile = next(path.rglob("MTD_TL.xml"))
     text = tile.read_text()
-    for old, new, said in (
+    for old, new, message in (
         ("EPSG:32632", "EPSG:", "not those of a Level-2A product"),
         ("<ULX>600000</ULX>", "", "ULX is missing"),
         ("</n1:Geometric_Info>", "", "MTD_TL.xml: damaged"),
     ):
         tile.write_text(text.replace(old, new))
-        assert said in error(path)
+        assert message in error(path)
+    tile.write_text(text)
+    product = path / "MTD_MSIL2A.xml"
+    product.write_text(product.read_text().replace(">-1000</BOA_ADD_OFFSET>", "></BOA_ADD_OFFSET>"))
+    assert "not those of a Level-2A product" in error(path)
     tile.unlink()
-    assert "has 0 GRANULE/\\*/MTD_TL.xml".replace("\\", "") in error(path)
+    assert "has 0 GRANULE/*/MTD_TL.xml" in error(path)
 
 
 def test_a_folder_of_products_is_searched_and_dates_of_a_tile_belong_together(tmp_path):

@@ -34,9 +34,8 @@ def test_edges_that_are_multiples_but_for_rounding_do_not_get_another_pixel():
 
 
 def test_the_edges_between_the_corners_count():
-    parallel = grid(
-        "EPSG:4326", -60, 60, 0.5, 20, 240
-    )  # an arc in LAEA, whose middle is above its ends
+    # In LAEA a parallel is an arc. The y of its middle differs from that of its ends.
+    parallel = grid("EPSG:4326", -60, 60, 0.5, 20, 240)
     target = target_grid_for(parallel, "EPSG:3035", 10_000)
     middle = Transformer.from_crs(4326, 3035, always_xy=True).transform(10, 50)
     assert target.bounds[1] <= middle[1] <= target.bounds[3]
@@ -64,7 +63,7 @@ def test_without_a_resolution_the_pixels_are_as_gdal_chooses_them(crs):
 @pytest.mark.parametrize(
     "crs, resolution, message",
     [
-        ("EPSG:3857", 0, "resolution of 0 makes no pixels"),
+        ("EPSG:3857", 0, "resolution of 0 is not above 0"),
         ("EPSG:3857", -10, "resolution of -10"),
         ("EPSG:3857", float("nan"), "resolution of nan"),
         ("EPSG:999999", 10, "is not a CRS"),

@@ -146,10 +146,9 @@ def test_the_pixels_are_those_of_the_exact_transform_but_for_the_threshold(pair)
     found, inside = pixels(coordinates, whole(here), whole(there))
     exact = coordinates.exact(*centres(whole(here)))
     assert inside.any()
-    off = np.maximum(found - exact, exact - found - 1).max(0)[
-        inside
-    ]  # how far outside the pixel the centre is
-    assert off.max() < 0.125
+    # Distance of the centre from the pixel, if it is outside.
+    outside = np.maximum(found - exact, exact - found - 1).max(0)[inside]
+    assert outside.max() < 0.125
 
 
 def test_threshold_0_is_exact_for_every_pixel():
@@ -176,7 +175,7 @@ def test_pyproj_sees_a_few_thousandths_of_the_pixels():
     assert 0 < sum(seen) < CELL * CELL / 300
 
 
-def test_coordinates_do_not_depend_on_the_window_that_is_asked_for():
+def test_coordinates_do_not_depend_on_the_requested_window():
     here, there = PAIRS["a continent"]
     there = Grid(there.crs, there.transform, 10**6, 10**6)
     coordinates = between(there, here, 0.125)[0]
@@ -209,12 +208,10 @@ def test_the_span_holds_every_pixel_of_the_window_and_of_its_neighbours():
 
 
 def test_behind_the_globe_is_nothing():
-    # Europe's equal-area projection from a map of the world: the Pacific has coordinates in it, but
-    # nonsense ones.
-    world, europe = (
-        grid("EPSG:4326", -180, 90, 1, 180, 360),
-        grid("EPSG:3035", 2.5e6, 5.5e6, 1e4, 450, 400),
-    )
+    # The projection is Europe's equal-area projection. It has coordinates for the Pacific, too, but
+    # they are meaningless.
+    world = grid("EPSG:4326", -180, 90, 1, 180, 360)
+    europe = grid("EPSG:3035", 2.5e6, 5.5e6, 1e4, 450, 400)
     there, inside = pixels(between(world, europe, 0.125)[1], whole(world), whole(europe))
     longitude, latitude = np.meshgrid(np.arange(360) - 179.5, 89.5 - np.arange(180))
     near = (abs(longitude - 10) < 60) & (latitude > 15)

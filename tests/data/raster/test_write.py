@@ -102,10 +102,10 @@ def test_strips_may_reuse_their_memory_while_threads_compress(tmp_path, monkeypa
         ([np.zeros((1, 52, WIDTH), np.uint8)], "the strips have 52 rows and the grid 53"),
         ([], "the strips have 0 rows and the grid 53"),
         ([np.zeros((1, 40, WIDTH), np.uint8)] * 2, "more rows than the grid's 53"),
-        ([np.zeros((1, 53, WIDTH + 1), np.uint8)], "is due"),
-        ([np.zeros((2, 53, WIDTH), np.uint8)], "is due"),
-        ([np.zeros((53, WIDTH), np.uint8)], "is due"),
-        ([np.zeros((1, 53, WIDTH), np.int16)], "is due"),
+        ([np.zeros((1, 53, WIDTH + 1), np.uint8)], "expected"),
+        ([np.zeros((2, 53, WIDTH), np.uint8)], "expected"),
+        ([np.zeros((53, WIDTH), np.uint8)], "expected"),
+        ([np.zeros((1, 53, WIDTH), np.int16)], "expected"),
     ],
 )
 def test_wrong_strips_leave_nothing_behind_and_an_earlier_file_as_it_was(tmp_path, strips, words):
@@ -179,12 +179,12 @@ def test_overviews_are_the_mode_of_integers_and_the_average_of_floats(tmp_path):
     rasterio = pytest.importorskip("rasterio")
     square = np.tile([[1, 1], [3, 7]], (300, 300))
     grid, path = Grid(GRID.crs, GRID.transform, 600, 600), tmp_path / "map.tif"
-    for dtype, asked, expected in (
+    for dtype, overviews, expected in (
         ("uint8", None, 1),
         ("uint8", "average", 3),
         ("float32", None, 3),
         ("uint16", "mode", 1),
     ):
-        write(path, square.astype(dtype), grid, overviews=asked)
+        write(path, square.astype(dtype), grid, overviews=overviews)
         with rasterio.open(path, OVERVIEW_LEVEL=0) as half:
             assert half.shape == (300, 300) and (half.read() == expected).all()

@@ -1,6 +1,4 @@
-"""The synthetic scenes: repeatable, read by others as what they claim to be, and in need of
-context.
-"""
+"""The synthetic scenes: they are reproducible, fit each other, and need more than single pixels."""
 
 import functools
 import subprocess
@@ -99,8 +97,7 @@ def test_bands_of_a_coarser_sensor_are_smoother(scene):
 
 
 def test_mask_pixels_have_the_code_of_the_image_pixel_beneath_them(scene):
-    # From the mask's pixel centres through pyproj into the image: equal but where a pixel is on an
-    # outline.
+    # pyproj converts the centres of mask pixels to the image. The codes differ only at outlines.
     truth = codes_on_image(3)
     rows, columns = np.indices(scene.mask.shape) + 0.5
     back = Transformer.from_crs(3035, 3857, always_xy=True)
@@ -114,9 +111,9 @@ def test_mask_pixels_have_the_code_of_the_image_pixel_beneath_them(scene):
 
 
 def test_the_mask_warped_by_rasterio_fits_the_image_best_where_it_lies(scene):
-    # Gardens and streets alternate from pixel to pixel in towns and seldom elsewhere: the mean
-    # local contrast under the built-up mask, minus that around it, is largest without a shift if
-    # the two agree.
+    # Gardens and streets alternate from pixel to pixel in towns, and rarely elsewhere. So the mean
+    # local contrast is high under the built-up mask and low around it. The difference is largest
+    # without a shift.
     rasterio = pytest.importorskip("rasterio")
     from rasterio.warp import reproject
 
@@ -131,9 +128,8 @@ def test_the_mask_warped_by_rasterio_fits_the_image_best_where_it_lies(scene):
     reproject(scene.mask, warped, **source, **target)
     assert (warped == codes_on_image(3)).mean() >= 0.98
     image = scene.image.astype(float)
-    contrast = (abs(np.diff(image, axis=1))[:, :, :-1] + abs(np.diff(image, axis=2))[:, :-1, :])[
-        :3
-    ].mean(0)
+    contrast = abs(np.diff(image, axis=1))[:, :, :-1] + abs(np.diff(image, axis=2))[:, :-1, :]
+    contrast = contrast[:3].mean(0)
     built = (warped > 1)[:-1, :-1]
 
     def fit(rows: int, columns: int) -> float:
@@ -229,8 +225,8 @@ def test_the_command_writes_scenes_and_ends_bad_input_in_one_line(tmp_path):
 
 
 def test_single_pixels_are_not_enough_for_a_linear_classifier(tmp_path):
-    # With the best weighting of those in the benchmark; 0.70 is 0.10 below what `make train` must
-    # reach.
+    # The weighting is the best of those in the benchmark. 0.70 is 0.10 below the Dice that
+    # `make train` must reach.
     towns.write(tmp_path, count=4)
     data = load(
         "--images",

@@ -16,7 +16,7 @@ def test_red_green_and_blue_are_bytes_of_one_integer():
 
 @pytest.mark.parametrize("text", ["", "0080FF", "#0080F", "#0080FFF", "#0080FG", "blue"])
 def test_other_texts_are_no_colours(text):
-    with pytest.raises(ValueError, match="is no colour"):
+    with pytest.raises(ValueError, match="is not a colour"):
         colors.parse(text)
 
 

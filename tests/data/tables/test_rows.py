@@ -1,4 +1,4 @@
-"""The CSV files of class tables: one of the user's own, and every way in which a table is wrong."""
+"""The CSV files of class tables: a table of the user, and every kind of wrong table."""
 
 import numpy as np
 import pytest
@@ -45,9 +45,9 @@ def classes(count: int) -> str:
         ("code;name;color\n1;a;#000000\n", "no column code, color, name"),
         ("code,name,color\nx,a,#000000\n", "line 2: .*'x'.*integer or #RRGGBB"),
         ("code,name,color\n1.5,a,#000000\n", "line 2: .*'1.5'"),
-        ("code,name,color\n1,a,red\n", "'red' is no colour"),
-        ("code,name,color\n#12345,a,#000000\n", "'#12345' is no colour"),
-        ("code,name,color\n1,a,#000000\n1,b,#000001\n", "code 1 stands twice"),
+        ("code,name,color\n1,a,red\n", "'red' is not a colour"),
+        ("code,name,color\n#12345,a,#000000\n", "'#12345' is not a colour"),
+        ("code,name,color\n1,a,#000000\n1,b,#000001\n", "code 1 occurs twice"),
         ("code,name,color\n1,a,#000000\n#000001,b,#000001\n", "mixes integer codes and colours"),
         ("code,name,color,ignore\n1,a,#000000,maybe\n", "ignore is 'maybe'"),
         ("code,name,color,ignore\n1,a,#000000,true\n", "0 classes"),

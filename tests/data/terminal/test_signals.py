@@ -22,7 +22,7 @@ INTERRUPTIONS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 
 @pytest.fixture(autouse=True)
 def handlers():
-    """What Python did on signals before a test, it does again after it."""
+    """Restore the handlers of signals after a test."""
     before = {number: signal.getsignal(number) for number, _ in INTERRUPTIONS}
     yield
     for number, handler in before.items():
@@ -131,7 +131,7 @@ with one_line_errors("x.py"):
 
 @pytest.mark.parametrize("noted", [[], ["noted"]])
 @pytest.mark.parametrize(("number", "status"), INTERRUPTIONS)
-def test_a_program_that_is_told_to_end_tidies_up_and_says_so_by_its_status(number, status, noted):
+def test_a_signal_ends_a_program_after_its_cleanup_with_the_right_status(number, status, noted):
     with subprocess.Popen(
         [sys.executable, "-c", SCRIPT, *noted],
         stdout=subprocess.PIPE,
