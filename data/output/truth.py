@@ -35,7 +35,7 @@ class Truth:
         with Mask(path, table) as mask:
             yield from labels_on(mask, grid, "nearest")
 
-    def against(self, labels: np.ndarray) -> np.ndarray:
+    def next_rows(self, labels: np.ndarray) -> np.ndarray:
         """Return the true labels of the map's next rows.
 
         Args:

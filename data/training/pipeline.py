@@ -106,7 +106,9 @@ def load_scenes(
     else:
         images, masks = pairing.find(args.images, "images"), pairing.find(args.masks, "masks")
     pairs = pairing.pair(images, masks)
-    places = stack.group(pairs) if args.stack_dates else [((image,), mask) for image, mask in pairs]
+    places = (
+        stack.by_mask(pairs) if args.stack_dates else [((image,), mask) for image, mask in pairs]
+    )
     scenes = []
     for number, (dates, mask) in enumerate(places, start=1):
         progress(f"preparing scene {number} of {len(places)}: {dates[0].name}")
