@@ -75,7 +75,7 @@ class Input:
     """The image of one place with the bands, order and unit that a network expects.
 
     It is read like `Raster`. A value of the file becomes (value + offset) * gain. Values that this
-    changes are float32, and no-data is then NaN. An integer plus an offset is at least 1, because it
+    changes are float32, and no-data is then NaN. An integer plus an offset is at least 1, since it
     stands for a reflectance. Reflectances are positive, and a spectral index of negative values has
     no meaning.
 

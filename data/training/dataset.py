@@ -1,8 +1,8 @@
 """Windows of scenes as samples, and the order in which a training sees them.
 
 A sample is a window as the network takes it: bands and indices are scaled, no-data is 0, and
-training samples are augmented. The order of an epoch and the augmentation of each sample depend only
-on the seed and the epoch. So the batches are the same with any number of worker processes, and
+training samples are augmented. The order of an epoch and the augmentation of each sample depend
+only on the seed and the epoch. So the batches are the same with any number of worker processes, and
 after a resume.
 
 Rare classes may be oversampled (Gupta and others 2019, LVIS: A dataset for large vocabulary
@@ -95,8 +95,8 @@ class Windows(Dataset):
     The image is (C, S, S) float32: bands and indices, scaled. The target is (S, S) uint8: labels.
     Outside a scene that is smaller than S the image is 0 and the target is IGNORE.
 
-    An index may be a pair (number, seed). Only that seed decides the augmentation. So a sample is the
-    same in any process, and after any other samples.
+    An index may be a pair (number, seed). Only that seed decides the augmentation. So a sample is
+    the same in any process, and after any other samples.
 
     Args:
         scenes: The scenes.

@@ -13,7 +13,7 @@ from data.training import pipeline
 def test_four_scenes_become_three_to_train_and_one_to_validate(tmp_path):
     data, said = small.load(small.options(tmp_path))
     assert (len(data.training), len(data.validation)) == (3, 1)
-    assert "4 scenes, 4 windows of 48 x 48; left out: 0 without label" in said
+    assert "4 scenes, 4 windows of 48 x 48; left out: 0 without labels" in said
     assert "bands: Green, Red, NIR, SWIR1; indices: NDVI, MNDWI" in said
     image, target, _ = data.training[0]
     assert image.shape == (6, 48, 48) and target.shape == (48, 48)
