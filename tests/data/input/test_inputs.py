@@ -206,8 +206,7 @@ def test_the_same_ground_in_another_unit_gives_the_same_map_and_a_note(here, cap
     assert (mapped("reflectance.tif") == plain).mean() > 0.998  # but for rounding
     assert (
         "reflectance.tif: is in reflectance, the training images are in reflectance x 10,000: "
-        "multiplied by 10000"
-        in capsys.readouterr().out
+        "multiplied by 10000" in capsys.readouterr().out
     )
 
 
