@@ -215,7 +215,7 @@ def test_two_dates_are_learned_and_mapped_together(tmp_path, monkeypatch, capsys
         and loaded["model"]["in_channels"] == 12
     )
     said = capsys.readouterr().out
-    assert "2 dates of each place stacked by name, such as a_0.tif + b_0.tif" in said
+    assert "2 dates of each place are stacked, such as a_0.tif + b_0.tif" in said
     assert (
         "in/images/a_" in said.splitlines()[-1] and "in/images/b_" in said.splitlines()[-1]
     )  # the next command
