@@ -62,8 +62,12 @@ def _inside(folder: Path) -> list[Path]:
     ]
     # Beside a.tif, predict.py wrote both a_landcover.tif and a_landcover_overlay.png.
     stems = {path.stem for path in rasters}
-    maps = [p for p in rasters if MAP in p.stem and p.stem.rpartition(MAP)[0] in stems]
-    return sorted(set(rasters) - set(maps))
+    maps = {
+        path
+        for path in rasters
+        if MAP in path.stem and stems & {path.stem.partition(MAP)[0], path.stem.rpartition(MAP)[0]}
+    }
+    return sorted(set(rasters) - maps)
 
 
 def pair(

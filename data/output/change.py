@@ -28,6 +28,7 @@ from data import files
 from data.classes import ClassTable
 from data.files import IGNORE, InputError, refuse_input
 from data.grid import Grid, Window
+from data.input.pairing import MAP
 from data.output import maps
 from data.raster.geotiff import Raster
 from data.raster.ground import pixel_areas
@@ -209,7 +210,7 @@ def main(arguments: list[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     before, after = args.before, args.after
     table = ClassTable.load(args.classes) if args.classes else maps.class_table(before)
-    path = args.output or before.with_name(f"{before.stem}_to_{after.stem}.tif")
+    path = args.output or before.with_name(f"{before.stem}_to_{after.stem.removesuffix(MAP)}.tif")
     for output in (path, path.with_suffix(".csv"), Path(f"{path}.aux.xml")):
         refuse_input(output, before, after)
     changes = write_changes(table, before, after, path)

@@ -152,15 +152,15 @@ def test_two_maps_are_compared_by_the_classes_that_they_hold(tmp_path, capsys):
 
 def test_any_two_rasters_of_a_class_table_are_compared(tmp_path, capsys):
     finer = Grid(EQUAL_AREA.crs, (500, 0, 4e6, 0, -500, 3e6), 4, 8)
-    cog.write(tmp_path / "a.tif", ESM.decode(BEFORE), EQUAL_AREA)
-    cog.write(tmp_path / "b.tif", ESM.decode(AFTER).repeat(2, 0).repeat(2, 1), finer)
+    nodata = ESM.nodata
+    cog.write(tmp_path / "a.tif", ESM.decode(BEFORE), EQUAL_AREA, nodata)
+    cog.write(tmp_path / "b.tif", ESM.decode(AFTER).repeat(2, 0).repeat(2, 1), finer, nodata)
     paths = [str(tmp_path / name) for name in ("a.tif", "b.tif")]
     with pytest.raises(InputError, match="a.tif: has no names of classes; give its class table"):
         change.main(paths)
     change.main([*paths, "--classes", "esm", "-o", str(tmp_path / "c.tif")])
     assert "c.csv" in capsys.readouterr().out
     with geotiff.Raster(tmp_path / "c.tif") as raster:
-        # 254 is what the table writes for "no label", and stands in no row.
         assert raster.read()[0, 0].tolist() == [1, 1, 3, 3]
 
 
