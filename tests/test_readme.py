@@ -1,6 +1,7 @@
 """README.md: its lines of Python run, and what it names is there."""
 
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,9 @@ import small
 import torch
 from pyproj import CRS
 
+import predict
+import reproject
+import train
 from data.grid import Grid
 
 ROOT = Path(__file__).parents[1]
@@ -37,6 +41,22 @@ def test_the_lines_of_python_run(names):
     assert names["labels"].shape == (2, 32, 48)
     assert names["aligned"].shape == (2, 2)
     assert names["model"](torch.zeros(1, 15, 64, 64)).shape == (1, 3, 64, 64)
+
+
+PARSERS = {"train.py": train.parse, "predict.py": predict.parse, "reproject.py": reproject.parse}
+COMMANDS = re.findall(
+    r"^    (?:python|torchrun --nproc-per-node 2) (\w+\.py .*)$", README, re.MULTILINE
+)
+
+
+@pytest.mark.parametrize("command", [line for line in COMMANDS if "--resume" not in line])
+def test_the_options_of_its_commands_exist(command):
+    script, *options = shlex.split(command, comments=True)
+    PARSERS[script](options)
+
+
+def test_commands_of_every_script_are_found():
+    assert {command.split()[0] for command in COMMANDS} == PARSERS.keys()
 
 
 def test_every_file_that_it_names_is_there():

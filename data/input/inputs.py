@@ -34,7 +34,9 @@ from data.raster.safe import is_safe
 from data.scaling import LIMITS, Scaling, sample_pixels, valid_pixels
 
 REFLECTANCE = 10_000
-FAR = 100  # smallest ratio between units: half way to 10,000 on a log scale; scenes differ by less
+# Images differ in unit if their values differ by more than this factor. Scenes of one unit differ by
+# less. On a log scale it is half way to 10,000.
+FAR = 100
 COLOURS = 255  # largest value of 8-bit colours, which are in neither unit
 TOLERANCE = 0.25  # largest relative difference in resolution that is not reported
 SIDE, ACROSS = 32, 8  # the unit is detected in 8 x 8 windows of 32 x 32 pixels

@@ -110,14 +110,14 @@ def pair(
         "images with several masks": several,
         "masks without an image": unused,
     }
-    found = [
+    listed = [
         f"{len(paths)} {what} ({', '.join(path.name for path in paths)})"
         for what, paths in problems.items()
         if paths
     ]
-    if found:
+    if listed:
         raise InputError(
-            f"{images[0].parent}: {'; '.join(found)}; give an image and its mask the "
+            f"{images[0].parent}: {'; '.join(listed)}; give an image and its mask the "
             "same name, or names with the same last part behind a '_'"
         )
     return pairs

@@ -28,7 +28,7 @@ def of_windows(windows: Windows, predictions: np.ndarray, count: int) -> list[di
     """
     chosen = []
     for number in sorted({round(n) for n in np.linspace(0, len(windows) - 1, count)}):
-        scene, window = windows.scene_of(number), windows.items[number][1]
+        scene, window = windows.scene_of(number), windows.items[number].window
         chosen.append(
             {
                 "title": f"{scene.image_path.name}, row {window.row}, column {window.col}",

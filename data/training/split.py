@@ -161,14 +161,14 @@ def touching(planes: np.ndarray, outlines: np.ndarray, validation: np.ndarray) -
     `touching_on_globe` compares windows in the plane BEYOND.
     """
     low, high = outlines.min(1), outlines.max(1)
-    found = np.zeros(len(planes), bool)
+    touched = np.zeros(len(planes), bool)
     for i in np.flatnonzero(validation & (planes != BEYOND)):
-        near = ~validation & ~found & (planes == planes[i])
+        near = ~validation & ~touched & (planes == planes[i])
         for axis in (0, 1):
             near &= (low[:, axis] < high[i, axis]) & (high[:, axis] > low[i, axis])
         near = np.flatnonzero(near)
-        found[near] = overlapping(outlines[i], outlines[near])
-    return found
+        touched[near] = overlapping(outlines[i], outlines[near])
+    return touched
 
 
 def on_globe(scenes: Sequence[Scene], items: Sequence[Item]) -> np.ndarray:
@@ -205,16 +205,16 @@ def touching_on_globe(
     """
     centre = vectors.mean(1)
     reach = np.linalg.norm(vectors - centre[:, None], axis=2).max(1)
-    found = np.zeros(len(planes), bool)
+    touched = np.zeros(len(planes), bool)
     for i in np.flatnonzero(validation & (planes <= COMMON)):
         near = np.linalg.norm(centre - centre[i], axis=1) < reach + reach[i]
         near &= planes <= (COMMON if planes[i] == BEYOND else BEYOND)
-        near = np.flatnonzero(near & ~validation & ~found)
+        near = np.flatnonzero(near & ~validation & ~touched)
         # (3, 2): two axes at right angles to the vertical.
         level = np.linalg.svd(centre[i : i + 1])[2][1:].T
         level /= 2 * reach[i]  # in widths of the window
-        found[near] = overlapping(vectors[i] @ level, vectors[near] @ level)
-    return found
+        touched[near] = overlapping(vectors[i] @ level, vectors[near] @ level)
+    return touched
 
 
 def overlapping(one: np.ndarray, others: np.ndarray) -> np.ndarray:
