@@ -34,8 +34,8 @@ from data.raster.safe import is_safe
 from data.scaling import LIMITS, Scaling, sample_pixels, valid_pixels
 
 REFLECTANCE = 10_000
-# Images differ in unit if their values differ by more than this factor. Scenes of one unit differ by
-# less. On a log scale it is half way to 10,000.
+# Images differ in unit if their values differ by more than this factor. Scenes of one unit differ
+# by less. On a log scale it is half way to 10,000.
 FAR = 100
 COLOURS = 255  # largest value of 8-bit colours, which are in neither unit
 TOLERANCE = 0.25  # largest relative difference in resolution that is not reported
