@@ -1,23 +1,25 @@
 """Map the land cover of images with a trained network.
 
-    python predict.py img.tif                        with the best checkpoint of the newest run
-    python predict.py a.tif b.tif --output maps/     several, and one areas.csv of all classes
-    python predict.py img.tif --truth mask.tif       and how well the map agrees with a mask
-    python predict.py april_7.tif august_7.tif       for a network trained with --stack-dates
-    torchrun --nproc-per-node 2 predict.py img.tif   two processes, the same map as of one
+    python predict.py img.tif                        use the best checkpoint of the newest run
+    python predict.py a.tif b.tif --output maps/     map several images, and write one areas.csv
+    python predict.py img.tif --truth mask.tif       also compare the map with a mask
+    python predict.py april_7.tif august_7.tif       two dates, for a network of --stack-dates
+    torchrun --nproc-per-node 2 predict.py img.tif   two processes that make one map
 
-Leaves beside each image, or in the folder named by --output:
-    img_landcover.tif         the map on the image's own grid: codes, colours, CRS, no-data
+Writes beside each image, or into the folder of --output:
+    img_landcover.tif         the map on the image's grid: codes, colours, CRS, no-data
     img_landcover.tif.aux.xml names of the classes, for the legend of QGIS
-    img_landcover.png         image, map and legend side by side, at most 1024 pixels wide
-    img_landcover_areas.csv   share and ground area of each class, as counted and freed from known
-                              errors; of several images one areas.csv
+    img_landcover.png         image (at most 1024 pixels wide), map and legend side by side
+    img_landcover_areas.csv   share and ground area of each class, as counted and adjusted for known
+                              errors; areas.csv for several images
 
-and with options img_landcover_probabilities.tif, _uncertainty.tif, _overlay.png, with --truth a
-report (report.html of several images).
+Options add img_landcover_probabilities.tif, _uncertainty.tif and _overlay.png. --truth adds
+img_landcover_report.html, or report.html for several images.
 
 A scene is read, mapped and written in strips, so that memory does not depend on its height
-(data/mapping/strips.py). Several processes share the strips of one image, or several images.
+(data/mapping/strips.py). Several processes share the strips of a single image. Of several images
+each process maps its own.
+
 Read beside it: tests/test_predict.py.
 """
 
@@ -30,7 +32,7 @@ import torch
 
 from data.classes import ClassTable
 from data.files import InputError, replacing
-from data.input.inputs import Input, Wanted
+from data.input.inputs import Expected, Input
 from data.mapping.source import Source
 from data.mapping.strips import strips
 from data.output import area_tables, jobs
@@ -53,7 +55,7 @@ GONE = {
     "--export": "use python -m unet.export CHECKPOINT -o model.pt2",
     "--compare": "use python -m data.output.change MAP_BEFORE MAP_AFTER",
 }
-SAMPLES = 6  # images with truth that the report shows
+SAMPLES = 6  # images with a mask that the report shows
 
 
 def parse(arguments: list[str] | None = None) -> Namespace:
@@ -61,15 +63,15 @@ def parse(arguments: list[str] | None = None) -> Namespace:
     parser = Parser(__doc__, gone=GONE)
     add = parser.add_argument
     add("images", nargs="*", type=Path, help="GeoTIFFs (or PNG, JPEG) to map, or folders of them")
-    add("--checkpoint", type=Path, help="file, or folder of a run; none: the newest run in runs/")
+    add("--checkpoint", type=Path, help="file or folder of a run; none: the newest run in runs/")
     add("--output", type=Path, metavar="FOLDER", help="where maps go; none: beside each image")
     truth = "mask to compare with, or folder of masks, matched by name; repeat it for several"
     add("--truth", type=Path, action="append", metavar="MASK", help=truth)
-    add("--overlap", type=within(int, 0), default=OVERLAP, help="pixels that neighbours share")
-    add("--batch", type=within(int, 1, 2**24), default=4, help="windows at a time")
-    add("--bands", nargs="+", metavar="BAND", help="names or numbers of the bands that are wanted")
+    add("--overlap", type=within(int, 0), default=OVERLAP, help="pixels shared by windows")
+    add("--batch", type=within(int, 1, 2**24), default=4, help="windows mapped at a time")
+    add("--bands", nargs="+", metavar="BAND", help="names or numbers of the image's bands")
     add("--offset", type=within(float), default=0, help="-1000: Sentinel-2 since baseline 04.00")
-    add("--nodata", type=float, help="value without data; none: as in training, else as declared")
+    add("--nodata", type=float, help="value of no-data; none: as in training, else as declared")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     precisions = ("auto", "float32", "bfloat16", "float16")
     add("--precision", choices=precisions, default="auto", help="auto: mixed on a GPU")
@@ -82,8 +84,9 @@ def parse(arguments: list[str] | None = None) -> Namespace:
     add("--tta", action="store_true", help="average the eight flips and quarter turns")
     args, rest = parser.parse_known_args(arguments)
     if rest:
-        parser.error(f"{' '.join(rest)}: images come before the options, one path after --truth")
-    if args.bands and not args.images:  # of `--bands 4 3 2 img.tif` argparse makes four bands
+        parser.error(f"{' '.join(rest)}: give images before options, and one path per --truth")
+    # argparse reads four bands in `--bands 4 3 2 img.tif`.
+    if args.bands and not args.images:
         args.images = [Path(word) for word in args.bands if Path(word).exists()]
         args.bands = [word for word in args.bands if not Path(word).exists()]
     if not args.images:
@@ -92,7 +95,7 @@ def parse(arguments: list[str] | None = None) -> Namespace:
 
 
 class Result(NamedTuple):
-    """What is in a map, and with a truth how it agrees and the pictures of a sample."""
+    """The areas of a map and, with a mask, the confusion matrix and a sample for the report."""
 
     areas: Areas
     confusion: ConfusionMatrix | None
@@ -104,31 +107,34 @@ def map_image(
 ) -> Result | None:
     """Map one image: read, predict, blend and write strip by strip.
 
-    Of several processes that share the image only the first writes, and the others return None.
+    Where several processes share the image, the first one writes, and the others return None.
     """
     loaded, confusion = predictor.checkpoint, ConfusionMatrix(predictor.classes)
-    wanted, keep = Wanted.of(loaded), bool(args.probabilities or args.uncertainty)
+    expected, keep = Expected.of(loaded), bool(args.probabilities or args.uncertainty)
     with ExitStack() as opened:
-        image = opened.enter_context(Input(job.dates, wanted, args.bands, args.offset, args.nodata))
+        image = Input(job.dates, expected, args.bands, args.offset, args.nodata)
+        opened.enter_context(image)
         source = Source(image, loaded, thumbnail_step(image.grid))
         made = strips(source, predictor, args.overlap, args.batch, keep, messages)
         opened.enter_context(closing(made))
         if messages and messages.rank > 0:
-            return next(made, None)  # all strips go to the first process
+            next(made, None)  # maps all strips of this process, and sends them to the first
+            return None
         for remark in image.remarks:
             print(f"note: {remark}")
         truth = Truth(job.truth, table, image.grid) if job.truth else None
-        layers = predictor.uncertainty_names if args.uncertainty else []
-        files = MapFiles(job.target, image, table, args.probabilities, layers, args.overlay)
+        measures = predictor.uncertainty_names if args.uncertainty else []
+        files = MapFiles(job.target, image, table, args.probabilities, measures, args.overlay)
         opened.enter_context(files)
         for strip in made:
             files.add(strip.labels, strip.thumbnail)
-            if args.probabilities:
-                files.add_probabilities(strip.probabilities[: predictor.classes])
-            if args.uncertainty:
-                files.add_uncertainty(predictor.uncertainty_layers(strip.probabilities))
+            layers = strip.probabilities
+            if layers is not None and args.probabilities:
+                files.add_probabilities(layers[: predictor.classes])
+            if layers is not None and args.uncertainty:
+                files.add_uncertainty(predictor.uncertainty_layers(layers))
             if truth:
-                target = truth.against(strip.labels)
+                target = truth.next_rows(strip.labels)
                 confusion.update(torch.from_numpy(strip.labels), torch.from_numpy(target))
     progress("")
     print(f"{job.target}\n{area_tables.area_table(table, files.areas, predictor.adjust)}")
@@ -143,7 +149,7 @@ def map_image(
 def write_tables(
     todo: list[Job], results: dict, predictor: Predictor, table: ClassTable, args: Namespace
 ) -> None:
-    """Write what sums up all maps: their areas and, with truth, a report."""
+    """Write the table of areas of all maps and, with masks, a report."""
     areas = [(job.image, results[job].areas) for job in todo if job in results]
     path = jobs.table_path(todo, args.output, "areas.csv")
     area_tables.write(path, table, areas, predictor.adjust)
@@ -174,14 +180,14 @@ def main(arguments: list[str] | None = None) -> None:
     table = ClassTable.from_records(loaded.get("class_table", "classes"), loaded["classes"], path)
     if args.overlap >= (size := layout(predictor.size)[0]):
         raise InputError(f"--overlap {args.overlap}: must be less than the window's {size} pixels")
-    todo = jobs.find(args.images, args.truth or [], args.output, Wanted.of(loaded).dates)
+    todo = jobs.find(args.images, args.truth or [], args.output, Expected.of(loaded).dates)
     if args.output:
         args.output.mkdir(parents=True, exist_ok=True)
     messages, rank = processes.messages(), processes.rank()
     if rank == 0:
         print(f"checkpoint {predictor.path}, {predictor.classes} classes, on {predictor.device}")
-    # Processes share a single image. Of several each takes its own, so that one that fails takes
-    # no other with it.
+    # Processes share a single image. Of several images each process maps its own, so that an error
+    # stops the map of one image only.
     several, results = len(todo) > 1, {}
     for job in todo[rank :: processes.world()] if several else todo:
         try:
@@ -198,7 +204,7 @@ def main(arguments: list[str] | None = None) -> None:
         write_tables(todo, results, predictor, table, args)
     if failed := [str(job.image) for job in todo if job not in results]:
         failures = f"{len(failed)} of {len(todo)} images failed: {', '.join(failed)}"
-        raise InputError(f"{failures}; see above why")
+        raise InputError(f"{failures}; see the errors above")
 
 
 if __name__ == "__main__":

@@ -127,7 +127,7 @@ def test_a_damaged_image_among_many_does_not_lose_the_others(here, monkeypatch, 
     )
     assert status == 2 and len(said.splitlines()) == 2
     assert said.startswith("predict.py: error: in/images/s_1.tif: ")
-    assert "error: 1 of 4 images failed: in/images/s_1.tif; see above why" in said
+    assert "error: 1 of 4 images failed: in/images/s_1.tif; see the errors above" in said
     assert sorted(p.name for p in Path("maps").iterdir()) == ["areas.csv", "report.html"] + [
         f"s_{n}_landcover.{kind}" for n in (0, 2, 3) for kind in ("png", "tif", "tif.aux.xml")
     ]
@@ -358,7 +358,7 @@ def test_options_in_front_of_the_images_do_not_swallow_them(here, capsys):
     args = predict.parse(["in/images", "--bands", "4", "in/masks"])
     assert (args.bands, args.images) == (["4", "in/masks"], [Path("in/images")])
     for options in ["a.tif", "--truth", "m_0.tif", "m_1.tif"], ["a.tif", "--overlay", "m_1.tif"]:
-        with pytest.raises(InputError, match="m_1.tif: images come before the options, one path "):
+        with pytest.raises(InputError, match="m_1.tif: give images before options, and one path "):
             predict.parse(options)
     with pytest.raises(InputError, match="required: images"):
         predict.parse(["--bands", "4", "3", "missing.tif"])

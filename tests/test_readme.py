@@ -1,6 +1,7 @@
 """README.md: its lines of Python run, and what it names is there."""
 
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ import small
 import torch
 from pyproj import CRS
 
+import predict
+import train
 from data.grid import Grid
 
 ROOT = Path(__file__).parents[1]
@@ -37,6 +40,29 @@ def test_the_lines_of_python_run(names):
     assert names["labels"].shape == (2, 32, 48)
     assert names["aligned"].shape == (2, 2)
     assert names["model"](torch.zeros(1, 15, 64, 64)).shape == (1, 3, 64, 64)
+
+
+COMMANDS = re.findall(
+    r"^    (?:python|torchrun --nproc-per-node 2) (\w+\.py .*)$", README, re.MULTILINE
+)
+
+
+@pytest.mark.parametrize("command", [line for line in COMMANDS if "--resume" not in line])
+def test_the_options_of_its_commands_exist(command):
+    script, *options = shlex.split(command, comments=True)
+    if script != "reproject.py":
+        {"train.py": train, "predict.py": predict}[script].parse(options)
+    source = (ROOT / script).read_text(encoding="utf-8")
+    named = [option for option in options if option.startswith("--")]
+    assert [option for option in named if f'"{option}"' not in source] == []
+
+
+def test_commands_of_every_script_are_found():
+    assert {command.split()[0] for command in COMMANDS} == {
+        "train.py",
+        "predict.py",
+        "reproject.py",
+    }
 
 
 def test_every_file_that_it_names_is_there():

@@ -1,13 +1,13 @@
 """An image for prediction, converted to the bands and the unit that the network was trained on.
 
-A network has learned from numbers of a certain unit and pixels of a certain size. Four differences
-spoil the map without an error:
+A network learns from pixel values of one unit and from pixels of one size. An image that differs in
+one of four properties would get a poor map without any error:
 
-    bands       In another order or under other names: matched by name, else given by --bands
+    bands       Bands in another order are matched by name. Other names are given by --bands
                 (selection.py).
-    offset      Sentinel-2 numbers since processing baseline 04.00 (January 2022) are 1000 too high:
-                corrected by --offset -1000.
-    unit        Reflectance 0.07 in one file is 700 in another: a factor of 10,000 is detected,
+    offset      Sentinel-2 values since processing baseline 04.00 (January 2022) are 1000 too high.
+                --offset -1000 corrects them.
+    unit        Reflectance 0.07 in one file is 700 in another. A factor of 10,000 is detected,
                 applied and reported.
     resolution  A difference of more than a quarter is reported.
 
@@ -28,16 +28,17 @@ from data.classes import ClassTable
 from data.files import InputError
 from data.grid import Grid, Window
 from data.input import selection
-from data.input.stack import Stack, open_image
-from data.raster import Raster
+from data.input.stack import Image, open_image
 from data.raster.ground import pixel_areas
-from data.raster.safe import Safe, is_safe
+from data.raster.safe import is_safe
 from data.scaling import LIMITS, Scaling, sample_pixels, valid_pixels
 
 REFLECTANCE = 10_000
-FAR = 100  # scenes differ by less, and the two units by more: half way to 10,000 on a log scale
-COLOURS = 255  # largest number of uint8 colours, which are in neither unit
-TOLERANCE = 0.25
+# Images differ in unit if their values differ by more than this factor. Scenes of one unit differ
+# by less. On a log scale it is half way to 10,000.
+FAR = 100
+COLOURS = 255  # largest value of 8-bit colours, which are in neither unit
+TOLERANCE = 0.25  # largest relative difference in resolution that is not reported
 SIDE, ACROSS = 32, 8  # the unit is detected in 8 x 8 windows of 32 x 32 pixels
 
 
@@ -49,18 +50,18 @@ def ground_resolution(grid: Grid) -> float | None:
     return float(np.sqrt(pixel_areas(middle)[0, 0]))
 
 
-class Wanted(NamedTuple):
+class Expected(NamedTuple):
     """The input that a network expects, from its checkpoint."""
 
     bands: list[str]
     dates: int
     nodata: float | None
     scaling: Scaling
-    resolution: float | None
-    named_by_hand: bool
+    resolution: float | None  # in metres
+    named_by_user: bool  # whether --bands named the bands in training
 
     @classmethod
-    def of(cls, checkpoint: dict) -> Wanted:
+    def of(cls, checkpoint: dict) -> Expected:
         """Read it from a loaded checkpoint; older checkpoints have neither dates nor resolution."""
         return cls(
             bands=checkpoint["bands"],
@@ -68,23 +69,24 @@ class Wanted(NamedTuple):
             nodata=checkpoint.get("nodata"),
             scaling=Scaling.from_state(checkpoint["scaling"]),
             resolution=checkpoint.get("resolution"),
-            named_by_hand=bool((checkpoint.get("settings") or {}).get("bands")),
+            named_by_user=bool((checkpoint.get("settings") or {}).get("bands")),
         )
 
 
 class Input:
     """The image of one place with the bands, order and unit that a network expects.
 
-    It is read like `Raster`. Its numbers are (number + offset) * gain; where that changes them,
-    they are float32, and NaN without data. The sum of an integer and an offset is at least 1: it
-    stands for a reflectance, which is positive, and an index of negative numbers has no meaning.
+    It is read like `Raster`. A value of the file becomes (value + offset) * gain. Values that this
+    changes are float32, and no-data is then NaN. An integer plus an offset is at least 1, since it
+    stands for a reflectance. Reflectances are positive, and a spectral index of negative values has
+    no meaning.
 
     Args:
         paths: The image, or one image for each date.
-        wanted: The input that the network expects.
-        given: --bands.
-        offset: --offset, added to every number.
-        nodata: --nodata; goes before the values of the training and of the image.
+        expected: The input that the network expects.
+        given: The option --bands.
+        offset: The option --offset, added to every value.
+        nodata: The option --nodata. It replaces the no-data values of the training and the image.
 
     Attributes:
         remarks: Lines for the user.
@@ -96,7 +98,7 @@ class Input:
     def __init__(
         self,
         paths: Sequence[Path],
-        wanted: Wanted,
+        expected: Expected,
         given: Sequence[str] | None = None,
         offset: float = 0,
         nodata: float | None = None,
@@ -105,45 +107,48 @@ class Input:
             raise InputError(
                 f"{paths[0]}: --offset {offset:g}: a SAFE folder has its own offset; leave it out"
             )
-        by_hand = wanted.nodata if nodata is None else nodata
+        nodata = expected.nodata if nodata is None else nodata
         with ExitStack() as opened:
-            raster = self._raster = opened.enter_context(open_image(paths, by_hand))
-            self._nodata = raster.nodata if by_hand is None else by_hand
+            raster = self._raster = open_image(paths, nodata)
+            opened.enter_context(raster)
+            self._nodata = raster.nodata if nodata is None else nodata
             self._numbers = selection.select(
-                wanted.bands,
+                expected.bands,
                 raster.descriptions,
                 raster.path,
                 given,
-                wanted.dates,
-                wanted.named_by_hand,
+                expected.dates,
+                expected.named_by_user,
             )
             self._offset = offset
-            self._gain = gain_to(raster, self._numbers, self._nodata, wanted.scaling)
+            self._gain = gain_to(raster, self._numbers, self._nodata, expected.scaling)
             self._opened = opened.pop_all()
         self.path, self.grid, self.geo_tags = raster.path, raster.grid, raster.geo_tags
-        self.count, self.descriptions = len(wanted.bands), tuple(wanted.bands)
+        self.count, self.descriptions = len(expected.bands), tuple(expected.bands)
         self.block_shape, self.colormap = raster.block_shape, None
         self._unchanged = self._gain == 1 and not offset
         self.dtype = raster.dtype if self._unchanged else np.dtype(np.float32)
         self.nodata = self._nodata if self._unchanged else None
-        self.remarks = self._remarks(paths, wanted)
+        self.remarks = self._remarks(paths, expected)
 
-    def _remarks(self, paths: Sequence[Path], wanted: Wanted) -> list[str]:
-        """Lines for the user: stacked dates, a changed unit, another resolution."""
+    def _remarks(self, paths: Sequence[Path], expected: Expected) -> list[str]:
+        """Return lines for the user: stacked dates, a changed unit, another resolution."""
         remarks = []
         if len(paths) > 1:
             names = " + ".join(path.name for path in paths)
             remarks.append(f"{names}: dates of one place, in this order")
         if self._gain != 1:
-            unit, other = ("reflectance", "ten thousandths")[:: 1 if self._gain > 1 else -1]
+            units = "reflectance", "reflectance x 10,000"
+            own, other = units if self._gain > 1 else reversed(units)
             remarks.append(
-                f"{self.path}: holds {unit}, the training {other}: multiplied by {self._gain:g}"
+                f"{self.path}: is in {own}, the training images are in {other}: multiplied by "
+                f"{self._gain:g}"
             )
-        found = ground_resolution(self.grid)
-        if found and wanted.resolution and abs(found / wanted.resolution - 1) > TOLERANCE:
+        own_size, size = ground_resolution(self.grid), expected.resolution
+        if own_size and size and abs(own_size / size - 1) > TOLERANCE:
             remarks.append(
-                f"{self.path}: pixels of {found:.3g} m on the ground, and the network learned from "
-                f"{wanted.resolution:.3g} m; the map will be poor, better resample the image"
+                f"{self.path}: pixels of {own_size:.3g} m on the ground, but the network was "
+                f"trained on {size:.3g} m; resample the image for a better map"
             )
         return remarks
 
@@ -154,24 +159,23 @@ class Input:
         self._opened.close()
 
     def read(self, window: Window | None = None, bands: Sequence[int] | None = None) -> np.ndarray:
-        """Read a window (bands, height, width), see `Raster.read`; bands are the network's."""
+        """Read a window (bands, height, width) like `Raster.read`, by the network's band order."""
         chosen = self._numbers if bands is None else [self._numbers[band - 1] for band in bands]
-        numbers = self._raster.read(window, chosen)
+        stored = self._raster.read(window, chosen)
         if self._unchanged:
-            return numbers
-        values = numbers.astype(np.float32) + np.float32(self._offset)
-        if self._offset and numbers.dtype.kind in "iu":
+            return stored
+        values = stored.astype(np.float32) + np.float32(self._offset)
+        if self._offset and stored.dtype.kind in "iu":
             values = np.maximum(values, 1)
-        valid = valid_pixels(numbers, self._nodata)
+        valid = valid_pixels(stored, self._nodata)
         return np.where(valid, values * np.float32(self._gain), np.float32(np.nan))
 
 
-def gain_to(
-    raster: Raster | Stack | Safe, numbers: list[int], nodata: float | None, scaling: Scaling
-) -> float:
-    """Detect an image in reflectance where the training was in ten thousandths, or the reverse.
+def gain_to(raster: Image, numbers: list[int], nodata: float | None, scaling: Scaling) -> float:
+    """Compute the factor from the unit of an image to the unit of the training.
 
-    Pixels are read only where the image's dtype and the training's range make it possible.
+    One may be in reflectance and the other in reflectance x 10,000. Pixels are read only if the
+    dtype of the image and the range of the training allow different units.
 
     Args:
         raster: The image.
@@ -182,7 +186,8 @@ def gain_to(
     Returns:
         10,000, 1 / 10,000, or 1.
     """
-    if scaling.method == "image":  # it scales each image by itself, in any unit
+    # This method scales each image by itself, in any unit.
+    if scaling.method == "image":
         return 1.0
     deviations = 2 if scaling.method == "standard" else 1
     high = np.array(scaling.offset) + np.array(scaling.scale) * deviations
@@ -192,18 +197,16 @@ def gain_to(
         return 1.0
     if not in_floats and (trained >= COLOURS / FAR or raster.dtype.itemsize == 1):
         return 1.0
-    found = _high_percentile(raster, numbers, nodata)
-    if found is None:
+    typical = _high_percentile(raster, numbers, nodata)
+    if typical is None:
         return 1.0
     if in_floats:
-        return float(REFLECTANCE) if found < trained / FAR else 1.0
-    return 1 / REFLECTANCE if found > trained * FAR else 1.0
+        return float(REFLECTANCE) if typical < trained / FAR else 1.0
+    return 1 / REFLECTANCE if typical > trained * FAR else 1.0
 
 
-def _high_percentile(
-    raster: Raster | Stack | Safe, numbers: list[int], nodata: float | None
-) -> float | None:
-    """The median over the bands of the 99th percentile of a sample; None without a valid pixel."""
+def _high_percentile(raster: Image, numbers: list[int], nodata: float | None) -> float | None:
+    """Return the median over the bands of a sample's 99th percentile; None without valid pixels."""
     height, width = min(SIDE, raster.grid.height), min(SIDE, raster.grid.width)
     rows = np.linspace(0, raster.grid.height - height, ACROSS).astype(int).tolist()
     cols = np.linspace(0, raster.grid.width - width, ACROSS).astype(int).tolist()
@@ -215,7 +218,7 @@ def _high_percentile(
 
 
 def recipe(checkpoint: dict, table: ClassTable) -> dict:
-    """Describe a network's input and output as plain values, for programs other than this one."""
+    """Describe a network's input and output as plain values, for other programs."""
     scaling, indices = checkpoint["scaling"], checkpoint["indices"]
     return {
         "bands": checkpoint["bands"],

@@ -1,18 +1,19 @@
 """Find images and masks by name, and decide which mask belongs to which image.
 
-A wrong pair trains without any error and gives a poor network. So a name decides, never the order
-of the files, and a doubt is an error that lists all names in question:
+A training on wrong pairs runs without any error and gives a poor network. So names decide, never
+the order of the files. An unclear pair is an error, which lists the names:
 
     images/town_01.tif           masks/town_01.tif    the same stem
     images/town_01.tif           masks/esm_01.tif     the same last part of the stem, behind a `_`
     april_01.tif, august_01.tif  esm_01.tif           several dates of one place share a mask
-    a/images/1.jpg               a/masks/1.png        of several masks the nearest by its folders
+    a/images/1.jpg               a/masks/1.png        the mask in the nearest folder of several
 
 Read beside it: tests/data/input/test_pairing.py.
 """
 
 import os
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 from data.files import InputError
@@ -20,49 +21,53 @@ from data.input.stack import token
 from data.raster.safe import is_safe
 
 SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2")
-MAP = "_landcover"  # the name of a map that predict.py leaves is that of its image, with this end
+MAP = "_landcover"  # predict.py adds this ending to the name of an image to name its map
 
 
-def find(paths: list[str | Path], what: str) -> list[Path]:
-    """List the rasters that files and folders name: those of a folder sorted, and each once.
+def find(paths: Sequence[str | Path], what: str) -> list[Path]:
+    """List rasters: the given files, and the sorted files of the given folders, each once.
 
-    A SAFE folder is one image. A map beside its image is not taken from a folder, so that one may
-    train there after a prediction.
+    A SAFE folder is one image. Maps that predict.py wrote beside their images are left out, so a
+    folder of images can be used for training after a prediction.
 
     Args:
-        paths: Files, and folders whose files count (but not those of folders in them).
+        paths: Files and folders. Folders inside a folder are not searched.
         what: "images" or "masks", for the messages.
 
     Raises:
         FileNotFoundError: A path does not exist.
         InputError: No raster is found.
     """
-    found = []
+    rasters: list[Path] = []
     for path in map(Path, paths):
         if not path.exists():
             raise FileNotFoundError(
                 f"{path}: no such file or folder; give {what} as files or folders"
             )
-        found += _inside(path) if path.is_dir() and not is_safe(path) else [path]
-    if not found:
+        rasters += _inside(path) if path.is_dir() and not is_safe(path) else [path]
+    if not rasters:
         raise InputError(
-            f"{', '.join(map(str, paths))}: no {what}; wanted files ending in {', '.join(SUFFIXES)}"
+            f"{', '.join(map(str, paths))}: no {what}; give files that end in {', '.join(SUFFIXES)}"
         )
-    return list({path.resolve(): path for path in found}.values())
+    return list({path.resolve(): path for path in rasters}.values())
 
 
 def _inside(folder: Path) -> list[Path]:
-    """The rasters in a folder, sorted, without hidden files and without our own maps."""
+    """List the rasters in a folder, sorted, without hidden files and maps of predict.py."""
     rasters = [
         path
         for path in folder.iterdir()
         if not path.name.startswith(".")
         and (is_safe(path) or (path.suffix.lower() in SUFFIXES and path.is_file()))
     ]
-    # Beside a.tif, both a_landcover.tif and a_landcover_overlay.png are ours.
+    # Beside a.tif, predict.py wrote both a_landcover.tif and a_landcover_overlay.png.
     stems = {path.stem for path in rasters}
-    ours = [p for p in rasters if MAP in p.stem and p.stem.partition(MAP)[0] in stems]
-    return sorted(set(rasters) - set(ours))
+    maps = {
+        path
+        for path in rasters
+        if MAP in path.stem and stems & {path.stem.partition(MAP)[0], path.stem.rpartition(MAP)[0]}
+    }
+    return sorted(set(rasters) - maps)
 
 
 def pair(
@@ -71,8 +76,8 @@ def pair(
     """Pair each image with its mask.
 
     The mask of an image has the same stem, else the same last part of the stem (`token`). Of
-    several such masks the nearest in the tree of folders is taken. A mask may serve several images.
-    A single mask whose last part no image shares serves all images.
+    several such masks the nearest in the tree of folders is taken. Several images may share a mask.
+    If there is one mask, and no image shares the last part of its name, it belongs to all images.
 
     Args:
         images: Paths of the images.
@@ -84,11 +89,14 @@ def pair(
     """
     if len(masks) == 1 and token(masks[0]) not in map(token, images):
         return [(image, masks[0]) for image in images]
-    by_stem, by_token = defaultdict(list), defaultdict(list)
+    by_stem: dict[str, list[Path]] = defaultdict(list)
+    by_token: dict[str, list[Path]] = defaultdict(list)
     for mask in masks:
         by_stem[mask.stem].append(mask)
         by_token[token(mask)].append(mask)
-    pairs, without, several = [], [], []
+    pairs: list[tuple[Path, Path]] = []
+    without: list[Path] = []
+    several: list[Path] = []
     for image in images:
         nearest = _nearest(image, by_stem.get(image.stem) or by_token.get(token(image), []))
         if len(nearest) == 1:
@@ -102,21 +110,21 @@ def pair(
         "images with several masks": several,
         "masks without an image": unused,
     }
-    found = [
+    listed = [
         f"{len(paths)} {what} ({', '.join(path.name for path in paths)})"
         for what, paths in problems.items()
         if paths
     ]
-    if found:
+    if listed:
         raise InputError(
-            f"{images[0].parent}: {'; '.join(found)}; an image and its mask have one name, or the "
-            "same last part of it behind a '_'"
+            f"{images[0].parent}: {'; '.join(listed)}; give an image and its mask the "
+            "same name, or names with the same last part behind a '_'"
         )
     return pairs
 
 
 def _nearest(image: Path, masks: list[Path]) -> list[Path]:
-    """Those of the masks that share the longest path of folders with the image."""
+    """Return the masks that share the longest path of folders with the image."""
 
     def shared_folders(mask: Path) -> int:
         return len(Path(os.path.commonpath([image.resolve(), mask.resolve()])).parts)

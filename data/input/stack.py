@@ -1,12 +1,12 @@
-"""Several dates of one place as one image: the bands of all dates behind each other.
+"""Several dates of one place as one image: the bands of all dates, one date after the other.
 
-Wheat and meadow look alike in April and different in August. A network that sees both dates at once
-can separate them by the change, and needs only more input bands:
+Wheat and meadow look alike in April and different in August. A network that gets both dates
+can separate them by the change. It needs only more input bands:
 
     Red, NIR of April and Red, NIR of August   ->   Red, NIR, Red@2, NIR@2
 
-The first date keeps its names. A network that was trained on all dates cannot classify a pixel of
-which one is missing, so a pixel without data in any date has no data in the stack.
+The first date keeps its band names. A network that was trained on all dates needs all of them. So a
+pixel without data at one date has no data in the stack.
 
 Read beside it: tests/data/input/test_stack.py.
 """
@@ -36,7 +36,7 @@ class Stack:
     Args:
         paths: One image for each date, in order.
         nodata: The no-data value of all dates; by default the value that each date declares.
-        folder: Where a product's decoded bands are kept, see `Safe`.
+        folder: Folder for the decoded bands of products, see `Safe`.
 
     Raises:
         InputError: Two dates differ in grid, bands or the names of bands.
@@ -46,9 +46,11 @@ class Stack:
         self, paths: Sequence[Path], nodata: float | None = None, folder: Path | None = None
     ) -> None:
         with ExitStack() as opened:
-            self.rasters = [
-                opened.enter_context(open_image([path], folder=folder)) for path in paths
-            ]
+            self.rasters: list[Raster | Safe] = []
+            for path in paths:
+                raster = _open_file(path, folder)
+                opened.enter_context(raster)
+                self.rasters.append(raster)
             first, *others = self.rasters
             for raster in others:
                 _check_same(first, raster)
@@ -72,8 +74,9 @@ class Stack:
         self._opened.close()
 
     def read(self, window: Window | None = None, bands: Sequence[int] | None = None) -> np.ndarray:
-        """Read a window (bands, height, width), see `Raster.read`; no-data is NaN in floats, else
-        `nodata`.
+        """Read a window (bands, height, width) like `Raster.read`.
+
+        No-data is NaN in floats, and `nodata` in integers.
         """
         dates = [raster.read(window) for raster in self.rasters]
         valid = np.logical_and.reduce(
@@ -86,13 +89,16 @@ class Stack:
         return pixels if bands is None else pixels[[band - 1 for band in bands]]
 
 
+Image = Raster | Safe | Stack  # an open image; all three are read alike
+
+
 def _check_same(first: Raster | Safe, raster: Raster | Safe) -> None:
     """Raise InputError where two dates differ in grid or bands."""
-    names, found = bands.names(first.descriptions), bands.names(raster.descriptions)
+    names, others = bands.names(first.descriptions), bands.names(raster.descriptions)
     grids = _described(first.grid), _described(raster.grid)
     for what, (one, other), same in (
         ("grid", grids, raster.grid.matches(first.grid)),
-        ("bands", (", ".join(names), ", ".join(found)), found == names),
+        ("bands", (", ".join(names), ", ".join(others)), others == names),
     ):
         if not same:
             raise InputError(
@@ -102,7 +108,7 @@ def _check_same(first: Raster | Safe, raster: Raster | Safe) -> None:
 
 
 def _described(grid: Grid) -> str:
-    """A grid in words: size, resolution, upper-left corner and CRS."""
+    """Describe a grid: size, resolution, upper-left corner and CRS."""
     crs = grid.crs.to_string()[:60] if grid.crs else "no CRS"
     left, _, _, top = grid.bounds
     size = f"{grid.width} x {grid.height} pixels of {grid.resolution[0]:g}"
@@ -111,25 +117,30 @@ def _described(grid: Grid) -> str:
 
 def open_image(
     paths: Sequence[Path], nodata: float | None = None, folder: Path | None = None
-) -> Raster | Safe | Stack:
-    """Open the image of one place: a file, a SAFE folder, or the stack of its dates.
+) -> Image:
+    """Open the image of one place: a file, a SAFE folder, or a stack of dates.
 
     Args:
         paths: One path, or one for each date.
         nodata: The no-data value of all dates; by default the value that each date declares.
-        folder: Where a product's decoded bands are kept, see `Safe`.
+        folder: Folder for the decoded bands of products, see `Safe`.
 
     Returns:
         A context manager, used like `Raster`.
     """
     if len(paths) > 1:
         return Stack(paths, nodata, folder)
-    return Safe(paths[0], folder) if is_safe(paths[0]) else Raster(paths[0])
+    return _open_file(paths[0], folder)
+
+
+def _open_file(path: Path, folder: Path | None) -> Raster | Safe:
+    return Safe(path, folder) if is_safe(path) else Raster(path)
 
 
 def token(path: Path) -> str:
-    """Return the part of a file's name for the place: a product's tile, else the part behind the
-    last `_`.
+    """Return the part of a file's name that identifies the place.
+
+    It is the tile of a Sentinel-2 product, and the part behind the last `_` of any other name.
 
     >>> token(Path("april_07.tif"))
     '07'
@@ -141,50 +152,50 @@ def token(path: Path) -> str:
 
 
 def by_place(images: Sequence[Path], dates: int) -> list[tuple[Path, ...]]:
-    """Group images by place, the dates of each place in order.
+    """Group images by place, with the dates of each place in order.
 
     Args:
         images: Images of any number of places.
-        dates: Number of dates that the network was trained on. With 1, each image is a place of its
-            own; if there are exactly `dates` images, they are one place; else `token` groups them.
+        dates: Number of dates that the network was trained on. With 1, each image is a place.
+            Exactly `dates` images are one place. Other numbers of images are grouped by `token`.
 
     Raises:
-        InputError: A place has another number of images than `dates`.
+        InputError: The number of images of a place is not `dates`.
     """
     if dates == 1:
         return [(image,) for image in images]
     places = defaultdict(list)
     for image in images:
         places[None if len(images) == dates else token(image)].append(image)
-    for name, found in places.items():
-        if len(found) != dates:
-            several = f"s ({', '.join(path.name for path in found)})" if len(found) > 1 else ""
+    for name, group in places.items():
+        if len(group) != dates:
+            several = f"s ({', '.join(path.name for path in group)})" if len(group) > 1 else ""
             raise InputError(
-                f"{found[0]}: {len(found)} image{several} of the place '{name}', but the "
+                f"{group[0]}: {len(group)} image{several} of the place '{name}', but the "
                 f"checkpoint was trained on {dates} dates of each; give {dates} images that share "
                 "the part of the name behind the last '_'"
             )
-    return [in_order(found) for found in places.values()]
+    return [in_order(group) for group in places.values()]
 
 
 def in_order(dates: Sequence[Path]) -> tuple[Path, ...]:
     """Sort dates by name, and by folder where the names are equal.
 
-    Products are sorted by the sensing time in the name, so that S2B can come before S2A.
+    Products are sorted by the sensing time in the name, so S2B can come before S2A.
     """
 
-    def when(path: Path) -> tuple[str, str]:
+    def sort_key(path: Path) -> tuple[str, str]:
         product = NAME.fullmatch(path.stem)
         return product[1] if product else path.name, str(path)
 
-    return tuple(sorted(dates, key=when))
+    return tuple(sorted(dates, key=sort_key))
 
 
-def group(pairs: Sequence[tuple[Path, Path]]) -> list[tuple[tuple[Path, ...], Path]]:
-    """Group pairs (image, mask) by mask, the dates of each mask in order.
+def by_mask(pairs: Sequence[tuple[Path, Path]]) -> list[tuple[tuple[Path, ...], Path]]:
+    """Group pairs (image, mask) by mask, with the dates of each mask in order.
 
     Raises:
-        InputError: Masks have different numbers of dates, or one date each.
+        InputError: Masks differ in their number of dates, or each has only one.
     """
     places = defaultdict(list)
     for image, mask in pairs:

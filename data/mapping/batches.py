@@ -1,8 +1,8 @@
 """The windows of a scene as batches of a network's input, row by row.
 
-The source is read one row of windows ahead. A window in which nothing has data makes no input, so
-that it costs no pass of the network. A batch never holds windows of two rows, so that the
-prediction of a row does not depend on the rows that a process has mapped before.
+The source is read one row of windows ahead. A window without any data is left out: the network
+does not run on it. A batch never holds windows of two rows. So the prediction of a row does not
+depend on the rows that a process has mapped before.
 
 Read beside it: tests/data/mapping/test_batches.py.
 """
@@ -18,7 +18,7 @@ from data.grid import Window
 from data.mapping.source import ReadAhead, Source
 from data.tiling import Tiling
 
-WORKERS = min(4, os.cpu_count() or 1)  # threads that decode, and as many that prepare
+WORKERS = min(4, os.cpu_count() or 1)  # threads that decode; as many others prepare the input
 
 
 class Batch(NamedTuple):
@@ -30,15 +30,15 @@ class Batch(NamedTuple):
 
 
 class RowEnd(NamedTuple):
-    """The end of a row of windows, with what is kept of the image for its strip."""
+    """The end of a row of windows, with the parts of the image that its strip needs."""
 
     row: int
-    valid: np.ndarray  # (h, W) bool
+    valid: np.ndarray  # (h, W) bool: which pixels of the strip hold data
     thumbnail: np.ndarray  # (bands, rows, cols)
 
 
 def batches(source: Source, tiling: Tiling, rows: range, size: int) -> Iterator[Batch | RowEnd]:
-    """Yield the batches of each row of windows, and then the end of the row.
+    """Yield the batches of each row of windows, and after them the end of the row.
 
     Args:
         source: The image.
@@ -51,7 +51,8 @@ def batches(source: Source, tiling: Tiling, rows: range, size: int) -> Iterator[
     try:
         for row in rows:
             ahead.release(tiling.rows.inside(row, source.height)[0])
-            for number in (row, row + rows.step):  # the next one while the network has this one
+            # The next row is read while the network maps this one.
+            for number in (row, row + rows.step):
                 if number in rows:
                     ahead.request(*tiling.rows.inside(number, source.height), reading)
             yield from _row(source, ahead, tiling, row, size, preparing)
@@ -69,45 +70,45 @@ def _row(
     size: int,
     pool: ThreadPoolExecutor,
 ) -> Iterator[Batch]:
-    """Yield the windows of a row that have data, as full batches and a last smaller one."""
+    """Yield the windows of a row that have data, in full batches; the last one may be smaller."""
 
     def cut(col: int) -> np.ndarray | None:
         return window_input(source, ahead, tiling, row, col)
 
     columns = range(len(tiling.cols.starts))
-    found = []  # (column, input) of windows that make no full batch yet
+    waiting: list[tuple[int, np.ndarray]] = []  # (column, input) of a batch that is not full yet
     for first in columns[::size]:
         some = columns[first : first + size]
-        found += [(col, x) for col, x in zip(some, pool.map(cut, some)) if x is not None]
-        if len(found) >= size:
-            yield _stacked(row, found[:size])
-            found = found[size:]
-    if found:
-        yield _stacked(row, found)
+        waiting += [(col, x) for col, x in zip(some, pool.map(cut, some)) if x is not None]
+        if len(waiting) >= size:
+            yield _stacked(row, waiting[:size])
+            waiting = waiting[size:]
+    if waiting:
+        yield _stacked(row, waiting)
 
 
 def _row_end(source: Source, ahead: ReadAhead, tiling: Tiling, row: int) -> RowEnd:
-    """Keep of a strip's pixels only where they hold data, and the thumbnail."""
+    """Reduce the pixels of a strip to a mask of valid pixels and a thumbnail."""
     strip = tiling.strips[row]
     pixels = ahead.pixels(strip)
     return RowEnd(row, source.valid(pixels), source.thumbnail(pixels, strip.row))
 
 
-def _stacked(row: int, found: list[tuple[int, np.ndarray]]) -> Batch:
+def _stacked(row: int, windows: list[tuple[int, np.ndarray]]) -> Batch:
     """Make a batch of (column, input) pairs."""
-    return Batch(row, [col for col, _ in found], np.stack([x for _, x in found]))
+    return Batch(row, [col for col, _ in windows], np.stack([x for _, x in windows]))
 
 
 def window_input(
     source: Source, ahead: ReadAhead, tiling: Tiling, row: int, col: int
 ) -> np.ndarray | None:
-    """Make the network's input for a window, mirrored beyond the scene.
+    """Make the network's input for a window. Beyond the scene the input is mirrored.
 
     Args:
         row, col: Numbers of the window's row and column in `tiling`.
 
     Returns:
-        (C, S, S) float32, or None where no pixel that the window counts for has data.
+        (C, S, S) float32, or None if no pixel of the part that the window adds to the map has data.
     """
     rows, cols = tiling.rows, tiling.cols
     (top, bottom), (left, right) = rows.inside(row, source.height), cols.inside(col, source.width)

@@ -1,42 +1,43 @@
 """A generator that runs ahead in a thread: reading, the network and writing work at the same time.
 
 A chain of generators does one thing at a time: the network waits while a file is read. `prefetch`
-moves the generator that it is given into a thread, with a short queue between the two:
+moves a generator into a thread. A short queue hands its items to the consumer:
 
     write(prefetch(network(prefetch(read()))))    three threads, two queues of up to `depth` items
 
-Decompression, numpy and torch release Python's lock while they compute, so the threads do run at
-the same time. An exception in a thread is raised where its items are consumed. When the consumer
-stops, the threads stop, too.
+Decompression, numpy and torch release Python's lock while they compute, so the threads run at the
+same time. An exception in a thread is raised where its items are consumed. When the consumer stops,
+the threads stop, too.
 
 Read beside it: tests/data/mapping/test_prefetch.py.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import suppress
 from queue import Empty, Full, Queue
 from threading import Event, Thread
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Item = TypeVar("Item")
-WAKE = (
-    0.1  # seconds after which a thread that waits for room checks whether the consumer has stopped
-)
-PATIENCE = 10  # seconds to wait for the end of a thread, which may itself wait for another process
+# Seconds. A thread that waits for room in its queue checks this often if the consumer has stopped.
+WAKE = 0.1
+# Seconds to wait for the end of a thread. The thread may itself wait for another process.
+PATIENCE = 10
 
 
-def prefetch(items: Iterable[Item], depth: int = 1) -> Iterator[Item]:
+def prefetch(items: Iterable[Item], depth: int = 1) -> Generator[Item, None, None]:
     """Yield the same items in the same order, made in a thread that runs ahead.
 
-    The thread starts when the first item is requested. It ends with the items, with their first
-    exception, or soon after this generator is closed; a generator `items` is then closed in that
-    thread.
+    The thread starts when the first item is requested. It ends after the last item, at the first
+    exception, or soon after this generator is closed. If `items` is a generator, the thread closes
+    it at its own end.
 
     Args:
         items: Any iterable.
-        depth: Finished items that wait in the queue, at most.
+        depth: Largest number of finished items in the queue.
     """
-    queue, abandoned, last = Queue(depth), Event(), object()
+    queue: Queue[Any] = Queue(depth)
+    abandoned, last = Event(), object()
 
     def put(item: object, error: BaseException | None = None) -> None:
         while not abandoned.is_set():
@@ -49,7 +50,7 @@ def prefetch(items: Iterable[Item], depth: int = 1) -> Iterator[Item]:
         try:
             for item in iterator:
                 put(item)
-                del item  # or it would stay in memory while the next one is made
+                del item  # otherwise it stays in memory while the next one is made
                 if abandoned.is_set():
                     break
             put(last)

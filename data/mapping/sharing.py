@@ -7,13 +7,14 @@ Of W processes, process r maps the strips r, r + W, r + 2W, ... of a scene
                     \ carry     /     \ carry     /
     process 1        strip 1          strip 3
 
-Where two rows of windows overlap, the probabilities of the upper row are sent to the process of the
-lower row (the carry), which adds its own. The sums are those of one process, in the same order, and
-so is the map, to the last bit.
+Where two rows of windows overlap, the process of the upper row sends its weighted probabilities to
+the process of the lower row (the carry). That process adds its own. The sums are those of a single
+process, in the same order. So the map is the same, to the last bit.
 
-The messages themselves are not here: `Processes` says what the strips need, and
-unet/training/processes.py implements it with torch.distributed. Read beside it:
-tests/data/mapping/test_sharing.py.
+`Processes` describes the messages that the strips need. unet/training/processes.py sends them with
+torch.distributed.
+
+Read beside it: tests/data/mapping/test_sharing.py.
 """
 
 from collections.abc import Iterator
@@ -44,27 +45,37 @@ class Processes(Protocol):
 
 
 class OneProcess:
-    """A single process: what it sends, it receives itself."""
+    """A single process. It receives what it sends."""
 
     rank, world = 0, 1
 
+    def __init__(self) -> None:
+        self._sent: list[Any] = []
+
     def send(self, array: np.ndarray, to: int) -> None:
         """Keep an array for `receive`."""
-        self._kept = array
+        self._sent.append(array)
 
     def receive(self, shape: tuple[int, ...], source: int) -> np.ndarray:
-        """Return the array that was sent last, and keep it no longer."""
-        array, self._kept = self._kept, None
-        return array
+        """Return the array that was sent last, and forget it."""
+        return self._sent.pop()
+
+    def send_object(self, value: Any, to: int) -> None:
+        """Keep a value for `receive_object`."""
+        self._sent.append(value)
+
+    def receive_object(self, source: int) -> Any:
+        """Return the value that was sent last, and forget it."""
+        return self._sent.pop()
 
 
 def in_order(own: Iterator[Strip], count: int, processes: Processes) -> Iterator[Strip]:
-    """Yield all strips of a scene in process 0; send the own strips there in every other process.
+    """Yield all strips of a scene in process 0. Every other process sends its strips there.
 
     Strips are sent by pickle, so they should be small: labels rather than probabilities.
 
     Args:
-        own: The strips of this process, from the top.
+        own: The strips of this process, from top to bottom.
         count: Number of strips of the scene.
         processes: This process among the others.
     """

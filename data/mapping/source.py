@@ -1,12 +1,12 @@
-"""The pixels of a scene for its map: read ahead in threads, and turned into a network's input.
+"""The pixels of a scene for its map: read ahead in threads, and converted to a network's input.
 
 Each pixel is read once, in whole blocks of the file. `ReadAhead` holds the rows that the windows
-need now, and releases those above them, so that memory does not grow with the height of the scene.
+need now, and releases the rows above them. So memory does not grow with the height of the scene.
 
 Read beside it: tests/data/mapping/test_source.py.
 """
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
@@ -19,7 +19,7 @@ PART = 64, 1024  # rows and columns that are read at a time, rounded up to whole
 
 
 class Source:
-    """An image, and how its pixels become a network's input.
+    """An image whose pixels are converted to a network's input.
 
     Attributes:
         name: Name of the image's file.
@@ -27,9 +27,9 @@ class Source:
         block_shape: Height and width of the file's blocks.
 
     Args:
-        image: The open image, with its bands as the network wants them.
-        checkpoint: The part of it that makes the input: names of `bands`, names of the spectral
-            `indices` that follow them, and the state of the `scaling`.
+        image: The open image, with its bands in the order that the network expects.
+        checkpoint: A loaded checkpoint. Three entries are used: the names of the `bands`, the names
+            of the spectral `indices` that follow them, and the state of the `scaling`.
         step: `thumbnail` keeps every `step`-th row and column.
     """
 
@@ -40,21 +40,21 @@ class Source:
         self._nodata, self._step = image.nodata, step
         bands, indices = self._channels = checkpoint["bands"], checkpoint["indices"]
         windows = [(image.read, w) for w in spread_windows(self.height, self.width)]
-        # A scaling of the method `image` is fitted to this image, others are those of the training.
+        # The method `image` fits its scaling to this image. Other scalings come from the training.
         self._scaling = Scaling.from_state(checkpoint["scaling"]).for_image(
             lambda: sample_pixels(windows, bands, indices, image.nodata)
         )
 
     def prepare(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Turn pixels (bands, h, w) into the network's input.
+        """Convert pixels (bands, h, w) to the network's input.
 
         Returns:
-            Input (C, h, w) float32, and where there is data (h, w) bool.
+            The input (C, h, w) float32, and which pixels hold data, (h, w) bool.
         """
         return network_input(pixels, *self._channels, self._scaling, self._nodata)
 
     def valid(self, pixels: np.ndarray) -> np.ndarray:
-        """Return where pixels (bands, h, w) hold data, as (h, w) bool."""
+        """Return which pixels (bands, h, w) hold data, as (h, w) bool."""
         return valid_pixels(pixels, self._nodata)
 
     def thumbnail(self, pixels: np.ndarray, row: int) -> np.ndarray:
@@ -63,9 +63,9 @@ class Source:
 
 
 class ReadAhead:
-    """The rows of a source that are needed now, in parts that threads read.
+    """The rows of a source that are needed now. Threads read them in parts.
 
-    Rows are requested and released from the top to the bottom.
+    Rows are requested and released from top to bottom.
     """
 
     def __init__(self, source: Source):
@@ -73,15 +73,15 @@ class ReadAhead:
         self._rows, self._cols = (
             round_up(least, side) for least, side in zip(PART, source.block_shape)
         )
-        self._end = 0  # of the rows that have been requested
-        self._parts = []  # (window, future of its pixels)
+        self._end = 0  # the rows above this one have been requested
+        self._parts: list[tuple[Window, Future[np.ndarray]]] = []  # (window, its pixels)
 
     def release(self, top: int) -> None:
         """Drop the parts that end above row `top`."""
         self._parts = [part for part in self._parts if part[0].row + part[0].height > top]
 
     def request(self, top: int, bottom: int, pool: ThreadPoolExecutor) -> None:
-        """Start to read the rows from `top` to `bottom`, except those requested before."""
+        """Start to read the rows from `top` to `bottom` that have not been requested before."""
         block = self._source.block_shape[0]
         first = max(self._end, top // block * block)
         self._end = max(first, min(round_up(bottom, block), self._source.height))

@@ -1,20 +1,22 @@
-"""A scene mapped strip by strip: windows are cut from it, seen by a network, and blended.
+"""A scene mapped strip by strip: windows are cut, mapped by a network, and blended.
 
 One row of windows is in memory at a time, whatever the height of the scene. Three threads work at
-once, and each waits for the next only when its queue is full (data/mapping/prefetch.py):
+the same time. Each waits for the next one only when the queue between them is full
+(data/mapping/prefetch.py):
 
     batches      read ahead, and cut a row of windows into batches (data/mapping/batches.py)
     _predicted   run the network
     _blended     blend the probabilities of a row (data/tiling.py has the weights), and take the
-                 likeliest class of each pixel
+                 most probable class of each pixel
 
-The caller of `strips` is a fourth one, and writes them. Read beside it:
-tests/data/mapping/test_strips.py.
+The caller of `strips` is a fourth thread. It writes the strips.
+
+Read beside it: tests/data/mapping/test_strips.py.
 """
 
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from typing import NamedTuple, Protocol
 
@@ -32,23 +34,23 @@ from data.tiling import OVERLAP, Tiling, layout
 
 
 class Network(Protocol):
-    """What maps windows: unet/evaluation/predictor.py implements it."""
+    """A network that maps windows. unet/evaluation/predictor.py implements it."""
 
     size: int  # side of the windows in training, in pixels
     classes: int
-    layers: int  # of the probabilities: the classes, and what else is blended like them
+    layers: int  # layers of the probabilities: the classes, and others that are blended alike
 
     def probabilities(self, inputs: np.ndarray, seeds: Sequence[int]) -> np.ndarray:
         """Map inputs (n, C, S, S) float32 to (n, layers, S, S) float32.
 
-        What is random in the prediction of a window is drawn from its seed alone.
+        The seed of a window decides all random numbers in its prediction.
         """
 
 
 class Strip(NamedTuple):
     """Finished rows of a map."""
 
-    window: Window  # of the scene's width
+    window: Window  # as wide as the scene
     labels: np.ndarray  # (h, W) uint8, IGNORE where there is no data
     thumbnail: np.ndarray  # (bands, rows, cols): the image, thinned by `Source.thumbnail`
     probabilities: np.ndarray | None  # (layers, h, W) float32, NaN where there is no data
@@ -61,34 +63,34 @@ def strips(
     batch: int = 4,
     with_probabilities: bool = False,
     processes: Processes | None = None,
-) -> Iterator[Strip]:
-    """Map a scene, from the top to the bottom.
+) -> Generator[Strip, None, None]:
+    """Map a scene from top to bottom.
 
     Args:
         source: The image.
         network: Maps windows of the source.
         overlap: Pixels that neighbouring windows share.
-        batch: Windows that the network sees at a time.
+        batch: Windows that the network maps at a time.
         with_probabilities: Whether the strips carry probabilities beside the labels.
-        processes: This process among several that share the scene; None for a single one. All
-            strips come out in process 0, and none in the others.
+        processes: This process among several that share the scene; None for a single one. Process
+            0 yields all strips, the others yield none.
 
     Raises:
-        Whatever the source and the network raise in their threads.
+        Exception: Any exception that the source or the network raises in its thread.
     """
-    processes = processes or OneProcess()
+    group: Processes = processes or OneProcess()
     size, overlap = layout(network.size, overlap)
     tiling = Tiling(source.height, source.width, size, overlap)
-    mine = range(processes.rank, len(tiling.strips), processes.world)
-    items = prefetch(batches(source, tiling, mine, batch), 2)
-    items = prefetch(_predicted(items, network, tiling, source.name, len(mine), processes.rank > 0))
-    own = _blended(items, network, tiling, with_probabilities, processes)
-    with closing(prefetch(own)) as own:
-        yield from in_order(own, len(tiling.strips), processes)
+    rows = range(group.rank, len(tiling.strips), group.world)  # the rows of this process
+    items = prefetch(batches(source, tiling, rows, batch), 2)
+    items = prefetch(_predicted(items, network, tiling, source.name, len(rows), group.rank > 0))
+    blended = _blended(items, network, tiling, with_probabilities, group)
+    with closing(prefetch(blended)) as own:
+        yield from in_order(own, len(tiling.strips), group)
 
 
 def _predicted(
-    items: Iterator[Batch | RowEnd],
+    items: Generator[Batch | RowEnd, None, None],
     network: Network,
     tiling: Tiling,
     name: str,
@@ -106,17 +108,17 @@ def _predicted(
                 done += len(item.columns)
             else:
                 ended += 1
-                done = ended * columns  # also the windows without data
+                done = ended * columns  # windows without data count, too
             if not silent:
                 share = done / (rows * columns)
                 left = (time.monotonic() - started) * (1 - share) / share
                 progress(f"{name}: {share:4.0%}, {duration(left)} left")
             yield item
-            del item  # or its arrays would stay in memory while the next ones are made
+            del item  # otherwise its arrays stay in memory while the next ones are made
 
 
 def _blended(
-    items: Iterator[Batch | RowEnd],
+    items: Generator[Batch | RowEnd, None, None],
     network: Network,
     tiling: Tiling,
     with_probabilities: bool,
@@ -134,7 +136,7 @@ def _blended(
             else:
                 _exchange(item.row, tiling, total, processes)
                 strip = _strip(item, tiling, total, network.classes, with_probabilities)
-                total = None  # not kept while the strip waits to be taken
+                total = None  # frees the memory while the strip waits
                 yield strip
                 del strip
             del item
@@ -150,12 +152,12 @@ def _add(batch: Batch, tiling: Tiling, total: np.ndarray) -> None:
         across = slice(left - cols.starts[col], right - cols.starts[col])
         weight = np.outer(rows.weights[batch.row][down], cols.weights[col][across])
         part = torch.from_numpy(probabilities[:, down, across])
-        # torch multiplies and adds in one pass over memory, numpy would need two.
+        # torch multiplies and adds in one pass over memory. numpy would need two passes.
         torch.from_numpy(total[:, :, left:right]).addcmul_(part, torch.from_numpy(weight))
 
 
 def _exchange(row: int, tiling: Tiling, total: np.ndarray, processes: Processes) -> None:
-    """Add the carry from the row above to `total` (layers, rows, W), and send that for the next."""
+    """Add the carry of the row above to `total` (layers, rows, W), and send on its own carry."""
     shared, height = tiling.shared_rows(row), tiling.strips[row].height
     if shared:
         shape = (len(total), shared, tiling.width)
@@ -168,16 +170,16 @@ def _exchange(row: int, tiling: Tiling, total: np.ndarray, processes: Processes)
 def _strip(
     end: RowEnd, tiling: Tiling, total: np.ndarray, classes: int, with_probabilities: bool
 ) -> Strip:
-    """Make the strip that a row of windows completes from its `total` (layers, rows, W)."""
+    """Make the strip of a row of windows from its `total` (layers, rows, W)."""
     window = tiling.strips[end.row]
-    found = total[:, : window.height]
-    labels = np.where(end.valid, found[:classes].argmax(0), IGNORE).astype(np.uint8)
-    kept = np.where(end.valid, found, np.float32(np.nan)) if with_probabilities else None
+    blended = total[:, : window.height]
+    labels = np.where(end.valid, blended[:classes].argmax(0), IGNORE).astype(np.uint8)
+    kept = np.where(end.valid, blended, np.float32(np.nan)) if with_probabilities else None
     return Strip(window, labels, end.thumbnail, kept)
 
 
 def window_seed(name: str, row: int, col: int) -> int:
-    """Return the seed of a window's random numbers: the same in any process, batch and order.
+    """Return the seed of a window's random numbers. It is the same in any process and batch.
 
     Args:
         name: Name of the image's file.

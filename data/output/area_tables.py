@@ -1,17 +1,22 @@
-"""areas.csv: how much of each class there is, with a row for each image and class.
+"""areas.csv: the area of each class in each image, one row for each image and class.
 
     image, date        the file, and the first date in its name: 20180412, or 2018-04-12
-    class, code        of the class table
+    class, code        from the class table
     pixels, km2        counted in the map; km2 are geodesic, and empty for an image without CRS
-    share              of the mapped pixels
-    share_of_built_up  residential and non-residential as parts of their sum; empty for others
-    adjusted_*         km2 and share without the known errors of the classifier, and the half width
-                       of the 95 % confidence interval (unet/evaluation/area_estimation.py)
+    share              share of the mapped pixels
+    share_of_built_up  residential and non-residential as shares of their sum; else empty
+    adjusted_*         km2 and share, adjusted for the errors of the network in validation, and the
+                       half width of the 95 % confidence interval
+                       (unet/evaluation/area_estimation.py)
 
-The adjusted columns take errors to be as frequent as in the validation set. That holds for many
-images of its kind together rather than for a single one, least of all for an image that is mostly
-forest. Several images of one table end with rows of the image "all", if all of them have a CRS or
-none has. Read beside it: tests/data/output/test_area_tables.py.
+The adjusted columns assume that errors are as frequent as in the validation set. This can hold for
+the sum of many images of the same kind. It does not hold for a single image of another kind, such
+as an image that is mostly forest.
+
+A table of several images ends with the image "all", the sum of all images. It is left out if only
+some of the images have a CRS.
+
+Read beside it: tests/data/output/test_area_tables.py.
 """
 
 import datetime
@@ -27,7 +32,7 @@ from data.output.areas import Areas
 
 COLUMNS = ["image", "date", "class", "code", "pixels", "km2", "share", "share_of_built_up"]
 ADJUSTED = ["adjusted_share", "adjusted_share_ci95", "adjusted_km2", "adjusted_km2_ci95"]
-BUILT_UP = "residential", "non-residential"  # names of classes of the table esm
+BUILT_UP = "residential", "non-residential"  # classes of the table esm
 ALL = "all"
 DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)(?:-(?=\d\d-))?(\d\d)-?(\d\d)(?!\d)")
 
@@ -36,7 +41,7 @@ Adjust = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 def date_in(name: str) -> str:
-    """Find the first YYYYMMDD or YYYY-MM-DD of a name that is a day of the calendar.
+    """Find the first valid date in a name, written as YYYYMMDD or YYYY-MM-DD.
 
     Returns:
         The date as 2018-04-12, or "" if there is none.
@@ -53,12 +58,12 @@ def date_in(name: str) -> str:
 
 
 def built_up(names: Sequence[str]) -> list[int]:
-    """The labels of residential and non-residential ground, or [] if either class is missing."""
+    """Return the labels of BUILT_UP, or [] if one of these classes is missing."""
     return [names.index(name) for name in BUILT_UP] if set(BUILT_UP) <= set(names) else []
 
 
 def groups(names: Sequence[str]) -> dict[str, list[int]]:
-    """Name the labels whose shares are compared together: built-up ground, else each class."""
+    """Group the labels whose shares are compared: built-up classes together, else each class."""
     towns = built_up(names)
     return {"built-up": towns} if towns else {name: [label] for label, name in enumerate(names)}
 
@@ -84,7 +89,7 @@ def rows(
     if adjust:
         adjusted, half = adjust(measured)
         total = measured.sum() or np.nan
-    found = []
+    lines = []
     for k, (name, code) in enumerate(zip(table.names, table.codes)):
         share = pixels[k] / pixels.sum() if pixels.any() else np.nan
         of_towns = measured[k] / town_area if k in towns and town_area else np.nan
@@ -93,47 +98,55 @@ def rows(
         if adjust:
             row += [_number(adjusted[k] / total), _number(half[k] / total)]
             row += ["", ""] if km2 is None else [_number(adjusted[k]), _number(half[k])]
-        found.append(row)
-    return found
+        lines.append(row)
+    return lines
 
 
 def write(
-    path: Path, table: ClassTable, found: Sequence[tuple[Path, Areas]], adjust: Adjust | None = None
+    path: Path, table: ClassTable, maps: Sequence[tuple[Path, Areas]], adjust: Adjust | None = None
 ) -> None:
-    """Write areas.csv of the images that were mapped, with the sum over several images."""
+    """Write areas.csv.
+
+    Args:
+        path: The file.
+        table: The K classes.
+        maps: The image and the areas of each map.
+        adjust: The adjustment of areas, or None.
+    """
     lines = [COLUMNS + (ADJUSTED if adjust else [])]
-    for image, areas in found:
+    for image, areas in maps:
         lines += rows(str(image), table, areas.pixels, areas.km2, adjust)
-    with_crs = {areas.km2 is not None for _, areas in found}
-    if len(found) > 1 and len(with_crs) == 1:
-        km2 = sum(areas.km2 for _, areas in found) if with_crs == {True} else None
-        lines += rows(ALL, table, sum(areas.pixels for _, areas in found), km2, adjust)
+    known = [areas.km2 for _, areas in maps if areas.km2 is not None]
+    if len(maps) > 1 and len(known) in (0, len(maps)):
+        pixels = np.sum([areas.pixels for _, areas in maps], axis=0)
+        km2 = np.sum(known, axis=0) if known else None
+        lines += rows(ALL, table, pixels, km2, adjust)
     write_csv(path, lines)
 
 
-def area_table(table: ClassTable, found: Areas, adjust: Adjust | None = None) -> str:
+def area_table(table: ClassTable, areas: Areas, adjust: Adjust | None = None) -> str:
     """Format class, code, share, area and adjusted area for the terminal."""
-    if found.km2 is None:
-        measured, unit, form = found.pixels, "pixels", ",.0f"
+    if areas.km2 is None:
+        measured, unit, form = areas.pixels, "pixels", ",.0f"
     else:
-        measured, unit, form = found.km2, "km2", ",.4f"
+        measured, unit, form = areas.km2, "km2", ",.4f"
     adjusted = half = np.full(len(measured), np.nan)
-    if adjust and found.pixels.any():
+    if adjust and areas.pixels.any():
         adjusted, half = adjust(measured.astype(float))
     width = max(map(len, [*table.names, "no data"]))
     head = f"  {'class':{width}}  {'code':>5}  {'share':>7}  {unit:>12}"
-    lines = [head + "      adjusted, 95 %" if adjust and found.pixels.any() else head]
+    lines = [head + "      adjusted, 95 %" if adjust and areas.pixels.any() else head]
     for k, name in enumerate(table.names):
-        share = f"{found.shares[k]:.2%}" if found.pixels.any() else "-"
+        share = f"{areas.shares[k]:.2%}" if areas.pixels.any() else "-"
         line = f"  {name:{width}}  {table.codes[k]:5}  {share:>7}  {measured[k]:12{form}}"
         if not np.isnan(half[k]):
             line += f"  {adjusted[k]:12{form}} +- {half[k]:{form}}"
         lines.append(line)
-    if found.no_data:
-        lines.append(f"  {'no data':{width}}  {table.nodata:5}  {'':7}  {found.no_data:12,} pixels")
+    if areas.no_data:
+        lines.append(f"  {'no data':{width}}  {table.nodata:5}  {'':7}  {areas.no_data:12,} pixels")
     return "\n".join(lines)
 
 
 def _number(value: float) -> str:
-    """Six decimals, which of km2 are square metres; an empty cell for NaN."""
+    """Format a number with six decimals (square metres of km2), and NaN as an empty cell."""
     return "" if np.isnan(value) else f"{value:.6f}"

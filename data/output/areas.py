@@ -1,7 +1,8 @@
-"""How much of each class a map holds, counted while the map streams by.
+"""The area of each class in a map, counted strip by strip.
 
-Pixels are counted, and their ground areas summed (data/raster/ground.py). Read beside it:
-tests/data/output/test_areas.py.
+Pixels are counted, and their areas on the ground are summed (data/raster/ground.py).
+
+Read beside it: tests/data/output/test_areas.py.
 """
 
 import numpy as np
@@ -19,7 +20,7 @@ class Areas:
         self._pixels, self._km2 = np.zeros(256, np.int64), np.zeros(256)
 
     def add(self, labels: np.ndarray) -> None:
-        """Count labels (h, W) uint8, the next rows of the map from the top."""
+        """Count the labels (h, W) uint8 of the next rows of the map."""
         flat = labels.ravel()
         self._pixels += np.bincount(flat, minlength=256)
         if self._grid.crs:
@@ -29,21 +30,21 @@ class Areas:
 
     @property
     def pixels(self) -> np.ndarray:
-        """(K,) int64 pixels of each class."""
+        """Number of pixels of each class (K,) int64."""
         return self._pixels[self._classes]
 
     @property
     def no_data(self) -> int:
-        """Pixels without a class."""
+        """Number of pixels without a class."""
         return int(self._pixels[IGNORE])
 
     @property
     def km2(self) -> np.ndarray | None:
-        """(K,) float64 area of each class in km2; None for a grid without CRS."""
+        """Area of each class in km2 (K,) float64; None for a grid without CRS."""
         return self._km2[self._classes] if self._grid.crs else None
 
     @property
     def shares(self) -> np.ndarray:
-        """(K,) share of each class in the mapped pixels; NaN where no pixel was mapped."""
+        """Share of each class in the mapped pixels (K,); NaN if no pixel was mapped."""
         mapped = self.pixels.sum()
         return self.pixels / mapped if mapped else np.full(len(self.pixels), np.nan)

@@ -3,17 +3,18 @@
     python -m data.output.change map_2018.tif map_2021.tif
     python -m data.output.change cover_20.tif cover_21.tif --classes worldcover.csv -o change.tif
 
-A row of the matrix is the class before, a column the class after; the diagonal has not changed. So
+A row of the matrix is a class before, a column is a class after. The diagonal is unchanged ground:
 
     loss of a class = sum of its row - diagonal       gain = sum of its column - diagonal
 
-The map has a code for each pair, before * K + after + 1, and 0 where either map has no data. Ground
-that has not changed has the colour of its class, made paler. Changed ground has the full colour of
-the class after.
+The map has a code for each pair of classes, before * K + after + 1, and 0 where one of the maps has
+no data. Unchanged ground has a pale colour of its class. Changed ground has the full colour of the
+class after.
 
-Two maps that are each 90 % right can be wrong about change in a fifth of all pixels: small changes
-in the matrix may be nothing but the errors of both. Read beside it:
-tests/data/output/test_change.py.
+If each map is right in 90 % of the pixels, change can be wrong in 20 % of them. So small changes in
+the matrix may come from errors of the maps.
+
+Read beside it: tests/data/output/test_change.py.
 """
 
 import contextlib
@@ -34,11 +35,11 @@ from data.raster.ground import pixel_areas
 from data.terminal import Parser, one_line_errors
 from data.training.mask import Mask, labels_on
 
-PALE = 0.75  # 1 moves the colour of unchanged ground to white
+PALE = 0.75  # share of white in the colour of unchanged ground
 
 
 class Changes:
-    """Ground that went from one class to another, summed while two maps stream by.
+    """The ground that changed from each class to each other, summed strip by strip.
 
     Attributes:
         matrix: (K, K) float64, rows before, columns after; km2 where the grid has a CRS, else
@@ -52,9 +53,9 @@ class Changes:
         self.unit = "km2" if grid.crs else "pixels"
 
     def add(self, before: np.ndarray, after: np.ndarray) -> None:
-        """Count labels (h, W) of both maps, the next rows from the top.
+        """Count the labels (h, W) of the next rows of both maps.
 
-        A pixel that is IGNORE in either map does not count.
+        A pixel that is IGNORE in one of the maps does not count.
         """
         known, classes = (before != IGNORE) & (after != IGNORE), len(self.matrix)
         pairs = before[known].astype(np.int64) * classes + after[known]
@@ -67,17 +68,17 @@ class Changes:
 
     @property
     def losses(self) -> np.ndarray:
-        """(K,) ground of each class that has become another class."""
+        """Ground of each class that became another class (K,)."""
         return self.matrix.sum(1) - self.matrix.diagonal()
 
     @property
     def gains(self) -> np.ndarray:
-        """(K,) ground of each class that was another class."""
+        """Ground of each class that was another class before (K,)."""
         return self.matrix.sum(0) - self.matrix.diagonal()
 
 
 def rows(table: ClassTable, changes: Changes) -> list[list]:
-    """The matrix as rows: a header, a row for each class before, totals, gains and losses."""
+    """Return the matrix as rows: a header, a row for each class before, totals, gains, losses."""
     matrix, names = changes.matrix, table.names
     lines = [[f"before \\ after, {changes.unit}", *names, "total before", "loss"]]
     for name, row, loss in zip(names, matrix, changes.losses):
@@ -89,14 +90,14 @@ def rows(table: ClassTable, changes: Changes) -> list[list]:
 
 
 def write_csv(path: Path, table: ClassTable, changes: Changes) -> None:
-    """Write `rows` as a CSV file; six decimals of km2 are square metres."""
+    """Write `rows` as a CSV file. Numbers have six decimals, in km2 a square metre."""
     files.write_csv(path, [[_cell(value, ".6f") for value in row] for row in rows(table, changes)])
 
 
 def change_table(table: ClassTable, changes: Changes) -> str:
-    """Format `rows` for the terminal, without classes that neither map has.
+    """Format `rows` for the terminal, without classes that are in neither map.
 
-    The columns of classes are headed by their codes.
+    The header shows the codes of the classes.
     """
     present = changes.matrix.any(0) | changes.matrix.any(1)
     labels = np.flatnonzero(present).tolist()
@@ -117,7 +118,7 @@ def change_table(table: ClassTable, changes: Changes) -> str:
 
 
 def _cell(value, form: str):
-    """A number in the given form; other values as they are."""
+    """Format a float in the given form. Other values stay as they are."""
     return f"{value:{form}}" if isinstance(value, float) else value
 
 
@@ -134,7 +135,7 @@ def change_map(
         geo_tags: The geo tags of the image, or None.
 
     Yields:
-        A function that takes strips of labels (any h, width) of both maps from the top.
+        A function that writes the next rows, from labels (any h, width) of both maps.
     """
     classes = len(table.names)
     names, colors = {}, {}
@@ -154,8 +155,9 @@ def change_map(
 
 
 def _paler(color: tuple[int, int, int]) -> tuple[int, int, int]:
-    """The colour, moved towards white."""
-    return tuple(round(value + PALE * (255 - value)) for value in color)
+    """Mix a colour with white."""
+    red, green, blue = (round(value + PALE * (255 - value)) for value in color)
+    return red, green, blue
 
 
 def labels_of_both(
@@ -176,10 +178,10 @@ def write_changes(table: ClassTable, before: Path, after: Path, path: Path) -> C
         table: The classes of both maps.
         before: The earlier map.
         after: The later map, on any grid.
-        path: The change map, on the grid of the earlier map; the matrix is a CSV file beside it.
+        path: The change map, on the grid of the earlier map. The matrix is a CSV file beside it.
 
     Raises:
-        InputError: If the maps have no pixel in common.
+        InputError: The maps have no pixel in common.
     """
     with Raster(before) as raster:
         grid, geo_tags = raster.grid, raster.geo_tags
@@ -197,14 +199,14 @@ def write_changes(table: ClassTable, before: Path, after: Path, path: Path) -> C
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command."""
+    """Compare the two maps that the options name."""
     parser = Parser(__doc__)
     parser.prog = "python -m data.output.change"
     add = parser.add_argument
     add("before", type=Path, help="the earlier map, or any raster of classes")
     add("after", type=Path, help="the later map of the same place, on any grid")
     add("-o", "--output", type=Path, help="change map; none: BEFORE_to_AFTER.tif beside BEFORE")
-    add("--classes", help="class table of both; none: the one that a map of predict.py holds")
+    add("--classes", help="class table of both maps; none: the one inside a map of predict.py")
     args = parser.parse_args(arguments)
     before, after = args.before, args.after
     table = ClassTable.load(args.classes) if args.classes else maps.class_table(before)

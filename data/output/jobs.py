@@ -1,7 +1,8 @@
 """Which images are mapped, against which masks, and where their maps go.
 
-Dates of one place are one job. A map is never written over a file that the command reads. Read
-beside it: tests/data/output/test_jobs.py.
+The dates of one place are one job. A map never replaces a file that the command reads.
+
+Read beside it: tests/data/output/test_jobs.py.
 """
 
 from collections import Counter
@@ -36,12 +37,12 @@ def find(
         images: Files, or folders of them.
         masks: Files, or folders of them; may be empty.
         folder: Where the maps go; None: beside each image.
-        dates: Dates of a place that the network takes together.
+        dates: Number of dates of a place that the network takes.
 
     Raises:
-        InputError: If an image has no mask among several, if two maps would have one name, or if a
-            map would replace a file that is read.
-        FileNotFoundError: If a file or folder does not exist.
+        InputError: An image has no mask, two maps would have the same name, or a map would replace
+            a file that is read.
+        FileNotFoundError: A file or folder does not exist.
     """
     places = stack.by_place(pairing.find(images, "images"), dates)
     first = [place[0] for place in places]
@@ -60,13 +61,13 @@ def _map_paths(images: Sequence[Path], folder: Path | None, given: Sequence[Path
         given: Every file that the command reads.
 
     Raises:
-        InputError: If two maps would have one name, or a file of a map would replace a given one.
+        InputError: Two maps would have the same name, or a file of a map would replace a given one.
     """
     targets = [(folder or image.parent) / f"{image.stem}{pairing.MAP}.tif" for image in images]
     twice = [target for target, count in Counter(targets).items() if count > 1]
     if twice:
         raise InputError(
-            f"{twice[0]}: would be the map of several images of one name; map them one by one"
+            f"{twice[0]}: would be the map of several images of the same name; map them one by one"
         )
     read = {path.resolve() for path in given}
     for target in targets:
@@ -79,12 +80,12 @@ def _map_paths(images: Sequence[Path], folder: Path | None, given: Sequence[Path
 
 
 def table_path(jobs: Sequence[Job], folder: Path | None, name: str) -> Path:
-    """Name a file that sums up maps: areas.csv of several, img_landcover_areas.csv of one.
+    """Name a table: areas.csv for several images, img_landcover_areas.csv for one.
 
     Args:
         jobs: All jobs of the command.
         folder: Where the maps are; None: beside each image.
-        name: Name of the file of several images.
+        name: Name of the file for several images.
     """
     if len(jobs) == 1:
         return beside(jobs[0].target, name)

@@ -1,7 +1,7 @@
 """Letters for the legend of a picture, without a font file: five columns of eight dots each.
 
-A column is a byte, and its lowest bit is the top dot. The eighth row is for the tails of g, j, p, q
-and y. The digit 4 has the bytes 18 14 12 7F 10:
+A column is a byte. Its lowest bit is the top dot. The eighth row holds the tails of g, j, p, q and
+y. The digit 4 has the bytes 18 14 12 7F 10:
 
     . . . # .
     . . # # .
@@ -18,7 +18,7 @@ import unicodedata
 
 import numpy as np
 
-FIRST = " "  # the first glyph; the others follow in the order of ASCII, up to ~
+FIRST = " "  # the first letter; the others follow in the order of ASCII, up to ~
 COLUMNS = bytes.fromhex(
     """
     0000000000 00005F0000 0003000300 147F147F14 242A7F2A12 2313086462 3649562050 0000030000
@@ -36,14 +36,14 @@ COLUMNS = bytes.fromhex(
     """
 )
 GLYPHS = np.frombuffer(COLUMNS, np.uint8).reshape(-1, 5)  # (letters, columns)
-HEIGHT, GAP, SPACE = 8, 1, 3  # dots: of a line, between two letters, of an empty letter
+HEIGHT, GAP, SPACE = 8, 1, 3  # in dots: height of a line, gap between letters, width of a space
 
 
 def write(text: str, scale: int = 2) -> np.ndarray:
     """Draw a text in one line.
 
     Args:
-        text: Accents are left off, and any other letter that is not ASCII is a question mark.
+        text: The text. Accents are left out. Other letters outside ASCII become question marks.
         scale: Pixels along the side of a dot.
 
     Returns:
@@ -57,7 +57,7 @@ def write(text: str, scale: int = 2) -> np.ndarray:
 
 
 def _dots(letter: str) -> np.ndarray:
-    """(8, width) bool: the dots of a letter, without the empty columns beside them."""
+    """Return the dots of a letter (8, width) bool, without the empty columns beside them."""
     number = ord(letter) - ord(FIRST)
     if not 0 <= number < len(GLYPHS):
         number = ord("?") - ord(FIRST)

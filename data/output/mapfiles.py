@@ -1,13 +1,15 @@
-"""The files that one map leaves, written strip by strip.
+"""The files of one map, written strip by strip.
 
     img_landcover.tif                the map (data/output/maps.py), with its class names beside it
     img_landcover.png                image, map and legend side by side (data/output/preview.py)
     img_landcover_overlay.png        the map, half transparent, over the image
     img_landcover_probabilities.tif  a band for each class
-    img_landcover_uncertainty.tif    entropy, and of several passes mutual information
+    img_landcover_uncertainty.tif    entropy; with several passes also mutual information
 
-A map is complete or not there at all: an earlier one stays until the last strip is written. Read
-beside it: tests/data/output/test_mapfiles.py.
+A file appears only when it is complete. An earlier file of the same name stays until the last strip
+is written.
+
+Read beside it: tests/data/output/test_mapfiles.py.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,7 +33,7 @@ def beside(target: Path, ending: str) -> Path:
 
 
 def thumbnail_step(grid: Grid) -> int:
-    """Return n where the preview of a map on this grid shows every n-th row and column."""
+    """Return n such that the preview of a map on this grid shows every n-th row and column."""
     return preview.Thinned(grid.height, grid.width).step
 
 
@@ -39,15 +41,15 @@ class MapFiles:
     """Writers of the files of one map, as a context manager.
 
     Attributes:
-        areas: What is in the map so far.
+        areas: Areas of the classes in the rows that have been written.
 
     Args:
         target: The map's file.
         image: The image that is mapped.
-        table: Its classes.
-        probabilities: "uint8" or "float32" for a file of probabilities; None for none.
-        uncertainty: Names of the layers of a file of uncertainty; empty for none.
-        overlay: Whether the overlay is drawn.
+        table: The classes of the map.
+        probabilities: Type of the file of probabilities, "uint8" or "float32"; None: no such file.
+        uncertainty: Names of the layers of the file of uncertainty; empty: no such file.
+        overlay: Whether to draw the overlay.
     """
 
     def __init__(
@@ -63,19 +65,20 @@ class MapFiles:
         self.target, self.table, self.overlay = target, table, overlay
         self.areas = Areas(grid, len(table.names))
         self._bands, self._nodata = image.descriptions, image.nodata
-        self._thumbnails, self._labels = [], preview.Thinned(grid.height, grid.width)
+        self._thumbnails: list[np.ndarray] = []
+        self._labels = preview.Thinned(grid.height, grid.width)
         with ExitStack() as opened:
 
             def layers(ending: str, names: Sequence[str], dtype: str) -> Callable:
                 path = beside(target, ending)
                 return opened.enter_context(maps.fractions(path, grid, names, tags, dtype))
 
-            self._write_map = opened.enter_context(maps.classes(target, grid, table, tags))
-            self._write_probabilities = self._write_uncertainty = None
+            self._write = {"map": opened.enter_context(maps.classes(target, grid, table, tags))}
             if probabilities:
-                self._write_probabilities = layers("probabilities.tif", table.names, probabilities)
+                names = table.names
+                self._write["probabilities"] = layers("probabilities.tif", names, probabilities)
             if uncertainty:
-                self._write_uncertainty = layers("uncertainty.tif", uncertainty, "uint8")
+                self._write["uncertainty"] = layers("uncertainty.tif", uncertainty, "uint8")
             self._opened = opened.pop_all()
 
     def __enter__(self) -> "MapFiles":
@@ -88,18 +91,18 @@ class MapFiles:
             labels: (h, W) uint8.
             thumbnail: (bands, rows, cols) of the image, every `thumbnail_step`-th row and column.
         """
-        self._write_map(labels)
+        self._write["map"](labels)
         self.areas.add(labels)
         self._thumbnails.append(thumbnail)
         self._labels.add(labels)
 
     def add_probabilities(self, probabilities: np.ndarray) -> None:
-        """Write the next rows (K, h, W) from 0 to 1, NaN without data."""
-        self._write_probabilities(probabilities)
+        """Write the next rows (K, h, W) of numbers from 0 to 1. No-data is NaN."""
+        self._write["probabilities"](probabilities)
 
     def add_uncertainty(self, layers: np.ndarray) -> None:
-        """Write the next rows (layers, h, W) from 0 to 1, NaN without data."""
-        self._write_uncertainty(layers)
+        """Write the next rows (layers, h, W) of numbers from 0 to 1. No-data is NaN."""
+        self._write["uncertainty"](layers)
 
     def __exit__(self, *error) -> None:
         self._opened.__exit__(*error)
@@ -119,5 +122,5 @@ class MapFiles:
             preview.write_png(beside(self.target, "overlay.png"), preview.beside(mixed, legend))
 
     def pictures(self) -> dict[str, np.ndarray]:
-        """Return small pictures of the image, `rgb` (h, w, 3), and the map, `prediction` (h, w)."""
+        """Return small pictures: "rgb" (h, w, 3) of the image, "prediction" (h, w) of the map."""
         return {"rgb": preview.small(self._image), "prediction": preview.small(self._map)}

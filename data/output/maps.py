@@ -1,17 +1,19 @@
-"""Files of a map: classes with names and colours, and bands of probability or uncertainty.
+"""Rasters of classes with names and colours, and rasters of probabilities or uncertainty.
 
-A class map has its names in two places, because programs differ in where they look:
+A class map stores names and colours in three places, because programs look in different places:
 
     GDAL_METADATA      items such as class_250=residential, inside the file. `gdalinfo` and the
                        layer properties of QGIS list them, but no legend shows them.
-    map.tif.aux.xml    GDAL's category names, one for each code from 0 on, which QGIS shows in its
-                       legend. GDAL looks for them in this file beside the map only, so they are
-                       lost where the map is sent alone.
+    map.tif.aux.xml    GDAL's category names, one for each code from 0 on. QGIS shows them in its
+                       legend. GDAL reads them from this file beside the map only, so they are
+                       lost if the map is sent alone.
     ColorMap           the colours, inside the file
 
-Probabilities are bytes, a quarter of the size of floats: value = round(254 p), and 255 is no-data.
-With round(255 p) the pixels of probability 1 would be no-data. The file declares the scale 1/254,
-so that GDAL and QGIS show 0 to 1. Read beside it: tests/data/output/test_maps.py.
+Probabilities p are stored as bytes, a quarter of the size of floats: byte = round(254 p). 255 is
+no-data. With round(255 p) the pixels of probability 1 would be no-data. The file declares the scale
+1/254, so that GDAL and QGIS show 0 to 1.
+
+Read beside it: tests/data/output/test_maps.py.
 """
 
 from __future__ import annotations
@@ -29,8 +31,8 @@ from data.files import InputError, replacing
 from data.grid import Grid
 from data.raster import Raster, cog
 
-GREY = (128, 128, 128)  # of a class whose map has no colours
-STEPS, NO_BYTE = 254, 255  # a byte is round(STEPS * number), or NO_BYTE for no-data
+GREY = (128, 128, 128)  # colour of a class in a map without colours
+STEPS, NO_BYTE = 254, 255  # byte = round(STEPS * number); NO_BYTE is no-data
 
 
 @contextlib.contextmanager
@@ -43,20 +45,21 @@ def classes(
         path: The file.
         grid: Its grid.
         table: The classes.
-        geo_tags: The geo tags of the image, or None for tags made from the grid.
+        geo_tags: The geo tags of the image; None: tags made from the grid.
 
     Yields:
-        A function that takes strips (any h, width) of labels from the top.
+        A function that writes the next rows, from labels (any h, width).
     """
     names, colors = dict(zip(table.codes, table.names)), table.colormap
     with coded(path, grid, table.dtype, table.nodata, names, colors, "land cover", geo_tags) as add:
         yield lambda labels: add(table.decode(labels))
 
 
-def class_table(path: str | os.PathLike) -> ClassTable:
-    """Read the class table of a map that `classes` wrote, from the metadata and colours inside.
+def class_table(path: str | Path) -> ClassTable:
+    """Read the class table of a map that `classes` wrote, from its metadata and colours.
 
-    Raises InputError for a raster that is no such map.
+    Raises:
+        InputError: The raster holds no names of classes.
     """
     with Raster(path) as raster:
         items, colors, nodata = raster.items, raster.colormap or {}, raster.nodata
@@ -67,7 +70,7 @@ def class_table(path: str | os.PathLike) -> ClassTable:
         if f"class_{code}" in items and code.isdigit()
     ]
     if not records:
-        raise InputError(f"{path}: holds no names of classes; give its class table by --classes")
+        raise InputError(f"{path}: has no names of classes; give its class table by --classes")
     if nodata is not None:
         records.append(
             {"code": str(nodata), "name": "no data", "color": "#000000", "ignore": "true"}
@@ -88,8 +91,8 @@ def coded(
 ) -> Iterator[Callable[[np.ndarray], None]]:
     """Write a raster of codes that have names and colours.
 
-    The sidecar with the category names is written after the map. Where the codes are no bytes there
-    is none, and that of an earlier map is removed.
+    The file of category names is written after the map. It exists for 8-bit codes only. For other
+    codes the file of an earlier map is removed.
 
     Args:
         path: The file.
@@ -99,10 +102,10 @@ def coded(
         names: {code: name}.
         colors: {code: (red, green, blue)}, or None.
         title: The description of the band.
-        geo_tags: The geo tags of the image, or None for tags made from the grid.
+        geo_tags: The geo tags of the image; None: tags made from the grid.
 
     Yields:
-        A function that takes strips (any h, width) of codes from the top.
+        A function that writes the next rows, from codes (any h, width).
     """
     items = {f"class_{code}": name for code, name in names.items()}
     with cog.writer(path, grid, 1, dtype, nodata, colors, [title], geo_tags, items) as add:
@@ -123,17 +126,17 @@ def fractions(
     geo_tags: dict | None = None,
     dtype: np.dtype | type | str = np.uint8,
 ) -> Iterator[Callable[[np.ndarray], None]]:
-    """Write bands of numbers 0..1.
+    """Write bands of numbers from 0 to 1.
 
     Args:
         path: The file.
         grid: Its grid.
         names: The name of each band.
-        geo_tags: The geo tags of the image, or None for tags made from the grid.
+        geo_tags: The geo tags of the image; None: tags made from the grid.
         dtype: uint8 for the bytes of `to_bytes`, float32 for the numbers themselves.
 
     Yields:
-        A function that takes strips (bands, any h, width) from the top; NaN is no-data.
+        A function that writes the next rows, from numbers (bands, any h, width). NaN is no-data.
     """
     as_bytes = np.dtype(dtype) == np.uint8
     with cog.writer(
@@ -151,7 +154,7 @@ def fractions(
 
 
 def to_bytes(values: np.ndarray) -> np.ndarray:
-    """Convert numbers 0..1 to bytes 0..254, and NaN to 255.
+    """Convert numbers from 0 to 1 to bytes from 0 to 254, and NaN to 255.
 
     >>> to_bytes(np.array([0, 0.5, 1, np.nan])).tolist()
     [0, 127, 254, 255]
@@ -164,7 +167,7 @@ def to_bytes(values: np.ndarray) -> np.ndarray:
 def category_names(names: dict[int, str]) -> str:
     """Format GDAL's auxiliary file (PAM): a name for each code from 0 to the largest.
 
-    A code of no class has an empty name.
+    A code without a class has an empty name.
     """
     categories = "".join(
         f"<Category>{escape(names.get(code, ''))}</Category>\n" for code in range(max(names) + 1)

@@ -1,8 +1,8 @@
 """Pictures of images and maps: bands as RGB, labels in the colours of their classes, a legend.
 
-Reflectances fill a small part of their range, so each of the three bands is stretched from its 2nd
-to its 98th percentile. A preview is thinned while the scene streams by; the map itself never is.
-The legend names the classes that occur, and stands beside the picture.
+Reflectances fill a small part of their range. So each of the three bands is stretched between its
+2nd and 98th percentile. A preview shows every n-th row and column of a scene, collected strip by
+strip. The legend beside it names the classes that occur.
 
 Read beside it: tests/data/output/test_preview.py.
 """
@@ -21,7 +21,7 @@ from data.scaling import valid_pixels
 
 SIDE = 1024  # the largest height and width of a preview
 GAP = 8  # pixels between two pictures
-LINE, COLUMNS = 22, 3  # of the legend: height of a line in pixels, and most columns
+LINE, COLUMNS = 22, 3  # legend: height of a line in pixels, largest number of columns
 FRAME, INK = (120, 120, 120), (30, 30, 30)
 NO_DATA = (0, 0, 0)
 
@@ -41,9 +41,9 @@ def rgb(image: np.ndarray, names: Sequence[str], nodata: float | None = None) ->
     """Draw an image in its red, green and blue bands.
 
     Args:
-        image: Bands (C, H, W). 8-bit RGB stays as it is, other bands are stretched.
+        image: Bands (C, H, W). Up to four 8-bit bands stay as they are. Others are stretched.
         names: The names of the bands.
-        nodata: The value of pixels without data, which are black.
+        nodata: The value of pixels without data. They are drawn in black.
 
     Returns:
         (H, W, 3) uint8.
@@ -69,7 +69,7 @@ def colored(labels: np.ndarray, table: ClassTable) -> np.ndarray:
         (H, W, 3) uint8.
 
     Raises:
-        ValueError: A label is that of no class.
+        ValueError: A label belongs to no class.
     """
     classes = len(table.colors)
     strange = labels[(labels >= classes) & (labels != IGNORE)]
@@ -83,7 +83,7 @@ def colored(labels: np.ndarray, table: ClassTable) -> np.ndarray:
 def overlay(
     picture: np.ndarray, labels: np.ndarray, table: ClassTable, opacity: float = 0.5
 ) -> np.ndarray:
-    """Mix the colours of labels (H, W) into a picture (H, W, 3); no-data leaves it as it is.
+    """Mix the colours of labels (H, W) into a picture (H, W, 3). No-data does not change it.
 
     Returns:
         (H, W, 3) uint8.
@@ -93,12 +93,13 @@ def overlay(
 
 
 def legend(labels: np.ndarray, table: ClassTable, height: int = 0) -> np.ndarray:
-    """Draw colour and name of each class that occurs in labels (H, W).
+    """Draw the colour and name of each class that occurs in labels (H, W).
 
     Args:
         labels: The map.
-        table: Its classes.
-        height: In pixels; a longer legend is broken into up to three columns.
+        table: The classes of the map.
+        height: Height in pixels. A longer legend gets up to three columns, and is higher if these
+            are not enough.
 
     Returns:
         (h, w, 3) uint8.
@@ -112,12 +113,13 @@ def legend(labels: np.ndarray, table: ClassTable, height: int = 0) -> np.ndarray
 
 
 def _legend_column(entries: list[tuple[tuple[int, int, int], str]]) -> np.ndarray:
+    """Draw lines of (colour, name), as (h, w, 3) uint8."""
     words = [lettering.write(name) for _, name in entries]
     width = LINE + max(word.shape[1] for word in words)
     drawn = np.full((len(entries) * LINE, width, 3), 255, np.uint8)
     for row, ((color, _), word) in enumerate(zip(entries, words)):
         line = drawn[row * LINE : (row + 1) * LINE]
-        side = len(word)  # of the square of colour: as high as the text
+        side = len(word)  # the square of colour is as high as the text
         line[1 : side + 1, :side] = FRAME
         line[2:side, 1 : side - 1] = color
         line[1 : side + 1, LINE : LINE + word.shape[1]][word] = INK
@@ -125,7 +127,7 @@ def _legend_column(entries: list[tuple[tuple[int, int, int], str]]) -> np.ndarra
 
 
 def beside(*pictures: np.ndarray) -> np.ndarray:
-    """Put pictures (h, w, 3) side by side, white between and below them."""
+    """Put pictures (h, w, 3) side by side. The space between and below them is white."""
     height = max(len(picture) for picture in pictures)
     gap = np.full((height, GAP, 3), 255, np.uint8)
     parts = []
@@ -142,17 +144,18 @@ def small(drawn: np.ndarray, side: int = 400) -> np.ndarray:
 
 
 class Thinned:
-    """Every n-th row and column of a raster that arrives in strips; no side exceeds SIDE."""
+    """Every n-th row and column of a raster that comes in strips. No side exceeds SIDE."""
 
     def __init__(self, height: int, width: int):
         self.step = -(-max(height, width) // SIDE)
-        self.row, self.rows = 0, []
+        self.row = 0
+        self.rows: list[np.ndarray] = []
 
     def add(self, strip: np.ndarray) -> None:
-        """Take the next rows (..., h, W), from the top."""
+        """Add the next rows (..., h, W)."""
         self.rows.append(strip[..., -self.row % self.step :: self.step, :: self.step].copy())
         self.row += strip.shape[-2]
 
     def array(self) -> np.ndarray:
-        """The thinned raster (..., rows, columns)."""
+        """Return the thinned raster (..., rows, columns)."""
         return np.concatenate(self.rows, axis=-2)

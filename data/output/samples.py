@@ -1,7 +1,9 @@
 """Samples: small pictures of image, truth and prediction, for the report and for TensorBoard.
 
-A sample is a dict: "title", the "rgb" picture (h, w, 3) uint8, and the labels (h, w) uint8 of the
-"truth" and of the "prediction". Read beside it: tests/data/output/test_samples.py.
+A sample is a dict with a "title", an "rgb" picture (h, w, 3) uint8, and labels (h, w) uint8 of the
+"truth" and the "prediction".
+
+Read beside it: tests/data/output/test_samples.py.
 """
 
 from collections.abc import Sequence
@@ -13,20 +15,20 @@ from data.files import IGNORE
 from data.output.preview import NO_DATA, beside, colored, png, rgb
 from data.training.dataset import Windows
 
-RIGHT, WRONG = (232, 232, 228), (214, 0, 72)  # in the map of errors
+RIGHT, WRONG = (232, 232, 228), (214, 0, 72)  # colours of the map of errors
 
 
 def of_windows(windows: Windows, predictions: np.ndarray, count: int) -> list[dict]:
-    """Choose `count` windows, evenly spread, as samples.
+    """Choose `count` evenly spread windows as samples.
 
     Args:
         windows: The windows of a data set.
-        predictions: (n, S, S) uint8 labels of all of them.
-        count: The number of samples; of fewer windows each is one.
+        predictions: (n, S, S) uint8 predicted labels of all windows.
+        count: The number of samples. If there are fewer windows, each one is a sample.
     """
     chosen = []
     for number in sorted({round(n) for n in np.linspace(0, len(windows) - 1, count)}):
-        scene, window = windows.scene_of(number), windows.items[number][1]
+        scene, window = windows.scene_of(number), windows.items[number].window
         chosen.append(
             {
                 "title": f"{scene.image_path.name}, row {window.row}, column {window.col}",
@@ -42,7 +44,7 @@ def side_by_side(samples: Sequence[dict], table: ClassTable) -> list[tuple[str, 
     """Draw image, truth and prediction of each sample as one picture.
 
     Returns:
-        (title, picture (h, w, 3) uint8) of each.
+        (title, picture (h, w, 3) uint8) of each sample.
     """
     drawn = []
     for sample in samples:
@@ -55,8 +57,8 @@ def gallery(samples: Sequence[dict], table: ClassTable) -> dict:
     """Draw samples for the report: image, truth, prediction, and a map of the errors.
 
     Returns:
-        "samples", [{"title", "pictures": {caption: bytes of a PNG file}}], and their "legend",
-        [(name, (red, green, blue))], as unet.evaluation.report.html takes them.
+        A dict for unet.evaluation.report.html: "samples", [{"title", "pictures": {caption: bytes of
+        a PNG file}}], and "legend", [(name, (red, green, blue))].
     """
     classes = list(zip(table.names, table.colors))
     marks = [("no label", NO_DATA), ("error map: right", RIGHT), ("error map: wrong", WRONG)]
@@ -75,7 +77,7 @@ def gallery(samples: Sequence[dict], table: ClassTable) -> dict:
 
 
 def _errors(truth: np.ndarray, prediction: np.ndarray) -> tuple[str, np.ndarray]:
-    """(caption, picture (h, w, 3) uint8) of the errors, over the pixels that have a label."""
+    """Draw the errors in pixels with a label: (caption, picture (h, w, 3) uint8)."""
     known, right = truth != IGNORE, truth == prediction
     picture = np.full((*truth.shape, 3), NO_DATA, np.uint8)
     picture[known & right] = RIGHT

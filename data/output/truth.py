@@ -1,8 +1,9 @@
-"""The true labels of a map, row by row as the map is made.
+"""The true labels of a map, for the same rows as each strip of the map.
 
-A mask may lie on another grid than the image, and then comes in strips of other heights than those
-of the map. `Truth` returns exactly the rows that the map has just got. Read beside it:
-tests/data/output/test_truth.py.
+A mask is read in strips whose heights differ from those of the map. `Truth` returns exactly as many
+rows as a strip of the map has.
+
+Read beside it: tests/data/output/test_truth.py.
 """
 
 from collections.abc import Iterator
@@ -18,25 +19,25 @@ from data.training.mask import Mask, labels_on
 
 
 class Truth:
-    """A mask's labels on the grid of a map.
+    """The labels of a mask on the grid of a map.
 
-    The map must not be lost because its mask is wrong: what goes wrong with the mask is kept in
-    `error` and raised by `check`, and the rows from there on have no label.
+    An error in the mask must not stop the map. It is kept in `error`, and `check` raises it later.
+    Rows after the error have no label.
     """
 
     def __init__(self, path: Path, table: ClassTable, grid: Grid):
         self._strips = self._labels(path, table, grid)
-        self._rest = np.empty((0, grid.width), np.uint8)  # read, but not returned yet
+        self._rest = np.empty((0, grid.width), np.uint8)  # rows that are read but not returned yet
         self._thinned = preview.Thinned(grid.height, grid.width)
-        self.error = None
+        self.error: InputError | OSError | None = None
 
     @staticmethod
     def _labels(path: Path, table: ClassTable, grid: Grid) -> Iterator[np.ndarray]:
         with Mask(path, table) as mask:
             yield from labels_on(mask, grid, "nearest")
 
-    def against(self, labels: np.ndarray) -> np.ndarray:
-        """Return the true labels of the map's next rows.
+    def next_rows(self, labels: np.ndarray) -> np.ndarray:
+        """Return the true labels of the next rows of the map.
 
         Args:
             labels: The rows of the map, (h, W) uint8.
@@ -57,7 +58,7 @@ class Truth:
         return np.where(labels == IGNORE, IGNORE, rows).astype(np.uint8)
 
     def _next(self) -> np.ndarray | None:
-        """Return the mask's next strip; None after its end or its first error."""
+        """Return the next strip of the mask; None after its end or its first error."""
         try:
             return next(self._strips, None)
         except (InputError, OSError) as error:
@@ -65,7 +66,7 @@ class Truth:
             return None
 
     def check(self) -> None:
-        """Raise InputError or OSError if the mask could not be read, or has unknown codes."""
+        """Raise InputError or OSError if the mask cannot be read or has unknown codes."""
         while self._next() is not None:
             pass
         if self.error:

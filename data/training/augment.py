@@ -1,24 +1,25 @@
-"""Augmentation: random changes of a window under which its labels stay right.
+"""Augmentation: random changes of a window that keep its labels right.
 
-    flip, turn   A flip or quarter turns: an image from above has no up and no left.
-    crop         A part of the window, put back into the full size at another place.
-    jitter       A random gain and offset for each channel, as by haze, sun and sensor.
-    scales       Things larger or smaller than they are. Only here are pixels resampled: the image
-                 is interpolated, and a label is that of the nearest pixel.
+    flip, turn   The window is flipped or turned by quarters. An image from above has no up or left.
+    crop         A part of the window is kept, and moved to another place in it.
+    jitter       Each channel gets a random gain and offset, as haze, sun and sensor cause them.
+    scales       The content is enlarged or reduced. Only this step resamples pixels. The image is
+                 interpolated, and a label is that of the nearest pixel.
 
 Read beside it: tests/data/training/test_augment.py.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 
 from data.files import IGNORE
 
-# What train.py's --augment turns on: the arguments of `Augment`.
-STEPS = {
+# The choices of train.py's --augment, with the arguments of `Augment` that turn each on.
+STEPS: dict[str, dict[str, Any]] = {
     "flip": {"flip": 0.5},
     "turn": {"turn": 0.75},
     "crop": {"crop": 0.5},
@@ -29,17 +30,17 @@ STEPS = {
 
 @dataclass(frozen=True)
 class Augment:
-    """The steps of an augmentation: their probabilities (0 turns a step off) and strengths.
+    """An augmentation: the probability of each step (0 turns it off), and its strength.
 
     Args:
         flip: Probability of a flip.
         turn: Probability of one to three quarter turns.
         crop: Probability of a random-sized crop.
-        crop_min: Shortest side of the crop, as a share of the window's (298 of 300: 0.9934).
+        crop_min: Shortest side of the crop, as a share of the window's side.
         jitter: Probability of colour jitter.
-        strength: The gain of a channel is in 1 +- strength and its offset in 0 +- strength / 2, in
+        strength: A channel's gain is in 1 +- strength, and its offset in 0 +- strength / 2, in
             scaled units.
-        scales: Sizes that things may take, one of them drawn for each window; 2: twice as large.
+        scales: Factors of size, of which one is drawn for each window; 2 doubles the size.
     """
 
     flip: float = 0.5
@@ -52,8 +53,8 @@ class Augment:
 
     @classmethod
     def of(cls, steps: Sequence[str]) -> "Augment":
-        """Return the augmentation that makes some of STEPS, and no others."""
-        chosen = {"flip": 0.0, "turn": 0.0}
+        """Return the augmentation with the named STEPS, and no others."""
+        chosen: dict[str, Any] = {"flip": 0.0, "turn": 0.0}
         for step in steps:
             chosen |= STEPS[step]
         return cls(**chosen)
@@ -66,10 +67,10 @@ class Augment:
         Args:
             image: (C, S, S) float.
             target: (S, S) labels.
-            generator: What all random numbers are drawn from.
+            generator: The source of all random numbers.
 
         Returns:
-            Image and target of the same shapes, both moved alike.
+            Image and target in the same shapes. Both are moved in the same way.
         """
 
         def chance(probability: float) -> bool:
@@ -93,15 +94,15 @@ class Augment:
 def random_crop(
     image: torch.Tensor, target: torch.Tensor, smallest: float, generator: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cut a square of random size and place, and put it back at another random place.
+    """Cut a square of random size at a random place, and move it to another random place.
 
-    Around it the image is 0 and the target IGNORE, like no-data.
+    Around the square the image is 0 and the target is IGNORE, as for no-data.
 
     Args:
         image: (C, S, S).
         target: (S, S).
         smallest: Shortest side of the square, as a share of S.
-        generator: What size and places are drawn from.
+        generator: The source of random size and places.
     """
     size = image.shape[-1]
     side = int(torch.randint(max(1, round(size * smallest)), size + 1, (), generator=generator))
@@ -115,17 +116,18 @@ def random_crop(
 def zoom(
     image: torch.Tensor, target: torch.Tensor, scale: float, generator: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Show things `scale` times as large in a window of the same size.
+    """Enlarge or reduce the content of a window by the factor `scale`. The window keeps its size.
 
-    Above 1 a random part of the window fills all of it. Below 1 the whole window shrinks and lies
-    at a random place among no-data: the ground around it may be held out for validation. The image
-    is interpolated bilinearly, and averaged where it shrinks. A label is that of the nearest pixel.
+    With a scale above 1 a random part of the window fills all of it. With a scale below 1 the whole
+    window shrinks, and lies at a random place in no-data. The ground around the window is not used,
+    because it may be held out for validation. The image is interpolated bilinearly, and averaged
+    where it shrinks. A label is that of the nearest pixel.
 
     Args:
         image: (C, S, S).
         target: (S, S).
-        scale: Above 0; 2: twice as large.
-        generator: What the places are drawn from.
+        scale: Factor above 0; 2 doubles the size.
+        generator: The source of random places.
     """
     size = image.shape[-1]
     part, side = min(size, max(1, round(size / scale))), min(size, max(1, round(size * scale)))
@@ -142,6 +144,6 @@ def zoom(
 
 
 def color_jitter(image: torch.Tensor, strength: float, generator: torch.Generator) -> torch.Tensor:
-    """Change each channel (C, S, S) by a random gain and offset; no-data (0 everywhere) stays."""
+    """Change each channel (C, S, S) by a random gain and offset; no-data (all 0) is kept."""
     gain, offset = (torch.rand((2, image.shape[0], 1, 1), generator=generator) * 2 - 1) * strength
     return torch.where((image != 0).any(0), image * (1 + gain) + offset / 2, image)

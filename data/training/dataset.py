@@ -1,19 +1,21 @@
 """Windows of scenes as samples, and the order in which a training sees them.
 
-A sample is a window as the network takes it: bands and indices scaled, no-data 0, augmented in
-training. The order of an epoch, and the augmentation of each sample, depend on the seed and the
-epoch alone. So the batches are the same with any number of worker processes, and after a resume.
+A sample is a window as the network takes it: bands and indices are scaled, no-data is 0, and
+training samples are augmented. The order of an epoch and the augmentation of each sample depend
+only on the seed and the epoch. So the batches are the same with any number of worker processes, and
+after a resume.
 
 Rare classes may be oversampled (Gupta and others 2019, LVIS: A dataset for large vocabulary
 instance segmentation). With f_c the share of windows that show class c,
 
-    r_c = max(1, sqrt(threshold / f_c)),    a window is drawn in proportion to
-                                            the largest r_c of the classes that it shows
+    r_c = max(1, sqrt(threshold / f_c))
+
+and a window is drawn in proportion to the largest r_c of the classes that it shows.
 
 Read beside it: tests/data/training/test_dataset.py.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from copy import copy
 from functools import partial
 from pathlib import Path
@@ -30,15 +32,15 @@ from data.training.augment import Augment
 from data.training.scenes import Scene
 from data.training.windows import Item
 
-SHOWN = 0.01  # a window shows a class that has this share of its labelled pixels
+SHOWN = 0.01  # a window shows a class that has at least this share of its labelled pixels
 
 
 def repeat_factors(counts: np.ndarray, threshold: float) -> np.ndarray:
-    """Compute how often each window is drawn, relative to a window without rare classes.
+    """Compute how often each window is drawn, relative to windows without rare classes.
 
     Args:
-        counts: (n, K) labelled pixels of each class, of `windows.class_counts`.
-        threshold: Share of the windows below which a class is rare; 0 makes all factors 1.
+        counts: (n, K) labelled pixels of each class, from `windows.class_counts`.
+        threshold: Share of the windows below which a class is rare. 0 makes all factors 1.
 
     Returns:
         (n,) float64, 1 or more.
@@ -57,7 +59,7 @@ def fit_scalings(
     indices: Sequence[str],
     method: str,
 ) -> tuple[Scaling, list[Scaling]]:
-    """Fit the scaling to windows; with the method "image" to each scene by itself.
+    """Fit the scaling to the training windows. The method "image" fits one to each scene.
 
     Args:
         scenes: The scenes, each with a no-data value of its own.
@@ -67,7 +69,7 @@ def fit_scalings(
         method: One of `scaling.METHODS`.
 
     Returns:
-        The scaling that a checkpoint keeps, and that of each scene.
+        The scaling for the checkpoint, and the scaling of each scene.
     """
 
     def read(scene: Scene, window: Window) -> np.ndarray:
@@ -91,10 +93,10 @@ class Windows(Dataset):
     """Windows of scenes as samples (image, target, number).
 
     The image is (C, S, S) float32: bands and indices, scaled. The target is (S, S) uint8: labels.
-    Beyond a scene that is smaller than S the image is 0 and the target IGNORE.
+    Outside a scene that is smaller than S the image is 0 and the target is IGNORE.
 
-    An index may be a pair (number, seed). The augmentation draws from that seed alone, so that a
-    sample is the same in any process and after any other samples.
+    An index may be a pair (number, seed). Only that seed decides the augmentation. So a sample is
+    the same in any process, and after any other samples.
 
     Args:
         scenes: The scenes.
@@ -103,9 +105,9 @@ class Windows(Dataset):
         indices: Spectral indices behind the bands.
         scalings: The scaling of each scene.
         size: S, the side of a sample in pixels.
-        augment: Augmentation; None: none.
-        each_pixel_once: Whether the target is IGNORE outside the part that a window owns: for
-            validation, so that a pixel in two windows counts once.
+        augment: The augmentation, or None.
+        each_pixel_once: Whether the target is IGNORE outside the part that a window owns. In
+            validation a pixel in two windows then counts once.
     """
 
     def __init__(
@@ -133,7 +135,7 @@ class Windows(Dataset):
         return self.scenes[self.items[number].scene]
 
     def place(self, number: int) -> tuple[Path, Window]:
-        """Return the image file of a window, and where in it the window lies."""
+        """Return the image file of a window, and the window in it."""
         return self.scene_of(number).image_path, self.items[number].window
 
     def only(self, numbers: Sequence[int]) -> "Windows":
@@ -154,7 +156,7 @@ class Windows(Dataset):
         return F.pad(image, (0, self.size - window.width, 0, self.size - window.height))
 
     def target(self, number: int) -> torch.Tensor:
-        """Return the labels (S, S) uint8 of a window that count, without augmentation."""
+        """Return the labels (S, S) uint8 of a window, without augmentation."""
         _, window, own = self.items[number]
         part = own if self.each_pixel_once else window
         top, left = part.row - window.row, part.col - window.col
@@ -164,7 +166,7 @@ class Windows(Dataset):
         return target
 
     def spread(self, count: int) -> "Windows":
-        """Return up to `count` windows, evenly spread."""
+        """Return up to `count` evenly spread windows, without augmentation."""
         return self.only(range(0, len(self), -(-len(self) // count)))
 
     def __len__(self) -> int:
@@ -178,7 +180,7 @@ class Windows(Dataset):
         return image, target, number
 
     def collate(self, samples: list) -> list[torch.Tensor]:
-        """Make a batch of samples, of which there may be none.
+        """Make a batch of samples. It may be empty.
 
         Returns:
             Images (N, C, S, S) in channels_last, targets (N, S, S), numbers (N,).
@@ -196,13 +198,13 @@ class Windows(Dataset):
 class EpochSampler(Sampler):
     """Pairs (number, seed) for `Windows`, in the order of an epoch.
 
-    Set `epoch` before each epoch. Order and seeds depend on `seed` and `epoch` alone.
+    Set `epoch` before each epoch. Order and seeds depend only on `seed` and `epoch`.
 
     Args:
         count: Number of windows, and of samples in an epoch.
-        seed: Of the run.
-        factors: (count,), of `repeat_factors`: windows are drawn with replacement in proportion to
-            them. None: each window comes once.
+        seed: The seed of the run.
+        factors: (count,) from `repeat_factors`. Windows are drawn with replacement in proportion to
+            them. With None each window is drawn once.
     """
 
     def __init__(self, count: int, seed: int, factors: np.ndarray | None = None):
@@ -225,26 +227,26 @@ class EpochSampler(Sampler):
 
 
 class Batches(Sampler):
-    """An order of samples, cut into batches; of several processes each gets its share of a batch.
+    """Batches of samples. Each of several processes gets its share of every batch.
 
-    All processes have the same number of batches. No sample is in two shares, and a share may be
-    empty. Set `begin` to start an epoch at a later batch.
+    All processes have the same number of batches. No sample is in two shares. A share may be empty.
+    Set `begin` to start an epoch at a later batch.
 
     Args:
-        order: The samples, in an order that is read anew for each epoch.
-        size: Samples in a batch, over all processes; the last batch may be smaller.
+        order: The samples. Their order is read again at the start of each epoch.
+        size: Samples in a batch, over all processes. The last batch may be smaller.
         rank: Number of this process.
         world: Number of processes.
     """
 
-    def __init__(self, order: Iterable, size: int, rank: int = 0, world: int = 1):
+    def __init__(self, order: EpochSampler | Sequence, size: int, rank: int = 0, world: int = 1):
         self.order, self.size, self.rank, self.world, self.begin = order, size, rank, world, 0
 
     def __len__(self) -> int:
         return -(-len(self.order) // self.size)
 
     def windows(self, number: int) -> int:
-        """Return the samples in a batch, over all processes; batches are counted from 1."""
+        """Return the number of samples in a batch, over all processes. Batches count from 1."""
         return min(self.size, len(self.order) - (number - 1) * self.size)
 
     def __iter__(self) -> Iterator[list]:

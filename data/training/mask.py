@@ -1,8 +1,8 @@
 """A mask raster as labels, on its own grid or on that of an image.
 
-Codes or colours become labels by the class table. A mask on another grid than its image is
-resampled (data/resample.py); one whose grid is that of the image is taken pixel by pixel. Strips of
-rows pass, never a whole mask.
+The class table converts codes or colours to labels. A mask on the grid of its image is taken pixel
+by pixel. A mask on another grid is resampled (data/resample.py). Masks are read in strips of rows,
+so memory does not depend on their height.
 
 Read beside it: tests/data/training/test_mask.py.
 """
@@ -21,30 +21,31 @@ from data.files import IGNORE, InputError
 from data.grid import Grid, Window
 from data.raster import Raster
 
-ROWS = 256  # of a strip
+ROWS = 256  # rows of a strip
 
 
 def strips(grid: Grid) -> Iterator[Window]:
-    """Yield windows of ROWS rows, the last perhaps fewer, that cover a raster from the top."""
+    """Yield windows of up to ROWS rows that cover a raster from top to bottom."""
     for row in range(0, grid.height, ROWS):
         yield Window(row, 0, min(ROWS, grid.height - row), grid.width)
 
 
 class Mask:
-    """A mask raster that is read as labels, whatever its codes or colours. A context manager.
+    """A mask raster whose codes or colours are read as labels. A context manager.
 
-    A code that the class table does not know is IGNORE, and is counted in `unknown`: `check` raises
-    an error that names all of them.
+    A code without a row in the class table is read as IGNORE and counted in `unknown`. `check` then
+    raises an error that names all unknown codes.
 
     Attributes:
         path: The file.
         table: The class table.
-        grid: Where the mask lies.
-        unknown: Pixels of each unknown code that has been read.
+        grid: The grid of the mask.
+        unknown: Number of pixels of each unknown code that has been read.
     """
 
     def __init__(self, path: str | Path, table: ClassTable):
-        self.path, self.table, self.unknown = path, table, Counter()
+        self.path, self.table = path, table
+        self.unknown: Counter[int] = Counter()
         self.raster = Raster(path)
         self.grid = self.raster.grid
 
@@ -55,7 +56,7 @@ class Mask:
         self.raster.__exit__(*exception)
 
     def read(self, window: Window) -> np.ndarray:
-        """Read labels (h, w) uint8 of a window. Raises InputError for a mask of another kind."""
+        """Read the labels (h, w) uint8 of a window. Raise InputError if the table does not fit."""
         codes = self.raster.read(window)
         try:
             return self.table.encode(codes, self.raster.nodata, self.unknown, self.raster.colormap)
@@ -63,10 +64,10 @@ class Mask:
             raise InputError(f"{self.path}: {error}") from None
 
     def check(self) -> None:
-        """Raise InputError if a code was read that the class table does not know.
+        """Raise InputError if an unknown code was read.
 
-        The pixels are counted anew over the whole mask, because `read` may have met some of them
-        twice and others not at all.
+        The pixels are counted again over the whole mask, because `read` may have counted some of
+        them twice and others not at all.
         """
         if self.unknown:
             self.unknown.clear()
@@ -78,15 +79,16 @@ class Mask:
 def labels_on(mask: Mask, grid: Grid, method: str) -> Iterator[np.ndarray]:
     """Yield the labels of a mask on the grid of an image, as strips (h, width) from top to bottom.
 
-    Without a CRS on both sides the pixels correspond one to one.
+    If the mask or the image has no CRS, they must have the same size. Their pixels then correspond
+    one to one.
 
     Args:
         mask: The mask.
         grid: The image's grid.
-        method: "nearest" or "mode", of `data.resample`; of no effect where the grids agree.
+        method: "nearest" or "mode", see data/resample.py. It has no effect where the grids agree.
 
     Raises:
-        InputError: The mask has unknown codes, or other pixels than the image and no CRS.
+        InputError: The mask has unknown codes, or the sizes differ without a CRS on both sides.
     """
     without = [name for name, one in (("it", mask.grid), ("the image", grid)) if one.crs is None]
     same_size = (mask.grid.height, mask.grid.width) == (grid.height, grid.width)
@@ -105,6 +107,7 @@ def labels_on(mask: Mask, grid: Grid, method: str) -> Iterator[np.ndarray]:
 
 
 def _resampled(mask: Mask, grid: Grid, method: str) -> Iterator[np.ndarray]:
+    """Resample a mask. Errors name its file."""
     try:
         yield from resample.strips(mask.read, mask.grid, grid, method, IGNORE, np.uint8)
     except InputError as error:

@@ -1,13 +1,15 @@
-"""From the options of a training to its batches: the steps in the order in which data takes them.
+"""From the options of a training to its batches, step by step.
 
     files -> pairs -> scenes on one grid -> windows -> useful ones -> split -> scaling -> samples
 
-Each step prints what it found and what it left out: a training on the wrong half of the data looks
-like any other. Read beside it: tests/data/training/test_pipeline.py.
+Each step prints what it found and what it left out. Without these lines nobody would notice a
+training on the wrong half of the data.
+
+Read beside it: tests/data/training/test_pipeline.py.
 """
 
 from argparse import Namespace
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,8 +47,8 @@ def load(
         args: The options of train.py.
         table: The class table of the masks.
         cache: Folder for prepared scenes.
-        say: Takes lines about what was found and left out.
-        progress: Takes lines that the next one replaces.
+        say: Prints a line.
+        progress: Prints a line that the next one replaces.
 
     Raises:
         InputError, OSError: An option or a file is wrong.
@@ -57,8 +59,8 @@ def load(
     indices = chosen_indices(args.indices, names)
     size = args.size or automatic_size(scenes)
     items, counts = useful_windows(scenes, size, table, skip_only, say)
-    training, validation = sides(args, scenes, items, counts, say)
-    say_content(table, counts[training].sum(0), scenes[0], names, indices, say)
+    training, validation = training_and_validation(args, scenes, items, counts, say)
+    describe(table, counts[training].sum(0), scenes[0], names, indices, say)
     learned_from = [items[number] for number in sorted(set(training))]
     scaling, scalings = fit_scalings(scenes, learned_from, names, indices, args.scaling)
 
@@ -87,11 +89,11 @@ def load(
 
 
 def skipped_labels(names: Sequence[str], table: ClassTable) -> list[int]:
-    """Return the labels of the classes that --skip-only names. Raises InputError for no class."""
+    """Return the labels of the classes of --skip-only. Raise InputError for an unknown class."""
     for name in names:
         if name not in table.names:
             raise InputError(
-                f"--skip-only {name}: no such class; there are {', '.join(table.names)}"
+                f"--skip-only {name}: no such class; the classes are {', '.join(table.names)}"
             )
     return [table.names.index(name) for name in names]
 
@@ -99,14 +101,16 @@ def skipped_labels(names: Sequence[str], table: ClassTable) -> list[int]:
 def load_scenes(
     args: Namespace, table: ClassTable, cache: Path, say: Callable, progress: Callable
 ) -> list[Scene]:
-    """Prepare the scenes that the options name, or the synthetic ones where they name none."""
+    """Prepare the scenes of the options, or synthetic scenes if the options name no images."""
     if args.images is None:
         images, masks = towns.write(Path("runs/sample"))
-        say(f"no images named: {len(images)} synthetic scenes, in runs/sample")
+        say(f"no --images: {len(images)} synthetic scenes in runs/sample")
     else:
         images, masks = pairing.find(args.images, "images"), pairing.find(args.masks, "masks")
     pairs = pairing.pair(images, masks)
-    places = stack.group(pairs) if args.stack_dates else [((image,), mask) for image, mask in pairs]
+    places = (
+        stack.by_mask(pairs) if args.stack_dates else [((image,), mask) for image, mask in pairs]
+    )
     scenes = []
     for number, (dates, mask) in enumerate(places, start=1):
         progress(f"preparing scene {number} of {len(places)}: {dates[0].name}")
@@ -115,40 +119,41 @@ def load_scenes(
 
 
 def dates_of(scene: Scene) -> int:
-    """Return how many dates are stacked in a scene."""
+    """Return the number of dates that are stacked in a scene."""
     return 1 + len(scene.later_dates)
 
 
 def common_bands(named: Sequence[str] | None, scenes: Sequence[Scene], say: Callable) -> list[str]:
-    """Return the names of the bands, which all scenes have in the same order.
+    """Return the names of the bands. All scenes must have the same bands in the same order.
 
     Args:
-        named: The option --bands: names for the bands of one date, instead of the files' own.
+        named: The option --bands: names for the bands of one date. They replace the files' names.
         scenes: The scenes.
-        say: Takes a line for each band that a file calls by the name of another band.
+        say: Prints a line for each band whose name in the file is that of another band.
 
     Raises:
-        InputError: A scene has other bands than the first.
+        InputError: The bands of a scene differ from those of the first scene.
     """
     first = scenes[0]
     given = named and bands.dated(named, dates_of(first))
     names, *others = (bands.names(scene.descriptions, given, scene.image_path) for scene in scenes)
     for number, theirs, ours in bands.contradictions(bands.names(first.descriptions), names):
-        say(f"band {number} is {ours} by --bands, though {first.image_path} calls it {theirs}")
-    for scene, found in zip(scenes[1:], others):
-        if found != names:
+        say(f"band {number} is {ours} by --bands, but {theirs} by {first.image_path}")
+    for scene, other in zip(scenes[1:], others):
+        if other != names:
             raise InputError(
-                f"{scene.image_path}: {len(found)} bands ({', '.join(found)}), but "
+                f"{scene.image_path}: {len(other)} bands ({', '.join(other)}), but "
                 f"{first.image_path} has {len(names)} ({', '.join(names)}); all images of a run "
-                "have the same bands in the same order"
+                "must have the same bands in the same order"
             )
     return names
 
 
 def chosen_indices(named: Sequence[str] | None, names: Sequence[str]) -> list[str]:
-    """Return the spectral indices of each date: those of --indices, else all that the bands allow.
+    """Return the spectral indices of each date: those of --indices, else all that are possible.
 
-    Raises InputError for an index whose bands are missing.
+    Raises:
+        InputError: The bands of an index are missing.
     """
     possible = bands.available(names)
     if named is None:
@@ -156,7 +161,7 @@ def chosen_indices(named: Sequence[str] | None, names: Sequence[str]) -> list[st
     indices = [index + date for date in bands.dates(names) for index in named]
     if set(indices) - set(possible):
         raise InputError(
-            f"--indices {' '.join(indices)}: needs bands that are not among {', '.join(names)}"
+            f"--indices {' '.join(indices)}: needs bands that are not in {', '.join(names)}"
         )
     return indices
 
@@ -164,9 +169,10 @@ def chosen_indices(named: Sequence[str] | None, names: Sequence[str]) -> list[st
 def useful_windows(
     scenes: Sequence[Scene], size: int, table: ClassTable, skip_only: Sequence[int], say: Callable
 ) -> tuple[list[Item], np.ndarray]:
-    """Return the windows from which there is something to learn, and their counts (windows, K).
+    """Return the windows with labels to learn, and their pixels of each class (windows, K).
 
-    Raises InputError where there is none.
+    Raises:
+        InputError: No window has a label to learn.
     """
     items = all_windows(scenes, size)
     counts = class_counts(scenes, items, len(table.names))
@@ -176,15 +182,16 @@ def useful_windows(
         raise InputError(
             "no window has a label to learn; check that masks and images show the same ground"
         )
-    alone = ", ".join(table.names[label] for label in skip_only)
+    skipped_names = ", ".join(table.names[label] for label in skip_only)
     say(
         f"{len(scenes)} scenes, {len(items)} windows of {size} x {size}; "
-        f"left out: {unlabelled} without label" + (f", {skipped} of {alone} alone" if alone else "")
+        f"left out: {unlabelled} without labels"
+        + (f", {skipped} with only {skipped_names}" if skip_only else "")
     )
     return items, counts
 
 
-def sides(
+def training_and_validation(
     args: Namespace,
     scenes: Sequence[Scene],
     items: Sequence[Item],
@@ -193,24 +200,25 @@ def sides(
 ) -> tuple[list[int], list[int]]:
     """Return the numbers of the windows for training and for validation.
 
-    With --overfit both are the windows of most classes, repeated so that an epoch has some steps.
+    With --overfit both are the windows with the most classes. For training they are repeated, so
+    that an epoch has at least ten batches.
     """
     if args.overfit:
         most = np.argsort(-(counts > 0).sum(1), kind="stable")[: args.overfit].tolist()
         say(
-            f"overfitting: the {len(most)} windows of most classes for training and validation, "
-            "unaugmented"
+            f"overfitting: training and validation on the {len(most)} windows with the most "
+            "classes, without augmentation"
         )
         return most * max(1, 10 * args.batch // len(most)), most
     training, validation, straddling = split(scenes, items, args.validation, args.seed)
     say(
         f"{len(training)} for training, {len(validation)} for validation, "
-        f"{straddling} between them left out"
+        f"{straddling} left out because they overlap validation windows"
     )
     return training, validation
 
 
-def say_content(
+def describe(
     table: ClassTable,
     total: np.ndarray,
     first: Scene,
@@ -218,19 +226,19 @@ def say_content(
     indices: Sequence[str],
     say: Callable,
 ) -> None:
-    """Print the share of each class in the training labels (K,), and what a scene consists of."""
+    """Print the share of each class in the training labels (K,), the dates, bands and indices."""
     shares = [f"{name} {count / total.sum():.2%}" for name, count in zip(table.names, total)]
     say(f"training labels: {', '.join(shares)}")
     if first.later_dates:
         files = " + ".join(path.name for path in (first.image_path, *first.later_dates))
-        say(f"{dates_of(first)} dates of each place stacked by name, such as {files}")
+        say(f"{dates_of(first)} dates of each place are stacked, such as {files}")
     say(f"bands: {', '.join(names)}" + (f"; indices: {', '.join(indices)}" if indices else ""))
 
 
 def usual_resolution(scenes: Sequence[Scene]) -> float | None:
-    """Return the median side of a pixel on the ground in metres; None where no scene has a CRS."""
-    found = (inputs.ground_resolution(scene.grid) for scene in scenes)
-    known = [resolution for resolution in found if resolution]
+    """Return the median pixel size on the ground in metres; None if no scene has a CRS."""
+    sizes = (inputs.ground_resolution(scene.grid) for scene in scenes)
+    known = [size for size in sizes if size]
     return float(np.median(known)) if known else None
 
 
@@ -241,23 +249,23 @@ def loaders(
 
     Args:
         args: The options of train.py.
-        data: Of `load`.
-        gpu: Whether the batches go to a GPU. Then processes load them, unless --workers is given,
-            into memory from which a GPU copies faster.
-        rank: Number of this process, which gets its share of each batch.
+        data: The data that `load` returned.
+        gpu: Whether the batches go to a GPU. If so, worker processes load them into pinned memory,
+            from which a GPU copies faster. --workers sets the number of these processes.
+        rank: Number of this process. Each process gets its share of every batch.
         world: Number of processes.
 
     Returns:
-        The order of the training windows, whose `epoch` is to be set before each epoch; the loader
-        of the training batches; that of the validation batches.
+        The order of the training windows, the loader of the training batches, and the loader of the
+        validation batches. Set `epoch` of the order before each epoch.
     """
     workers = (4 if gpu else 0) if args.workers is None else args.workers
     factors = repeat_factors(data.counts, args.oversample) if args.oversample else None
     order = EpochSampler(len(data.training), args.seed, factors)
-    # A generator of its own: a loader draws from it, and dropout's random numbers stay the same.
+    # The loaders draw from a generator of their own, so dropout's random numbers do not change.
     generator = torch.Generator()
 
-    def batches(windows: Windows, numbers: Iterable) -> DataLoader:
+    def batches(windows: Windows, numbers: EpochSampler | range) -> DataLoader:
         return DataLoader(
             windows,
             batch_sampler=Batches(numbers, args.batch, rank, world),

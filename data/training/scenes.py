@@ -1,14 +1,14 @@
 """An image and its mask on one grid: prepared once, memory-mapped from then on.
 
-Compressed blocks, another CRS and colours for classes cost time, once, when a scene is prepared.
-Training then reads two plain arrays on disk. The operating system keeps in memory what is used of
-them, and a window costs a copy:
+Decompression, resampling and the conversion of classes take time only once, when a scene is
+prepared. Training then reads two plain arrays from disk. The operating system keeps the used parts
+in memory, so reading a window takes one copy:
 
-    image.npy   (H, W, bands) as in the file   the bands of a pixel together, unlike in the file
-    labels.npy  (H, W) uint8                   IGNORE where the image has no data
+    image.npy   (H, W, bands), dtype of the file   the bands of a pixel lie side by side
+    labels.npy  (H, W) uint8                       IGNORE where the image has no data
 
-They lie in a cache folder. Its name is made from the paths, sizes and dates of the files and from
-all options that shape the arrays, so that a changed file is prepared anew.
+The arrays lie in a cache folder. Its name is a hash of the paths, sizes and dates of the files, and
+of all options that change the arrays. So a changed file is prepared again.
 
 Read beside it: tests/data/training/test_scenes.py.
 """
@@ -31,15 +31,15 @@ from data.raster.safe import PRODUCT, Safe, is_safe
 from data.scaling import valid_pixels
 from data.training.mask import Mask, labels_on, strips
 
-LAYOUT = 1  # of the cache; raise it when the arrays change their meaning
+LAYOUT = 1  # version of the cache; raise it when the meaning of the arrays changes
 
 
 @dataclass(frozen=True)
 class MemoryMap:
-    """The array in a .npy file with its axes in the order `axes`; indexing reads a part of it.
+    """The array in a .npy file, with its axes in the order `axes`. Indexing reads a part of it.
 
-    The file is opened at each reading. A map that is kept costs an open file, and a process may
-    have about a thousand of those: too few for 700 images. Pickled, it is the name of the file.
+    The file is opened for each reading, because every map that stays open takes an open file. A
+    process may have about a thousand of them, too few for 700 images. A pickle holds the path only.
     """
 
     path: Path
@@ -61,7 +61,7 @@ class Scene:
     labels: np.ndarray | MemoryMap  # (H, W) uint8
     descriptions: tuple[str | None, ...]
     nodata: float | None
-    later_dates: tuple[Path, ...] = ()  # files whose bands are stacked behind those of image_path
+    later_dates: tuple[Path, ...] = ()  # files whose bands follow those of image_path
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -69,7 +69,7 @@ class Scene:
         return self.image_path, *self.later_dates
 
     def read(self, window: Window) -> np.ndarray:
-        """Return the pixels (bands, h, w) of a window, as in the file."""
+        """Return the pixels (bands, h, w) of a window, unscaled."""
         row, col, height, width = window
         return self.image[:, row : row + height, col : col + width]
 
@@ -94,11 +94,11 @@ def prepare(
         mask_path: The mask.
         table: Class table of the mask.
         cache: Folder for prepared scenes.
-        method: "nearest" or "mode": how a mask gets onto the image's grid (data/resample.py).
-        nodata: Value of pixels without data, instead of what the image declares.
+        method: "nearest" or "mode": how masks are resampled (data/resample.py).
+        nodata: Value of pixels without data; by default the value that the image declares.
 
     Raises:
-        InputError: The files do not fit each other or the class table, or the disk has no room.
+        InputError: The files do not fit each other or the class table, or the disk is full.
     """
     image_path, *later = images = [images] if isinstance(images, Path) else images
     folder = cache / f"{image_path.stem}-{_key(images, mask_path, table, method, nodata)}"
@@ -122,7 +122,7 @@ def prepare(
 def _key(
     images: Sequence[Path], mask: Path, table: ClassTable, method: str, nodata: float | None
 ) -> str:
-    """A name made from all that shapes the arrays of a scene."""
+    """Return a hash of everything that changes the arrays of a scene."""
     dated = [(path, path / PRODUCT if is_safe(path) else path) for path in (*images, mask)]
     files = [(str(p.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for p, f in dated]
     described = json.dumps([LAYOUT, files, table.records, method, nodata])
@@ -142,7 +142,7 @@ def _make(
     _check_room(folder.parent, raster)
     height, width = raster.grid.height, raster.grid.width
     with replacing_folder(folder) as half_made, Mask(mask_path, table) as mask:
-        labels = _new_array(half_made / "labels.npy", np.uint8, (height, width))
+        labels = _new_array(half_made / "labels.npy", np.dtype(np.uint8), (height, width))
         row = 0
         for strip in labels_on(mask, raster.grid, method):
             labels[row : row + len(strip)] = strip
@@ -159,14 +159,14 @@ def _make(
 
 
 def _check_room(cache: Path, raster: Raster | Safe | Stack) -> None:
-    """Raise InputError if the disk is too small: writing a memory map to a full disk is fatal."""
+    """Raise InputError if the disk is too small. Writing a memory map to a full disk is fatal."""
     grid = raster.grid
     needed = grid.height * grid.width * (raster.count * raster.dtype.itemsize + 1)
     free = shutil.disk_usage(cache).free
     if needed > free:
         raise InputError(
             f"{cache}: the scene {raster.path} needs {needed / 1e9:.1f} GB here and "
-            f"{free / 1e9:.1f} GB are free; make room or name another folder by --cache"
+            f"{free / 1e9:.1f} GB are free; make room, or give --output a folder on another disk"
         )
 
 

@@ -1,17 +1,17 @@
-"""Training or validation: windows drawn by blocks of ground, so that no ground is on both sides.
+"""Training and validation windows, drawn by blocks of ground so that they share no ground.
 
-Neighbouring pixels look alike, and so do two dates of one place. A validation window that overlaps
-a training window, or the same ground at another date, measures memory instead of skill. Roberts and
-others 2017 (Cross-validation strategies for data with temporal, spatial, hierarchical, or
-phylogenetic structure) therefore hold out blocks:
+Neighbouring pixels look alike, and so do two dates of one place. A network can memorise the ground
+of its training windows. Validation on the same ground, or at another date of it, would measure that
+memory. Roberts and others 2017 (Cross-validation strategies for data with temporal, spatial,
+hierarchical, or phylogenetic structure) therefore hold out blocks:
 
-    1. the ground is cut into square blocks, and whole blocks are drawn for validation;
-    2. a training window that shares ground with a validation window all the same (at the border of
-       a block, on a shifted grid, through another CRS) is left out.
+    1. The ground is cut into square blocks, and whole blocks are drawn for validation.
+    2. Other windows that share ground with a validation window are left out. They lie at the border
+       of a block, on a shifted grid, or in another CRS.
 
-Ground is compared in the plane of the first scene's CRS. Where that CRS does not reach (UTM zone 31
-ends on the other side of the Earth), windows are compared on the globe. Without a CRS, scenes that
-share a mask are one place.
+Windows are compared in the plane of the first scene's CRS. Windows outside the range of that CRS
+(UTM zone 31 has no coordinates for the other side of the Earth) are compared on the globe. Without
+a CRS, scenes that share a mask are one place.
 
 Read beside it: tests/data/training/test_split.py.
 """
@@ -27,17 +27,18 @@ from data.grid import Grid, Window
 from data.training.scenes import Scene
 from data.training.windows import Item
 
-BEYOND, COMMON = -1, 0  # planes of windows with a CRS; those without have numbers above
-BLOCKS = 20  # as many at least, where there are enough windows
-ROUNDING = 1e-3  # of a window's width: neighbours that share an edge do not overlap
-# Row and column, as shares of a window, once around it: corners and middles of the sides, because
-# between them a side that is straight on one map bends by less than a pixel on another.
+BEYOND, COMMON = -1, 0  # planes of windows with a CRS; windows without CRS have planes above 0
+BLOCKS = 20  # smallest number of blocks, if there are enough windows
+ROUNDING = 1e-3  # in widths of a window: neighbours that share an edge do not overlap
+# Row and column of points around a window, as shares of it: the corners and the middles of the
+# sides. Between these points a side that is straight in one CRS bends by less than a pixel in
+# another CRS.
 AROUND = np.array([(0, 0), (0, 0.5), (0, 1), (0.5, 1), (1, 1), (1, 0.5), (1, 0), (0.5, 0)])
 
 
 @cache
 def transformer(source: pyproj.CRS, target: pyproj.CRS | str) -> pyproj.Transformer:
-    """Return the transform of x and y from one CRS to another; each is made once."""
+    """Return the transform of x and y from one CRS to another. Each one is made once."""
     return pyproj.Transformer.from_crs(source, target, always_xy=True)
 
 
@@ -53,8 +54,8 @@ def split(
         seed: Decides which blocks are drawn.
 
     Returns:
-        Numbers of the training windows, numbers of the validation windows, and how many windows
-        are left out because they share ground with a validation window.
+        The numbers of the training windows, the numbers of the validation windows, and how many
+        windows are left out because they share ground with a validation window.
 
     Raises:
         InputError: No window remains for training.
@@ -68,9 +69,9 @@ def split(
     training = ~validation & ~straddling
     if not training.any():
         raise InputError(
-            f"{len(items)} windows on {blocks.max() + 1} blocks of ground leave none for training "
-            "beside those for validation; give more images, a lower --validation, or smaller "
-            "windows by --size"
+            f"{len(items)} windows on {blocks.max() + 1} blocks of ground: none is left for "
+            "training beside the validation blocks; give more images, a lower --validation, or a "
+            "smaller --size"
         )
     left_out = int((~training & ~validation).sum())
     return np.flatnonzero(training).tolist(), np.flatnonzero(validation).tolist(), left_out
@@ -85,13 +86,13 @@ def outline(grid: Grid, window: Window) -> tuple[np.ndarray, np.ndarray]:
 def footprints(scenes: Sequence[Scene], items: Sequence[Item]) -> tuple[np.ndarray, np.ndarray]:
     """Locate the windows on the ground.
 
-    Scenes with a CRS lie in the plane COMMON, that of the CRS of the first of them. Windows that
-    this CRS does not reach lie in the plane BEYOND, in degrees. Scenes without a CRS lie in one
-    plane for each mask, in pixels.
+    Windows with a CRS lie in the plane COMMON. Its CRS is that of the first scene that has one.
+    Windows outside the range of this CRS lie in the plane BEYOND, in degrees. Windows without a CRS
+    lie in one plane for each mask, in pixels.
 
     Returns:
-        The plane of each window (n,) int, and its outline (n, 8, 2): x and y of the points AROUND,
-        in widths of a window.
+        The plane of each window (n,) int, and its outline (n, 8, 2): x and y of the points AROUND
+        it, in widths of a window.
     """
     common = next((scene.grid.crs for scene in scenes if scene.grid.crs), None)
     masks = list(dict.fromkeys(scene.mask_path for scene in scenes))
@@ -102,10 +103,11 @@ def footprints(scenes: Sequence[Scene], items: Sequence[Item]) -> tuple[np.ndarr
         planes[number] = COMMON if crs else 1 + masks.index(scene.mask_path)
         x, y = outline(scene.grid, item.window)
         if crs and crs != common:
-            there = transformer(crs, common).transform(x, y)
-            if not np.isfinite(there).all():
-                planes[number], there = BEYOND, transformer(crs, "EPSG:4326").transform(x, y)
-            x, y = there
+            projected = transformer(crs, common).transform(x, y)
+            if not np.isfinite(projected).all():
+                planes[number] = BEYOND
+                projected = transformer(crs, "EPSG:4326").transform(x, y)
+            x, y = projected
         outlines[number] = np.column_stack([x, y])
     for plane in np.unique(planes):
         outlines[planes == plane] /= np.median(np.ptp(outlines[planes == plane], axis=1), axis=0)
@@ -113,10 +115,18 @@ def footprints(scenes: Sequence[Scene], items: Sequence[Item]) -> tuple[np.ndarr
 
 
 def blocks_of_ground(planes: np.ndarray, outlines: np.ndarray, scene: np.ndarray) -> np.ndarray:
-    """Number the block (n,) of each window: 4 x 4 windows, or fewer where there would be too few.
+    """Assign each window to a block of ground.
 
-    Blocks are of 4 x 4 windows, else of 2 x 2, else of one, until there are BLOCKS of them. A scene
-    (number (n,) of each window) of no more windows than a block lies in one block.
+    A block has 4 x 4 windows. If there were fewer than BLOCKS blocks, it has 2 x 2 windows, else
+    one. A scene with no more windows than a block lies in one block.
+
+    Args:
+        planes: (n,), from `footprints`.
+        outlines: (n, 8, 2), from `footprints`.
+        scene: (n,) number of the scene of each window.
+
+    Returns:
+        (n,) number of the block of each window, from 0.
     """
     low, high = outlines.min(1), outlines.max(1)
     for per_block in (4, 2, 1):
@@ -131,11 +141,15 @@ def blocks_of_ground(planes: np.ndarray, outlines: np.ndarray, scene: np.ndarray
     return block.ravel()
 
 
-def draw(blocks: np.ndarray, wanted: int, seed: int) -> np.ndarray:
-    """Draw whole blocks until they hold `wanted` windows; returns which windows those are (n,)."""
+def draw(blocks: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Draw whole blocks until they hold at least `count` windows.
+
+    Returns:
+        (n,) bool: which windows are drawn.
+    """
     drawn = np.zeros(len(blocks), bool)
     for chosen in np.random.default_rng(seed).permutation(blocks.max() + 1):
-        if drawn.sum() >= wanted:
+        if drawn.sum() >= count:
             break
         drawn |= blocks == chosen
     return drawn
@@ -144,24 +158,24 @@ def draw(blocks: np.ndarray, wanted: int, seed: int) -> np.ndarray:
 def touching(planes: np.ndarray, outlines: np.ndarray, validation: np.ndarray) -> np.ndarray:
     """Find the other windows (n,) that share ground with a validation window of their plane.
 
-    Windows BEYOND are for `touching_on_globe`.
+    `touching_on_globe` compares windows in the plane BEYOND.
     """
     low, high = outlines.min(1), outlines.max(1)
-    found = np.zeros(len(planes), bool)
+    touched = np.zeros(len(planes), bool)
     for i in np.flatnonzero(validation & (planes != BEYOND)):
-        near = ~validation & ~found & (planes == planes[i])
+        near = ~validation & ~touched & (planes == planes[i])
         for axis in (0, 1):
             near &= (low[:, axis] < high[i, axis]) & (high[:, axis] > low[i, axis])
         near = np.flatnonzero(near)
-        found[near] = overlapping(outlines[i], outlines[near])
-    return found
+        touched[near] = overlapping(outlines[i], outlines[near])
+    return touched
 
 
 def on_globe(scenes: Sequence[Scene], items: Sequence[Item]) -> np.ndarray:
     """Return unit vectors from the Earth's centre to the points AROUND the windows.
 
     Returns:
-        (n, 8, 3); NaN for windows without CRS, and for points to which their own CRS gives none.
+        (n, 8, 3). Windows without CRS, and points outside the range of their CRS, are NaN.
     """
     vectors = np.full((len(items), len(AROUND), 3), np.nan)
     for number, item in enumerate(items):
@@ -178,34 +192,37 @@ def on_globe(scenes: Sequence[Scene], items: Sequence[Item]) -> np.ndarray:
 def touching_on_globe(
     vectors: np.ndarray, planes: np.ndarray, validation: np.ndarray
 ) -> np.ndarray:
-    """Find the other windows (n,) that share ground with a validation window, one of them BEYOND.
+    """Find the other windows (n,) that share ground with a validation window on the globe.
 
-    Both are seen from above the middle of the validation window, as in an orthographic projection.
+    Only pairs with a window in the plane BEYOND are compared. Both outlines are projected onto the
+    plane that is tangent to the globe in the middle of the validation window (orthographic
+    projection).
 
     Args:
-        vectors: (n, 8, 3), of `on_globe`.
-        planes: (n,), of `footprints`.
+        vectors: (n, 8, 3), from `on_globe`.
+        planes: (n,), from `footprints`.
         validation: (n,) bool.
     """
     centre = vectors.mean(1)
     reach = np.linalg.norm(vectors - centre[:, None], axis=2).max(1)
-    found = np.zeros(len(planes), bool)
+    touched = np.zeros(len(planes), bool)
     for i in np.flatnonzero(validation & (planes <= COMMON)):
         near = np.linalg.norm(centre - centre[i], axis=1) < reach + reach[i]
         near &= planes <= (COMMON if planes[i] == BEYOND else BEYOND)
-        near = np.flatnonzero(near & ~validation & ~found)
-        level = np.linalg.svd(centre[i : i + 1])[2][1:].T  # (3, 2): two axes across the vertical
+        near = np.flatnonzero(near & ~validation & ~touched)
+        # (3, 2): two axes at right angles to the vertical.
+        level = np.linalg.svd(centre[i : i + 1])[2][1:].T
         level /= 2 * reach[i]  # in widths of the window
-        found[near] = overlapping(vectors[i] @ level, vectors[near] @ level)
-    return found
+        touched[near] = overlapping(vectors[i] @ level, vectors[near] @ level)
+    return touched
 
 
 def overlapping(one: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Find the outlines (n, 8, 2) that share ground with the outline (8, 2).
 
-    Two convex shapes do not overlap if their projections onto a line across a side of either are
-    apart (separating axis theorem). Bounding boxes would not do: windows of another zone's CRS are
-    turned, and the boxes of neighbours overlap.
+    Two convex shapes do not overlap if their projections onto a line at right angles to a side of
+    one of them are apart (separating axis theorem). Bounding boxes are not enough: windows in the
+    CRS of another zone are turned, so the boxes of neighbours overlap.
     """
 
     def apart(outlines: np.ndarray) -> np.ndarray:

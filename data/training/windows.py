@@ -1,17 +1,16 @@
 """The windows of the scenes, the classes in them, and the reasons why a window is left out.
 
-Scenes are cut into windows of one size; each window owns a part of its scene (data/tiling.py), and
-what is counted here is counted in that part, so that no pixel counts twice. A window is left out of
+Scenes are cut into windows of one size. Each window owns a part of its scene (data/tiling.py).
+Pixels are counted in that part only, so that no pixel counts twice. A window is left out of
 training and validation for one of three reasons:
 
-    no label        No pixel that it owns has a label.           `useful`, here
-    skipped alone   Every labelled pixel that it owns is of a    `useful`, here
-                    class that --skip-only names, such as sea.
-    straddling      It shares ground with a validation window,   `split`, data/training/split.py
-                    so that validation would measure memory.
+    no label         No pixel that it owns has a label.           `useful`, here
+    skipped classes  All labelled pixels that it owns are of      `useful`, here
+                     classes that --skip-only names, such as sea.
+    shared ground    It shares ground with a validation window.   `split`, data/training/split.py
 
-A run prints how many windows are left out for each reason. The first two lose no label of another
-class: a pixel that a window does not own is owned by its neighbour.
+A run prints how many windows are left out for each reason. The first two reasons lose no label of
+another class, because every pixel is owned by exactly one window.
 
 Read beside it: tests/data/training/test_windows.py.
 """
@@ -34,17 +33,17 @@ class Item(NamedTuple):
 
     scene: int  # number of the scene
     window: Window
-    own: Window  # the part that counts for this window and no other
+    own: Window  # the part of the window that it owns
 
 
 def automatic_size(scenes: Sequence[Scene]) -> int:
-    """Choose the side of the windows: that of the largest scene up to WHOLE, else AUTOMATIC."""
+    """Choose the side of the windows: that of the largest scene if up to WHOLE, else AUTOMATIC."""
     largest = max(max(scene.grid.height, scene.grid.width) for scene in scenes)
     return largest if largest <= WHOLE else AUTOMATIC
 
 
 def all_windows(scenes: Sequence[Scene], size: int) -> list[Item]:
-    """Cover every scene with windows of size x size pixels, smaller only where the scene is."""
+    """Cover every scene with windows of size x size pixels. In a smaller scene they are smaller."""
     return [
         Item(number, window, own)
         for number, scene in enumerate(scenes)
@@ -69,15 +68,15 @@ def class_counts(scenes: Sequence[Scene], items: Sequence[Item], num_classes: in
 
 
 def useful(counts: np.ndarray, skip_only: Sequence[int] = ()) -> tuple[np.ndarray, int, int]:
-    """Find the windows from which there is something to learn.
+    """Find the windows with labels to learn.
 
     Args:
-        counts: (windows, K), of `class_counts`.
-        skip_only: Labels of the classes that alone do not make a window useful.
+        counts: (windows, K), from `class_counts`.
+        skip_only: Labels of the classes that do not make a window useful.
 
     Returns:
-        Which windows to keep, (windows,) bool; how many have no label; how many have labels of
-        `skip_only` alone.
+        Which windows to keep, (windows,) bool; how many have no label; how many have labels only of
+        `skip_only`.
     """
     labelled = counts.sum(1) > 0
     others = np.delete(counts, list(skip_only), axis=1).sum(1) > 0

@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT))
 from data.classes import ClassTable  # noqa: E402
 from data.files import IGNORE  # noqa: E402
 from data.grid import Window  # noqa: E402
-from data.input.inputs import Input, Wanted  # noqa: E402
+from data.input.inputs import Expected, Input  # noqa: E402
 from data.mapping.source import Source  # noqa: E402
 from data.mapping.strips import strips  # noqa: E402
 from data.output.truth import Truth  # noqa: E402
@@ -79,9 +79,9 @@ def load(
     """(input (C, 300, 300), labels (300, 300)) of each town; what has no data has no label."""
     found, loaded = [], predictor.checkpoint
     for image_path, mask_path in zip(*sample.write(ROOT / "runs/sample")):
-        with Input((image_path,), Wanted.of(loaded)) as image:
+        with Input((image_path,), Expected.of(loaded)) as image:
             inputs, valid = Source(image, loaded).prepare(image.read())
-            labels = Truth(mask_path, table, image.grid).against(np.where(valid, 0, IGNORE))
+            labels = Truth(mask_path, table, image.grid).next_rows(np.where(valid, 0, IGNORE))
         found.append((inputs, labels))
     return found[:count]
 

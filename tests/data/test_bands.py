@@ -128,6 +128,16 @@ def test_every_spelling_means_one_band_and_the_same_in_capitals():
             assert bands.canonical(spelling) == bands.canonical(spelling.upper()) == name
 
 
+@pytest.mark.parametrize("index", bands.INDICES)
+def test_every_index_is_the_normalised_difference_of_two_bands_that_have_names(index):
+    first, second = bands.INDICES[index]
+    assert {first, second} <= bands.ALIASES.keys() and index in (bands.__doc__ or "")
+    assert index in bands.available([first, second])
+    values = {first: 3000, second: 1000}
+    image, names = pixel(**values)
+    assert bands.stack(image, names, [index])[-1, 0, 0] == pytest.approx(0.5)
+
+
 def test_earth_engines_names_are_the_11_bands():
     assert bands.names("B2 B3 B4 B5 B6 B7 B8 B8A B9 B11 B12".split()) == ESM
 

@@ -209,6 +209,14 @@ def test_only_the_ratio_of_class_weights_matters(loss):
 
 
 @every_loss
+def test_class_weights_change_the_loss(loss):
+    logits, target = batch()
+    plain = loss(logits, target).item()
+    weighted = loss(logits, target, torch.tensor([1.0, 2.0, 0.5, 4.0])).item()
+    assert abs(weighted - plain) > 1e-3
+
+
+@every_loss
 def test_it_compiles_without_graph_breaks(loss):
     logits, target = batch()
     weight = torch.tensor([1.0, 2.0, 0.5, 4.0])

@@ -31,10 +31,12 @@ def image(path: Path, pixels, grid=None, nodata=None, names=None) -> Path:
 
 def wanted(
     count: int, resolution: float | None = None, nodata: float | None = None
-) -> inputs.Wanted:
+) -> inputs.Expected:
     """By a network that was trained on so many bands '1', '2', ... of numbers up to 3000."""
     scaling = Scaling("minmax", (0,) * count, (3000,) * count)
-    return inputs.Wanted([str(n + 1) for n in range(count)], 1, nodata, scaling, resolution, False)
+    return inputs.Expected(
+        [str(n + 1) for n in range(count)], 1, nodata, scaling, resolution, False
+    )
 
 
 # --- ground resolution ----------------------------------------------------------------------------
@@ -64,7 +66,7 @@ def test_another_resolution_is_told_where_it_is_off_by_more_than_a_quarter(tmp_p
         np.ones((1, 4, 4), np.uint16),
         Grid(UTM, (pixel, 0, 5e5, 0, -pixel, 5e6), 4, 4),
     )
-    said = f"{path}: pixels of {pixel:.3g} m on the ground, and the network learned from 10 m"
+    said = f"{path}: pixels of {pixel:.3g} m on the ground, but the network was trained on 10 m"
     with inputs.Input([path], wanted(1, resolution=10.0)) as found:
         assert [remark.partition(";")[0] for remark in found.remarks] == ([said] if warned else [])
     with inputs.Input([path], wanted(1)) as found:
@@ -203,8 +205,8 @@ def test_the_same_ground_in_another_unit_gives_the_same_map_and_a_note(here, cap
     assert (mapped("float.tif") == plain).all() and "note:" not in capsys.readouterr().out
     assert (mapped("reflectance.tif") == plain).mean() > 0.998  # but for rounding
     assert (
-        "reflectance.tif: holds reflectance, the training ten thousandths: multiplied by 10000"
-        in capsys.readouterr().out
+        "reflectance.tif: is in reflectance, the training images are in reflectance x 10,000: "
+        "multiplied by 10000" in capsys.readouterr().out
     )
 
 
@@ -220,7 +222,7 @@ def test_the_checkpoint_knows_the_training_s_resolution(here, capsys):
     )
     mapped("coarse.tif")
     assert (
-        "coarse.tif: pixels of 30 m on the ground, and the network learned from 10 m"
+        "coarse.tif: pixels of 30 m on the ground, but the network was trained on 10 m"
         in capsys.readouterr().out
     )
     image(Path("nowhere.tif"), pixels, None, 0, small.BANDS)
@@ -253,7 +255,7 @@ def test_bands_are_given_by_name_or_by_number(here):
         (
             small.BANDS[::-1],
             small.BANDS,
-            "band 1 is Green by --bands, but SWIR1 by the file; if the file is wrong",
+            "band 1 is Green by --bands, but SWIR1 by the file; if the file's names are wrong",
         ),
         (
             None,
@@ -265,7 +267,7 @@ def test_bands_are_given_by_name_or_by_number(here):
         (
             ["Blue", "Red", "NIR", "SWIR1"],
             "",
-            "Blue cannot stand in for another band; if the names are wrong",
+            "Blue cannot replace another band; if the names are wrong",
         ),
     ],
 )
@@ -287,7 +289,7 @@ def test_one_band_fewer_names_what_is_missing_and_one_more_without_names_is_no_g
     image(Path("fewer.tif"), pixels[:3], grid, 0, small.BANDS[:3])
     with pytest.raises(
         InputError,
-        match=r"fewer.tif: 3 bands \(Green, Red, NIR\).* 4 .*; SWIR1 cannot be done without",
+        match=r"fewer.tif: 3 bands \(Green, Red, NIR\).* 4 .*; SWIR1 must be in the image",
     ):
         predict.main(["fewer.tif"])
     image(Path("more.tif"), np.concatenate([pixels, pixels[:1]]), grid, 0)

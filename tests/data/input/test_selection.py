@@ -27,7 +27,7 @@ def test_another_number_of_bands_names_both():
 
 
 def test_another_band_is_not_taken_for_the_wanted_one():
-    with pytest.raises(InputError, match="a.tif: .*Blue cannot stand in"):
+    with pytest.raises(InputError, match="a.tif: .*Blue cannot replace"):
         selection.order(["Red", "NIR"], ["Red", "Blue"], "a.tif")
 
 
@@ -41,7 +41,7 @@ def test_another_band_is_not_taken_for_the_wanted_one():
     ],
 )
 def test_one_known_band_on_each_side_is_enough_to_refuse_another_order(wanted, found, strange):
-    with pytest.raises(InputError, match=f"; {strange} cannot stand in for another band"):
+    with pytest.raises(InputError, match=f"; {strange} cannot replace another band"):
         selection.order(wanted, found, "a.tif")
 
 
@@ -56,12 +56,12 @@ def test_a_list_of_numbers_and_names_is_a_list_of_names():
         selection.order(["1", "2"], ["1", "2", "3"])  # numbers alone are no names
     assert selection.select(["Red", "2"], [None, None], given=["2", "Red"]) == [2, 1]
     assert selection.select(["Red", "NIR"], [None, None], given=["2", "1"]) == [2, 1]
-    with pytest.raises(InputError, match="2 cannot stand in"):
+    with pytest.raises(InputError, match="2 cannot replace"):
         selection.select(["Red", "NIR"], [None, None], given=["2", "Red"])
 
 
 def test_missing_bands_are_named_where_some_are_there():
-    with pytest.raises(InputError, match="NIR, VV cannot be done without"):
+    with pytest.raises(InputError, match="NIR, VV must be in the image"):
         selection.order(["Red", "NIR", "VV"], ["Red", "Blue"])
     with pytest.raises(InputError, match="give an image with these bands, or --bands"):
         selection.order(["Red", "NIR", "VV"], ["VH", "Blue"])

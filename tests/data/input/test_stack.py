@@ -144,7 +144,7 @@ def test_images_of_one_mask_become_one_sorted_by_name():
             paths("b_1.tif", "a_1.tif", "x/c_2.tif", "w/c_2.tif"), paths("m_1", "m_1", "m_2", "m_2")
         )
     )
-    assert stack.group(pairs) == [
+    assert stack.by_mask(pairs) == [
         (tuple(paths("a_1.tif", "b_1.tif")), Path("m_1")),
         (tuple(paths("w/c_2.tif", "x/c_2.tif")), Path("m_2")),
     ]
@@ -153,11 +153,11 @@ def test_images_of_one_mask_become_one_sorted_by_name():
 def test_places_of_another_number_of_dates_are_listed():
     pairs = list(zip(paths("a_1", "b_1", "a_2", "b_2", "a_3", *"xyz"), paths(*"11223444")))
     with pytest.raises(InputError, match=r"most have 2, but 3 has 1, 4 has 3$"):
-        stack.group(pairs)
+        stack.by_mask(pairs)
     with pytest.raises(
         InputError, match="every mask has one image; dates of one place share a mask"
     ):
-        stack.group(list(zip(paths("a_1", "a_2"), paths("1", "2"))))
+        stack.by_mask(list(zip(paths("a_1", "a_2"), paths("1", "2"))))
 
 
 def test_a_trained_network_gets_the_dates_of_each_place():
@@ -215,7 +215,7 @@ def test_two_dates_are_learned_and_mapped_together(tmp_path, monkeypatch, capsys
         and loaded["model"]["in_channels"] == 12
     )
     said = capsys.readouterr().out
-    assert "2 dates of each place stacked by name, such as a_0.tif + b_0.tif" in said
+    assert "2 dates of each place are stacked, such as a_0.tif + b_0.tif" in said
     assert (
         "in/images/a_" in said.splitlines()[-1] and "in/images/b_" in said.splitlines()[-1]
     )  # the next command

@@ -8,7 +8,7 @@ from pyproj import CRS
 from scene import Array, Function, cut, mapped, noise
 
 from data.grid import Grid, Window
-from data.input.inputs import Input, Wanted
+from data.input.inputs import Expected, Input
 from data.mapping.source import Source
 from data.mapping.strips import strips
 from data.raster import cog
@@ -75,7 +75,7 @@ def test_the_input_is_the_bands_by_name_scaled_with_their_indices(tmp_path):
     cog.write(tmp_path / "a.tif", pixels[::-1], grid, nodata=0, descriptions=["NIR", "Red"])
     scaling = Scaling("minmax", (0.0, 0.0, 0.0), (2000.0, 2000.0, 1.0))
     checkpoint = {"bands": ["Red", "NIR"], "indices": ["NDVI"], "scaling": scaling.state()}
-    with Input((tmp_path / "a.tif",), Wanted.of(checkpoint)) as image:
+    with Input((tmp_path / "a.tif",), Expected.of(checkpoint)) as image:
         source = Source(image, checkpoint, step=2)
         found = source.read(Window(0, 0, 5, 7))
         inputs, valid = source.prepare(found)
@@ -92,7 +92,7 @@ def test_a_scaling_of_each_image_by_itself_is_fitted_to_the_image(tmp_path):
     grid = Grid(None, (1, 0, 0, 0, 1, 0), 100, 100)
     cog.write(tmp_path / "a.tif", pixels, grid, descriptions=["Red"])
     checkpoint = {"bands": ["Red"], "indices": [], "scaling": Scaling("image").state()}
-    with Input((tmp_path / "a.tif",), Wanted.of(checkpoint)) as image:
+    with Input((tmp_path / "a.tif",), Expected.of(checkpoint)) as image:
         inputs, _ = Source(image, checkpoint).prepare(pixels)
     low, high = np.percentile(pixels, (1, 99))
     np.testing.assert_allclose(inputs, (pixels - low) / (high - low), atol=1e-6)

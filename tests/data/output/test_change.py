@@ -156,7 +156,7 @@ def test_any_two_rasters_of_a_class_table_are_compared(tmp_path, capsys):
     cog.write(tmp_path / "a.tif", ESM.decode(BEFORE), EQUAL_AREA, nodata)
     cog.write(tmp_path / "b.tif", ESM.decode(AFTER).repeat(2, 0).repeat(2, 1), finer, nodata)
     paths = [str(tmp_path / name) for name in ("a.tif", "b.tif")]
-    with pytest.raises(InputError, match="a.tif: holds no names of classes; give its class table"):
+    with pytest.raises(InputError, match="a.tif: has no names of classes; give its class table"):
         change.main(paths)
     change.main([*paths, "--classes", "esm", "-o", str(tmp_path / "c.tif")])
     assert "c.csv" in capsys.readouterr().out

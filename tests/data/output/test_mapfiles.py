@@ -11,7 +11,7 @@ from pyproj import CRS
 from data.classes import ClassTable
 from data.files import IGNORE
 from data.grid import Grid, Window
-from data.input.inputs import Input, Wanted
+from data.input.inputs import Expected, Input
 from data.output.mapfiles import MapFiles, thumbnail_step
 from data.raster import cog, geotiff
 from data.scaling import Scaling
@@ -27,7 +27,7 @@ def image(tmp_path):
     cog.write(tmp_path / "s.tif", pixels, grid, nodata=0, descriptions=small.BANDS)
     scaling = Scaling("minmax", (0.0,) * 4, (2500.0,) * 4).state()
     with Input(
-        (tmp_path / "s.tif",), Wanted.of({"bands": small.BANDS, "scaling": scaling})
+        (tmp_path / "s.tif",), Expected.of({"bands": small.BANDS, "scaling": scaling})
     ) as opened:
         yield opened
 

@@ -26,7 +26,7 @@ def codes(height: int, width: int) -> np.ndarray:
 
 
 def labels_of(truth: Truth, heights: list[int], width: int = 30) -> np.ndarray:
-    rows = [truth.against(np.zeros((height, width), np.uint8)) for height in heights]
+    rows = [truth.next_rows(np.zeros((height, width), np.uint8)) for height in heights]
     assert [len(part) for part in rows] == heights
     return np.concatenate(rows)
 
@@ -53,7 +53,7 @@ def test_a_mask_of_finer_pixels_comes_on_the_grid_of_the_map(tmp_path, table):
 def test_pixels_that_the_map_does_not_know_have_no_truth(tmp_path, table):
     cog.write(tmp_path / "m.tif", np.full((700, 30), 20, np.uint8), GRID)
     labels = np.random.default_rng(1).choice([0, 1, IGNORE], (700, 30)).astype(np.uint8)
-    found = Truth(tmp_path / "m.tif", table, GRID).against(labels)
+    found = Truth(tmp_path / "m.tif", table, GRID).next_rows(labels)
     assert np.array_equal(found, np.where(labels == IGNORE, IGNORE, 1)) and found.dtype == np.uint8
 
 

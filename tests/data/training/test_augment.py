@@ -301,6 +301,15 @@ def test_the_worlds_own_randomness_is_not_touched():
     assert torch.equal(torch.rand(3), expected)
 
 
+@pytest.mark.parametrize("step", STEPS)
+def test_every_step_changes_windows_and_nothing_but_its_own_step_is_on(step):
+    image, labels = sample(32)
+    results = [Augment.of([step])(image, labels, seeded(seed)) for seed in range(20)]
+    assert any(not torch.equal(image, changed) for changed, _ in results)
+    assert all(a.shape == image.shape and b.shape == labels.shape for a, b in results)
+    assert Augment.of([step]) == Augment(**OFF | STEPS[step])
+
+
 def test_the_option_augment_turns_on_what_it_names_and_nothing_else():
     assert Augment.of(["flip", "turn"]) == Augment()
     assert Augment.of([]) == Augment(**OFF)

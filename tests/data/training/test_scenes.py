@@ -130,7 +130,7 @@ def test_too_small_a_disk_is_an_error_before_anything_is_written(tmp_path, monke
     ones = np.ones((1, 6, 8), np.uint8)
     paths = image_and_mask(tmp_path, ones, ones[0])
     monkeypatch.setattr(scenes.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10}))
-    with pytest.raises(InputError, match="make room or name another folder by --cache"):
+    with pytest.raises(InputError, match="make room, or give --output a folder on another disk"):
         prepare(paths, tmp_path)
 
 

@@ -66,7 +66,7 @@ def test_blocks_are_of_4_x_4_windows_unless_there_would_be_fewer_than_20(rows, c
 
 def test_one_window_of_ground_cannot_be_split():
     for scenes in ([scene()], [scene(mask="a"), scene(mask="b")]):
-        with pytest.raises(InputError, match="leave none for training.*--size"):
+        with pytest.raises(InputError, match="none is left for training.*--size"):
             split(scenes, all_windows(scenes, 64), 0.2, 0)
     with pytest.raises(
         InputError, match="4 windows"

@@ -31,16 +31,11 @@ from unet.training.recompute import recompute
 ROOT = Path(__file__).parents[3]
 CPU = torch.device("cpu")
 WEIGHT = torch.tensor([1.0, 3.0, 0.5])
-LOSSES = {
-    "cross_entropy": partial(losses.cross_entropy, weight=WEIGHT),
-    "dice": losses.dice,
-    "dice_focal": partial(losses.dice_focal, weight=WEIGHT),
-}
-SIZES = (
-    6,
-    5,
-    1,
-)  # of a batch: even shares, uneven ones, and one where the second process has nothing
+# Every loss that train.py offers, so that a new one is compared, too.
+LOSSES = {name: partial(loss, weight=WEIGHT) for name, loss in losses.LOSSES.items()}
+LOSSES["plain dice"] = losses.dice
+# Sizes of a batch: even shares, uneven shares, and one where the second process has no window.
+SIZES = (6, 5, 1)
 
 
 class Samples(Dataset):
