@@ -7,20 +7,19 @@ trained.
 """
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-
-from torch import nn
 
 from unet.networks.attention import Block
 from unet.networks.deeplab import DeepLabV3
 from unet.networks.hybrids import SegFormerResNetUNet, SegFormerUNet
+from unet.networks.layers import Network
 from unet.networks.resnet import Bottleneck, ResNetUNet
 from unet.networks.segformer import SIZES, SegFormer
 from unet.unet import DoubleConv, UNet
 
 # Each is called with in_channels, num_classes and options of its own.
-MODELS = {
+MODELS: dict[str, Callable[..., Network]] = {
     "unet": UNet,
     "resnet50-unet": ResNetUNet,
     "deeplabv3": DeepLabV3,
@@ -42,7 +41,7 @@ def options(name: str) -> list[str]:
     return list(inspect.signature(MODELS[name]).parameters)[2:]
 
 
-def build(name: str, in_channels: int, num_classes: int, **chosen) -> nn.Module:
+def build(name: str, in_channels: int, num_classes: int, **chosen) -> Network:
     """Build a network by name.
 
     Args:

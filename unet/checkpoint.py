@@ -14,10 +14,11 @@ from pathlib import Path
 from pickle import UnpicklingError
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from data.files import InputError, replacing, version
 from unet import build
+from unet.networks.layers import Network
 from unet.training.checkpoint_format import FORMAT, NEEDED, check, plain
 
 FOREIGN, ADVICE = "not one of our checkpoints", "give a checkpoint written by train.py"
@@ -117,7 +118,7 @@ def newest(runs: str | Path = "runs") -> Path:
     return found[-1]
 
 
-def build_model(checkpoint: dict) -> nn.Module:
+def build_model(checkpoint: dict) -> Network:
     """Build the trained network of a loaded checkpoint, on the CPU, in evaluation mode."""
     model = checkpoint["model"]
     network = build(model["name"], model["in_channels"], model["num_classes"], **model["options"])

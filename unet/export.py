@@ -34,6 +34,7 @@ from torch.export import Dim, ExportedProgram
 
 from data.files import InputError, refuse_input, replacing
 from unet.checkpoint import CheckpointError, build_model, find, load
+from unet.networks.layers import Network
 
 TOLERANCE = 1e-4  # of a logit, relative to the largest
 LARGEST = 2**16  # pixels along a side, and windows in a batch
@@ -99,7 +100,7 @@ def export(checkpoint: dict, path: str | Path) -> str:
     return sizes
 
 
-def _open(network: nn.Module, channels: int, stride: int) -> ExportedProgram:
+def _open(network: Network, channels: int, stride: int) -> ExportedProgram:
     """Trace the network for any batch, and for sides of two or more multiples of `stride`."""
     batch, most = Dim("batch", min=1, max=LARGEST), LARGEST // stride
     rows, columns = Dim("rows", min=2, max=most), Dim("columns", min=2, max=most)

@@ -28,6 +28,7 @@ The test beside this file is tests/unet/test_losses.py.
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -116,14 +117,14 @@ def dice_cross_entropy(
     return dice(logits, *common) + cross_entropy(logits, *common)
 
 
-LOSSES = {
+LOSSES: dict[str, Callable[..., Tensor]] = {
     "cross_entropy": cross_entropy,
     "focal": focal,
     "dice": dice,
     "dice_focal": dice_focal,
     "dice_cross_entropy": dice_cross_entropy,
 }
-CLASS_WEIGHTS = {"none": None, "inverse": 1.0, "sqrt": 0.5}  # power of the number of pixels
+CLASS_WEIGHTS = {"inverse": 1.0, "sqrt": 0.5}  # the weight is 1 / pixels ** this
 
 
 def class_weights(counts: Tensor, method: str, cap: float = 100.0) -> Tensor | None:
@@ -159,7 +160,7 @@ def _numbers(text: str, count: int) -> list[float]:
     except ValueError:
         values = []
     if len(values) != count or min(values) < 0 or not 0 < sum(values) < math.inf:
-        names = ", ".join(CLASS_WEIGHTS)
+        names = ", ".join(["none", *CLASS_WEIGHTS])
         raise InputError(
             f"--class-weights {text}: write {names}, or {count} numbers such as 1,4,2.5, one for "
             "each class"

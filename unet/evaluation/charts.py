@@ -116,11 +116,11 @@ def _epoch_axes(
     low, high = min(finite), max(finite)
     if math.isclose(low, high):  # a flat line shows its height above zero
         low, high = sorted((0.0, high or 1.0))
-    span = (x[0], x[-1]) if x[0] < x[-1] else (x[0] - 0.5, x[0] + 0.5)
-    x_ticks = tick_labels(*span, min(ticks, max(1, x[-1] - x[0])))
+    first, last = (x[0], x[-1]) if x[0] < x[-1] else (x[0] - 0.5, x[0] + 0.5)
+    x_ticks = tick_labels(first, last, min(ticks, max(1, x[-1] - x[0])))
     empty = [label for label, ys in lines.items() if not any(map(math.isfinite, ys))]
     x_label = f"epoch; no finite value: {', '.join(empty)}" if empty else "epoch"
-    return _axes(box, span, x_ticks, x_label, tick_labels(low, high, 5))
+    return _axes(box, (first, last), x_ticks, x_label, tick_labels(low, high, 5))
 
 
 def _axes(

@@ -13,6 +13,8 @@ from functools import partial
 from html import escape
 from pathlib import Path
 
+from torch import Tensor
+
 from unet.evaluation.charts import line_chart, scatter
 from unet.metrics import ConfusionMatrix, macro, weighted
 
@@ -221,5 +223,5 @@ def _swatch(color: Color) -> str:
     return '<i style="background:#%02x%02x%02x"></i>' % tuple(color)
 
 
-def _fixed(value: float, decimals: int) -> str:
+def _fixed(value: float | Tensor, decimals: int) -> str:
     return "&ndash;" if math.isnan(value) else f"{value:.{decimals}f}"

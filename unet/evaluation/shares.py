@@ -38,8 +38,8 @@ def share_of(confusion: ConfusionMatrix, labels: Sequence[int]) -> tuple[float, 
     (0.2, 0.3)
     """
     matrix = confusion.matrix.cpu().double()
-    labels, pixels = torch.as_tensor(labels), matrix.sum()
-    return (matrix[labels].sum() / pixels).item(), (matrix[:, labels].sum() / pixels).item()
+    chosen, pixels = torch.as_tensor(labels), matrix.sum()
+    return (matrix[chosen].sum() / pixels).item(), (matrix[:, chosen].sum() / pixels).item()
 
 
 def share_statistics(pairs: Sequence[tuple[float, float]]) -> dict[str, float]:

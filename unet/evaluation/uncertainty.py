@@ -30,7 +30,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-DROPOUTS = nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d
+Dropout = nn.Dropout | nn.Dropout1d | nn.Dropout2d | nn.Dropout3d
 
 
 class Average(NamedTuple):
@@ -59,7 +59,8 @@ def average(predictions: Iterable[Tensor]) -> Average:
     Raises:
         ValueError: There are none.
     """
-    total, of_data, count = 0.0, 0.0, 0
+    total, of_data = torch.zeros(()), torch.zeros(())
+    count = 0
     for probabilities in predictions:
         total = total + probabilities
         of_data = of_data + entropy(probabilities)
@@ -77,8 +78,9 @@ def has_dropout(model: nn.Module) -> bool:
     return bool(_dropping(model))
 
 
-def _dropping(model: nn.Module) -> list[nn.Module]:
-    return [module for module in model.modules() if isinstance(module, DROPOUTS) and module.p > 0]
+def _dropping(model: nn.Module) -> list[Dropout]:
+    """List the layers of dropout with a probability above 0."""
+    return [module for module in model.modules() if isinstance(module, Dropout) and module.p > 0]
 
 
 @contextmanager
@@ -119,7 +121,7 @@ def mc_dropout(model: nn.Module, seeds: Sequence[int]) -> Iterator[nn.Module]:
             module.training = mode
 
 
-def dropped(layer: nn.Module, x: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+def dropped(layer: Dropout, x: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
     """Apply a layer of dropout to x (N, ...), drawing sample n from generator n.
 
     As in torch, `nn.Dropout` drops single values and the others drop whole channels, with

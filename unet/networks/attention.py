@@ -22,6 +22,9 @@ names in transformers' published SegFormers.
 The test beside this file is tests/unet/networks/test_segformer.py.
 """
 
+from collections import OrderedDict
+from collections.abc import Sequence
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -31,7 +34,7 @@ def to_tokens(x: Tensor) -> Tensor:
     return x.flatten(2).transpose(1, 2)
 
 
-def to_image(tokens: Tensor, size: tuple[int, int]) -> Tensor:
+def to_image(tokens: Tensor, size: Sequence[int]) -> Tensor:
     """Arrange tokens as an image again: (N, H W, C) -> (N, C, H, W)."""
     return tokens.transpose(1, 2).unflatten(2, size)
 
@@ -47,14 +50,15 @@ class SelfAttention(nn.Module):
         super().__init__()
         self.heads = heads
         self.query, self.key, self.value = (nn.Linear(channels, channels) for _ in range(3))
-        self.sr = self.layer_norm = None
+        self.sr: nn.Module | None = None
+        self.layer_norm: nn.Module | None = None
         if shrink > 1:
             self.sr = nn.Conv2d(channels, channels, shrink, stride=shrink)
             self.layer_norm = nn.LayerNorm(channels)
 
     def forward(self, tokens: Tensor, size: tuple[int, int]) -> Tensor:
         fewer = tokens
-        if self.sr is not None:
+        if self.sr is not None and self.layer_norm is not None:
             fewer = to_tokens(self.sr(to_image(tokens, size)))  # (N, H W / shrink^2, C)
             fewer = self.layer_norm(fewer)
         # Each (N, heads, number of tokens, C / heads).
@@ -73,15 +77,14 @@ class MixFFN(nn.Module):
         super().__init__()
         hidden = 4 * channels
         self.dense1 = nn.Linear(channels, hidden)
-        self.dwconv = nn.ModuleDict(
-            {"dwconv": nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)}
-        )
+        conv = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)
+        self.dwconv = nn.Sequential(OrderedDict(dwconv=conv))
         self.dense2 = nn.Linear(hidden, channels)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, tokens: Tensor, size: tuple[int, int]) -> Tensor:
         x = to_image(self.dense1(tokens), size)  # (N, 4C, H, W)
-        x = to_tokens(self.dwconv["dwconv"](x))  # (N, H W, 4C)
+        x = to_tokens(self.dwconv(x))  # (N, H W, 4C)
         return self.dropout(self.dense2(self.dropout(F.gelu(x))))  # (N, H W, C)
 
 
@@ -97,10 +100,9 @@ class Block(nn.Module):
     def __init__(self, channels: int, heads: int, shrink: int, dropout: float, drop_path: float):
         super().__init__()
         self.layer_norm_1 = nn.LayerNorm(channels)
-        dense = nn.ModuleDict({"dense": nn.Linear(channels, channels)})
-        self.attention = nn.ModuleDict(
-            {"self": SelfAttention(channels, heads, shrink), "output": dense}
-        )
+        attention = SelfAttention(channels, heads, shrink)
+        output = nn.Sequential(OrderedDict(dense=nn.Linear(channels, channels)))
+        self.attention = nn.ModuleDict({"self": attention, "output": output})
         self.dropout = nn.Dropout(dropout)
         self.layer_norm_2 = nn.LayerNorm(channels)
         self.mlp = MixFFN(channels, dropout)
@@ -109,5 +111,5 @@ class Block(nn.Module):
     def forward(self, tokens: Tensor, size: tuple[int, int]) -> Tensor:
         one = tokens.new_ones(tokens.shape[0], 1, 1)  # dropout makes each 0 or 1 / (1 - p)
         x = self.attention["self"](self.layer_norm_1(tokens), size)
-        tokens = tokens + self.drop_path(one) * self.dropout(self.attention["output"]["dense"](x))
+        tokens = tokens + self.drop_path(one) * self.dropout(self.attention["output"](x))
         return tokens + self.drop_path(one) * self.mlp(self.layer_norm_2(tokens), size)

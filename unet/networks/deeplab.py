@@ -28,6 +28,7 @@ The test beside this file is tests/unet/networks/test_deeplab.py.
 import torch
 from torch import Tensor, nn
 
+from unet.networks.layers import Network
 from unet.networks.resnet import ResNet50, to_size
 
 RATES = (12, 24, 36)
@@ -62,7 +63,7 @@ class ASPP(nn.Module):
         return self.project(joined)  # (N, 256, h, w)
 
 
-class DeepLabV3(nn.Module):
+class DeepLabV3(Network):
     """(N, in_channels, H, W) -> logits (N, num_classes, H, W), for any H and W from 1.
 
     dropout: probability for a channel to be dropped after each stage of the encoder.
@@ -72,11 +73,10 @@ class DeepLabV3(nn.Module):
     to normalise.
     """
 
-    stride = 8  # input pixels to one of the features: windows shift by multiples of it
-    first_layers = ("backbone.conv1",)  # take the image; see networks/layers.py
+    stride = 8
+    first_layers = ("backbone.conv1",)
     last_layer = "classifier.4"
     encoders = (("backbone",),)
-    receptive_radius = None  # without limit: the mean is taken over the whole input
 
     def __init__(
         self, in_channels: int, num_classes: int, dropout: float = 0.0, head_dropout: float = 0.0

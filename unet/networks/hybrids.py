@@ -28,6 +28,7 @@ The test beside this file is tests/unet/networks/test_hybrids.py.
 import torch
 from torch import Tensor, nn
 
+from unet.networks.layers import Network
 from unet.networks.resnet import CHANNELS, WIDTHS, Decoder, ResNet50, pad
 from unet.networks.segformer import SIZES, MixTransformer
 from unet.unet import DoubleConv, Down
@@ -37,7 +38,7 @@ STAGES = SIZES[SIZE][0]  # channels of SegFormer's features
 STEM = (16, 32)
 
 
-class Hybrid(nn.Module):
+class Hybrid(Network):
     """(N, in_channels, H, W) -> logits (N, num_classes, H, W), for any H and W from 1.
 
     channels: of the `features`, finest first, which each hybrid makes in its own way.
@@ -46,8 +47,7 @@ class Hybrid(nn.Module):
     head_dropout: probability for a channel to be dropped before the last convolution.
     """
 
-    stride = 32  # input pixels to one of the deepest features: windows shift by multiples of it
-    receptive_radius = None  # without limit: attention sees the whole input
+    stride = 32
     last_layer = "head"
 
     def __init__(

@@ -28,6 +28,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from unet.networks.layers import Network
 from unet.unet import DoubleConv
 
 CHANNELS = (64, 256, 512, 1024, 2048)  # of the encoder's five features
@@ -169,7 +170,7 @@ def pad(x: Tensor, multiple: int) -> Tensor:
     return F.pad(x, [0, -width % multiple, 0, -height % multiple], mode="replicate")
 
 
-def to_size(logits: Tensor, size: tuple[int, int]) -> Tensor:
+def to_size(logits: Tensor, size: Sequence[int]) -> Tensor:
     """Interpolate logits (N, K, h, w) that are coarser than the image to (N, K, *size).
 
     torch.compile's graph ends before it. With torch 2.13 on a CPU, the compiled backward pass of a
@@ -181,7 +182,7 @@ def to_size(logits: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
 
 
-class ResNetUNet(nn.Module):
+class ResNetUNet(Network):
     """(N, in_channels, H, W) -> logits (N, num_classes, H, W), for any H and W from 1.
 
     dropout: probability for a channel to be dropped after each stage of the encoder and block of
@@ -189,8 +190,8 @@ class ResNetUNet(nn.Module):
     head_dropout: the same, before the last convolution.
     """
 
-    stride = 32  # input pixels to one of the deepest features: windows shift by multiples of it
-    first_layers = ("encoder.conv1",)  # take the image; see networks/layers.py
+    stride = 32
+    first_layers = ("encoder.conv1",)
     last_layer = "head"
     encoders = (("encoder",),)
 

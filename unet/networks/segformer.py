@@ -22,12 +22,14 @@ The test beside this file is tests/unet/networks/test_segformer.py.
 """
 
 import math
+from collections import OrderedDict
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unet.networks.attention import Block, to_image, to_tokens
+from unet.networks.layers import Network
 from unet.networks.resnet import to_size
 
 # size: channels and number of blocks in the four stages, channels of the head (D)
@@ -86,7 +88,7 @@ class MixTransformer(nn.Module):
         features = []
         for embed, blocks, norm in zip(self.patch_embeddings, self.block, self.layer_norm):
             tokens, size = embed(x)  # (N, H W / s^2, c)
-            for block in blocks:
+            for block in blocks.children():
                 tokens = block(tokens, size)
             x = to_image(norm(tokens), size)  # (N, c, H/s, W/s)
             features.append(x)
@@ -101,7 +103,8 @@ def initialise(module: nn.Module) -> None:
     elif isinstance(module, nn.Conv2d):
         fan_out = module.out_channels * math.prod(module.kernel_size) // module.groups
         nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out))
-        nn.init.zeros_(module.bias)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
 
 
 class Head(nn.Module):
@@ -113,7 +116,7 @@ class Head(nn.Module):
     def __init__(self, channels: tuple[int, ...], width: int, num_classes: int, dropout: float):
         super().__init__()
         self.linear_c = nn.ModuleList(
-            nn.ModuleDict({"proj": nn.Linear(c, width)}) for c in channels
+            nn.Sequential(OrderedDict(proj=nn.Linear(c, width))) for c in channels
         )
         self.linear_fuse = nn.Conv2d(len(channels) * width, width, kernel_size=1, bias=False)
         self.batch_norm = nn.BatchNorm2d(width)
@@ -123,7 +126,7 @@ class Head(nn.Module):
     def forward(self, features: list[Tensor]) -> Tensor:
         size, same = features[0].shape[-2:], []
         for linear, x in zip(self.linear_c, features):
-            x = to_image(linear["proj"](to_tokens(x)), x.shape[-2:])  # (N, D, H/s, W/s)
+            x = to_image(linear(to_tokens(x)), x.shape[-2:])  # (N, D, H/s, W/s)
             x = F.interpolate(x, size=size, mode="bilinear", align_corners=False)
             same.append(x)  # (N, D, H/4, W/4)
         x = torch.cat(same[::-1], dim=1)  # coarsest first, (N, 4D, H/4, W/4)
@@ -131,7 +134,7 @@ class Head(nn.Module):
         return self.classifier(self.dropout(x))  # (N, num_classes, H/4, W/4)
 
 
-class SegFormer(nn.Module):
+class SegFormer(Network):
     """(N, in_channels, H, W) -> logits (N, num_classes, H, W), for any H and W from 1.
 
     size: b0 to b5, see SIZES.
@@ -139,11 +142,8 @@ class SegFormer(nn.Module):
     head_dropout: probability for a channel to be dropped before the last convolution.
     """
 
-    stride = 32  # input pixels to one of the deepest features: windows shift by multiples of it
-    receptive_radius = None  # without limit: attention sees the whole input
-    first_layers = (
-        "segformer.encoder.patch_embeddings.0.proj",
-    )  # take the image; see networks/layers.py
+    stride = 32
+    first_layers = ("segformer.encoder.patch_embeddings.0.proj",)
     last_layer = "decode_head.classifier"
     encoders = (("segformer",),)
 

@@ -31,11 +31,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from unet import checkpoint
 from unet.checkpoint import CheckpointError
-from unet.networks.layers import first_weights, last_weights, names_in
+from unet.networks.layers import Network, first_weights, last_weights, names_in
 from unet.networks.weight_files import read_weights
 
 BEFORE = re.compile(r"^((module|segformer|encoder|backbone|resnet)\.)+")
@@ -43,7 +43,7 @@ COUNTER = "num_batches_tracked"  # which old files lack, and a batch normalisati
 CHOOSE = "choose the network that the weights are of"
 
 
-def load(model: nn.Module, path: str | Path, inputs: Sequence[str], classes: Sequence[str]) -> str:
+def load(model: Network, path: str | Path, inputs: Sequence[str], classes: Sequence[str]) -> str:
     """Begin with the weights of a file: a checkpoint of train.py, or published weights.
 
     Args:
@@ -90,7 +90,7 @@ def _listed(names: list[str]) -> str:
     return f" ({', '.join(names[:4])}{more})" if names else ""
 
 
-def load_weights(model: nn.Module, path: str | Path) -> Loaded:
+def load_weights(model: Network, path: str | Path) -> Loaded:
     """Load from a file of published weights what belongs into the network.
 
     Raises:
@@ -104,7 +104,7 @@ def load_weights(model: nn.Module, path: str | Path) -> Loaded:
     result = Loaded([], [], list(tensors), [])
     for name, tensor in own.items():
         plain = BEFORE.sub("", name)
-        theirs = tensors.get(found.get(plain))
+        theirs = tensors[found[plain]] if plain in found else None
         if theirs is None or (name in last and theirs.shape != tensor.shape):
             if not name.endswith(COUNTER):
                 result.fresh.append(name)
@@ -129,7 +129,7 @@ def _to_bands(weight: Tensor, bands: int) -> Tensor:
     return mean.repeat(1, bands, 1, 1) * (weight.shape[1] / bands)
 
 
-def _check_encoders(model: nn.Module, path: str | Path, found: set[str]) -> None:
+def _check_encoders(model: Network, path: str | Path, found: set[str]) -> None:
     """Raise CheckpointError unless the file has an encoder of the network, whole and no larger.
 
     `found` are the file's names without what stands before them.
@@ -161,7 +161,7 @@ class Names(NamedTuple):
     old: list[str]
 
 
-def fine_tune(source: dict, model: nn.Module, inputs: Sequence[str], classes: Sequence[str]) -> str:
+def fine_tune(source: dict, model: Network, inputs: Sequence[str], classes: Sequence[str]) -> str:
     """Copy into `model` what fits from a checkpoint, perhaps of other bands and classes.
 
     First and last layers take the slices and rows of the channels and classes that both networks

@@ -8,10 +8,14 @@ The test beside this file is tests/unet/training/test_device.py.
 """
 
 import os
+from typing import TypeVar
 
 import torch
+from torch import nn
 
 from data.files import InputError
+
+Model = TypeVar("Model", bound=nn.Module)
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
@@ -59,6 +63,15 @@ def pick_precision(name: str, device: torch.device, training: bool = False) -> t
         able = torch.cpu.get_capabilities() if training and device.type == "cpu" else {}
         name = "bfloat16" if able.get("avx512_bf16") or able.get("amx_bf16") else "float32"
     return getattr(torch, name)
+
+
+def to_device(model: Model, device: torch.device) -> Model:
+    """Move a network to the device, in the memory format channels_last.
+
+    The channels of a pixel then lie side by side, and convolutions are about a third faster.
+    """
+    # torch's stub of Module.to has no overload with memory_format.
+    return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def autocast(device: torch.device, precision: torch.dtype) -> torch.autocast:

@@ -19,14 +19,15 @@ import torch
 from torch import nn
 
 import unet
+from unet.networks.layers import Network
 from unet.training import processes
-from unet.training.device import DeviceError
+from unet.training.device import DeviceError, to_device
 from unet.training.recompute import recompute
 
 try:
     import resource
 except ImportError:  # Windows
-    resource = None
+    resource = None  # type: ignore[assignment]
 
 LIBRARIES = 1 << 28  # what the convolution libraries take for themselves
 MEMORY = Path("/proc/meminfo")
@@ -176,7 +177,7 @@ def check_last_batch(
 
 def build_to_fit(
     network: dict, args, windows, device: torch.device, precision: torch.dtype
-) -> torch.nn.Module:
+) -> Network:
     """Build the network of a training on its device, or refuse one whose step does not fit.
 
     Args:
@@ -188,12 +189,14 @@ def build_to_fit(
         DeviceError: a batch needs more memory than there is, or is too small for the network.
     """
 
-    def build() -> torch.nn.Module:
+    def build() -> Network:
         name, channels, classes, options = network.values()
         model = unet.build(name, channels, classes, **options)
-        return recompute(model, unet.BLOCKS) if args.recompute else model
+        if args.recompute:
+            recompute(model, unet.BLOCKS)
+        return model
 
     share = -(-args.batch // processes.world())
     check_last_batch(build, len(windows), args.batch, windows.channels, windows.size)
     check_memory(build, share, windows.channels, windows.size, device, precision)
-    return build().to(device, memory_format=torch.channels_last)
+    return to_device(build(), device)

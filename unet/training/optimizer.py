@@ -10,13 +10,17 @@ The test beside this file is tests/unet/training/test_optimizer.py.
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch.optim import Optimizer, lr_scheduler
 
-OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
+    "adamw": torch.optim.AdamW,
+    "adam": torch.optim.Adam,
+}
 # Each is called with an optimizer and the number of epochs.
-SCHEDULES = {
+SCHEDULES: dict[str, Callable[..., lr_scheduler.LRScheduler]] = {
     "cosine": lr_scheduler.CosineAnnealingLR,
     "plateau": lambda optimizer, epochs: lr_scheduler.ReduceLROnPlateau(
         optimizer, "max", factor=0.5, patience=3
@@ -32,8 +36,10 @@ def end_epoch(schedule: lr_scheduler.LRScheduler, metric: float) -> None:
         schedule: one of SCHEDULES.
         metric: the higher the better; `plateau` watches it.
     """
-    plateau = isinstance(schedule, lr_scheduler.ReduceLROnPlateau)
-    schedule.step(*([metric] if plateau else []))
+    if isinstance(schedule, lr_scheduler.ReduceLROnPlateau):
+        schedule.step(metric)
+    else:
+        schedule.step()
 
 
 def change_epochs(schedule: lr_scheduler.LRScheduler, optimizer: Optimizer, epochs: int) -> None:

@@ -14,6 +14,7 @@ The test beside this file is tests/unet/training/test_passes.py.
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -59,10 +60,12 @@ class RunningLoss:
     def __init__(self, position: dict, loader: DataLoader, device: torch.device, folder: Path):
         self.position, self.folder = position, folder
         self.first_batch, self._windows_before = position["batch"] + 1, position["windows"]
-        self.windows, self.batches = loader.dataset, loader.batch_sampler
+        # A Windows and a Batches of data.training.dataset, which nothing here imports.
+        self.windows: Any = loader.dataset
+        self.batches: Any = loader.batch_sampler
         self.batches.begin = position["batch"]
         self.every = EVERY if device.type == "cuda" else 1
-        self.waiting = []
+        self.waiting: list[tuple[int, Tensor, Tensor]] = []
 
     @property
     def windows_read(self) -> int:
@@ -133,7 +136,8 @@ def evaluate(
         after_batch: called after each batch; may raise.
     """
     model.eval()
-    batches, confusion = loader.batch_sampler, ConfusionMatrix(num_classes)
+    batches: Any = loader.batch_sampler
+    confusion = ConfusionMatrix(num_classes)
     sums = []  # over the windows of each batch
     for batch, (images, targets, _) in enumerate(loader, start=1):
         images = images.to(device, memory_format=torch.channels_last, non_blocking=True)

@@ -80,7 +80,7 @@ def leaving() -> Iterator[None]:
             raise
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(error.code)
+        os._exit(error.code if isinstance(error.code, int) else 1)  # predict.py exits by numbers
     finally:
         stop()
 
@@ -226,6 +226,8 @@ class BatchNorm(nn.BatchNorm2d):
     Takes (N, C, H, W), where N may be 0.
     """
 
+    momentum: float  # 0.1, or 0 while recompute.py computes again
+
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return super().forward(x)
@@ -236,7 +238,7 @@ class BatchNorm(nn.BatchNorm2d):
         variance = total((centred**2).sum((0, 2, 3))) / count  # (C,)
         with torch.no_grad():
             # As everywhere in torch, the running variance is the unbiased one.
-            self.num_batches_tracked += 1
+            self.num_batches_tracked.add_(1)
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * count / (count - 1), self.momentum)
         scale = self.weight * (variance + self.eps).rsqrt()

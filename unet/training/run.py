@@ -62,7 +62,9 @@ class Run:
         if resume and self._log.exists():
             self.printed = self._log.read_text(encoding="utf-8").splitlines()
         self.epoch, self.best, self.best_epoch, self.waiting_since = 0, -math.inf, 0, 0
-        self.history, self.position, self.metrics = [], start_of_epoch(), {}
+        self.position = start_of_epoch()
+        self.history: list[dict] = []
+        self.metrics: dict = {}
 
     @property
     def cache(self) -> Path:

@@ -145,9 +145,9 @@ def test_the_encoder_starts_from_the_weights_of_the_paper():
         assert weight.std().item() == pytest.approx(deviation, rel=several), name
         assert module.bias.eq(0).all(), name
     for linear in network.decode_head.linear_c:
-        bound = 1 / math.sqrt(linear["proj"].in_features)
-        assert linear["proj"].weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.05)
-        assert linear["proj"].bias.ne(0).any()
+        bound = 1 / math.sqrt(linear.proj.in_features)
+        assert linear.proj.weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.05)
+        assert linear.proj.bias.ne(0).any()
 
 
 def test_a_small_image_is_the_crop_of_itself_with_the_border_repeated():
