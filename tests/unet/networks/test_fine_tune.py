@@ -232,5 +232,5 @@ def test_a_file_is_a_checkpoint_or_published_weights(tmp_path):
         assert said.startswith(f"{file}: tensors: ")
     wrong = torch.load(path, weights_only=True) | {"size": 0}
     torch.save(wrong, path)
-    with pytest.raises(CheckpointError, match="best.pt: size is 0, wanted"):
+    with pytest.raises(CheckpointError, match="best.pt: size is 0, expected"):
         transfer.load(model, tmp_path, inputs, classes)
