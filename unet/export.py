@@ -81,16 +81,14 @@ def export(checkpoint: dict, path: str | Path) -> str:
             program = _fixed(network, channels, size, path)
             sides = (size, size)
             sizes = f"one window of {size} x {size} pixels"
-        description = {
-            **checkpoint["recipe"],
-            "input": {
-                "channels": channels,
-                "sizes": sizes,
-                "multiple_of": stride,
-                "smallest": sides[0],
-            },
-            "output": "logits of each class; softmax over axis 1 makes them probabilities",
+        taken = {
+            "channels": channels,
+            "sizes": sizes,
+            "multiple_of": stride,
+            "smallest": sides[0],
         }
+        given = "logits of each class; softmax over axis 1 makes them probabilities"
+        description = {**checkpoint["recipe"], "input": taken, "output": given}
         extra = {
             "landcover.json": json.dumps(description, indent=1),
             "run.py": RUN.read_text(encoding="utf-8"),

@@ -1,4 +1,4 @@
-"""Optimizers and schedules of the learning rate, by the names of train.py's options. All are torch's.
+"""Optimizers and schedules of the learning rate from torch, by the names of train.py's options.
 
     AdamW       Loshchilov and Hutter 2019 (https://arxiv.org/abs/1711.05101)
     Adam        Kingma and Ba 2015 (https://arxiv.org/abs/1412.6980)
