@@ -21,8 +21,8 @@ from unet.training.run import Run
 
 ROOT = Path(__file__).parents[1]
 TIMES = ("seconds", "images_per_second", "peak_memory_mb")
-# All options that draw random numbers or keep a state: dropout, augmentation, oversampling, plateau,
-# accumulation.
+# All options that draw random numbers or keep a state: dropout, augmentation, oversampling,
+# plateau, accumulation.
 STATEFUL = (
     "--dropout 0.2 --augment flip turn crop jitter scale --oversample 0.9 --schedule plateau "
     "--accumulate 2 --class-weights sqrt --loss dice_cross_entropy"

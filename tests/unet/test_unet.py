@@ -67,9 +67,8 @@ def test_up_spreads_each_pixel_over_2_x_2_pads_at_the_lower_right_and_joins_the_
     up = Up(2, 1)
     up.conv = nn.Identity()
     with torch.no_grad():
-        up.up.weight.copy_(
-            torch.tensor([[[[1.0, 2], [3, 4]]], [[[0, 0], [0, 100]]]])
-        )  # (in, out, 2, 2)
+        weight = torch.tensor([[[[1.0, 2], [3, 4]]], [[[0, 0], [0, 100]]]])  # (in, out, 2, 2)
+        up.up.weight.copy_(weight)
         up.up.bias.fill_(0.5)
     x = torch.tensor([[[[10.0]], [[1.0]]]])  # two channels of one pixel
     skip = image([[1, 2, 3], [4, 5, 6], [7, 8, 9]])

@@ -1,8 +1,8 @@
 """Charts of the report as inline SVG: curves over the epochs, and scatter plots of shares.
 
 The coordinates of an SVG are those of its viewBox: x to the right, y downwards. Values are
-converted to them linearly. Text and axes have the text colour of the page, so that a chart is readable on a
-white and on a black page.
+converted to them linearly. Text and axes have the text colour of the page, so that a chart is
+readable on a white and on a black page.
 
 The test beside this file is tests/unet/evaluation/test_charts.py.
 """

@@ -35,9 +35,8 @@ def test_peak_memory_is_the_high_water_mark_of_the_process():
 def test_peak_memory_is_counted_in_bytes_on_a_mac_and_unknown_on_windows(monkeypatch):
     peak = peak_bytes(CPU)
     monkeypatch.setattr(memory.sys, "platform", "darwin")
-    assert peak_bytes(CPU) == pytest.approx(
-        peak / 1024, rel=0.1
-    )  # macOS counts in bytes, Linux in kilobytes
+    # macOS counts in bytes, Linux in kilobytes.
+    assert peak_bytes(CPU) == pytest.approx(peak / 1024, rel=0.1)
     monkeypatch.setattr(memory, "resource", None)
     assert math.isnan(peak_bytes(CPU))
 

@@ -36,11 +36,8 @@ LOSSES = {
     "dice": losses.dice,
     "dice_focal": partial(losses.dice_focal, weight=WEIGHT),
 }
-SIZES = (
-    6,
-    5,
-    1,
-)  # of a batch: even shares, uneven ones, and one where the second process has nothing
+# Sizes of a batch: equal shares, unequal shares, and an empty share of the second process.
+SIZES = (6, 5, 1)
 
 
 class Samples(Dataset):
@@ -187,8 +184,12 @@ def run(tmp_path_factory) -> SimpleNamespace:
     try:
         ended = subprocess.run(
             [*torchrun, "--nproc-per-node", "2", __file__, folder],
-            stdin=read, env=environment, capture_output=True, text=True, timeout=300,
-        )  # fmt: skip
+            stdin=read,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
     finally:
         os.close(write)
         os.close(read)
