@@ -25,7 +25,7 @@ def counted():
 
 
 def random_labels(seed, classes=5, pixels=400):
-    """Labels with some ignored, and predictions that are right more often than not."""
+    """Make labels, some of them ignored, and predictions that are right for most pixels."""
     generator = torch.Generator().manual_seed(seed)
     target = torch.randint(0, classes, (pixels,), generator=generator)
     other = torch.randint(0, classes, (pixels,), generator=generator)

@@ -1,6 +1,4 @@
-"""Fine-tuning: unet/networks/transfer.py. What is taken from another run, slice by slice, and what
-is said of it.
-"""
+"""Fine-tuning: unet/networks/transfer.py. Which slices of another run are copied."""
 
 import functools
 
@@ -29,14 +27,12 @@ def network(seed: int, inputs: int = 4, classes: int = 3, base: int = 2, **optio
     model = unet.build("unet", inputs, classes, base=base, **options)
     with torch.no_grad():
         for buffer in model.buffers():
-            buffer.fill_(seed)  # running statistics that tell where they come from
+            buffer.fill_(seed)  # running statistics that differ from the initial ones
     return model
 
 
 def source(**options) -> dict:
-    """The checkpoint of a run on Green, Red, NIR and NDVI, of water, forest and town; "none" is
-    ignored.
-    """
+    """Make the checkpoint of a run with Green, Red, NIR, NDVI and classes water, forest, town."""
     records = [
         {"name": name, "ignore": "true" if name == "none" else ""}
         for name in ("none", "water", "forest", "forest", "town")
@@ -109,7 +105,7 @@ def test_a_network_of_another_width_is_an_error_though_its_counters_and_bias_wou
 
 
 def test_a_network_of_other_layers_takes_those_it_has():
-    """Bilinear doubling has no transposed convolutions, and half the channels on the way up."""
+    """Bilinear doubling has no transposed convolutions, and the decoder has half the channels."""
     old, model = source(), network(1, bilinear=True)
     said = fine_tune(old, model, BANDS, CLASSES)
     lines = dict(line.split(": ", 1) for line in said.splitlines())
@@ -216,7 +212,7 @@ def test_what_each_network_took_predicts_as_its_source_did(name):
 
 
 def test_a_file_is_a_checkpoint_or_published_weights(tmp_path):
-    """A checkpoint that is wrong is not taken for published weights."""
+    """A checkpoint with an error is not read as a file of published weights."""
     torch.manual_seed(0)
     path = tmp_path / "best.pt"
     scenes.untrained(path)

@@ -1,6 +1,6 @@
-"""Published weights: unet/networks/transfer.py. What is taken, adapted and left.
+"""Published weights: unet/networks/transfer.py. Which tensors are copied, adapted and not copied.
 
-Fine-tuning has its tests in test_fine_tune.py.
+The tests of fine-tuning are in test_fine_tune.py.
 """
 
 import originals
@@ -17,12 +17,12 @@ from unet.networks.transfer import load_weights
 
 
 def state(build):
-    """A published file's content with weights by the rule of seeded.py."""
+    """Make the content of a published file, with weights by the rule of seeded.py."""
     return seeded.filled(build).state_dict()
 
 
 def network(name, bands=4, classes=3, **options):
-    """A network whose weights are all 0, so that what is loaded shows."""
+    """Make a network whose weights are all 0, so that loaded weights are visible."""
     with torch.device("meta"):
         model = unet.build(name, bands, classes, **options)
     return model.to_empty(device="cpu").requires_grad_(False).apply(zero).requires_grad_(True)
@@ -35,9 +35,7 @@ def zero(module):
 
 @pytest.fixture(scope="module")
 def resnet_file(tmp_path_factory):
-    """torchvision's resnet50: the encoder's names as they are, without the counters of today, and a
-    classifier.
-    """
+    """Make a file like torchvision's resnet50: encoder without counters, and a classifier."""
     path = tmp_path_factory.mktemp("weights") / "resnet50.pth"
     encoder = {
         name: tensor
@@ -50,7 +48,7 @@ def resnet_file(tmp_path_factory):
     return path
 
 
-# What is taken, adapted, left.
+# Which tensors are copied, adapted and not copied.
 
 
 def test_four_bands_get_the_mean_of_red_green_and_blue_times_three_quarters(tmp_path):
@@ -205,7 +203,7 @@ def test_files_that_torchvision_and_transformers_write_are_taken(tmp_path):
         )
 
 
-# What does not fit, or does not hold together. The network stays as it was.
+# Files that do not fit or are inconsistent. The network stays unchanged.
 
 
 @pytest.mark.parametrize(
