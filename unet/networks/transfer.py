@@ -74,10 +74,10 @@ def load(model: Network, path: str | Path, inputs: Sequence[str], classes: Seque
 class Loaded(NamedTuple):
     """The names of the tensors that were copied, and of those that were not."""
 
-    taken: list[str]  # copied, names in the network
-    adapted: list[str]  # first layers, adapted to other bands, names in the network
-    left: list[str]  # not copied, names in the file
-    fresh: list[str]  # with their initial random weights, names in the network
+    copied: list[str]  # names in the network
+    adapted: list[str]  # copied first layers, adapted to other bands, names in the network
+    unused: list[str]  # names in the file
+    initial: list[str]  # names in the network, which keep their initial random weights
 
     def __str__(self) -> str:
         kinds = [f"{len(names)} {kind}{_listed(names)}" for kind, names in self._asdict().items()]
@@ -109,17 +109,17 @@ def load_weights(model: Network, path: str | Path) -> Loaded:
         theirs = tensors[published[plain]] if plain in published else None
         if theirs is None or (name in last and theirs.shape != tensor.shape):
             if not name.endswith(COUNTER):
-                result.fresh.append(name)
+                result.initial.append(name)
             continue
         if name in first and theirs.ndim == 4 and theirs.shape[1] != tensor.shape[1]:
             theirs = _to_bands(theirs, tensor.shape[1])
             result.adapted.append(name)
         else:
-            result.taken.append(name)
+            result.copied.append(name)
         if theirs.shape != tensor.shape:
             sizes = f"{plain} is {tuple(theirs.shape)}, the network's {tuple(tensor.shape)}"
             raise CheckpointError(f"{path}: weights of another size: {sizes}; {CHOOSE}")
-        result.left.remove(published[plain])
+        result.unused.remove(published[plain])
         own[name] = theirs
     model.load_state_dict(own)
     return result
@@ -192,27 +192,27 @@ def fine_tune(source: dict, model: Network, inputs: Sequence[str], classes: Sequ
     labels = Names(0, list(classes), list(dict.fromkeys(old_classes)))
     named = dict.fromkeys(first_weights(model), channels)
     named |= dict.fromkeys(last_weights(model), labels)
-    taken, part, anew = [], [], []
+    copied, part, others = [], [], []
     for name, tensor in new.items():
         names = named.get(name)
         free = names.axis if names else None
         if name not in old or _sides(old[name], free) != _sides(tensor, free):
-            anew.append(name)
+            others.append(name)
         elif names is None or names.new == names.old:
             tensor.copy_(old[name])
-            taken.append(name)
+            copied.append(name)
         elif common := _copy_slices(tensor, old[name], names):
             part.append(f"{name} ({', '.join(common)})")
         else:
-            anew.append(name)
-    if all(new[name].ndim < 2 for name in taken):  # counters and biases can fit by chance
+            others.append(name)
+    if all(new[name].ndim < 2 for name in copied):  # counters and biases can fit by chance
         raise CheckpointError(
             "--weights: no tensor fits; give the --model and --base that the checkpoint has"
         )
     lines = {
-        "taken": f"{len(taken)} tensors of {len(new)}",
-        "in part": "; ".join(part),
-        "made anew": ", ".join(anew),
+        "copied": f"{len(copied)} tensors of {len(new)}",
+        "copied in part": "; ".join(part),
+        "not copied": ", ".join(others),
     }
     return "\n".join(f"{what}: {which}" for what, which in lines.items() if which)
 

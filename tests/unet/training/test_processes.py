@@ -293,7 +293,7 @@ def test_where_there_is_one_process_nothing_is_done():
 # What goes wrong.
 
 
-def test_torchrun_leaves_our_options_to_us(capsys):
+def test_torchrun_does_not_read_our_options(capsys):
     """In some versions of Python, torchrun takes abbreviations of its options after the script."""
     with pytest.raises(SystemExit):
         train.parse(["--help"])
