@@ -1,8 +1,8 @@
-"""The published networks from their own libraries, with the weights of `seeded.py`: what each layer
-of them gives.
+"""The outputs of the layers of published networks, from the libraries that publish them.
 
-Used by the tests where the libraries are installed, and by tests/bench/record_networks.py, which
-records the outputs for where they are not. Names of weights and layers are the published ones.
+The weights are those of `seeded.py`. Tests use this file if the libraries are installed.
+tests/bench/record_networks.py uses it to record the outputs, which the tests compare with if the
+libraries are not installed. Names of weights and layers are the published ones.
 """
 
 import importlib
@@ -33,8 +33,8 @@ SHAPES = {
 }
 SHAPES["odd"] = (1, 3, 45, 70)  # for segformer-b0, beside the other
 
-# Published names, which ours are, to those inside transformers 5, which renames them when it loads
-# and saves files.
+# Published names, which are also ours, and the names inside transformers 5. That package renames
+# the weights when it loads and saves files.
 RENAMED = [
     (r"encoder\.patch_embeddings\.(\d+)\.", r"stages.\1.patch_embeddings."),
     (r"encoder\.block\.(\d+)\.", r"stages.\1.blocks."),
@@ -53,8 +53,8 @@ RENAMED = [
 
 
 def installed(name: str) -> types.ModuleType:
-    """The module of that name; the test is skipped where it is missing or broken."""
-    # A torchvision made for another torch fails in this part, which no network here needs.
+    """Import a module. Skips the test if it is missing or broken."""
+    # A torchvision for another version of torch fails in this module, which no network here needs.
     sys.modules.setdefault(
         "torchvision._meta_registrations", types.ModuleType("torchvision._meta_registrations")
     )
@@ -65,17 +65,16 @@ def installed(name: str) -> types.ModuleType:
 
 
 def recorded(network: str) -> dict[str, Tensor]:
-    """What record_networks.py has written for one network: layer -> up to 64 values by
-    `seeded.spread`.
-    """
+    """Read the recorded outputs of a network: {layer: up to 64 values by `seeded.spread`}."""
     with np.load(RECORDED) as file:
         names = [name for name in file.files if name.startswith(network + "/")]
         return {name.removeprefix(network + "/"): torch.from_numpy(file[name]) for name in names}
 
 
 def check(found: Tensor, expected: Tensor, layer: str) -> None:
-    """Equal to 1e-5, of the largest value where that is above 1: another processor adds up in
-    another order.
+    """Assert that two tensors are equal to 1e-5, relative to the largest value if it is above 1.
+
+    They are not exactly equal, because another processor adds numbers in another order.
     """
     tolerance = 1e-5 * max(1, expected.abs().max().item())
     torch.testing.assert_close(
@@ -84,10 +83,11 @@ def check(found: Tensor, expected: Tensor, layer: str) -> None:
 
 
 def outputs(network: nn.Module, layers: list[str], x: Tensor) -> dict[str, Tensor]:
-    """What the layers of these names give when the network sees x. A copy each: the next layer may
-    work in place.
+    """Run a network on x. Returns copies of the outputs of these layers.
+
+    Copies are needed because the next layer may work in place.
     """
-    found = {}
+    found: dict[str, Tensor] = {}
 
     def keep(name: str) -> Callable:
         return lambda module, inputs, output: found.__setitem__(name, output.clone())
@@ -110,7 +110,7 @@ UNET_LAYERS = ["inc", "down1", "down2", "down3", "down4", "up1", "up2", "up3", "
 
 
 def resnet50() -> dict[str, Tensor]:
-    """torchvision's, layer by layer; the classifier at its end is not compared."""
+    """Return the outputs of the layers of torchvision's resnet50, without the last classifier."""
     models = installed("torchvision.models")
     return outputs(
         seeded.filled(lambda: models.resnet50(weights=None)),
@@ -120,7 +120,7 @@ def resnet50() -> dict[str, Tensor]:
 
 
 def resnet50_unet() -> dict[str, Tensor]:
-    """The logits of segmentation_models.pytorch's Unet("resnet50") with 5 classes."""
+    """Return the logits of Unet("resnet50") of segmentation_models_pytorch with 5 classes."""
     installed("torchvision")  # which it imports
     smp = installed("segmentation_models_pytorch")
     with torch.device("meta"):
@@ -129,12 +129,8 @@ def resnet50_unet() -> dict[str, Tensor]:
     inside = {}
     for name, tensor in seeded.weights(published).items():
         name = name.replace("head.", "segmentation_head.0.").replace("conv.double_conv.", "")
-        for ours, theirs in (
-            ("0", "conv1.0"),
-            ("1", "conv1.1"),
-            ("3", "conv2.0"),
-            ("4", "conv2.1"),
-        ):
+        renamed = {"0": "conv1.0", "1": "conv1.1", "3": "conv2.0", "4": "conv2.1"}
+        for ours, theirs in renamed.items():
             name = re.sub(rf"^(decoder\.blocks\.\d)\.{ours}\.", rf"\1.{theirs}.", name)
         inside[name] = tensor
     network.load_state_dict(inside, assign=True)
@@ -143,23 +139,21 @@ def resnet50_unet() -> dict[str, Tensor]:
 
 
 def deeplabv3_model() -> nn.Module:
-    """torchvision's deeplabv3_resnet50 with 5 classes and the auxiliary classifier."""
+    """Build torchvision's deeplabv3_resnet50 with 5 classes and the auxiliary classifier."""
     segmentation = installed("torchvision.models.segmentation")
     arguments = {"weights": None, "weights_backbone": None, "num_classes": 5, "aux_loss": True}
     return seeded.filled(lambda: segmentation.deeplabv3_resnet50(**arguments))
 
 
 def deeplabv3() -> dict[str, Tensor]:
-    """torchvision's, layer by layer, and its `out`."""
+    """Return the outputs of the layers of torchvision's deeplabv3_resnet50, and its logits."""
     network, x = deeplabv3_model(), seeded.image(*SHAPES["deeplabv3"])
     with torch.no_grad():
         return {**outputs(network, DEEPLAB_LAYERS, x), "logits": network(x)["out"]}
 
 
 def segformer_model(size: str) -> nn.Module:
-    """transformers' SegformerForSemanticSegmentation with 5 classes and the weights of the
-    published names.
-    """
+    """Build transformers' SegformerForSemanticSegmentation with 5 classes."""
     transformers, (channels, depths, width) = installed("transformers"), SIZES[size]
     config = transformers.SegformerConfig(
         hidden_sizes=channels,
@@ -182,7 +176,7 @@ def segformer_model(size: str) -> nn.Module:
 
 
 def segformer(size: str, shape: str = "segformer") -> dict[str, Tensor]:
-    """The four stages of transformers' network, and its logits at a quarter of the size."""
+    """Return the outputs of the four stages of transformers' network, and its logits (H/4, W/4)."""
     with torch.no_grad():
         found = segformer_model(size)(seeded.image(*SHAPES[shape]), output_hidden_states=True)
     return {

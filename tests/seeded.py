@@ -1,8 +1,7 @@
-"""Weights and images made from names and shapes alone, so that two libraries have the same without
-a file.
+"""Weights and images computed from names and shapes, so that two libraries can have equal weights.
 
-The rule, for each tensor of a state dict by its published name: u, uniform in [-1, 1), from torch's
-generator with the CRC-32 of the name as its seed; then
+The rule for each tensor of a state dict: u is uniform in [-1, 1), from torch's generator. Its seed
+is the CRC-32 of the published name of the tensor. The tensor is
 
     running_var               1 + u / 2
     running_mean, bias        u / 10
@@ -19,20 +18,18 @@ from torch import Tensor, nn
 
 
 def uniform(name: str, shape: torch.Size | tuple[int, ...]) -> Tensor:
-    """u of the rule, float32."""
-    return (
-        torch.rand(shape, generator=torch.Generator().manual_seed(zlib.crc32(name.encode()))) * 2
-        - 1
-    )
+    """Compute u of the rule, float32."""
+    generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
+    return torch.rand(shape, generator=generator) * 2 - 1
 
 
 def image(*shape: int) -> Tensor:
-    """An input of that shape, uniform in [-1, 1)."""
+    """Make an input of this shape, uniform in [-1, 1)."""
     return uniform("image", shape)
 
 
 def weights(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A state dict of the same names and shapes with weights by the rule; integers are 0."""
+    """Make a state dict of the same names and shapes, with weights by the rule. Integers are 0."""
     made = {}
     for name, tensor in state_dict.items():
         if not tensor.is_floating_point():
@@ -51,7 +48,7 @@ def weights(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def filled(build) -> nn.Module:
-    """The network that `build` makes, with weights by the rule, in evaluation mode."""
+    """Build a network with weights by the rule, in evaluation mode."""
     with torch.device("meta"):
         network = build()
     network.load_state_dict(weights(network.state_dict()), assign=True)
@@ -59,6 +56,6 @@ def filled(build) -> nn.Module:
 
 
 def spread(tensor: Tensor, count: int = 64) -> Tensor:
-    """Up to `count` of a tensor's values, evenly spread over it from the first to the last."""
+    """Select up to `count` values of a tensor, evenly spaced from the first to the last."""
     values = tensor.detach().flatten()
     return values[torch.linspace(0, len(values) - 1, min(count, len(values))).round().long()]

@@ -1,6 +1,4 @@
-"""Small georeferenced scenes for the tests of the scripts: two classes that a network can tell in
-seconds.
-"""
+"""Small georeferenced scenes for the tests of the scripts. A network learns them in seconds."""
 
 from argparse import Namespace
 from pathlib import Path
@@ -28,10 +26,15 @@ TABLE = "code,name,color,ignore\n0,nothing,#000000,true\n10,land,#C8B478,\n20,wa
 def write(
     folder: Path, count: int = 4, size: int = 48, seed: int = 0, crs: int | None = 32631
 ) -> tuple[Path, Path, Path]:
-    """(folder of images, folder of masks, class table): dark lakes in bright land."""
+    """Write scenes of dark lakes in bright land.
+
+    Returns:
+        The folder of images, the folder of masks, and the class table.
+    """
     random = np.random.default_rng(seed)
     images, masks, table = folder / "images", folder / "masks", folder / "table.csv"
-    images.mkdir(parents=True), masks.mkdir()
+    images.mkdir(parents=True)
+    masks.mkdir()
     table.write_text(TABLE)
     rows, cols = np.mgrid[:size, :size]
     for number in range(count):
@@ -53,7 +56,7 @@ def write(
 
 
 def trained(folder: Path) -> Path:
-    """The folder with in/, small scenes, and runs/lakes/best.pt, a network that knows them."""
+    """Write small scenes to folder/in, and train a network on them: folder/runs/lakes/best.pt."""
     images, masks, table = write(folder / "in")
     options = "--overfit 4 --base 8 --epochs 4 --lr 0.01 --batch 2".split()
     places = ["--images", images, "--masks", masks, "--classes", table]
@@ -62,7 +65,7 @@ def trained(folder: Path) -> Path:
 
 
 def untrained(path: Path, base: int = 4, size: int = 256, dropout: float = 0) -> Path:
-    """A checkpoint of a U-Net with random weights for BANDS and TABLE, which finds both classes."""
+    """Write a checkpoint of a U-Net with random weights, which still predicts both classes."""
     torch.manual_seed(0)
     table = path.with_suffix(".csv")
     table.write_text(TABLE)
@@ -91,7 +94,7 @@ def untrained(path: Path, base: int = 4, size: int = 256, dropout: float = 0) ->
 
 
 def options(folder: Path, **changes) -> Namespace:
-    """The options of train.py for the scenes of `write` in `folder`, with `changes`."""
+    """Return the options of train.py for the scenes of `write` in `folder`, with `changes`."""
     images, masks, table = folder / "in/images", folder / "in/masks", folder / "in/table.csv"
     if not images.exists():
         write(folder / "in")
@@ -100,11 +103,11 @@ def options(folder: Path, **changes) -> Namespace:
 
 
 def load(args: Namespace) -> tuple[pipeline.Data, str]:
-    """What a run with these options trains on, and what is printed about it."""
-    said = []
+    """Load the data of a run with these options. Returns the data and the printed lines."""
+    lines: list[str] = []
     cache, table = args.output.parent / "cache", ClassTable.load(args.classes)
-    data = pipeline.load(args, table, cache, said.append, lambda text: None)
-    return data, "\n".join(said)
+    data = pipeline.load(args, table, cache, lines.append, lambda text: None)
+    return data, "\n".join(lines)
 
 
 def scene(
@@ -117,7 +120,7 @@ def scene(
     labels=None,
     nodata=None,
 ) -> Scene:
-    """A scene of arrays, without any file."""
+    """Make a scene of arrays, without files."""
     grid = Grid(crs, transform, height, width)
     image = np.broadcast_to(np.uint16(1), (1, height, width)) if image is None else image
     labels = np.broadcast_to(np.uint8(0), (height, width)) if labels is None else labels
@@ -127,12 +130,12 @@ def scene(
 
 
 def whole(number: int, window: Window) -> Item:
-    """A window that overlaps no other and owns all of itself."""
+    """Make the item of a window that overlaps no other window."""
     return Item(number, window, window)
 
 
 def random_scenes(count=3, size=20, seed=0, **changes) -> list[Scene]:
-    """Scenes of two bands, with four classes and some unlabelled pixels."""
+    """Make scenes of two bands, with four classes and some unlabelled pixels."""
     random = np.random.default_rng(seed)
     labels = [
         random.choice([0, 1, 2, 3, IGNORE], (size, size)).astype(np.uint8) for _ in range(count)

@@ -1,4 +1,4 @@
-"""A run that is stopped, killed and resumed is the run that was not: train.py --resume."""
+"""train.py --resume: a stopped or killed run has the same results as a run that was not stopped."""
 
 import csv
 import multiprocessing
@@ -21,7 +21,7 @@ from unet.training.run import Run
 
 ROOT = Path(__file__).parents[1]
 TIMES = ("seconds", "images_per_second", "peak_memory_mb")
-# Everything that draws random numbers or keeps a state: dropout, augmentation, oversampling,
+# All options that draw random numbers or keep a state: dropout, augmentation, oversampling,
 # plateau, accumulation.
 STATEFUL = (
     "--dropout 0.2 --augment flip turn crop jitter scale --oversample 0.9 --schedule plateau "
@@ -32,31 +32,14 @@ STATEFUL = (
 def options(folder: Path, *more) -> list[str]:
     if not (folder / "in").exists():
         small.write(folder / "in", count=9, size=32)
-    given = [
-        "--images",
-        folder / "in/images",
-        "--masks",
-        folder / "in/masks",
-        "--classes",
-        folder / "in/table.csv",
-    ]
-    given += [
-        "--base",
-        2,
-        "--batch",
-        2,
-        "--lr",
-        0.01,
-        "--epochs",
-        6,
-        "--patience",
-        99,
-    ]
+    given = ["--images", folder / "in/images", "--masks", folder / "in/masks"]
+    given += ["--classes", folder / "in/table.csv"]
+    given += "--base 2 --batch 2 --lr 0.01 --epochs 6 --patience 99".split()
     return [str(option) for option in (*given, *more)]
 
 
 def result(run: Path) -> tuple[list, dict, dict]:
-    """(log.csv without times, last checkpoint, best checkpoint)."""
+    """Read (log.csv without times, last checkpoint, best checkpoint) of a run."""
     with open(run / "log.csv", newline="") as file:
         rows = [
             {name: value for name, value in row.items() if name not in TIMES}
@@ -82,18 +65,18 @@ def assert_same(one: Path, other: Path) -> None:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> Path:
-    """A folder with the run `whole` of six epochs."""
+    """Return a folder with the run `whole`, which has six epochs and was never stopped."""
     folder = tmp_path_factory.mktemp("resume")
     train.main(options(folder, *STATEFUL, "--output", folder / "whole"))
     return folder
 
 
 class Killed(BaseException):
-    """Stands for the end of the process."""
+    """Raised where the process would be killed."""
 
 
 def killed_after(epoch: int, monkeypatch, arguments: list[str]) -> None:
-    """Train until the checkpoint of an epoch has been written, and no further."""
+    """Train until the checkpoint of an epoch has been written, then stop as if killed."""
     save = Run.save
 
     def save_and_end(run: Run, *names: str) -> None:
@@ -120,7 +103,7 @@ def test_killed_after_any_epoch_and_resumed_is_the_same_to_the_last_bit(
 
 
 def test_three_epochs_prolonged_by_three_are_six(whole):
-    """Where the learning rate does not depend on how many there will be."""
+    """This holds for a schedule that does not depend on the number of epochs."""
     run = whole / "prolonged"
     train.main(options(whole, *STATEFUL, "--output", run, "--epochs", 3))
     train.main(["--resume", str(run), "--epochs", "6"])
@@ -145,13 +128,13 @@ def test_a_signal_in_the_middle_of_an_epoch_loses_nothing(
     assert left.value.status == status
     assert f"; to go on: train.py --resume {run}" in capsys.readouterr().out
     position = checkpoint.load(run / "last.pt")["position"]
-    assert position["batch"] > 0 and position["windows"] > 0  # it is really in the middle
+    assert position["batch"] > 0 and position["windows"] > 0  # the run stopped inside an epoch
     train.main(["--resume", str(run)])
     assert_same(run, whole / "whole")
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_the_status_tells_the_signal(tmp_path, number, status):
+def test_the_exit_status_is_that_of_the_signal(tmp_path, number, status):
     command = [
         sys.executable,
         str(ROOT / "train.py"),
@@ -174,9 +157,9 @@ def train_quietly(arguments: list[str]) -> None:
 
 
 def test_killed_thirty_times_at_random_moments_and_resumed_each_time(tmp_path):
-    """kill -9 at any moment leaves a checkpoint that loads, and no trace in the result."""
+    """After kill -9 at any moment the checkpoint loads, and the final result is the same."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["train", "torch._dynamo"])  # imported once, not thirty times
+    context.set_forkserver_preload(["train", "torch._dynamo"])  # imported only once
     draw, run, last = random.Random(0), tmp_path / "killed", tmp_path / "killed/last.pt"
     fresh = options(tmp_path, *STATEFUL, "--epochs", 40)
 
@@ -192,7 +175,7 @@ def test_killed_thirty_times_at_random_moments_and_resumed_each_time(tmp_path):
     for number in range(30):
         before = saved()
         process = begin("--resume", run) if before else begin(*fresh, "--output", run)
-        if number % 3:  # while it trains and saves; every third time while it begins
+        if number % 3:  # kill it while it trains and saves; every third time while it starts
             while saved() == before and process.is_alive():
                 time.sleep(0.002)
         time.sleep(draw.uniform(0, 0.05))
@@ -247,7 +230,7 @@ def test_a_run_whose_best_checkpoint_is_gone_is_not_resumed(whole, tmp_path):
 
 
 def test_a_finished_run_is_not_trained_on_and_its_report_is_written_if_it_is_missing(whole, capsys):
-    """A kill after the last checkpoint and before the report leaves such a run."""
+    """A run has no report if it was killed between the last checkpoint and the report."""
     run, log = whole / "whole", (whole / "whole/log.csv").read_bytes()
     (run / "report.html").unlink()
     train.main(["--resume", str(run)])
@@ -272,7 +255,7 @@ def test_a_run_that_patience_ended_has_ended_unless_there_is_more_patience(tmp_p
     assert checkpoint.load(run / "last.pt")["epoch"] > ended + 1
 
 
-def test_a_run_of_an_earlier_version_is_told_what_took_the_place_of_its_options(whole, tmp_path):
+def test_the_error_for_a_run_of_an_earlier_version_names_the_new_options(whole, tmp_path):
     state = checkpoint.load(whole / "whole/last.pt")
     state["settings"] |= {"jitter": 0.5, "stop_after": None}
     checkpoint.save(tmp_path / "last.pt", state)

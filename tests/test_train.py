@@ -26,33 +26,14 @@ LAKES = [*PAIRS, "--classes", "in/table.csv"]
 
 
 def run(tmp_path: Path, *more, **scenes) -> Path:
-    """Train three epochs of a tiny network on small scenes; returns the run's folder."""
+    """Train a tiny network for three epochs on small scenes. Returns the folder of the run."""
     folder = tmp_path / "in"
-    images, masks, table = (folder / "images", folder / "masks", folder / "table.csv")
     if not folder.exists():
         small.write(folder, **scenes)
-    options = [
-        "--images",
-        images,
-        "--masks",
-        masks,
-        "--classes",
-        table,
-    ]
-    options += [
-        "--output",
-        tmp_path / "run",
-        "--base",
-        4,
-        "--epochs",
-        3,
-        "--batch",
-        2,
-        "--lr",
-        0.01,
-        *more,
-    ]
-    return train.main([str(option) for option in options])
+    options = ["--images", folder / "images", "--masks", folder / "masks"]
+    options += ["--classes", folder / "table.csv", "--output", tmp_path / "run"]
+    options += "--base 4 --epochs 3 --batch 2 --lr 0.01".split()
+    return train.main([str(option) for option in (*options, *more)])
 
 
 def log(folder: Path) -> list[dict[str, str]]:
@@ -67,20 +48,14 @@ def without_times(rows):
 
 def test_a_run_leaves_checkpoints_log_and_report(tmp_path, capsys):
     folder = run(tmp_path)
-    assert sorted(p.name for p in folder.iterdir()) == [
-        "best.pt",
-        "last.pt",
-        "log.csv",
-        "report.html",
-        "train.log",
-    ]
+    files = ["best.pt", "last.pt", "log.csv", "report.html", "train.log"]
+    assert sorted(path.name for path in folder.iterdir()) == files
     rows = log(folder)
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     best = checkpoint.load(folder / "best.pt")
     assert best["best"] == max(float(row["macro_dice"]) for row in rows)
-    assert (
-        best["bands"] == small.BANDS and best["indices"] == ["NDVI", "MNDWI"] and best["size"] == 48
-    )
+    assert best["bands"] == small.BANDS and best["indices"] == ["NDVI", "MNDWI"]
+    assert best["size"] == 48
     assert best["settings"]["lr"] == 0.01
     last = checkpoint.load(folder / "last.pt")
     assert last["epoch"] == 3 and last["metrics"]["confusion"].sum() == 48 * 48
@@ -91,27 +66,18 @@ def test_a_run_leaves_checkpoints_log_and_report(tmp_path, capsys):
     assert f"report      {folder / 'report.html'}" in printed
     command = printed.splitlines()[-1].split(maxsplit=1)[1]
     assert "predict.py " in command and command.endswith(f"--checkpoint {folder / 'best.pt'}")
-    assert (
-        subprocess.run(shlex.split(command), capture_output=True).returncode == 0
-    )  # it works as printed
+    # The printed command works.
+    assert subprocess.run(shlex.split(command), capture_output=True).returncode == 0
     assert (folder / "train.log").read_text() == printed
 
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path):
-    first = without_times(
-        log(run(tmp_path, "--output", tmp_path / "a", "--augment", "crop", "jitter"))
-    )
-    again = without_times(
-        log(run(tmp_path, "--output", tmp_path / "b", "--augment", "crop", "jitter"))
-    )
-    workers = without_times(
-        log(
-            run(tmp_path, "--output", tmp_path / "c", "--augment", "crop", "jitter", "--workers", 2)
-        )
-    )
-    other = without_times(
-        log(run(tmp_path, "--output", tmp_path / "d", "--augment", "crop", "jitter", "--seed", 1))
-    )
+    def rows(name: str, *more) -> list[dict[str, str]]:
+        options = ["--augment", "crop", "jitter", "--output", tmp_path / name]
+        return without_times(log(run(tmp_path, *options, *more)))
+
+    first, again = rows("a"), rows("b")
+    workers, other = rows("c", "--workers", 2), rows("d", "--seed", 1)
     assert first == again == workers
     assert first != other
 
@@ -136,7 +102,7 @@ def test_options_go_together(tmp_path, options):
 
 
 def test_accumulated_batches_step_as_one_batch_does(tmp_path, monkeypatch):
-    """With a network without batch normalisation, and in each batch as many labels."""
+    """The network has no batch normalisation, and all batches have the same number of labels."""
 
     def convolution(in_channels, num_classes, dropout=0.0, head_dropout=0.0):
         return torch.nn.Conv2d(in_channels, num_classes, kernel_size=3, padding=1)
@@ -232,7 +198,7 @@ def test_two_runs_that_begin_in_the_same_second_do_not_share_a_folder(tmp_path, 
     images, masks, table = small.write(tmp_path / "in")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(train.time, "strftime", lambda _: "now")
-    Path("runs/now").mkdir(parents=True)  # by the other, which has no checkpoint yet
+    Path("runs/now").mkdir(parents=True)  # the folder of the other run, without a checkpoint yet
     with pytest.raises(FileExistsError):
         train.main(
             ["--images", str(images), "--masks", str(masks), "--classes", str(table), "--base", "2"]

@@ -1,26 +1,25 @@
-"""The networks, their training and their evaluation: all that knows tensors and no rasters.
+"""The networks, their training and their evaluation. This package works on tensors, not on files.
 
-Read `unet.py` first, then `losses.py` and `metrics.py`; `checkpoint.py` is what train and predict
-share. The other networks, in the order of their ideas, are `networks/resnet.py`, `deeplab.py`,
-`attention.py`, `segformer.py` and `hybrids.py`; `networks/transfer.py` loads what others have
-trained.
+Read `unet.py` first, then `losses.py` and `metrics.py`. `checkpoint.py` is the file format that
+train.py writes and predict.py reads. The other networks, in the order in which to read them, are
+`networks/resnet.py`, `deeplab.py`, `attention.py`, `segformer.py` and `hybrids.py`.
+`networks/transfer.py` loads weights that were trained elsewhere.
 """
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-
-from torch import nn
 
 from unet.networks.attention import Block
 from unet.networks.deeplab import DeepLabV3
 from unet.networks.hybrids import SegFormerResNetUNet, SegFormerUNet
+from unet.networks.layers import Network
 from unet.networks.resnet import Bottleneck, ResNetUNet
 from unet.networks.segformer import SIZES, SegFormer
 from unet.unet import DoubleConv, UNet
 
-# Each is called with in_channels, num_classes and options of its own.
-MODELS = {
+# Each takes in_channels, num_classes and the options of its network.
+MODELS: dict[str, Callable[..., Network]] = {
     "unet": UNet,
     "resnet50-unet": ResNetUNet,
     "deeplabv3": DeepLabV3,
@@ -28,11 +27,13 @@ MODELS = {
     "segformer-unet": SegFormerUNet,
     "segformer-resnet-unet": SegFormerResNetUNet,
 }
-BLOCKS = (DoubleConv, Bottleneck, Block)  # what activation checkpointing computes again
+BLOCKS = (DoubleConv, Bottleneck, Block)  # the blocks that training/recompute.py computes twice
 
 
 def options(name: str) -> list[str]:
-    """List the options of a network: all have `dropout` and `head_dropout`, `unet` has `base`.
+    """List the names of the options of a network.
+
+    All networks have `dropout` and `head_dropout`. `unet` also has `base` and `bilinear`.
 
     Raises:
         ValueError: for an unknown name.
@@ -42,14 +43,14 @@ def options(name: str) -> list[str]:
     return list(inspect.signature(MODELS[name]).parameters)[2:]
 
 
-def build(name: str, in_channels: int, num_classes: int, **chosen) -> nn.Module:
+def build(name: str, in_channels: int, num_classes: int, **chosen) -> Network:
     """Build a network by name.
 
     Args:
         name: one of MODELS.
-        in_channels: of the image, (N, in_channels, H, W), of any H and W.
-        num_classes: of the logits, (N, num_classes, H, W).
-        chosen: some of the network's `options`.
+        in_channels: channels of the image (N, in_channels, H, W), for any H and W.
+        num_classes: channels of the logits (N, num_classes, H, W).
+        chosen: values for some of the network's `options`.
 
     Raises:
         ValueError: for an unknown name or option.
@@ -62,11 +63,12 @@ def build(name: str, in_channels: int, num_classes: int, **chosen) -> nn.Module:
 
 
 def describe(name: str, in_channels: int, num_classes: int, chosen: Mapping) -> dict:
-    """Describe a network as a checkpoint keeps it.
+    """Describe a network by plain values, which a checkpoint keeps.
 
     Args:
         name: one of MODELS.
-        in_channels, num_classes: of the network.
+        in_channels: channels of the image.
+        num_classes: channels of the logits.
         chosen: options. Those that the network does not have are left out.
 
     Returns:

@@ -1,16 +1,17 @@
-"""A trained network as one file that runs without this repository: torch.export.
+"""Export of a trained network to one file that runs without this repository, by torch.export.
 
     python -m unet.export runs/a/best.pt -o model.pt2
 
-torch.export traces a network once and records a graph of tensor operations, with the weights beside
-it. Sizes stay open where nothing in the network depends on them:
-any batch, and heights and widths of any multiple of the network's `stride`. The archive (.pt2) has
-besides
+torch.export runs a network once and records a graph of its tensor operations. The archive (.pt2)
+holds this graph and the weights. The graph takes batches of any size, and heights and widths that
+are multiples of the network's `stride`. The archive also holds two files:
 
-    landcover.json   bands, indices, scaling, classes: how an image becomes input, and output a map
-    run.py           twenty lines that do this with torch alone
+    landcover.json   bands, indices, scaling and classes: how to make the input from an image, and a
+                     map from the output
+    run.py           a script that makes the input and runs the network, with torch alone
 
-The archive is read again and compared with the network before the file gets its name.
+The archive is loaded again and its logits are compared with those of the network. Only then is the
+file written. Use it so:
 
     network = torch.export.load("model.pt2").module()
     logits = network(torch.zeros(1, 6, 256, 256))
@@ -34,31 +35,32 @@ from torch.export import Dim, ExportedProgram
 
 from data.files import InputError, refuse_input, replacing
 from unet.checkpoint import CheckpointError, build_model, find, load
+from unet.networks.layers import Network
 
-TOLERANCE = 1e-4  # of a logit, relative to the largest
-LARGEST = 2**16  # pixels along a side, and windows in a batch
-# What torch.export raises for a network that it cannot follow.
+TOLERANCE = 1e-4  # largest difference of a logit, relative to the largest logit
+LARGEST = 2**16  # most pixels along a side, and most windows in a batch
+# The errors of torch.export for a network that it cannot trace.
 UNTRACEABLE = (torch._dynamo.exc.TorchDynamoException, RuntimeError, ValueError)
 
 RUN = Path(__file__).with_name("evaluation") / "run_exported.py"
 
 
 def export(checkpoint: dict, path: str | Path) -> str:
-    """Write the network of a loaded checkpoint.
+    """Write the network of a loaded checkpoint to a file.
 
     Args:
-        checkpoint: as `unet.checkpoint.load` returns it. Its recipe is kept as landcover.json, with
-            the input and output of the network added.
-        path: of the file, ending in .pt2.
+        checkpoint: result of `unet.checkpoint.load`. Its recipe is written to landcover.json,
+            together with a description of input and output.
+        path: path of the file, ending in .pt2.
 
     Returns:
-        The sizes of images that the file takes, in words. Where sizes cannot stay open, it is one
-        window of the training's size.
+        The sizes of images that the file takes, in words. If the network cannot be traced for
+        variable sizes, the file takes one window of the size of the training.
 
     Raises:
-        InputError: if the path or the checkpoint does not serve, the network cannot be exported, or
-            the file does not give what the network gives.
-        OSError: if the file cannot be written.
+        InputError: the path or the checkpoint cannot be used, the network cannot be exported, or
+            the logits of the file differ from those of the network.
+        OSError: the file cannot be written.
     """
     path = Path(path)
     if path.suffix != ".pt2":
@@ -72,26 +74,26 @@ def export(checkpoint: dict, path: str | Path) -> str:
     size = -(-checkpoint["size"] // stride) * stride
     with _quiet():
         try:
-            program, sides = _open(network, channels, stride), (2 * stride, 3 * stride)
+            program = _open(network, channels, stride)
+            sides = (2 * stride, 3 * stride)
             sizes = f"any batch, heights and widths of multiples of {stride} from {2 * stride}"
         except UNTRACEABLE:
-            program, sides = _fixed(network, channels, size, path), (size, size)
+            program = _fixed(network, channels, size, path)
+            sides = (size, size)
             sizes = f"one window of {size} x {size} pixels"
-        about = {
-            **checkpoint["recipe"],
-            "input": {
-                "channels": channels,
-                "sizes": sizes,
-                "multiple_of": stride,
-                "smallest": sides[0],
-            },
-            "output": "logits of each class; softmax over axis 1 makes them probabilities",
+        taken = {
+            "channels": channels,
+            "sizes": sizes,
+            "multiple_of": stride,
+            "smallest": sides[0],
         }
+        given = "logits of each class; softmax over axis 1 makes them probabilities"
+        description = {**checkpoint["recipe"], "input": taken, "output": given}
         extra = {
-            "landcover.json": json.dumps(about, indent=1),
+            "landcover.json": json.dumps(description, indent=1),
             "run.py": RUN.read_text(encoding="utf-8"),
         }
-        archive = io.BytesIO()  # a file would leave its temporary name on everything inside
+        archive = io.BytesIO()  # in a file, every entry would carry the temporary name
         torch.export.save(program, archive, extra_files=extra)
         _compare(network, torch.export.load(archive).module(), (1, channels, *sides), path)
     with replacing(path) as temporary:
@@ -99,11 +101,12 @@ def export(checkpoint: dict, path: str | Path) -> str:
     return sizes
 
 
-def _open(network: nn.Module, channels: int, stride: int) -> ExportedProgram:
-    """Trace the network for any batch, and for sides of two or more multiples of `stride`."""
+def _open(network: Network, channels: int, stride: int) -> ExportedProgram:
+    """Trace the network for any batch, and for sides of 2, 3, 4, ... times `stride`."""
     batch, most = Dim("batch", min=1, max=LARGEST), LARGEST // stride
     rows, columns = Dim("rows", min=2, max=most), Dim("columns", min=2, max=most)
-    example = torch.zeros(2, channels, 2 * stride, 3 * stride)  # sides alike would be tied together
+    # The sides differ: torch.export would take equal sides for one and the same size.
+    example = torch.zeros(2, channels, 2 * stride, 3 * stride)
     sizes = ({0: batch, 2: stride * rows, 3: stride * columns},)
     return torch.export.export(network, (example,), dynamic_shapes=sizes)
 
@@ -119,7 +122,7 @@ def _fixed(network: nn.Module, channels: int, size: int, path: Path) -> Exported
 
 @torch.no_grad()
 def _compare(network: nn.Module, exported, shape: tuple[int, ...], path: Path) -> None:
-    """Raise CheckpointError if the two give different logits for random numbers."""
+    """Raise CheckpointError if the two networks compute different logits for random input."""
     x = torch.rand(shape, generator=torch.Generator().manual_seed(0))
     expected = network(x)
     difference = (exported(x) - expected).abs().max() / expected.abs().max().clamp(min=1e-30)
@@ -143,7 +146,7 @@ def _quiet() -> Iterator[None]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command."""
+    """Run the command line."""
     about = "Write the network of a checkpoint as a file that runs without this program."
     parser = argparse.ArgumentParser("python -m unet.export", description=about)
     parser.add_argument("checkpoint", type=Path, help="best.pt, or the folder of a run")

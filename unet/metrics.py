@@ -1,7 +1,7 @@
 """Agreement of a map with the truth: one confusion matrix, and everything derived from it.
 
-Row t, column p of the matrix counts the pixels of true class t that were labelled p. With TP the
-diagonal:
+The entry in row t and column p is the number of pixels of true class t that the map labels p. TP is
+the diagonal:
 
     IoU        TP / (row sum + column sum - TP)      Jaccard index
     Dice       2 TP / (row sum + column sum)         F1 score; equals 2 IoU / (1 + IoU)
@@ -9,13 +9,15 @@ diagonal:
     recall     TP / row sum                          producer's accuracy, accuracy of the class
     accuracy   sum of TP / sum of all                overall
 
-The counts of all batches are summed first and divided last. The mean of the IoU of each batch is
-another number, and depends on the pixels that share a batch. A ratio 0 / 0 is NaN, and a mean
-leaves it out: IoU and Dice of a class that neither occurs nor is predicted, precision of a class
-that is never predicted, recall of a class that does not occur. "Macro" is the plain mean over
-classes, "weighted" the mean weighted by their true numbers of pixels.
+The counts of all batches are summed before anything is divided. The mean of the IoU of single
+batches is a different number, which depends on how the pixels are divided into batches.
 
-Read beside it: tests/unet/test_metrics.py.
+A ratio 0 / 0 is NaN, and means leave it out. It occurs for IoU and Dice of a class that neither
+occurs nor is predicted, precision of a class that is never predicted, and recall of a class that
+does not occur. "Macro" is the plain mean over classes. "Weighted" is the mean weighted by the true
+number of pixels of each class.
+
+The test beside this file is tests/unet/test_metrics.py.
 """
 
 from collections.abc import Sequence
@@ -27,10 +29,12 @@ from data.files import IGNORE
 
 
 class ConfusionMatrix:
-    """`.matrix` (K, K) int64: rows truth, columns prediction.
+    """A confusion matrix, and the metrics that are derived from it.
 
-    The matrix lies on the device of the labels that were counted last. Everything derived from it
-    is float64 on the CPU.
+    Attributes:
+        matrix: (K, K) int64, rows truth, columns prediction, on the device of the labels that were
+            counted last. All metrics are float64 on the CPU.
+        num_classes: number of classes, K.
 
     >>> confusion = ConfusionMatrix(2)
     >>> confusion.update(prediction=torch.tensor([0, 1, 1, 1]), target=torch.tensor([0, 0, 1, 255]))
@@ -47,16 +51,19 @@ class ConfusionMatrix:
         fits = self.matrix.shape == shape and self.matrix.dtype == torch.int64
         if not fits or bool((self.matrix < 0).any()):
             what = f"a confusion matrix of {num_classes} classes"
-            raise ValueError(f"{what} is {shape} whole numbers from 0")
+            raise ValueError(f"{what} has the shape {shape} and integers of 0 or more")
 
     def update(self, prediction: Tensor, target: Tensor, ignore_index: int = IGNORE) -> None:
-        """Count the labels (not logits) of a batch, two tensors of one shape.
+        """Add the pixels of a batch to the matrix.
 
-        A pixel whose target is `ignore_index` does not count.
+        Args:
+            prediction: labels (not logits), integers of any shape.
+            target: true labels, of the same shape.
+            ignore_index: target of the pixels that are not counted.
 
         Raises:
-            ValueError: The shapes differ, or another label lies outside 0..K-1.
-            TypeError: The prediction is no integer.
+            ValueError: the shapes differ, or another label lies outside 0..K-1.
+            TypeError: the labels are not integers.
         """
         prediction, target = torch.as_tensor(prediction), torch.as_tensor(target)
         if prediction.shape != target.shape:
@@ -69,56 +76,56 @@ class ConfusionMatrix:
         self.matrix = self.matrix.to(counts.device) + counts.view(classes, classes)
 
     def __add__(self, other: "ConfusionMatrix") -> "ConfusionMatrix":
-        """The matrix of both sets of pixels together."""
+        """Add two matrices: the result counts the pixels of both."""
         if self.num_classes != other.num_classes:
             classes = f"{self.num_classes} and {other.num_classes} classes"
             raise ValueError(f"cannot add matrices of {classes}")
         return ConfusionMatrix(self.num_classes, self.matrix + other.matrix.to(self.matrix.device))
 
     def support(self) -> Tensor:
-        """(K,) number of pixels of each class in the truth."""
+        """Return the number of pixels of each class in the truth, (K,)."""
         return self._double().sum(dim=1)
 
     def iou(self) -> Tensor:
-        """(K,) intersection over union; NaN for a class that neither occurs nor is predicted."""
+        """Compute the IoU (K,); NaN if a class neither occurs nor is predicted."""
         matrix = self._double()
         return matrix.diag() / (matrix.sum(1) + matrix.sum(0) - matrix.diag())
 
     def dice(self) -> Tensor:
-        """(K,) Dice coefficient; NaN for a class that neither occurs nor is predicted."""
+        """Compute the Dice coefficients (K,); NaN if a class neither occurs nor is predicted."""
         matrix = self._double()
         return 2 * matrix.diag() / (matrix.sum(1) + matrix.sum(0))
 
     def precision(self) -> Tensor:
-        """(K,) share of the pixels labelled k that are k; NaN for a class never predicted."""
+        """Compute the share of the pixels labelled k that are k (K,); NaN if there are none."""
         matrix = self._double()
         return matrix.diag() / matrix.sum(0)
 
     def recall(self) -> Tensor:
-        """(K,) share of the pixels of k that are labelled k; NaN for a class that is absent."""
+        """Compute the share of the pixels of k that are labelled k (K,); NaN if there are none."""
         matrix = self._double()
         return matrix.diag() / matrix.sum(1)
 
     def accuracy(self) -> float:
-        """Share of all pixels that are labelled right."""
+        """Compute the share of all pixels that have the right label."""
         matrix = self._double()
         return (matrix.diag().sum() / matrix.sum()).item()
 
     def foreground_accuracy(self, background: int = 0) -> float:
-        """Share labelled right of the pixels whose true class is not `background`."""
+        """Compute the accuracy over the pixels whose true class is not `background`."""
         matrix, foreground = self._double(), torch.arange(self.num_classes) != background
         return (matrix.diag()[foreground].sum() / matrix[foreground].sum()).item()
 
     def macro_dice(self) -> float:
-        """Plain mean of the classes' Dice coefficients."""
+        """Compute the plain mean of the classes' Dice coefficients."""
         return macro(self.dice())
 
     def weighted_dice(self) -> float:
-        """Mean of the classes' Dice coefficients, weighted by their true numbers of pixels."""
+        """Compute the mean of the Dice coefficients, weighted by the true numbers of pixels."""
         return weighted(self.dice(), self.support())
 
     def mean_iou(self) -> float:
-        """Plain mean of the classes' IoU, "mIoU"."""
+        """Compute the plain mean of the classes' IoU, "mIoU"."""
         return macro(self.iou())
 
     def _double(self) -> Tensor:
@@ -126,18 +133,18 @@ class ConfusionMatrix:
 
 
 def macro(values: Tensor) -> float:
-    """Plain mean over the classes that have a value; NaN if none has."""
+    """Compute the plain mean of (K,) values without NaN; NaN if all are."""
     return values.nanmean().item()
 
 
 def weighted(values: Tensor, support: Tensor) -> float:
-    """Mean over the classes that have a value, weighted by `support`, their numbers of pixels."""
+    """Compute the mean of (K,) values without NaN, weighted by `support` (K,) numbers of pixels."""
     known = ~values.isnan()
     return ((values * support)[known].sum() / support[known].sum()).item()
 
 
 def _checked(labels: Tensor, num_classes: int, name: str) -> Tensor:
-    """The labels as int64, all in 0..K-1."""
+    """Return labels as int64. Raise an error unless they are integers in 0..K-1."""
     if labels.is_floating_point():
         raise TypeError(f"{name} holds {labels.dtype}, not labels; take the argmax of logits first")
     labels = labels.long()

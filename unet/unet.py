@@ -1,8 +1,10 @@
 """U-Net: a label for every pixel, from its neighbourhood at five scales.
 
-On the way down, each level halves the image and doubles the channels: its features reach further,
-but their place is less exact. On the way up, each level doubles the size again and joins the
-features of the same size from the way down (the skip connection), which restores sharp borders.
+The encoder (left) halves the image and doubles the channels at each level. A deeper feature depends
+on a larger part of the image, but its position is less exact. The decoder (right) doubles the size
+again at each level. A skip connection joins to it the features of the encoder of the same size,
+which restores sharp borders. C is the number of channels of the image, K the number of classes, and
+b the option `base`.
 
     (N, C, H, W)                                                            (N, K, H, W)
          |                                                                        ^
@@ -19,9 +21,10 @@ features of the same size from the way down (the skip connection), which restore
               16b, H/16, W/16  -----------------------------------------+
 
 Ronneberger, Fischer, Brox: U-Net: Convolutional Networks for Biomedical Image Segmentation, 2015
-(https://arxiv.org/abs/1505.04597). As usual today, and unlike the paper, convolutions are padded,
-so that the map has the image's size, and each is followed by batch normalisation (Ioffe and Szegedy
-2015). Parameters have the names of milesial/Pytorch-UNet and its checkpoints load with strict=True.
+(https://arxiv.org/abs/1505.04597). Two things differ from the paper, as is usual today.
+Convolutions are padded, so that the map has the size of the image. Each convolution is followed by
+batch normalisation (Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167). Parameters have the
+names of milesial/Pytorch-UNet, and its checkpoints load with strict=True.
 
 The test beside this file is tests/unet/test_unet.py.
 """
@@ -30,13 +33,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from unet.networks.layers import Network
+
 
 class DoubleConv(nn.Module):
-    """Twice: 3 x 3 convolution, batch normalisation, ReLU. Then dropout of whole channels.
+    """Two times 3 x 3 convolution, batch normalisation and ReLU, then dropout of whole channels.
 
-    (N, in_channels, H, W) -> (N, out_channels, H, W). Neighbouring pixels of a channel are so alike
-    that a single dropped value would hide nothing; `Dropout2d` drops channels (Tompson and others
-    2015, https://arxiv.org/abs/1411.4280). It has no parameters, so names do not depend on it.
+    (N, in_channels, H, W) -> (N, out_channels, H, W).
+
+    Neighbouring pixels of a channel are similar, so the network could restore a single dropped
+    value. Therefore `Dropout2d` drops whole channels (Tompson and others 2015,
+    https://arxiv.org/abs/1411.4280). The layer has no parameters, so that the names of the others
+    are the same with and without it.
     """
 
     def __init__(
@@ -49,7 +57,7 @@ class DoubleConv(nn.Module):
         super().__init__()
         mid_channels = mid_channels or out_channels
         self.double_conv = nn.Sequential(
-            # No bias: the normalisation behind it subtracts the mean, and any constant with it.
+            # No bias: the normalisation subtracts the mean, which would include it.
             nn.Conv2d(in_channels, mid_channels, kernel_size=3, padding=1, bias=False),
             nn.BatchNorm2d(mid_channels),
             nn.ReLU(inplace=True),
@@ -64,10 +72,10 @@ class DoubleConv(nn.Module):
 
 
 class Down(nn.Module):
-    """One level down: the largest of each 2 x 2 pixels, then a double convolution.
+    """One level of the encoder: the maximum of each 2 x 2 pixels, then a double convolution.
 
     (N, in_channels, H, W) -> (N, out_channels, H // 2, W // 2). An odd last row or column is
-    dropped here; the skip connection keeps it.
+    dropped here. The skip connection keeps it.
     """
 
     def __init__(self, in_channels: int, out_channels: int, dropout: float = 0.0):
@@ -82,11 +90,13 @@ class Down(nn.Module):
 
 
 class Up(nn.Module):
-    """One level up: double the size, join the skip connection, then a double convolution.
+    """One level of the decoder: double the size, join the skip connection, double convolution.
 
-    x (N, in_channels, h, w) and skip (N, in_channels / 2, H, W), with H = 2h or 2h + 1, ->
-    (N, out_channels, H, W). The size is doubled by a transposed convolution that also halves the
-    channels, or bilinearly, without parameters; then x has in_channels / 2 already.
+    x (N, in_channels, h, w) and skip (N, in_channels / 2, H, W) -> (N, out_channels, H, W), where H
+    is 2h or 2h + 1 and W is 2w or 2w + 1.
+
+    A transposed convolution doubles the size and halves the channels. With `bilinear`,
+    interpolation doubles the size, and x must have in_channels / 2 channels.
     """
 
     def __init__(
@@ -95,7 +105,7 @@ class Up(nn.Module):
         super().__init__()
         half = in_channels // 2
         if bilinear:
-            self.up = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
+            self.up: nn.Module = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
             self.conv = DoubleConv(in_channels, out_channels, mid_channels=half, dropout=dropout)
         else:
             self.up = nn.ConvTranspose2d(in_channels, half, kernel_size=2, stride=2)
@@ -104,7 +114,7 @@ class Up(nn.Module):
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         x = self.up(x)  # (N, in/2, 2h, 2w)
         rows, columns = skip.shape[-2] - x.shape[-2], skip.shape[-1] - x.shape[-1]
-        # Halving an odd size has lost a row or column: zeros at the lower right take its place.
+        # The encoder dropped an odd last row or column. Zeros at the lower right replace it.
         padding = [columns // 2, columns - columns // 2, rows // 2, rows - rows // 2]
         x = F.pad(x, padding)  # (N, in/2, H, W)
         x = torch.cat([skip, x], dim=1)  # (N, in, H, W)
@@ -125,20 +135,24 @@ class OutConv(nn.Module):
         return self.conv(x)
 
 
-class UNet(nn.Module):
-    """(N, in_channels, H, W) -> logits (N, num_classes, H, W), for any H and W from 1.
+class UNet(Network):
+    """The U-Net: (N, in_channels, H, W) -> logits (N, num_classes, H, W), for any H and W from 1.
 
-    base: channels of the first level; each level down doubles them.
-    dropout: probability for a channel to be dropped after each double convolution.
-    head_dropout: the same, before the last 1 x 1 convolution.
-    bilinear: double the size by interpolation instead of transposed convolutions: fewer parameters.
+    In training, batch normalisation needs more than one value of each channel at the deepest level:
+    two images, or one image of 32 x 16.
 
-    Training needs more than one value of each channel at the deepest level for batch normalisation:
-    two images, or one of 32 x 16.
+    Args:
+        in_channels: channels of the image, C.
+        num_classes: channels of the logits, K.
+        base: channels of the first level. Each deeper level has twice as many.
+        dropout: probability that a channel is dropped after each double convolution.
+        head_dropout: probability that a channel is dropped before the last convolution.
+        bilinear: double the size by interpolation instead of transposed convolutions. The network
+            then has fewer parameters.
     """
 
-    stride = 16  # input pixels to one of the deepest level: windows shift by multiples of it
-    first_layers = ("inc.double_conv.0",)  # take the image; see networks/layers.py
+    stride = 16
+    first_layers = ("inc.double_conv.0",)
     last_layer = "outc.conv"
     encoders = (("inc", "down1", "down2", "down3", "down4"),)
 
@@ -169,7 +183,7 @@ class UNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]
         if min(height, width) < self.stride:
-            # Four halvings would leave no pixel: repeat the last row and column, crop the logits.
+            # Four halvings would leave no pixel. Repeat the last row and column; crop the logits.
             right, below = max(self.stride - width, 0), max(self.stride - height, 0)
             x = F.pad(x, [0, right, 0, below], mode="replicate")
         x1 = self.inc(x)  # (N, b, H, W)
@@ -186,28 +200,29 @@ class UNet(nn.Module):
 
     @property
     def receptive_radius(self) -> int:
-        """Rows (or columns) from an output pixel to the furthest input pixel that can change it.
+        """Largest distance in pixels from an input pixel to an output pixel that depends on it.
 
-        An output row is followed back to the input, for each of its 16 places in a cell of the
-        deepest level. The range of rows that it depends on grows by 2 on either side in a double
-        convolution, and each doubling and halving maps it to the rows of the level before. The path
-        through the deepest level reaches furthest, so the skips need not be followed.
+        The code traces an output row back to the range of input rows that it depends on. A double
+        convolution widens the range by 2 rows on both sides. A doubling or halving of the size maps
+        the range to the rows of the other level. The result depends on the position of the row in
+        its cell of 16 rows, so all 16 are tried. The path through the deepest level has the widest
+        range, so the skip connections are not traced.
 
-        Inside this margin, a window that starts at a multiple of `stride` gives the logits of the
-        whole image. With `bilinear` it does so only nearly: milesial's interpolation aligns the
-        corners of the window, so its weights depend on the window's size. The radius holds for
-        every size.
+        A window that starts at a multiple of `stride` has the logits of the whole image, except
+        within this distance of its border. With `bilinear` they are only nearly equal: milesial's
+        interpolation aligns the corners, so its weights depend on the size of the window. The
+        distance is correct for every size.
         """
         radius = 0
         for row in range(self.stride):
             low = high = row
-            for _ in range(4):  # up4 to up1: a double convolution, and before it a doubling
+            for _ in range(4):  # up4 to up1, backwards: the double convolution, then the doubling
                 low, high = low - 2, high + 2
-                low, high = (
-                    ((low - 1) // 2, (high + 1) // 2) if self.bilinear else (low // 2, high // 2)
-                )
+                if self.bilinear:
+                    low, high = low - 1, high + 1
+                low, high = low // 2, high // 2
             low, high = low - 2, high + 2  # the double convolution of the deepest level
-            for _ in range(4):  # down4 to down1: a halving, and before it a double convolution
+            for _ in range(4):  # down4 to down1: the halving, then the double convolution before it
                 low, high = 2 * low - 2, 2 * high + 1 + 2
             radius = max(radius, row - low, high - row)
         return radius

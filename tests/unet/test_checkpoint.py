@@ -1,6 +1,4 @@
-"""Checkpoints: what comes back is what was saved; no broken file is loaded, and none is left
-behind.
-"""
+"""Checkpoints: saving and loading, damaged files, interrupted writing."""
 
 import math
 import os
@@ -21,7 +19,7 @@ from unet.training.checkpoint_format import FORMAT, NEEDED
 
 
 def example(**more):
-    """A small but complete checkpoint."""
+    """Make a small but complete checkpoint."""
     torch.manual_seed(0)
     network = unet.build("unet", 2, 3, base=2)
     return {
@@ -37,7 +35,7 @@ def example(**more):
 
 
 def assert_same(found, expected):
-    """Equal in value and in type, throughout."""
+    """Assert that values and types are equal at all levels."""
     assert type(found) is type(expected)
     if isinstance(expected, torch.Tensor):
         assert found.dtype == expected.dtype and found.equal(expected)
@@ -259,7 +257,7 @@ def test_a_full_disk_is_an_error_that_names_the_file_and_leaves_the_earlier_one(
     torch_save = torch.save
 
     class FullDisk:
-        """A file that finds room for only so many bytes."""
+        """A file on a disk with room for `room` bytes."""
 
         def __init__(self, file):
             self.file, self.left = file, room

@@ -1,4 +1,4 @@
-"""The network as a file that runs by itself: unet/export.py."""
+"""Export of a network: unet/export.py."""
 
 import json
 import shutil
@@ -23,9 +23,7 @@ TABLE = ClassTable.load("esm")
 
 
 def state(size=48, method="minmax", **options) -> dict:
-    """A checkpoint of a small network of random weights, whose batch statistics are not the initial
-    ones.
-    """
+    """Make a checkpoint of a small network with random weights and its own running statistics."""
     torch.manual_seed(0)
     options = {"base": 4, **options}
     model = unet.build("unet", 4, 3, **options)
@@ -49,7 +47,7 @@ def state(size=48, method="minmax", **options) -> dict:
 
 
 def read(path: Path) -> tuple:
-    """(the network in a file, its landcover.json)."""
+    """Read (the network, landcover.json) of an exported file."""
     extra = {"landcover.json": ""}
     return torch.export.load(path, extra_files=extra).module(), json.loads(extra["landcover.json"])
 
@@ -133,7 +131,7 @@ def test_the_script_inside_maps_images_as_we_do_and_needs_torch_alone(
 def test_a_network_whose_sizes_cannot_stay_open_takes_one_window(tmp_path, monkeypatch):
     class Fixed(unet.MODELS["unet"]):
         def forward(self, x):
-            return super().forward(x) * float(x.shape[-1])  # a number, once and for all
+            return super().forward(x) * float(x.shape[-1])  # a number that depends on the size
 
     monkeypatch.setitem(unet.MODELS, "unet", Fixed)
     assert export.export(state(size=40), tmp_path / "model.pt2") == "one window of 48 x 48 pixels"
@@ -148,7 +146,7 @@ def test_a_network_whose_sizes_cannot_stay_open_takes_one_window(tmp_path, monke
 
 def test_a_file_that_gives_something_else_is_not_kept(exported, tmp_path, monkeypatch):
     program = torch.export.load(exported)
-    monkeypatch.setattr(export, "_open", lambda *_: program)  # another network's
+    monkeypatch.setattr(export, "_open", lambda *_: program)  # the program of another network
     other = state()
     other["weights"] = {
         **other["weights"],

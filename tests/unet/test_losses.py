@@ -1,4 +1,4 @@
-"""The losses: values to check by hand, what must hold for all, other implementations."""
+"""The losses: values by hand, properties of all losses, other implementations."""
 
 import math
 
@@ -13,14 +13,12 @@ every_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES.keys())
 
 
 def two_pixels(*probabilities):
-    """Logits (1, K, 1, 2) whose softmax in the two pixels is as given."""
+    """Make logits (1, K, 1, 2) from the softmax of the two pixels."""
     return torch.tensor(probabilities).log().T[None, :, None, :]
 
 
 def batch(seed=0, classes=4, dtype=torch.float32):
-    """Random logits (2, K, 5, 6) and labels of which a third are ignored and one class does not
-    occur.
-    """
+    """Make random logits (2, K, 5, 6) and labels: a third is ignored, one class is missing."""
     generator = torch.Generator().manual_seed(seed)
     logits = 3 * torch.randn(2, classes, 5, 6, generator=generator, dtype=dtype)
     target = torch.randint(0, classes - 1, (2, 5, 6), generator=generator)
@@ -83,7 +81,7 @@ def test_dice_focal_has_the_gamma_2_of_the_paper():
 def test_an_ignored_pixel_leaves_the_loss_of_the_other():
     target = torch.tensor([[[0, 255]]])
     assert cross_entropy(LOGITS, target).item() == pytest.approx(math.log(4 / 3))
-    # class 0: 2 * 0.75 / (0.75 + 1) = 6/7; class 1 does not occur and takes 0.25 of the one pixel
+    # class 0: 2 * 0.75 / (0.75 + 1) = 6/7; class 1 does not occur, and its mean p is 0.25
     assert dice(LOGITS, target).item() == pytest.approx((1 - 6 / 7 + 0.25) / 2)
 
 
@@ -97,7 +95,7 @@ def test_dice_is_of_the_whole_batch_and_not_the_mean_over_images():
     assert dice(logits, target).item() != pytest.approx(sum(one_by_one) / 2)
 
 
-# What must hold for all.
+# Properties of all losses.
 
 
 @every_loss
@@ -326,6 +324,6 @@ def test_what_is_neither_a_method_nor_a_number_for_each_class_is_an_error(method
 def test_sqrt_weights_by_hand_and_capped_by_how_rare_a_class_may_count():
     weight = class_weights(torch.tensor([100, 25, 1, 0]), "sqrt")
     assert weight.tolist() == pytest.approx([0.1 / 1.3 * 3, 0.2 / 1.3 * 3, 1 / 1.3 * 3, 0])
-    # The third counts as a hundredth of the first.
+    # The number of pixels of the third is raised to a hundredth of the first.
     capped = class_weights(torch.tensor([40_000, 10_000, 1]), "sqrt")
     assert (capped / capped[0]).tolist() == pytest.approx([1, 2, 10])

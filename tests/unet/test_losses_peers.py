@@ -1,8 +1,8 @@
 """The losses against those of other libraries, in float64 to 1e-9, value and gradient:
 unet/losses.py.
 
-PyTorch's cross-entropy is the same as ours. The losses of segmentation_models.pytorch (smp) agree
-as far as `ours` writes it out:
+PyTorch's cross-entropy is equal to ours. The losses of segmentation_models.pytorch (smp) differ
+from ours in some cases, which `ours` computes:
 
     dice            the same where all classes occur
     weighted dice   the same: both are a mean over the classes, weighted by the class weights
@@ -103,8 +103,8 @@ RECORDED = {  # (loss, one pixel ignored): (value, gradient of the logits in the
 def case(name: str, ignored: bool, size: int = 3, seed: int = 1) -> tuple[Tensor, Tensor]:
     """Make the logits (2, K, 1, size) and labels (2, 1, size) of a comparison.
 
-    The labels go round the classes; the second is ignored, or not. The logits are sines, which no
-    release of torch draws in another way.
+    The labels repeat the classes in turn, and the second may be ignored. The logits are sines,
+    which are the same in every release of torch.
     """
     classes = CLASSES[name]
     numbers = torch.arange(2 * classes * size, dtype=torch.float64).reshape(2, classes, 1, size)
@@ -127,7 +127,7 @@ def sigmoid_logits(logits: Tensor) -> Tensor:
 
 
 def theirs(losses, name: str, logits: Tensor, target: Tensor) -> Tensor:
-    """The loss of smp; `losses` is its module."""
+    """Compute the loss of smp. `losses` is its module."""
     if name in ("focal", "alpha"):
         alpha = ALPHA if name == "alpha" else None
         loss = losses.FocalLoss("binary", alpha=alpha, gamma=2.0, ignore_index=255)
@@ -137,7 +137,7 @@ def theirs(losses, name: str, logits: Tensor, target: Tensor) -> Tensor:
 
 
 def ours(name: str, logits: Tensor, target: Tensor) -> Tensor:
-    """The same number from our losses."""
+    """Compute the same number from our losses."""
     if name == "focal":
         return focal(logits, target)
     if name == "alpha":

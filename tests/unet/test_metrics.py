@@ -25,7 +25,7 @@ def counted():
 
 
 def random_labels(seed, classes=5, pixels=400):
-    """Labels with some ignored, and predictions that are right more often than not."""
+    """Make labels, some of them ignored, and predictions that are right for most pixels."""
     generator = torch.Generator().manual_seed(seed)
     target = torch.randint(0, classes, (pixels,), generator=generator)
     other = torch.randint(0, classes, (pixels,), generator=generator)
@@ -178,7 +178,7 @@ def test_logits_in_place_of_labels_are_an_error():
 
 @pytest.mark.parametrize("matrix", [[[1, 2]], [[1, 2], [3, -1]], [[1.0, 2.0], [3.0, 4.0]]])
 def test_a_matrix_of_another_shape_sign_or_type_is_an_error(matrix):
-    with pytest.raises(ValueError, match="whole numbers"):
+    with pytest.raises(ValueError, match="integers of 0 or more"):
         ConfusionMatrix(2, matrix)
 
 

@@ -19,9 +19,7 @@ def image(rows):
 
 
 def set_centre(conv, value):
-    """Makes a 3 x 3 convolution of one channel multiply by `value`: its kernel is 0 but for the
-    centre.
-    """
+    """Set the kernel of a 3 x 3 convolution of one channel: `value` in the centre, 0 elsewhere."""
     with torch.no_grad():
         conv.weight.zero_()[0, 0, 1, 1] = value
 
@@ -67,9 +65,8 @@ def test_up_spreads_each_pixel_over_2_x_2_pads_at_the_lower_right_and_joins_the_
     up = Up(2, 1)
     up.conv = nn.Identity()
     with torch.no_grad():
-        up.up.weight.copy_(
-            torch.tensor([[[[1.0, 2], [3, 4]]], [[[0, 0], [0, 100]]]])
-        )  # (in, out, 2, 2)
+        weight = torch.tensor([[[[1.0, 2], [3, 4]]], [[[0, 0], [0, 100]]]])  # (in, out, 2, 2)
+        up.up.weight.copy_(weight)
         up.up.bias.fill_(0.5)
     x = torch.tensor([[[[10.0]], [[1.0]]]])  # two channels of one pixel
     skip = image([[1, 2, 3], [4, 5, 6], [7, 8, 9]])
@@ -124,8 +121,8 @@ def published_keys():
 
 
 def parameter_count(channels, classes, b, bilinear):
-    """By hand: 9 in out for a convolution, 2 out for its normalisation, 4 in out + out for a
-    doubling.
+    """Count by hand: 9 in out for a convolution, 2 out for its normalisation, 4 in out + out for a
+    transposed convolution.
     """
 
     def double(inside, out, middle=None):
@@ -156,7 +153,7 @@ def test_names_and_number_of_parameters_are_those_of_milesials_unet(bilinear, to
 
 
 def functional_forward(weights, x, bilinear):
-    """The published network written without classes, from the names of its weights alone."""
+    """Run the published network without our classes, from the names of its weights."""
 
     def double(x, name):
         for conv, norm in (("0", "1"), ("3", "4")):
@@ -190,7 +187,7 @@ def functional_forward(weights, x, bilinear):
 def test_forward_equals_an_independent_one_at_even_and_odd_sizes(bilinear):
     torch.manual_seed(1)
     network = unet.build("unet", 4, 3, base=4, bilinear=bilinear, dropout=0.5, head_dropout=0.5)
-    network(torch.randn(4, 4, 32, 32))  # moves the running means and variances from their start
+    network(torch.randn(4, 4, 32, 32))  # changes the running means and variances
     network.eval()
     for size in ((16, 16), (33, 48), (31, 47)):
         x = torch.randn(2, 4, *size)
@@ -280,8 +277,7 @@ def furthest_influence(network, middle, length):
     """Rows from output rows middle ... middle + 15 to the furthest input row with a gradient, by
     autograd.
 
-    All weights positive and means instead of maxima, so that nothing cancels and no path is shut by
-    chance.
+    All weights are positive and pooling takes means, so that no gradient is 0 by chance.
     """
     for module in network.modules():
         if isinstance(module, Down):

@@ -1,25 +1,26 @@
 """Error-adjusted areas of classes, with 95 % confidence intervals.
 
-The area of a class counted in a map is biased by the errors of the classifier. Where 3 % of a large
-class are mistaken for a small one, the small one may be counted double. The confusion matrix counts
-how often that happens, so it can be undone. With n_ij the pixels of class i in the map and j in the
-truth, n_i their sum over j, and W_i the share of i in the map:
+The errors of a classifier bias the area of a class in its map. For example, if 3 % of a large class
+are labelled as a small class, the map may show twice the area of the small class. The confusion
+matrix has the frequency of each error, so that the areas can be corrected. n_ij is the number of
+pixels of class i in the map and class j in the truth, n_i the sum over j, W_i the share of class i
+in the map:
 
     p_j    = sum_i W_i n_ij / n_i                    share of class j on the ground
     S_j^2  = sum_i W_i^2 (n_ij / n_i)(1 - n_ij / n_i) / (n_i - 1)   its squared standard error
-    area_j = A p_j +- 1.96 A S_j                     A the area of the whole map
+    area_j = A p_j +- 1.96 A S_j                     where A is the area of the whole map
 
-A stratified estimator whose strata are the classes of the map: Olofsson, Foody, Herold, Stehman,
-Woodcock, Wulder 2014, Good practices for estimating area and assessing accuracy of land change,
-Remote Sensing of Environment 148, (9), (10), (11).
+This is a stratified estimator; the classes of the map are its strata. Olofsson, Foody, Herold,
+Stehman, Woodcock, Wulder 2014, Good practices for estimating area and assessing accuracy of land
+change, Remote Sensing of Environment 148, equations (9), (10) and (11).
 
-The truth has to be a random sample within each class of the map. The pixels of a validation set
-agree with that in the mean, but not in their number: neighbours have the same errors, so 10,000
-pixels of one field hold the information of a few. The intervals count each pixel as a sample of its
-own, and are too narrow. An image unlike the validation set has other errors, which no interval
-shows.
+The estimator assumes that the truth is an independent random sample within each class of the map.
+The pixels of a validation set are not independent: neighbours have the same errors, so 10,000
+pixels of one field contain as much information as a few independent pixels. The formula counts
+each pixel as independent, so the intervals are too narrow. If an image differs from the validation
+set, its errors differ too, and the intervals do not show this.
 
-Read beside it: tests/unet/evaluation/test_area_estimation.py.
+The test beside this file is tests/unet/evaluation/test_area_estimation.py.
 """
 
 from typing import NamedTuple
@@ -33,10 +34,10 @@ NORMAL = 1.96  # 95 % of the standard normal distribution lie within +-1.96
 
 
 class Estimate(NamedTuple):
-    """Adjusted areas (K,) and half widths (K,) of their intervals, float64, in the mapped unit."""
+    """Adjusted areas and their 95 % confidence intervals, in the unit of the mapped areas."""
 
-    area: Tensor
-    half_width: Tensor  # of the 95 % confidence interval
+    area: Tensor  # (K,) float64
+    half_width: Tensor  # (K,) float64, half the width of the interval
 
 
 def stratified(confusion: ConfusionMatrix, mapped: Tensor) -> Estimate:
@@ -47,8 +48,8 @@ def stratified(confusion: ConfusionMatrix, mapped: Tensor) -> Estimate:
         mapped: (K,) area of each class in the map, in any unit.
 
     Returns:
-        NaN for all classes if the map has a class of which the matrix has fewer than two predicted
-        pixels: the truth on that part of the ground is then unknown.
+        The adjusted areas. All are NaN if the map has a class with fewer than two predicted pixels
+        in the matrix, because the truth of that part of the map is then unknown.
 
     Raises:
         ValueError: The numbers of classes differ.

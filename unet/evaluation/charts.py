@@ -1,8 +1,10 @@
 """Charts of the report as inline SVG: curves over the epochs, and scatter plots of shares.
 
-An SVG has the coordinates of its viewBox: x to the right, y downwards. A chart maps its values to
-them linearly. Text and axes have the colour of the page's text, so that a chart is readable on
-white and on black. Read beside it: tests/unet/evaluation/test_charts.py.
+The coordinates of an SVG are those of its viewBox: x to the right, y downwards. Values are
+converted to them linearly. Text and axes have the text colour of the page, so that a chart is
+readable on a white and on a black page.
+
+The test beside this file is tests/unet/evaluation/test_charts.py.
 """
 
 import math
@@ -14,9 +16,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Colour and dash of each line. The colours differ from white and black, the dashes also in print.
+# Colour and dash of each line. The colours are visible on white and black, the dashes in print.
 LINES = ("#2a7fd0", ""), ("#dd6b10", "8 2"), ("#12967a", "2 2"), ("#9b62c4", "8 2 2 2")
-TICK_STEPS = 1, 2, 5, 10  # times a power of ten
+TICK_STEPS = 1, 2, 5, 10  # each times a power of ten
 DASHED = 'stroke="currentColor" stroke-dasharray="2 3"'
 
 
@@ -47,12 +49,12 @@ def line_chart(
     """Draw curves over epochs.
 
     Args:
-        series: {label: values}; a value that is None, NaN or infinite is a gap in its line, and a
-            value between two gaps is a dot.
+        series: {label: values}. A value that is None, NaN or infinite is a gap in the line. A
+            single value between two gaps is a dot.
         x: The epochs, ascending.
         title: The heading.
-        mark: The best epoch, shown by a vertical line.
-        width: Of the SVG; its height is 270.
+        mark: The best epoch, for a vertical line.
+        width: Width of the SVG. The height is 270.
 
     Returns:
         One SVG element.
@@ -91,7 +93,7 @@ def scatter(pairs: Sequence[tuple[float, float]]) -> str:
 
 
 def tick_labels(low: float, high: float, count: int) -> dict[float, str]:
-    """Choose ticks that cover [low, high] in about `count` steps of 1, 2 or 5 times 10^n.
+    """Choose ticks that cover [low, high], in about `count` steps of 1, 2 or 5 times 10^n.
 
     Returns:
         {value: text}.
@@ -100,8 +102,8 @@ def tick_labels(low: float, high: float, count: int) -> dict[float, str]:
     dict_values(['0.2', '0.4', '0.6', '0.8', '1.0'])
     """
     power = 10.0 ** math.floor(math.log10((high - low) / count))
-    wanted = (high - low) * (1 - 1e-9)
-    step = next(m * power for m in TICK_STEPS if m * power * count >= wanted)
+    span = (high - low) * (1 - 1e-9)
+    step = next(m * power for m in TICK_STEPS if m * power * count >= span)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     decimals = f".{max(0, -math.floor(math.log10(step) + 1e-9))}f"
     form = decimals if 9e-4 < step < 1e5 else ".4g"
@@ -111,16 +113,16 @@ def tick_labels(low: float, high: float, count: int) -> dict[float, str]:
 def _epoch_axes(
     box: Box, x: Sequence[int], lines: Mapping[str, Sequence[float]], ticks: int
 ) -> Axes:
-    """Axes for epochs and for all finite values of the lines."""
+    """Make axes for the epochs and for all finite values of the lines."""
     finite = [y for ys in lines.values() for y in ys if math.isfinite(y)] or [0.0, 1.0]
     low, high = min(finite), max(finite)
-    if math.isclose(low, high):  # a flat line shows its height above zero
+    if math.isclose(low, high):  # the axis of a flat line includes zero
         low, high = sorted((0.0, high or 1.0))
-    span = (x[0], x[-1]) if x[0] < x[-1] else (x[0] - 0.5, x[0] + 0.5)
-    x_ticks = tick_labels(*span, min(ticks, max(1, x[-1] - x[0])))
+    first, last = (x[0], x[-1]) if x[0] < x[-1] else (x[0] - 0.5, x[0] + 0.5)
+    x_ticks = tick_labels(first, last, min(ticks, max(1, x[-1] - x[0])))
     empty = [label for label, ys in lines.items() if not any(map(math.isfinite, ys))]
     x_label = f"epoch; no finite value: {', '.join(empty)}" if empty else "epoch"
-    return _axes(box, span, x_ticks, x_label, tick_labels(low, high, 5))
+    return _axes(box, (first, last), x_ticks, x_label, tick_labels(low, high, 5))
 
 
 def _axes(
@@ -130,7 +132,7 @@ def _axes(
     x_label: str,
     y_ticks: Mapping[float, str],
 ) -> Axes:
-    """Axes in a box: x spans `x_span`, y spans the ticks."""
+    """Make axes in a box. x covers `x_span`, y covers its ticks."""
     left, top, right, bottom = box
     to_x = partial(np.interp, xp=x_span, fp=(left, right))
     to_y = partial(np.interp, xp=(min(y_ticks), max(y_ticks)), fp=(bottom, top))
@@ -149,14 +151,18 @@ def _axes(
 
 
 def _best_epoch(box: Box, at: float, epoch: int) -> list[str]:
-    """A dashed vertical line with the number of the epoch; the text stays inside the SVG."""
-    anchor = "start" if at < box.left + 25 else "end" if at > box.right - 25 else "middle"
+    """Draw a dashed vertical line with the number of the epoch. The text stays inside the SVG."""
+    anchor = "middle"
+    if at < box.left + 25:
+        anchor = "start"
+    elif at > box.right - 25:
+        anchor = "end"
     line = f'<path d="M{at:.1f} {box.top}V{box.bottom}" {DASHED}/>'
     return [_text(at, box.top - 6, f"best: {epoch}", anchor), line]
 
 
 def _curve(axes: Axes, x: Sequence[int], ys: Sequence[float], color: str, style: str) -> list[str]:
-    """A line for each run of finite values, or a dot for a single one."""
+    """Draw a line for each sequence of finite values, and a dot for a single value."""
     parts = []
     points = zip(x, ys, strict=True)
     for finite, run in groupby(points, key=lambda point: math.isfinite(point[1])):
@@ -172,10 +178,12 @@ def _curve(axes: Axes, x: Sequence[int], ys: Sequence[float], color: str, style:
 
 
 def _text(x: float, y: float, text: str, anchor: str = "start") -> str:
+    """Make an SVG text at (x, y)."""
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
 def _svg(width: int, height: int, title: str, parts: list[str]) -> str:
+    """Make an SVG element with a title and further parts."""
     font = 'fill="currentColor" font-size="11.5" font-family="system-ui, sans-serif"'
     heading = f'<text x="0" y="14" font-size="13" font-weight="600">{escape(title)}</text>'
     return f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img"

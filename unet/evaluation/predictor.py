@@ -1,9 +1,11 @@
-"""A trained network as `predict.py` uses it: from windows to probabilities of the classes.
+"""The trained network of `predict.py`: from windows to probabilities of the classes.
 
-One pass gives softmax(logits). Several passes, with dropout (`passes`) or over the eight flips and
-quarter turns (`views`), are averaged, and one layer more gives their mutual information, divided by
-ln K (unet/evaluation/uncertainty.py). The test beside this file is
-tests/unet/evaluation/test_predictor.py.
+One pass through the network gives softmax(logits). There can be several passes: with dropout
+(`passes`), or for the eight flips and quarter turns of the window (`views`). Their probabilities
+are averaged, and a further layer has their mutual information divided by ln K
+(unet/evaluation/uncertainty.py).
+
+The test beside this file is tests/unet/evaluation/test_predictor.py.
 """
 
 import math
@@ -19,29 +21,31 @@ from data.files import InputError
 from unet import checkpoint
 from unet.evaluation import area_estimation, uncertainty
 from unet.metrics import ConfusionMatrix
-from unet.training.device import autocast, pick_device, pick_precision
+from unet.training.device import autocast, pick_device, pick_precision, to_device
 
-STATES = "weights", "optimizer", "scheduler", "scaler", "random"  # not kept beside the network
+# Entries of a checkpoint that are not kept in memory.
+STATES = ("weights", "optimizer", "scheduler", "scaler", "random")
 
 
 class Predictor:
-    """The network of a checkpoint on a device, ready to map windows.
+    """The network of a checkpoint on a device, which predicts windows.
 
     Attributes:
-        checkpoint: What the checkpoint says beside the weights: bands, scaling, classes, ...
+        checkpoint: The entries of the checkpoint without weights and states: bands, scaling,
+            classes and so on.
         size: Side of the windows in training, in pixels.
         classes: Number of classes, K.
-        layers: Number of layers that `probabilities` returns: K, or K + 1 of several passes.
+        layers: Number of layers that `probabilities` returns: K, or K + 1 for several passes.
 
     Args:
-        path: The checkpoint's file.
-        device: "auto", or a name that torch knows.
+        path: Path of the checkpoint.
+        device: "auto", or a device of torch.
         precision: "auto", "float32", "bfloat16" or "float16".
-        passes: Passes with dropout on; 0 for none.
+        passes: Number of passes with dropout. 0: one pass without dropout.
         views: Whether the eight views of each window are averaged.
 
     Raises:
-        InputError: If passes with dropout are wanted of a network without dropout.
+        InputError: `passes` is above 0, and the network has no dropout.
     """
 
     def __init__(
@@ -56,10 +60,7 @@ class Predictor:
         self.path, self.passes, self.views = path, passes, views
         self.device = pick_device(device)
         self.precision = pick_precision(precision, self.device)
-        # With the channels of a pixel side by side, convolutions are about a third faster.
-        self.model = checkpoint.build_model(loaded).to(
-            self.device, memory_format=torch.channels_last
-        )
+        self.model = to_device(checkpoint.build_model(loaded), self.device)
         if passes and not uncertainty.has_dropout(self.model):
             raise InputError(
                 f"{path}: --mc-dropout needs a network with dropout; train one with --dropout 0.2"
@@ -77,11 +78,11 @@ class Predictor:
 
         Args:
             inputs: (N, C, H, W) float32.
-            seeds: N numbers. The dropout of a window is drawn from its seed alone.
+            seeds: N numbers. The dropout of a window depends only on its seed.
 
         Returns:
-            (N, layers, H, W) float32: the mean over all passes, and the mutual information by ln K
-            behind the classes where there are several passes.
+            (N, layers, H, W) float32: probabilities, the mean over all passes. With several passes,
+            the last layer is the mutual information divided by ln K.
         """
         images = torch.from_numpy(inputs).to(self.device, memory_format=torch.channels_last)
         if not self.passes and not self.views:
@@ -100,12 +101,13 @@ class Predictor:
                 yield self._softmax(images)
 
     def _softmax(self, images: Tensor) -> Tensor:
+        """Compute the probabilities (N, K, H, W) of one pass, float32."""
         with autocast(self.device, self.precision):
             return self.model(images).float().softmax(1)
 
     @property
     def _ln_k(self) -> float:
-        """The largest entropy: all classes have the same probability."""
+        """ln K, the largest entropy: that of K equal probabilities."""
         return math.log(max(2, self.classes))
 
     @property
@@ -115,23 +117,25 @@ class Predictor:
         return ["predictive entropy", "mutual information"] if several else ["predictive entropy"]
 
     def uncertainty_layers(self, probabilities: np.ndarray) -> np.ndarray:
-        """Turn blended layers (layers, H, W) into uncertainty (1 or 2, H, W), from 0 to 1."""
+        """Compute uncertainty (1 or 2, H, W), from 0 to 1, of blended layers (layers, H, W)."""
         classes = torch.from_numpy(probabilities[: self.classes])
         entropy = uncertainty.entropy(classes, dim=0).numpy()[None] / self._ln_k
         return np.concatenate([entropy, probabilities[self.classes :]])
 
     @property
     def adjust(self) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] | None:
-        """Function that frees mapped areas from the errors of the validation; None without them.
+        """Function that corrects mapped areas by the confusion matrix of the validation.
 
-        It takes areas (K,), and returns adjusted areas and half widths of their 95 % confidence
-        intervals, (K,) in the same unit: unet/evaluation/area_estimation.py.
+        It takes areas (K,). It returns adjusted areas (K,) and the half widths (K,) of their 95 %
+        confidence intervals, in the same unit: unet/evaluation/area_estimation.py. None if the
+        checkpoint has no confusion matrix.
         """
-        if self._confusion is None:
+        confusion = self._confusion
+        if confusion is None:
             return None
 
         def adjusted(areas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            found = area_estimation.stratified(self._confusion, torch.from_numpy(areas))
-            return found.area.numpy(), found.half_width.numpy()
+            estimate = area_estimation.stratified(confusion, torch.from_numpy(areas))
+            return estimate.area.numpy(), estimate.half_width.numpy()
 
         return adjusted

@@ -1,9 +1,11 @@
-"""The report of a run or of an evaluation: one HTML page that needs no other file.
+"""The report of a training or of an evaluation: one HTML page that needs no other file.
 
-Curves are inline SVG (unet/evaluation/charts.py), pictures base64 PNG, and the style is that of
-report.css. The page has no script, and its Content-Security-Policy forbids it to load anything.
-`html` is a pure function of plain values; the scripts write the file. All figures on classes come
-from one confusion matrix (unet/metrics.py). Read beside it: tests/unet/evaluation/test_report.py.
+Curves are inline SVG (unet/evaluation/charts.py), pictures are base64 PNG, and report.css is
+copied into the page. The page has no script, and its Content-Security-Policy forbids loading
+anything. `html` makes the text of the page from plain values; its callers write the file. The
+metrics of the classes are computed from one confusion matrix (unet/metrics.py).
+
+The test beside this file is tests/unet/evaluation/test_report.py.
 """
 
 import base64
@@ -12,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from html import escape
 from pathlib import Path
+
+from torch import Tensor
 
 from unet.evaluation.charts import line_chart, scatter
 from unet.metrics import ConfusionMatrix, macro, weighted
@@ -46,39 +50,42 @@ SHARE_COLUMNS = [
     "95 % interval",
     "Spearman",
 ]
-DASH_NOTE = """<br>&ndash; is 0/0 and left out of the means: IoU and Dice of a class that neither
-occurs nor is predicted, precision of one never predicted, recall of one that does not occur."""
+DASH_NOTE = """<br>&ndash; is 0/0 and is left out of the means: IoU and Dice of a class that neither
+occurs nor is predicted, precision of a class that is never predicted, recall of a class that does
+not occur."""
 
 
 def html(run: Mapping) -> str:
-    """Render the report of a training run, or of an evaluation alone.
+    """Make the report of a training run, or of an evaluation.
 
-    A key of `run` other than title, classes and matrix may be missing or empty; its section is then
-    left out.
+    The keys title, classes and matrix are needed. Any other key may be missing or empty, and the
+    report then has no such section.
 
     Args:
         run: A mapping with the keys
             title: str, the heading.
-            summary: [(label, text)], the line below it.
-            history: [dict], one an epoch: epoch, lr, train_loss, val_loss, macro_dice,
+            summary: [(label, text)], the line below the heading.
+            history: [dict], one for each epoch, with epoch, lr, train_loss, val_loss, macro_dice,
                 weighted_dice and mean_iou. A value that is missing, None, NaN or infinite is a gap
                 in its curve.
             best_epoch: int, an epoch of the history.
             command: str, the command to run next.
             classes: [(name, (red, green, blue))], K of them.
             matrix: (K, K) int64 tensor on the CPU, or nested list: rows truth, columns prediction.
-            shares: [{"name": of a class or group, "pairs": [(truth, prediction)], its shares 0..1
-                in each image or window, "text": their statistics in words}].
-            share_table: [{"name": of a class, and the keys of `shares.share_statistics`}].
+            shares: [dict], one for each class or group of classes, with "name", "pairs": [(truth,
+                prediction)], the shares 0..1 in each image or window, and "text": their statistics
+                in words.
+            share_table: [dict], one for each class, with "name" and the keys of
+                `shares.share_statistics`.
             legend: [(name, (red, green, blue))], the colours of the samples.
             samples: [{"title": str, "pictures": {caption: bytes of a PNG file}}].
-            settings: {name: value}; a list is written with commas.
+            settings: {name: value}. A list is written with commas.
 
     Returns:
         The text of an HTML file in UTF-8.
 
     Raises:
-        ValueError: The matrix does not fit the classes.
+        ValueError: The matrix does not have K x K entries.
     """
     names = [name for name, _ in run["classes"]]
     confusion = ConfusionMatrix(len(names), run["matrix"])
@@ -106,6 +113,7 @@ content="default-src 'none'; img-src data:; style-src 'unsafe-inline'"><title>{t
 
 
 def _curves(history: Sequence[Mapping], best: int | None) -> str:
+    """Make the section of learning curves."""
     charts, epochs = "", [epoch["epoch"] for epoch in history]
     for title, keys in CHARTS.items():
         series = {label: [epoch.get(key) for epoch in history] for label, key in keys.items()}
@@ -114,7 +122,7 @@ def _curves(history: Sequence[Mapping], best: int | None) -> str:
 
 
 def _classes(confusion: ConfusionMatrix, classes: Sequence[tuple[str, Color]]) -> str:
-    """The metrics of each class, and their means."""
+    """Make the table of the metrics of each class, and their means."""
     truth, prediction = confusion.support(), confusion.matrix.sum(0)
     measures = [confusion.iou(), confusion.dice(), confusion.precision(), confusion.recall()]
     rows, foot = "", ""
@@ -132,7 +140,7 @@ def _classes(confusion: ConfusionMatrix, classes: Sequence[tuple[str, Color]]) -
 
 
 def _confusion(confusion: ConfusionMatrix, names: list[str]) -> str:
-    """The confusion matrix twice: in pixels, and in per cent of the row."""
+    """Make the confusion matrix twice: in pixels, and in per cent of the row."""
     shares = (confusion.matrix / confusion.support()[:, None]).tolist()
     head = "".join(f'<th scope="col"><span>{escape(name)}</span></th>' for name in names)
     head = f"<thead><tr><th>truth &darr; prediction &rarr;</th>{head}</tr></thead>"
@@ -151,31 +159,32 @@ the share of the row: blue right, orange wrong.</p><div class="matrices">
 
 
 def _scatters(shares: Sequence[Mapping]) -> str:
-    """A scatter plot of true and predicted shares for each group of classes."""
+    """Make a scatter plot of true and predicted shares for each group of classes."""
     plots = ""
-    for one in shares:
-        pairs = [(100 * t, 100 * p) for t, p in one["pairs"] if not math.isnan(t + p)]
-        plots += f"""<div><h2>Share of {escape(one["name"])}</h2><figure class="scatter">
-{scatter(pairs)}<figcaption>{escape(one["text"])}<br>
+    for group in shares:
+        pairs = [(100 * t, 100 * p) for t, p in group["pairs"] if not math.isnan(t + p)]
+        plots += f"""<div><h2>Share of {escape(group["name"])}</h2><figure class="scatter">
+{scatter(pairs)}<figcaption>{escape(group["text"])}<br>
 A dot on the dashed line: truth and prediction agree.</figcaption></figure></div>"""
     return f'<div class="scatters">{plots}</div>'
 
 
 def _share_table(classes: Sequence[Mapping]) -> str:
-    """The statistics of each class's share over the images."""
+    """Make the table of the statistics of each class's share over the images."""
     rows = ""
-    for one in classes:
-        points = [_fixed(100 * one[key], 2) for key in ("truth", "prediction", "error")]
-        interval = f"{_fixed(100 * one['low'], 2)} to {_fixed(100 * one['high'], 2)}"
-        rows += _row(escape(one["name"]), [*points, interval, _fixed(one["spearman"], 3)])
+    for entry in classes:
+        points = [_fixed(100 * entry[key], 2) for key in ("truth", "prediction", "error")]
+        interval = f"{_fixed(100 * entry['low'], 2)} to {_fixed(100 * entry['high'], 2)}"
+        rows += _row(escape(entry["name"]), [*points, interval, _fixed(entry["spearman"], 3)])
     table = f"<table>{_head(SHARE_COLUMNS)}\n{rows}</table>"
     return f"""<h2>Shares of the classes, image by image</h2><div class="scroll">{table}</div>
 <p><small>Means over the images, each with the same weight. The error is the mean absolute
-difference in percentage points, its interval Student's with 95 %. &ndash; is not defined: the share
-is the same in all images, or there are too few images.</small></p>"""
+difference in percentage points, with Student's 95 % interval. &ndash; is not defined: the share is
+the same in all images, or there are too few images.</small></p>"""
 
 
 def _samples(samples: Sequence[Mapping], legend: Sequence[tuple[str, Color]]) -> str:
+    """Make the section of sample pictures, with a legend."""
     entries = "".join(f"<li>{_swatch(color)}{escape(name)}</li>" for name, color in legend)
     page = f'<h2>Samples</h2><ul class="legend">{entries}</ul>'
     for sample in samples:
@@ -190,6 +199,7 @@ def _samples(samples: Sequence[Mapping], legend: Sequence[tuple[str, Color]]) ->
 
 
 def _settings(settings: Mapping) -> str:
+    """Make the table of the options."""
     rows = ""
     for name, value in settings.items():
         text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
@@ -198,19 +208,20 @@ def _settings(settings: Mapping) -> str:
 
 
 def _head(columns: Sequence[str]) -> str:
+    """Make the head of a table."""
     cells = "".join(f'<th scope="col">{text}</th>' for text in columns)
     return f"<thead><tr>{cells}</tr></thead>"
 
 
 def _row(head: str, cells: list[str], attributes: Sequence[str] = ()) -> str:
-    """A table row of HTML texts; attributes[i] stands in the tag of cell i."""
+    """Make a table row of HTML texts. attributes[i] is written into the tag of cell i."""
     pairs = zip(cells, attributes or [""] * len(cells), strict=True)
     body = "".join(f"<td{attribute}>{cell}</td>" for cell, attribute in pairs)
     return f'<tr><th scope="row">{head}</th>{body}</tr>'
 
 
 def _heat(share: float, right: bool) -> str:
-    """The attribute of a cell of the matrix: its shade, or a class for a cell without pixels."""
+    """Make the attribute of a cell of the matrix: its shade, or a CSS class if it has no pixels."""
     if not share > 0:
         return ' class="none"'
     color = "42,127,208" if right else "221,107,16"
@@ -218,8 +229,10 @@ def _heat(share: float, right: bool) -> str:
 
 
 def _swatch(color: Color) -> str:
+    """Make a small square in a colour."""
     return '<i style="background:#%02x%02x%02x"></i>' % tuple(color)
 
 
-def _fixed(value: float, decimals: int) -> str:
+def _fixed(value: float | Tensor, decimals: int) -> str:
+    """Format a number; NaN is a dash."""
     return "&ndash;" if math.isnan(value) else f"{value:.{decimals}f}"

@@ -1,9 +1,10 @@
-"""From the numbers of an image to probabilities of the classes, by an exported network.
+"""Run an exported network: from the pixels of an image to probabilities of the classes.
 
-    python run.py model.pt2      tries random numbers
+    python run.py model.pt2      runs the network on random pixels
 
-unet/export.py puts this file as run.py into each exported network. It needs torch alone. The test
-beside it is tests/unet/test_export.py.
+unet/export.py copies this file, as run.py, into each exported network. It imports only torch.
+
+The test beside this file is tests/unet/test_export.py.
 """
 
 import json
@@ -13,7 +14,7 @@ import torch
 
 
 def load(path: str) -> tuple[torch.nn.Module, dict]:
-    """Load an exported network, and what landcover.json says about it."""
+    """Load an exported network and its landcover.json."""
     extra = {"landcover.json": ""}
     network = torch.export.load(path, extra_files=extra).module()
     return network, json.loads(extra["landcover.json"])
@@ -21,7 +22,16 @@ def load(path: str) -> tuple[torch.nn.Module, dict]:
 
 @torch.no_grad()
 def probabilities(network: torch.nn.Module, about: dict, image: torch.Tensor) -> torch.Tensor:
-    """Map numbers (bands, H, W), in the order of about["bands"], to (classes, H, W)."""
+    """Compute the probabilities of the classes.
+
+    Args:
+        network: from `load`.
+        about: from `load`.
+        image: (bands, H, W), bands in the order of about["bands"].
+
+    Returns:
+        (classes, H, W).
+    """
     image = image.float()
     band = dict(zip(about["bands"], image))
     pairs = [(band[a] - band[b], band[a] + band[b]) for a, b in about["indices"].values()]

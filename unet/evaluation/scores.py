@@ -1,8 +1,9 @@
 """Scores of maps with known truth: the page of `predict.py --truth`, and a table of the classes.
 
-One confusion matrix over all images gives the share of pixels that are right. Areas need more: the
-share of a class in each image (unet/evaluation/shares.py). Read beside it:
-tests/unet/evaluation/test_scores.py.
+One confusion matrix over all images has the share of pixels with the right label. To judge areas,
+the share of a class is compared in each image (unet/evaluation/shares.py).
+
+The test beside this file is tests/unet/evaluation/test_scores.py.
 """
 
 import math
@@ -21,18 +22,18 @@ def page(
     groups: Mapping[str, Sequence[int]],
     settings: Mapping | None = None,
 ) -> dict:
-    """Compute what `unet.evaluation.report.html` shows of maps with known truth.
+    """Compute the values for the report (`unet.evaluation.report.html`) on maps with known truth.
 
     Args:
         title: The heading.
         classes: (name, (red, green, blue)) of each class.
-        images: The confusion matrix of each image. Shares need two images.
-        groups: {name: labels}; their shares in the images are scatter plots. A group that is
-            nowhere true and nowhere predicted has no plot.
+        images: The confusion matrix of each image. For a single image there are no shares.
+        groups: {name: labels}. Each group has a scatter plot of its shares in the images. A group
+            that neither occurs nor is predicted has no plot.
         settings: {name: value}.
 
     Returns:
-        Some of the keys that `html` takes.
+        Values for some of the keys of `html`.
     """
     total = reduce(add, images)
     summary = [
@@ -56,7 +57,7 @@ def page(
 
 
 def _share_table(names: Sequence[str], images: Sequence[ConfusionMatrix]) -> list[dict]:
-    """The statistics of each class's share."""
+    """Compute the statistics of each class's share."""
     return [
         {"name": name, **share_statistics([share_of(image, [label]) for image in images])}
         for label, name in enumerate(names)
@@ -64,7 +65,7 @@ def _share_table(names: Sequence[str], images: Sequence[ConfusionMatrix]) -> lis
 
 
 def _plots(groups: Mapping[str, Sequence[int]], images: Sequence[ConfusionMatrix]) -> list[dict]:
-    """Name, pairs of shares and statistics in words of each group that occurs."""
+    """Return name, pairs of shares and statistics in words of each group that occurs."""
     plots = []
     for name, labels in groups.items():
         pairs = [share_of(image, labels) for image in images]
@@ -85,7 +86,7 @@ def in_words(statistics: Mapping[str, float]) -> str:
 
 
 def score_table(names: Sequence[str], confusion: ConfusionMatrix) -> str:
-    """Format IoU, Dice, precision, recall and their means for the terminal; a dash is 0 / 0."""
+    """Format IoU, Dice, precision, recall and their means for the terminal. A dash is 0 / 0."""
     width = max(17, *map(len, names))
     measures = confusion.iou(), confusion.dice(), confusion.precision(), confusion.recall()
     heads = [f"{name:>6}" for name in ("IoU", "Dice", "prec.", "recall")]

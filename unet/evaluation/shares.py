@@ -1,16 +1,18 @@
-"""Share of a class in each image: is its area right, though single pixels are wrong?
+"""Share of a class in each image: its area may be right although single pixels are wrong.
 
-The share of a class over images, true and predicted, is compared by
+For each image there is a true and a predicted share of the class. They are compared by
 
     bias                 mean predicted share - mean true share
     mean absolute error  mean |prediction - truth| +- t(0.975, n - 1) s / sqrt(n)
-    Spearman             linear correlation of the ranks: 1 if both have the images in one order
+    Spearman             linear correlation of the ranks: 1 if both shares rank the images in the
+                         same order
 
-The interval is Student's and takes the images as independent samples; s is the standard deviation
-of the absolute errors of the n images. An image's shares come from its own confusion matrix: the
-truth from the rows, the prediction from the columns.
+The interval of the mean absolute error is Student's; it assumes that the images are independent
+samples. s is the standard deviation of the absolute errors of the n images. The shares of an image
+are computed from its confusion matrix: the true share from the rows, the predicted one from the
+columns.
 
-Read beside it: tests/unet/evaluation/test_shares.py.
+The test beside this file is tests/unet/evaluation/test_shares.py.
 """
 
 import math
@@ -38,16 +40,16 @@ def share_of(confusion: ConfusionMatrix, labels: Sequence[int]) -> tuple[float, 
     (0.2, 0.3)
     """
     matrix = confusion.matrix.cpu().double()
-    labels, pixels = torch.as_tensor(labels), matrix.sum()
-    return (matrix[labels].sum() / pixels).item(), (matrix[:, labels].sum() / pixels).item()
+    chosen, pixels = torch.as_tensor(labels), matrix.sum()
+    return (matrix[chosen].sum() / pixels).item(), (matrix[:, chosen].sum() / pixels).item()
 
 
 def share_statistics(pairs: Sequence[tuple[float, float]]) -> dict[str, float]:
-    """Compare (true, predicted) shares, one pair an image.
+    """Compare (true, predicted) shares, one pair for each image.
 
     Returns:
-        "truth" and "prediction", the mean shares; "error", the mean absolute error, with its
-        interval "low" and "high"; "spearman".
+        "truth" and "prediction": the mean shares; "error": the mean absolute error; "low" and
+        "high": its interval; "spearman".
     """
     truth, prediction = torch.tensor(pairs, dtype=torch.float64).T
     error = share_error(truth, prediction)
@@ -69,7 +71,7 @@ def share_error(truth: Tensor | Sequence[float], prediction: Tensor | Sequence[f
         prediction: (images,) predicted shares. An image where either share is NaN is left out.
 
     Returns:
-        The interval ends at 0 from below, and is NaN for fewer than two images.
+        The lower end of the interval is at least 0. For fewer than two images both ends are NaN.
     """
     truth, prediction = _pairs(truth, prediction)
     error = (prediction - truth).abs()
@@ -81,9 +83,9 @@ def share_error(truth: Tensor | Sequence[float], prediction: Tensor | Sequence[f
 
 
 def spearman(a: Tensor | Sequence[float], b: Tensor | Sequence[float]) -> float:
-    """Compute the rank correlation of two rows (images,); equal values share their mean rank.
+    """Compute the rank correlation of two rows (images,). Equal values have their mean rank.
 
-    NaN if either row is constant, and for fewer than two images.
+    The result is NaN if a row is constant, or for fewer than two images.
     """
     a, b = _pairs(a, b)
     a, b = _ranks(a), _ranks(b)
@@ -92,7 +94,7 @@ def spearman(a: Tensor | Sequence[float], b: Tensor | Sequence[float]) -> float:
 
 
 def _pairs(a: Tensor | Sequence[float], b: Tensor | Sequence[float]) -> tuple[Tensor, Tensor]:
-    """Both rows as float64, without the places where either is NaN."""
+    """Return both rows as float64, without the images where either value is NaN."""
     a = torch.as_tensor(a, dtype=torch.float64).cpu()
     b = torch.as_tensor(b, dtype=torch.float64).cpu()
     if a.ndim != 1 or a.shape != b.shape:
@@ -102,19 +104,21 @@ def _pairs(a: Tensor | Sequence[float], b: Tensor | Sequence[float]) -> tuple[Te
 
 
 def _ranks(values: Tensor) -> Tensor:
-    """Rank of each value, from 1; a group of equal values has the mean of its ranks."""
+    """Return the rank of each value, from 1. Equal values have the mean of their ranks."""
     _, place, count = values.unique(return_inverse=True, return_counts=True)
-    last = count.cumsum(0)  # of each group; its first rank is last - count + 1
+    last = count.cumsum(0)  # last rank of each group of equal values; the first is last - count + 1
     return (last - (count - 1) / 2)[place].double()
 
 
 def _student_quantile(freedom: int, probability: float = 0.95) -> float:
-    """The t with P(|T| < t) = probability, by bisection.
+    """Compute the t with P(|T| < t) = probability, by bisection.
 
-    P is the finite sum of Abramowitz and Stegun 1964, 26.7.3 and 26.7.4.
+    T has Student's distribution. P is the finite sum of Abramowitz and Stegun 1964, 26.7.3 and
+    26.7.4.
     """
 
     def inside(t: float) -> float:
+        """Compute P(|T| < t)."""
         angle = math.atan(t / math.sqrt(freedom))
         cosine = math.cos(angle)
         odd = freedom % 2
@@ -125,7 +129,7 @@ def _student_quantile(freedom: int, probability: float = 0.95) -> float:
         total *= math.sin(angle)
         return 2 / math.pi * (angle + total) if odd else total
 
-    low, high = 0.0, 13.0  # one degree of freedom has 12.7, all others less
+    low, high = 0.0, 13.0  # t is 12.7 for one degree of freedom, and smaller for more
     for _ in range(60):
         middle = (low + high) / 2
         low, high = (middle, high) if inside(middle) < probability else (low, middle)

@@ -1,9 +1,9 @@
-"""DeepLabV3: look at the surroundings at several distances at once, without losing the size.
+"""DeepLabV3: convolutions with several dilation rates, on features of an eighth of the size.
 
-A convolution whose nine weights stand r pixels apart (atrous, dilated by r) reaches over 2r + 1
-pixels at the price of three. The encoder's last two stages dilate their kernels instead of halving
-the image, so that its features keep H/8. Atrous spatial pyramid pooling (ASPP) has five branches on
-these features, and joins their outputs:
+The nine weights of a dilated (atrous) 3 x 3 convolution are r pixels apart. It covers 2r + 1 pixels
+along each axis, at the cost of a plain 3 x 3 convolution. In the encoder, the last two stages
+dilate their kernels instead of halving the image, so that the features keep the size H/8. Atrous
+spatial pyramid pooling (ASPP) has five branches on these features and joins their outputs:
 
     x (N, C, H, W) -> ResNet-50 -> (N, 2048, H/8, W/8)
                                           |
@@ -15,12 +15,12 @@ these features, and joins their outputs:
                                           |
               1 x 1 -> 256 -> 3 x 3 -> 256 -> 1 x 1 -> (N, K, H/8, W/8) -> bilinear (N, K, H, W)
 
-There is no skip connection: borders finer than 8 pixels are interpolated.
+There is no skip connection. Details finer than 8 pixels are interpolated.
 
 Chen, Papandreou, Schroff, Adam: Rethinking Atrous Convolution for Semantic Image Segmentation, 2017
 (https://arxiv.org/abs/1706.05587). Parameters have the names of torchvision's deeplabv3_resnet50.
-Its auxiliary classifier, a second set of logits from layer3 for a second loss in training, is left
-out: the logits are the first set either way, and `transfer.py` leaves it aside where a file has it.
+torchvision's network also has an auxiliary classifier: second logits, from layer3, for a second
+loss in training. It is left out here, and `transfer.py` ignores its weights in a file.
 
 The test beside this file is tests/unet/networks/test_deeplab.py.
 """
@@ -28,6 +28,7 @@ The test beside this file is tests/unet/networks/test_deeplab.py.
 import torch
 from torch import Tensor, nn
 
+from unet.networks.layers import Network
 from unet.networks.resnet import ResNet50, to_size
 
 RATES = (12, 24, 36)
@@ -35,7 +36,7 @@ WIDTH = 256
 
 
 def conv_norm_relu(in_channels: int, kernel_size: int, rate: int = 1) -> list[nn.Module]:
-    """A convolution to WIDTH channels that keeps the size, with batch normalisation and ReLU."""
+    """Make a convolution to WIDTH channels that keeps the size, batch normalisation and ReLU."""
     padding = rate * (kernel_size // 2)
     conv = nn.Conv2d(in_channels, WIDTH, kernel_size, padding=padding, dilation=rate, bias=False)
     return [conv, nn.BatchNorm2d(WIDTH), nn.ReLU(inplace=True)]
@@ -62,21 +63,25 @@ class ASPP(nn.Module):
         return self.project(joined)  # (N, 256, h, w)
 
 
-class DeepLabV3(nn.Module):
-    """(N, in_channels, H, W) -> logits (N, num_classes, H, W), for any H and W from 1.
+class DeepLabV3(Network):
+    """DeepLabV3: (N, in_channels, H, W) -> logits (N, num_classes, H, W), for any H and W from 1.
 
-    dropout: probability for a channel to be dropped after each stage of the encoder.
-    head_dropout: the same, after the pyramid, where torchvision drops single values with 0.5.
+    An output pixel depends on the whole image, because one branch takes its mean. Training needs at
+    least two images: the mean of a single image is one value a channel, which batch normalisation
+    cannot normalise.
 
-    Training needs two images at least: the mean of a single one leaves batch normalisation nothing
-    to normalise.
+    Args:
+        in_channels: channels of the image, C.
+        num_classes: channels of the logits, K.
+        dropout: probability that a channel is dropped after each stage of the encoder.
+        head_dropout: probability that a channel is dropped after the pyramid. torchvision drops
+            single values there, with probability 0.5.
     """
 
-    stride = 8  # input pixels to one of the features: windows shift by multiples of it
-    first_layers = ("backbone.conv1",)  # take the image; see networks/layers.py
+    stride = 8
+    first_layers = ("backbone.conv1",)
     last_layer = "classifier.4"
     encoders = (("backbone",),)
-    receptive_radius = None  # without limit: the mean is taken over the whole input
 
     def __init__(
         self, in_channels: int, num_classes: int, dropout: float = 0.0, head_dropout: float = 0.0

@@ -1,8 +1,8 @@
 """SegFormer's encoder in a U-Net: attention for distant pixels, convolutions for near ones.
 
-SegFormer reaches over the whole image, but its finest features are of 4 pixels; a U-Net has
-features of every pixel, but does not reach far. Two networks combine them, with the decoder of
-`resnet.py`:
+SegFormer's features depend on the whole image, but the finest ones have a quarter of its size. A
+U-Net has features of the full size, but they depend on a limited neighbourhood. Two networks
+combine both, with the decoder of `resnet.py`:
 
     SegFormerUNet                           SegFormerResNetUNet
     x        C, H                           x                  C, H              16, H -> head
@@ -13,14 +13,15 @@ features of every pixel, but does not reach far. Two networks combine them, with
     stage 3  160, H/16 -------> 256 |       layer4 + stage 4   2048 + 256, H/32 -------^
     stage 4  256, H/32 -------------^
 
-On the left a stem of convolutions makes the features that are finer than the stages', as in a
-U-Net. On the right ResNet-50 and the stages see the image side by side, and the decoder joins the
-features of both at each scale.
+On the left, a stem of convolutions computes the features of sizes H and H/2, as in a U-Net. On the
+right, ResNet-50 and the stages of SegFormer both take the image, and the decoder joins the features
+of both at each scale.
 
-After Ronneberger, Fischer, Brox: U-Net, 2015 (https://arxiv.org/abs/1505.04597); He and others:
-Deep Residual Learning, 2015 (https://arxiv.org/abs/1512.03385); Xie and others: SegFormer, 2021
-(https://arxiv.org/abs/2105.15203). The combinations are ours: no published network is their model.
-Their encoders have the published names, with `encoder.` and `resnet.` before them.
+The parts are from Ronneberger, Fischer, Brox: U-Net, 2015 (https://arxiv.org/abs/1505.04597); He
+and others: Deep Residual Learning, 2015 (https://arxiv.org/abs/1512.03385); Xie and others:
+SegFormer, 2021 (https://arxiv.org/abs/2105.15203). The combinations are our own and are not
+published elsewhere. The parameters of the encoders have the published names, preceded by `encoder.`
+and `resnet.`.
 
 The test beside this file is tests/unet/networks/test_hybrids.py.
 """
@@ -28,6 +29,7 @@ The test beside this file is tests/unet/networks/test_hybrids.py.
 import torch
 from torch import Tensor, nn
 
+from unet.networks.layers import Network
 from unet.networks.resnet import CHANNELS, WIDTHS, Decoder, ResNet50, pad
 from unet.networks.segformer import SIZES, MixTransformer
 from unet.unet import DoubleConv, Down
@@ -37,17 +39,21 @@ STAGES = SIZES[SIZE][0]  # channels of SegFormer's features
 STEM = (16, 32)
 
 
-class Hybrid(nn.Module):
-    """(N, in_channels, H, W) -> logits (N, num_classes, H, W), for any H and W from 1.
+class Hybrid(Network):
+    """The common part: (N, in_channels, H, W) -> logits (N, num_classes, H, W), H and W from 1.
 
-    channels: of the `features`, finest first, which each hybrid makes in its own way.
-    dropout: probability for a channel to be dropped in stem, ResNet and decoder, and for a value in
-    SegFormer's stages.
-    head_dropout: probability for a channel to be dropped before the last convolution.
+    An output pixel depends on the whole image, because of the attention.
+
+    Args:
+        in_channels: channels of the image, C.
+        num_classes: channels of the logits, K.
+        channels: channels of the `features`, finest first.
+        dropout: probability that a channel is dropped in stem, ResNet and decoder, and a single
+            value in SegFormer's stages.
+        head_dropout: probability that a channel is dropped before the last convolution.
     """
 
-    stride = 32  # input pixels to one of the deepest features: windows shift by multiples of it
-    receptive_radius = None  # without limit: attention sees the whole input
+    stride = 32
     last_layer = "head"
 
     def __init__(
@@ -65,6 +71,7 @@ class Hybrid(nn.Module):
         self.head = nn.Conv2d(WIDTHS[-1], num_classes, kernel_size=3, padding=1)
 
     def features(self, x: Tensor) -> list[Tensor]:
+        """Compute the features for the decoder, finest first."""
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
@@ -76,9 +83,7 @@ class Hybrid(nn.Module):
 
 
 class SegFormerUNet(Hybrid):
-    """SegFormer's stages below a stem of two double convolutions, and a U-Net's decoder. See
-    `Hybrid`.
-    """
+    """SegFormer's stages, a stem of two double convolutions, and a U-Net's decoder: see Hybrid."""
 
     first_layers = ("encoder.patch_embeddings.0.proj", "stem1.double_conv.0")
     encoders = (("encoder",),)
@@ -93,11 +98,11 @@ class SegFormerUNet(Hybrid):
     def features(self, x: Tensor) -> list[Tensor]:
         x1 = self.stem1(x)  # (N, 16, H, W)
         x2 = self.stem2(x1)  # (N, 32, H/2, W/2)
-        return [x1, x2, *self.encoder(x)]  # and (N, 32, H/4, W/4) to (N, 256, H/32, W/32)
+        return [x1, x2, *self.encoder(x)]  # encoder: (N, 32, H/4, W/4) to (N, 256, H/32, W/32)
 
 
 class SegFormerResNetUNet(Hybrid):
-    """ResNet-50 and SegFormer's stages side by side, and a U-Net's decoder. See `Hybrid`."""
+    """SegFormer's stages, ResNet-50, and a U-Net's decoder: see Hybrid."""
 
     first_layers = ("encoder.patch_embeddings.0.proj", "resnet.conv1")
     encoders = (("encoder",), ("resnet",))
@@ -110,7 +115,7 @@ class SegFormerResNetUNet(Hybrid):
         self.resnet = ResNet50(in_channels, dropout)
 
     def features(self, x: Tensor) -> list[Tensor]:
-        fine, *coarser = self.resnet(x)  # (N, 64, H/2), and (N, 256, H/4) to (N, 2048, H/32)
+        fine, *coarser = self.resnet(x)  # (N, 64, H/2); (N, 256, H/4) to (N, 2048, H/32)
         stages = self.encoder(x)  # (N, 32, H/4) to (N, 256, H/32)
         joined = [torch.cat(pair, dim=1) for pair in zip(coarser, stages)]
         return [fine, *joined]  # joined: (N, 256 + 32, H/4) to (N, 2048 + 256, H/32)

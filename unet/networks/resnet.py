@@ -1,10 +1,11 @@
-"""ResNet-50 as an encoder, for which trained weights are published, and the U-Net on top of it.
+"""ResNet-50 as an encoder, for which trained weights are published, and a U-Net with this encoder.
 
-A residual block learns what to add to its input, x + f(x), instead of a new x. Then fifty layers
-train as readily as five, because the gradient also flows past each of them. The block is a
-bottleneck: 1 x 1 to fewer channels, 3 x 3 on those, 1 x 1 back to four times as many.
+The output of a residual block is x + f(x): the convolutions f learn what to add to the input x. The
+gradient also flows through the term x, past the convolutions. Therefore a network of fifty layers
+trains as easily as one of five. The block is a bottleneck: a 1 x 1 convolution to fewer channels, a
+3 x 3 convolution, and a 1 x 1 convolution to four times as many channels.
 
-    ResNet50                                Decoder: nearest doubling, join, double convolution
+    ResNet50                                Decoder: repeat pixels, join, double convolution
     x       C, H, W                         16, H, W ---> head (N, K, H, W)
     conv1   64, H/2, W/2    ---- skip --->  32, H/2, W/2   ^
     layer1  256, H/4, W/4   ---- skip --->  64, H/4, W/4   |
@@ -13,10 +14,10 @@ bottleneck: 1 x 1 to fewer channels, 3 x 3 on those, 1 x 1 back to four times as
     layer4  2048, H/32, W/32 -------------------^
 
 He, Zhang, Ren, Sun: Deep Residual Learning for Image Recognition, 2015
-(https://arxiv.org/abs/1512.03385), with the stride in the 3 x 3 convolution as everywhere today.
-The encoder's parameters have torchvision's names, and those of its resnet50 load (`transfer.py`).
-The decoder is Ronneberger's (2015) idea with the widths of segmentation_models_pytorch, whose
-Unet("resnet50") it equals.
+(https://arxiv.org/abs/1512.03385). The stride is in the 3 x 3 convolution, as is usual today. The
+parameters of the encoder have the names of torchvision's resnet50, and its files load
+(`transfer.py`). The decoder is that of the U-Net (Ronneberger and others 2015). The whole network
+is equal to Unet("resnet50") of segmentation_models_pytorch.
 
 The test beside this file is tests/unet/networks/test_resnet.py.
 """
@@ -28,10 +29,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from unet.networks.layers import Network
 from unet.unet import DoubleConv
 
-CHANNELS = (64, 256, 512, 1024, 2048)  # of the encoder's five features
-WIDTHS = (256, 128, 64, 32, 16)  # of the decoder's five blocks
+CHANNELS = (64, 256, 512, 1024, 2048)  # channels of the encoder's five features
+WIDTHS = (256, 128, 64, 32, 16)  # channels of the decoder's five blocks
 
 
 class Bottleneck(nn.Module):
@@ -39,8 +41,8 @@ class Bottleneck(nn.Module):
 
     (N, in_channels, H, W) -> (N, 4 * width, H / stride, W / stride).
 
-    Where f changes the size or the number of channels, x goes through a 1 x 1 convolution
-    (`downsample`) to match.
+    Where f changes the size or the number of channels, a 1 x 1 convolution (`downsample`) changes
+    x in the same way.
     """
 
     def __init__(self, in_channels: int, width: int, stride: int = 1, dilation: int = 1):
@@ -54,7 +56,7 @@ class Bottleneck(nn.Module):
         self.conv3 = nn.Conv2d(width, 4 * width, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(4 * width)
         self.relu = nn.ReLU(inplace=True)
-        self.downsample = None
+        self.downsample: nn.Module | None = None
         if stride > 1 or in_channels != 4 * width:
             self.downsample = nn.Sequential(
                 nn.Conv2d(in_channels, 4 * width, 1, stride, bias=False), nn.BatchNorm2d(4 * width)
@@ -72,12 +74,14 @@ class Bottleneck(nn.Module):
 def stage(
     in_channels: int, width: int, blocks: int, stride: int = 1, dilations: tuple[int, int] = (1, 1)
 ) -> nn.Sequential:
-    """Make a row of bottlenecks.
+    """Make a stage: a sequence of bottlenecks.
 
     Args:
-        in_channels, width, blocks: of the input, of each bottleneck, and how many.
-        stride: of the first block.
-        dilations: of the first block, and of the others.
+        in_channels: channels of the input.
+        width: channels inside each bottleneck. Its output has 4 * width.
+        blocks: number of bottlenecks.
+        stride: stride of the first block.
+        dilations: dilation of the first block, and of the others.
     """
     first = Bottleneck(in_channels, width, stride, dilations[0])
     return nn.Sequential(
@@ -86,12 +90,14 @@ def stage(
 
 
 class ResNet50(nn.Module):
-    """(N, in_channels, H, W) -> the five features, finest first, of CHANNELS channels.
+    """The encoder: (N, in_channels, H, W) -> five features of CHANNELS channels, finest first.
 
-    Sizes are rounded up.
+    Each feature has half the size of the one before, rounded up.
 
-    dropout: probability for a channel to be dropped after each stage.
-    dilated: the last two stages keep the size H/8 and dilate their kernels instead, as in DeepLab.
+    Args:
+        in_channels: channels of the image.
+        dropout: probability that a channel is dropped after each stage.
+        dilated: the last two stages dilate their kernels and keep the size H/8, as in DeepLab.
     """
 
     def __init__(self, in_channels: int, dropout: float = 0.0, dilated: bool = False):
@@ -125,9 +131,10 @@ class ResNet50(nn.Module):
 class UpJoin(nn.Module):
     """Double the size, join the skip connection if there is one, then a double convolution.
 
-    x (N, in_channels, h, w) and skip (N, skip_channels, 2h, 2w) -> (N, out_channels, 2h, 2w). Each
-    pixel is repeated, not interpolated: on a GPU the gradient of that adds up in the same order
-    every time.
+    x (N, in_channels, h, w) and skip (N, skip_channels, 2h, 2w) -> (N, out_channels, 2h, 2w).
+
+    Each pixel is repeated 2 x 2 times. Its gradient on a GPU is summed in the same order each time,
+    so that runs can be repeated. The gradient of an interpolation is not.
     """
 
     def __init__(self, in_channels: int, skip_channels: int, out_channels: int, dropout: float):
@@ -142,12 +149,16 @@ class UpJoin(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Features of an encoder, finest first, each half the size of the one before -> (N, w, H, W).
+    """The decoder: features of an encoder, finest first -> (N, widths[-1], H, W).
 
-    channels: of the features.
-    widths: channels of the blocks, w the last one's. With as many blocks as features, the last
-    block doubles the size without a skip; with one block fewer, the finest feature has the map's
-    size already.
+    Each feature has half the size of the one before. With as many blocks as features, the last
+    block doubles the size without a skip connection, to twice that of the finest feature. With one
+    block fewer, the output has the size of the finest feature.
+
+    Args:
+        channels: channels of the features, finest first.
+        widths: channels of the blocks, deepest first.
+        dropout: probability that a channel is dropped in each block.
     """
 
     def __init__(self, channels: Sequence[int], widths: Sequence[int], dropout: float):
@@ -164,33 +175,39 @@ class Decoder(nn.Module):
 
 
 def pad(x: Tensor, multiple: int) -> Tensor:
-    """Repeat the last row and column until both sizes are multiples; then they meet at skips."""
+    """Repeat the last row and column until height and width are multiples of `multiple`.
+
+    Features of the decoder then have the sizes of the skip connections.
+    """
     height, width = x.shape[-2:]
     return F.pad(x, [0, -width % multiple, 0, -height % multiple], mode="replicate")
 
 
-def to_size(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """Interpolate logits (N, K, h, w) that are coarser than the image to (N, K, *size).
+def to_size(logits: Tensor, size: Sequence[int]) -> Tensor:
+    """Interpolate coarse logits (N, K, h, w) to the size of the image, (N, K, *size).
 
-    torch.compile's graph ends before it. With torch 2.13 on a CPU, the compiled backward pass of a
-    graph with a whole SegFormer and this gives gradients of 0 without an error (like
-    https://github.com/pytorch/pytorch/issues/185509).
+    torch.compile must end its graph before this function. With torch 2.13 on a CPU, the compiled
+    backward pass of a graph that holds a whole SegFormer and this function computes gradients of 0,
+    without an error (similar to https://github.com/pytorch/pytorch/issues/185509).
     """
     if torch.compiler.is_dynamo_compiling():
         torch._dynamo.graph_break()
     return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
 
 
-class ResNetUNet(nn.Module):
-    """(N, in_channels, H, W) -> logits (N, num_classes, H, W), for any H and W from 1.
+class ResNetUNet(Network):
+    """The U-Net: (N, in_channels, H, W) -> logits (N, num_classes, H, W), for any H and W from 1.
 
-    dropout: probability for a channel to be dropped after each stage of the encoder and block of
-    the decoder.
-    head_dropout: the same, before the last convolution.
+    Args:
+        in_channels: channels of the image, C.
+        num_classes: channels of the logits, K.
+        dropout: probability that a channel is dropped after each stage of the encoder and each
+            block of the decoder.
+        head_dropout: probability that a channel is dropped before the last convolution.
     """
 
-    stride = 32  # input pixels to one of the deepest features: windows shift by multiples of it
-    first_layers = ("encoder.conv1",)  # take the image; see networks/layers.py
+    stride = 32
+    first_layers = ("encoder.conv1",)
     last_layer = "head"
     encoders = (("encoder",),)
 
@@ -212,15 +229,15 @@ class ResNetUNet(nn.Module):
 
     @property
     def receptive_radius(self) -> int:
-        """Rows (or columns) from an output pixel to the furthest input pixel that can change it.
+        """Largest distance in pixels from an input pixel to an output pixel that depends on it.
 
-        Found as in `UNet.receptive_radius`, through the deepest level and for each of its 32 places
-        in a cell.
+        Computed as in `UNet.receptive_radius`: through the deepest level, for each of the 32
+        positions of a row in its cell.
         """
         radius = 0
         for row in range(self.stride):
             low, high = row - 1, row + 1  # the head
-            for _ in WIDTHS:  # a double convolution, and before it a doubling
+            for _ in WIDTHS:  # backwards: the double convolution, then the doubling before it
                 low, high = (low - 2) // 2, (high + 2) // 2
             for blocks, halved in ((3, True), (6, True), (4, True), (3, False)):  # layer4 to layer1
                 low, high = low - (blocks - halved), high + (blocks - halved)

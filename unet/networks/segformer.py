@@ -1,8 +1,9 @@
 """SegFormer: attention over the whole image at four scales, and a head of linear layers.
 
-The encoder (Mix Transformer, MiT) cuts the image into overlapping patches, applies attention
-between them (`attention.py`), and makes patches of patches, three times. Its four features reach
-over the whole image at every scale, so that the head needs no context of its own.
+The encoder (Mix Transformer, MiT) has four stages. The first divides the image into overlapping
+patches and applies attention between them (`attention.py`). Each other stage does the same with the
+features of the stage before. All four features depend on the whole image. Therefore the head
+(right) needs only linear layers. D is the number of channels of the head.
 
     x (N, C, H, W)
       | overlapping patches 7 x 7, every 4th pixel; blocks of attention and Mix-FFN
@@ -16,21 +17,23 @@ over the whole image at every scale, so that the head needs no context of its ow
 
 Xie, Wang, Yu, Anandkumar, Alvarez, Luo: SegFormer: Simple and Efficient Design for Semantic
 Segmentation with Transformers, 2021 (https://arxiv.org/abs/2105.15203). Parameters have the names
-in the published files of transformers' SegformerForSemanticSegmentation.
+in the published files of SegformerForSemanticSegmentation of the package transformers.
 
 The test beside this file is tests/unet/networks/test_segformer.py.
 """
 
 import math
+from collections import OrderedDict
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unet.networks.attention import Block, to_image, to_tokens
+from unet.networks.layers import Network
 from unet.networks.resnet import to_size
 
-# size: channels and number of blocks in the four stages, channels of the head (D)
+# For each size: channels of the four stages, blocks of the four stages, channels of the head (D).
 SIZES = {
     "b0": ((32, 64, 160, 256), (2, 2, 2, 2), 256),
     "b1": ((64, 128, 320, 512), (2, 2, 2, 2), 256),
@@ -43,9 +46,9 @@ HEADS, SHRINK, DROP_PATH = (1, 2, 5, 8), (8, 4, 2, 1), 0.1
 
 
 class PatchEmbedding(nn.Module):
-    """Overlapping patches to tokens.
+    """Make a token of each of the overlapping patches of an image.
 
-    (N, in_channels, H, W) -> (N, H W / stride^2, channels) and the new size.
+    (N, in_channels, H, W) -> tokens (N, H W / stride^2, channels), and (H / stride, W / stride).
     """
 
     def __init__(self, in_channels: int, channels: int, patch: int, stride: int):
@@ -59,10 +62,10 @@ class PatchEmbedding(nn.Module):
 
 
 class MixTransformer(nn.Module):
-    """The encoder (MiT): (N, in_channels, H, W) -> features (N, c_i, H / s, W / s), s = 4, 8, 16,
-    32, rounded up.
+    """The encoder (MiT): (N, in_channels, H, W) -> four features (N, c, H / s, W / s).
 
-    H and W must be 29 at least, or the first stage has no keys left.
+    s is 4, 8, 16 and 32. Sizes are rounded up. H and W must be 29 or more: the first stage reduces
+    its keys by a factor of 8, and a smaller image would have none.
     """
 
     def __init__(self, size: str, in_channels: int, dropout: float = 0.0):
@@ -86,7 +89,7 @@ class MixTransformer(nn.Module):
         features = []
         for embed, blocks, norm in zip(self.patch_embeddings, self.block, self.layer_norm):
             tokens, size = embed(x)  # (N, H W / s^2, c)
-            for block in blocks:
+            for block in blocks.children():
                 tokens = block(tokens, size)
             x = to_image(norm(tokens), size)  # (N, c, H/s, W/s)
             features.append(x)
@@ -101,19 +104,20 @@ def initialise(module: nn.Module) -> None:
     elif isinstance(module, nn.Conv2d):
         fan_out = module.out_channels * math.prod(module.kernel_size) // module.groups
         nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out))
-        nn.init.zeros_(module.bias)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
 
 
 class Head(nn.Module):
-    """Features of the encoder -> logits (N, num_classes, H/4, W/4).
+    """The head: features of the encoder -> logits (N, num_classes, H/4, W/4).
 
-    Each feature gets D channels and the size of the finest one.
+    A linear layer gives each feature D channels, and interpolation the size of the finest one.
     """
 
     def __init__(self, channels: tuple[int, ...], width: int, num_classes: int, dropout: float):
         super().__init__()
         self.linear_c = nn.ModuleList(
-            nn.ModuleDict({"proj": nn.Linear(c, width)}) for c in channels
+            nn.Sequential(OrderedDict(proj=nn.Linear(c, width))) for c in channels
         )
         self.linear_fuse = nn.Conv2d(len(channels) * width, width, kernel_size=1, bias=False)
         self.batch_norm = nn.BatchNorm2d(width)
@@ -123,7 +127,7 @@ class Head(nn.Module):
     def forward(self, features: list[Tensor]) -> Tensor:
         size, same = features[0].shape[-2:], []
         for linear, x in zip(self.linear_c, features):
-            x = to_image(linear["proj"](to_tokens(x)), x.shape[-2:])  # (N, D, H/s, W/s)
+            x = to_image(linear(to_tokens(x)), x.shape[-2:])  # (N, D, H/s, W/s)
             x = F.interpolate(x, size=size, mode="bilinear", align_corners=False)
             same.append(x)  # (N, D, H/4, W/4)
         x = torch.cat(same[::-1], dim=1)  # coarsest first, (N, 4D, H/4, W/4)
@@ -131,19 +135,21 @@ class Head(nn.Module):
         return self.classifier(self.dropout(x))  # (N, num_classes, H/4, W/4)
 
 
-class SegFormer(nn.Module):
-    """(N, in_channels, H, W) -> logits (N, num_classes, H, W), for any H and W from 1.
+class SegFormer(Network):
+    """SegFormer: (N, in_channels, H, W) -> logits (N, num_classes, H, W), for any H and W from 1.
 
-    size: b0 to b5, see SIZES.
-    dropout: probability for a value to be dropped after attention and in the Mix-FFN.
-    head_dropout: probability for a channel to be dropped before the last convolution.
+    An output pixel depends on the whole image, because of the attention.
+
+    Args:
+        size: b0 to b5, a key of SIZES.
+        in_channels: channels of the image, C.
+        num_classes: channels of the logits, K.
+        dropout: probability that a value is dropped after attention and in the Mix-FFN.
+        head_dropout: probability that a channel is dropped before the last convolution.
     """
 
-    stride = 32  # input pixels to one of the deepest features: windows shift by multiples of it
-    receptive_radius = None  # without limit: attention sees the whole input
-    first_layers = (
-        "segformer.encoder.patch_embeddings.0.proj",
-    )  # take the image; see networks/layers.py
+    stride = 32
+    first_layers = ("segformer.encoder.patch_embeddings.0.proj",)
     last_layer = "decode_head.classifier"
     encoders = (("segformer",),)
 

@@ -1,11 +1,11 @@
-"""Files of weights: the tensors by name, from .pth, .pt, .bin and .safetensors.
+"""Reading of published weights: tensors by name, from .pth, .pt, .bin and .safetensors files.
 
-A file from a stranger runs no code: torch.load is called with weights_only=True, and .safetensors
-holds numbers alone (https://github.com/huggingface/safetensors):
+A file from a stranger runs no code. torch.load is called with weights_only=True. A .safetensors
+file holds only numbers (https://github.com/huggingface/safetensors):
 
     8 bytes    length of the header, little-endian
     header     JSON: {name: {"dtype": "F32", "shape": [...], "data_offsets": [begin, end]}}, offsets
-               in bytes from the end of the header, and "__metadata__" with any text
+               in bytes from the end of the header; and "__metadata__" with any text
     the rest   the numbers, row by row, little-endian
 
 The test beside this file is tests/unet/networks/test_weight_files.py.
@@ -38,27 +38,27 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """Read the tensors of a file by name.
 
     Raises:
-        CheckpointError: if the file is missing or damaged, or has no tensors by name.
+        CheckpointError: the file is missing or damaged, or has no tensors by name.
     """
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file; give a file of weights, .pth or .safetensors")
     if path.suffix == ".safetensors":
         return read_safetensors(path)
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # damaged bytes can raise nearly anything
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # damaged bytes raise errors of many kinds
         raise CheckpointError(
             f"{path}: damaged, or holds more than tensors and plain values, and was not loaded; "
             "take another copy"
         ) from error
-    found = found if isinstance(found, dict) else {}
-    for key in ("weights", "state_dict", "model"):  # of our checkpoints, and of training scripts
-        if isinstance(found.get(key), dict):
-            found = found[key]
+    state = state if isinstance(state, dict) else {}
+    for key in ("weights", "state_dict", "model"):  # in our checkpoints, and in others
+        if isinstance(state.get(key), dict):
+            state = state[key]
             break
     tensors = {
         name: value
-        for name, value in found.items()
+        for name, value in state.items()
         if isinstance(name, str) and isinstance(value, Tensor)
     }
     if not tensors:
@@ -70,10 +70,10 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     """Read a .safetensors file.
 
     Raises:
-        CheckpointError: if the header and the file's length do not agree.
+        CheckpointError: the file is not a whole .safetensors file.
     """
     try:
-        # The file is mapped, not read.
+        # The file is mapped into memory, so that only the copied parts are read.
         data = torch.from_file(str(path), size=path.stat().st_size, dtype=torch.uint8)
         start = 8 + int.from_bytes(data[:8].numpy().tobytes(), "little")
         header, numbers = json.loads(data[8:start].numpy().tobytes()), data[start:]
@@ -86,7 +86,7 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _tensor(name: str, entry: dict, numbers: Tensor) -> Tensor:
-    """Copy one tensor out of the file's numbers (bytes), by its entry in the header."""
+    """Copy one tensor out of the bytes of the file, as its entry in the header describes it."""
     dtype, shape = DTYPES[entry["dtype"]], entry["shape"]
     begin, end = entry["data_offsets"]
     if not 0 <= begin <= end <= len(numbers) or min(shape, default=0) < 0:

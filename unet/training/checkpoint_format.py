@@ -1,16 +1,16 @@
-"""The format of a checkpoint: the rule of every key, and the one check of all values.
+"""The format of a checkpoint: a rule for every key, and a check of all values.
 
-A checkpoint may come from a stranger. `checkpoint.load` calls `check` once; behind it everybody
-trusts the values. Three tables describe the format, a rule for each key:
+A checkpoint may come from a stranger. `checkpoint.load` calls `check` once, and the rest of the
+program trusts the values. Three tables have a rule for each key:
 
-    NEEDED   what makes a map: every checkpoint has these keys
-    RECORD   what is known besides; a key may be missing
-    RESUME   what `train.py --resume` needs besides
+    NEEDED   keys for a map: every checkpoint has them
+    RECORD   further keys for a map, which may be missing
+    RESUME   further keys for `train.py --resume`
 
-A rule is a function (value, place) that raises ValueError where the value breaks it. A place is the
-value's address in the checkpoint, such as "scaling['scale'][2]". Keys that stand in no table are
-left as they are. Names of classes, bands and indices are texts here: their meaning is known to the
-package `data` alone.
+A rule is a function (value, place) that raises ValueError if the value breaks the rule. The place
+is the address of the value in the checkpoint, such as "scaling['scale'][2]". Keys that are in no
+table are not checked. The names of classes, bands and indices are only checked to be texts, because
+only the package `data` knows their meaning.
 
 The test beside this file is tests/unet/training/test_checkpoint_format.py.
 """
@@ -33,31 +33,31 @@ LARGEST = 3.4e38  # of float32, which the network computes in
 Rule = Callable[[Any, str], None]
 
 
-# Rules. Types are compared exactly: True is an int, too, and a numpy.float64 a float.
+# Rules. Types are compared exactly, because True is also an int, and a numpy.float64 also a float.
 
 
-def fail(place: str, value: object, wanted: str) -> None:
-    """Raise ValueError that shows the value, or its type where it is not a number or text."""
+def fail(place: str, value: object, expected: str) -> None:
+    """Raise ValueError with the value, or with its type if it is not a number or text."""
     kind = type(value)
     module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
     shown = f"a {module}{kind.__qualname__}"
     if kind in (int, float, str, bool, type(None)):
         shown = f"{value!r}"[:60]
-    raise ValueError(f"{place} is {shown}, wanted {wanted}")
+    raise ValueError(f"{place} is {shown}, expected {expected}")
 
 
-def rule(wanted: str, holds: Callable[[Any], bool]) -> Rule:
-    """Make the rule that `holds` is true of the value."""
+def rule(expected: str, holds: Callable[[Any], bool]) -> Rule:
+    """Make the rule that `holds(value)` is true. `expected` describes it in the message."""
 
     def apply(value: Any, place: str) -> None:
         if not holds(value):
-            fail(place, value, wanted)
+            fail(place, value, expected)
 
     return apply
 
 
 def whole(least: int, most: int = 2**53) -> Rule:
-    """A whole number in the limits."""
+    """Make the rule for an integer from `least` to `most`."""
     return rule(
         f"a whole number from {least:,} to {most:,}",
         lambda value: type(value) is int and least <= value <= most,
@@ -65,17 +65,17 @@ def whole(least: int, most: int = 2**53) -> Rule:
 
 
 def one_of(*values: str) -> Rule:
-    """One of the texts."""
+    """Make the rule for one of several texts."""
     return rule(f"one of {', '.join(values)}", lambda value: type(value) is str and value in values)
 
 
 def optional(inner: Rule) -> Rule:
-    """None, or what the inner rule takes."""
+    """Make the rule for None, or a value of the inner rule."""
     return lambda value, place: None if value is None else inner(value, place)
 
 
 def list_of(inner: Rule, least: int = 0) -> Rule:
-    """A list of at least so many values of a rule."""
+    """Make the rule for a list of at least `least` values of the inner rule."""
 
     def apply(value: Any, place: str) -> None:
         if type(value) is not list or len(value) < least:
@@ -87,7 +87,7 @@ def list_of(inner: Rule, least: int = 0) -> Rule:
 
 
 def dict_of(inner: Rule, keys: type = str) -> Rule:
-    """A dict of values of a rule."""
+    """Make the rule for a dict with keys of one type and values of the inner rule."""
 
     def apply(value: Any, place: str) -> None:
         if type(value) not in (dict, OrderedDict):
@@ -101,7 +101,7 @@ def dict_of(inner: Rule, keys: type = str) -> Rule:
 
 
 def record(needed: dict[str, Rule], others: dict[str, Rule] | None = None) -> Rule:
-    """A dict in which each key has a rule of its own; `others` may be missing."""
+    """Make the rule for a dict with a rule for each key. The keys in `others` may be missing."""
 
     def apply(value: Any, place: str) -> None:
         dict_of(anything)(value, place)
@@ -115,11 +115,11 @@ def record(needed: dict[str, Rule], others: dict[str, Rule] | None = None) -> Ru
 
 
 def anything(value: Any, place: str) -> None:
-    """Take any value."""
+    """Accept any value: a rule."""
 
 
 def plain(value: Any, place: str) -> None:
-    """A plain Python value or a tensor, throughout."""
+    """Accept plain Python values and tensors, also in dicts, lists and tuples: a rule."""
     if type(value) in (dict, OrderedDict):
         for key, item in value.items():
             if type(key) not in (str, int):
@@ -133,11 +133,12 @@ def plain(value: Any, place: str) -> None:
 
 
 def _finite(value: Any) -> bool:
+    """Whether a value is a number that float32 can represent."""
     return type(value) in (int, float) and abs(value) <= LARGEST  # False for NaN
 
 
 def _dense(value: Any, *dtypes: torch.dtype) -> bool:
-    """Whether a value is an ordinary tensor in memory, of one of the types if any are given."""
+    """Whether a value is an ordinary tensor in memory, of one of `dtypes` if any are given."""
     ordinary = type(value) is Tensor and value.layout is torch.strided
     ordinary = ordinary and value.device.type == "cpu" and not value.is_quantized
     return ordinary and (not dtypes or value.dtype in dtypes)
@@ -183,25 +184,25 @@ NEEDED = {
     "classes": list_of(CLASS, 1),  # rows of the class table
     "bands": list_of(text, 1),  # names of the bands of the image, in their order, of all dates
     "indices": list_of(text),  # names of the spectral indices added behind them
-    "scaling": record(SCALING),  # of each band and index; of `image` both lists may be empty
-    "size": whole(1, 2**24),  # side of the windows, in pixels
+    "scaling": record(SCALING),  # for each band and index; with "image" both lists may be empty
+    "size": whole(1, 2**24),  # side of the windows in pixels
 }
 RECORD = {
-    "recipe": dict_of(plain),  # how input is made and what output means, for an exported network
+    "recipe": dict_of(plain),  # description of input and output, for unet/export.py
     "version": text,  # of the program that wrote the checkpoint
     "class_table": text,  # name of the class table
     "nodata": optional(number),  # value of pixels without data, if one was given by hand
     "resolution": optional(positive),  # side of a pixel in metres on the ground; None without CRS
-    "dates": whole(1, 2**16),  # images of one place that are stacked into one input; missing: 1
-    "waiting_since": whole(0),  # the epoch from which --patience counts; missing: best_epoch
+    "dates": whole(1, 2**16),  # images of one place, stacked into one input; missing: 1
+    "waiting_since": whole(0),  # epoch from which --patience counts; missing: best_epoch
     "metrics": record({}, {"confusion": counts}),  # of the last validation; the matrix is (K, K)
 }
 RESUME = {
     "settings": dict_of(plain),  # every option of the training
-    "epoch": whole(0),  # finished epochs
-    "position": record(POSITION),  # in the next one: batches, windows, the sum of their losses
-    "best": number,  # best macro Dice of a validation so far, -inf before the first
-    "best_epoch": whole(0),  # when that was
+    "epoch": whole(0),  # number of finished epochs
+    "position": record(POSITION),  # in the next epoch: batches, windows, the sum of their losses
+    "best": number,  # best validation macro Dice so far, -inf before the first
+    "best_epoch": whole(0),  # the epoch of `best`
     "history": list_of(dict_of(number)),  # the rows of log.csv
     "optimizer": record(OPTIMIZER),  # state_dict
     "scheduler": dict_of(plain),  # state_dict
@@ -214,11 +215,11 @@ def check(state: dict, to_resume: bool = False) -> None:
     """Check all values of a checkpoint.
 
     Args:
-        state: the checkpoint as it was read; it has the key "format" already.
-        to_resume: whether the keys of RESUME must be there, too.
+        state: the checkpoint as it was read from the file.
+        to_resume: whether the keys of RESUME must exist too.
 
     Raises:
-        ValueError: with the place of the first value that breaks its rule.
+        ValueError: a value breaks its rule. The message has the place of the first one.
     """
     needed = {**NEEDED, **(RESUME if to_resume else {})}
     missing = [key for key in needed if key not in state]
@@ -233,7 +234,7 @@ def check(state: dict, to_resume: bool = False) -> None:
 
 
 def _check_lengths(state: dict) -> None:
-    """Raise ValueError where the values of different keys do not belong to one network."""
+    """Raise ValueError if the numbers of bands, classes and scalings do not fit the network."""
     channels, classes = state["model"]["in_channels"], state["model"]["num_classes"]
     named = len(state["bands"]) + len(state["indices"])
     if named != channels:
@@ -253,7 +254,7 @@ def _check_lengths(state: dict) -> None:
 
 
 def _check_history(state: dict) -> None:
-    """Raise ValueError where epochs and rows of the history do not belong together."""
+    """Raise ValueError if the numbers of epochs do not fit the rows of the history."""
     rows = state.get("history", [])
     epoch = state.get("epoch", len(rows))
     if "history" in state and len(rows) != epoch:
@@ -265,23 +266,26 @@ def _check_history(state: dict) -> None:
 
 
 def _check_weights(state: dict) -> None:
-    """Raise ValueError unless the weights are those of the network; nothing is allocated for it."""
+    """Raise ValueError unless the weights have the names and shapes of the network.
+
+    The network is built on the meta device, which needs no memory.
+    """
     model, weights = state["model"], state["weights"]
     try:
         with torch.device("meta"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of layers without channels; their sizes are compared
+            warnings.simplefilter("ignore")  # about layers without channels
             network = build(
                 model["name"], model["in_channels"], model["num_classes"], **model["options"]
             )
-    except Exception as error:  # numbers that make no network can raise nearly anything
+    except Exception as error:  # impossible options raise errors of many kinds
         raise ValueError(f"model: its network cannot be built: {error}") from error
     own = network.state_dict()
     for name in sorted(own.keys() ^ weights.keys()):
         raise ValueError(f"weights {'lack' if name in own else 'have a strange'} {name}")
     for name, needed in own.items():
-        found = weights[name]
-        if found.shape != needed.shape or found.is_floating_point() != needed.is_floating_point():
-            sizes = f"{tuple(found.shape)} {found.dtype}, wanted {tuple(needed.shape)}"
+        given = weights[name]
+        if given.shape != needed.shape or given.is_floating_point() != needed.is_floating_point():
+            sizes = f"{tuple(given.shape)} {given.dtype}, expected {tuple(needed.shape)}"
             raise ValueError(f"weights[{name!r}] is {sizes}")
     if "optimizer" in state:
         tensors = sum(len(group["params"]) for group in state["optimizer"]["param_groups"])

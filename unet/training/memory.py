@@ -1,9 +1,11 @@
-"""Whether a training step will fit into memory, before the system refuses in its own way.
+"""Check before the training whether a step fits into memory.
 
-Training keeps what the backward pass will need: each layer's input, and more. On the `meta` device
-a network runs on shapes alone, so that a forward pass costs nothing, and autograd shows through
-`saved_tensors_hooks` which tensors it would keep. Added to them are weights, gradients and two
-moments of Adam, and room for the largest layer's gradients on their way back.
+Without the check, the system would end the process with a message of its own, or none.
+
+In training, autograd keeps tensors for the backward pass, such as the input of each layer. On the
+`meta` device tensors have a shape but no values, so a forward pass needs no memory.
+`saved_tensors_hooks` then shows which tensors autograd would keep. The estimate adds to them the
+weights, their gradients, the two moments of Adam, and the gradients of the largest layer.
 
 The test beside this file is tests/unet/training/test_memory.py.
 """
@@ -19,27 +21,28 @@ import torch
 from torch import nn
 
 import unet
+from unet.networks.layers import Network
 from unet.training import processes
-from unet.training.device import DeviceError
+from unet.training.device import DeviceError, to_device
 from unet.training.recompute import recompute
 
 try:
     import resource
 except ImportError:  # Windows
-    resource = None
+    resource = None  # type: ignore[assignment]
 
-LIBRARIES = 1 << 28  # what the convolution libraries take for themselves
+LIBRARIES = 1 << 28  # bytes that the convolution libraries allocate
 MEMORY = Path("/proc/meminfo")
 CONTAINER = Path("/sys/fs/cgroup")
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # constants of glibc's malloc.h
 
 
 def keep_memory() -> None:
-    """Let the C library keep memory that is freed, for the next batch needs as much again.
+    """Let glibc keep freed memory, because the next batch needs as much again.
 
-    glibc gives large pieces back to the system at once, and to have each page of them mapped and
-    zeroed again takes up to a fifth of a training step on a CPU. Other C libraries are left as they
-    are.
+    By default glibc returns large blocks to the system at once. To get them back, the system must
+    map each page and fill it with zeros, which takes up to a fifth of a training step on a CPU.
+    Other C libraries are not changed.
     """
     try:
         glibc = ctypes.CDLL("libc.so.6")
@@ -50,7 +53,7 @@ def keep_memory() -> None:
 
 
 def peak_bytes(device: torch.device) -> float:
-    """Measure the most memory taken so far: of the GPU, else of the process; NaN if unknown."""
+    """Measure the peak memory so far: of the GPU, else of the process. NaN if unknown."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     if resource is None:
@@ -60,7 +63,7 @@ def peak_bytes(device: torch.device) -> float:
 
 
 def free_bytes(device: torch.device) -> int | None:
-    """Measure the memory that a process may still take on the device; None if unknown."""
+    """Measure the memory that this process can still allocate on the device. None if unknown."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     limits = []
@@ -70,8 +73,8 @@ def free_bytes(device: torch.device) -> int | None:
                 limits.append(int(line.split()[1]) * 1024)
         most = int((CONTAINER / "memory.max").read_text())
         taken = int((CONTAINER / "memory.current").read_text())
-        # Pages of files that were read count as taken, but the system frees them when memory is
-        # needed. Our scenes are such pages.
+        # The container counts cached pages of files as used, but the system frees them when memory
+        # is needed. Prepared scenes are read through such pages.
         kinds = dict(line.split() for line in (CONTAINER / "memory.stat").read_text().splitlines())
         limits.append(most - taken + int(kinds["active_file"]) + int(kinds["inactive_file"]))
     except (OSError, ValueError, KeyError):  # not Linux, or no limit is set
@@ -87,12 +90,12 @@ def training_bytes(
     """Estimate the memory that one training step needs at its peak, to about a tenth.
 
     Args:
-        build: makes the network.
-        shape: of the batch, (N, C, H, W).
-        itemsize: bytes of an activation, 2 under autocast.
+        build: function that makes the network.
+        shape: shape of the batch, (N, C, H, W).
+        itemsize: bytes of an activation, 2 in mixed precision.
     """
-    # The share of a batch may be a single window, which DeepLabV3's normalisation takes only
-    # together with others'.
+    # One of several processes may have a single window of a batch. DeepLabV3 cannot train on one
+    # window alone, so two are measured and the result is scaled.
     two = max(2, shape[0])
     with torch.device("meta"):
         model, batch = build().train(), torch.empty(two, *shape[1:])
@@ -100,7 +103,7 @@ def training_bytes(
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
         storage = tensor.untyped_storage()
-        kept[storage._cdata] = storage  # held, so that no second storage takes its place
+        kept[storage._cdata] = storage  # kept alive, so that the address stays unique
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
@@ -109,9 +112,9 @@ def training_bytes(
     weight_storages = {p.untyped_storage()._cdata for p in model.parameters()}
     sizes = [storage.nbytes() for key, storage in kept.items() if key not in weight_storages]
     activations = sum(sizes) * itemsize // 4
-    passing = 3 * max(sizes, default=0) * itemsize // 4
+    gradients = 3 * max(sizes, default=0) * itemsize // 4
     loss = 4 * output.numel() * 4  # logits in float32, log-softmax, and their gradients
-    return LIBRARIES + 4 * weights + (activations + passing + loss) * shape[0] // two
+    return LIBRARIES + 4 * weights + (activations + gradients + loss) * shape[0] // two
 
 
 def check_memory(
@@ -125,7 +128,7 @@ def check_memory(
     """Check that a training step on `batch` windows of `channels` x `size` x `size` fits.
 
     Raises:
-        DeviceError: if it does not, with the batch that does.
+        DeviceError: it does not fit. The message has the largest batch that does.
     """
     needed = training_bytes(build, (batch, channels, size, size), precision.itemsize)
     free = free_bytes(device)
@@ -142,15 +145,15 @@ def check_memory(
 def check_last_batch(
     build: Callable[[], nn.Module], windows: int, batch: int, channels: int, size: int
 ) -> None:
-    """Check that batch normalisation never gets a single value, which has no deviation.
+    """Check that batch normalisation gets at least two values a channel in the last batch.
 
-    How many values a batch has depends on the network: a U-Net's deepest level has a pixel for
-    16 x 16 of the window's, DeepLabV3's pooling one for the whole window, SegFormer normalises at a
-    quarter of the size. So the last batch of an epoch, which may be small, is tried on the `meta`
-    device.
+    One value has no standard deviation. The last batch of an epoch may have few windows. The number
+    of values depends on the network: the deepest level of a U-Net has one pixel for each 16 x 16 of
+    a window, the pooling of DeepLabV3 one for the whole window. Therefore the network is run on a
+    batch of this size, on the `meta` device.
 
     Raises:
-        DeviceError: if the last of `windows` in batches of `batch` are too few.
+        DeviceError: the last batch is too small.
     """
     last = windows % batch or batch
 
@@ -176,24 +179,28 @@ def check_last_batch(
 
 def build_to_fit(
     network: dict, args, windows, device: torch.device, precision: torch.dtype
-) -> torch.nn.Module:
-    """Build the network of a training on its device, or refuse one whose step does not fit.
+) -> Network:
+    """Build the network of a training on its device, after checking that a training step fits.
 
     Args:
-        network: name, in_channels, num_classes and options, as a checkpoint keeps them.
-        args: batch and recompute of train.py's options.
-        windows: the training windows: their number, `channels` and `size`.
+        network: name, in_channels, num_classes and options, from `unet.describe`.
+        args: options of train.py; `batch` and `recompute` are read.
+        windows: the training windows; their number, `channels` and `size` are read.
+        device: device of the training.
+        precision: type of the activations.
 
     Raises:
-        DeviceError: a batch needs more memory than there is, or is too small for the network.
+        DeviceError: a batch needs more memory than is free, or is too small for the network.
     """
 
-    def build() -> torch.nn.Module:
+    def build() -> Network:
         name, channels, classes, options = network.values()
         model = unet.build(name, channels, classes, **options)
-        return recompute(model, unet.BLOCKS) if args.recompute else model
+        if args.recompute:
+            recompute(model, unet.BLOCKS)
+        return model
 
     share = -(-args.batch // processes.world())
     check_last_batch(build, len(windows), args.batch, windows.channels, windows.size)
     check_memory(build, share, windows.channels, windows.size, device, precision)
-    return build().to(device, memory_format=torch.channels_last)
+    return to_device(build(), device)

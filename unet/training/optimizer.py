@@ -1,22 +1,27 @@
-"""Optimizers and schedules of the learning rate: torch's own, by the names of train.py's options.
+"""Optimizers and schedules of the learning rate from torch, by the names of train.py's options.
 
     AdamW       Loshchilov and Hutter 2019 (https://arxiv.org/abs/1711.05101)
     Adam        Kingma and Ba 2015 (https://arxiv.org/abs/1412.6980)
     cosine      lr (1 + cos(pi epoch / epochs)) / 2
                 Loshchilov and Hutter 2017 (https://arxiv.org/abs/1608.03983)
     plateau     lr is halved after more than three epochs without a better macro Dice
+    constant    lr does not change
 
 The test beside this file is tests/unet/training/test_optimizer.py.
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch.optim import Optimizer, lr_scheduler
 
-OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
-# Each is called with an optimizer and the number of epochs.
-SCHEDULES = {
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
+    "adamw": torch.optim.AdamW,
+    "adam": torch.optim.Adam,
+}
+# Each takes an optimizer and the number of epochs.
+SCHEDULES: dict[str, Callable[..., lr_scheduler.LRScheduler]] = {
     "cosine": lr_scheduler.CosineAnnealingLR,
     "plateau": lambda optimizer, epochs: lr_scheduler.ReduceLROnPlateau(
         optimizer, "max", factor=0.5, patience=3
@@ -30,18 +35,20 @@ def end_epoch(schedule: lr_scheduler.LRScheduler, metric: float) -> None:
 
     Args:
         schedule: one of SCHEDULES.
-        metric: the higher the better; `plateau` watches it.
+        metric: the higher the better. Only `plateau` uses it.
     """
-    plateau = isinstance(schedule, lr_scheduler.ReduceLROnPlateau)
-    schedule.step(*([metric] if plateau else []))
+    if isinstance(schedule, lr_scheduler.ReduceLROnPlateau):
+        schedule.step(metric)
+    else:
+        schedule.step()
 
 
 def change_epochs(schedule: lr_scheduler.LRScheduler, optimizer: Optimizer, epochs: int) -> None:
-    """Let a schedule that was loaded from a checkpoint end at another epoch.
+    """Change the last epoch of a schedule that was loaded from a checkpoint.
 
-    A cosine continues as if it had ended at `epochs` from the beginning. torch computes a rate from
-    the one before, by their ratio, so that a rate of 0 at an earlier end would stay 0: therefore
-    the rate is set by the formula.
+    A cosine continues as if `epochs` had been its number of epochs from the beginning. torch
+    multiplies the rate of each epoch by a factor, so a rate of 0 would stay 0. Therefore this
+    function sets the rate by the formula.
     """
     if not isinstance(schedule, lr_scheduler.CosineAnnealingLR) or schedule.T_max == epochs:
         return

@@ -1,12 +1,12 @@
-"""The passes over batches around the training loop of train.py.
+"""Passes over the batches of an epoch, which the training loop of train.py uses.
 
-    RunningLoss   the mean loss of an epoch, and how much of the epoch is done
+    RunningLoss   the mean loss of an epoch so far, and the position in the epoch
     evaluate      loss and one confusion matrix over all validation windows
     predict       labels and a confusion matrix for each window
 
 A batch is (images (N, C, S, S) float32, targets (N, S, S) uint8, numbers (N,) of the windows). With
-several processes it is the share of one process, which may be empty. What `RunningLoss` and
-`evaluate` return is over all processes.
+several processes, each has its share of the batch, which may be empty. `RunningLoss` and `evaluate`
+return values over all processes.
 
 The test beside this file is tests/unet/training/test_passes.py.
 """
@@ -14,6 +14,7 @@ The test beside this file is tests/unet/training/test_passes.py.
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +25,7 @@ from unet.metrics import ConfusionMatrix
 from unet.training import processes
 from unet.training.device import autocast
 
-EVERY = 20  # steps of a GPU between two readings of the loss
+EVERY = 20  # training steps on a GPU between two readings of the loss
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -37,8 +38,8 @@ def start_of_epoch() -> dict:
     """Return the position at the beginning of an epoch, as a checkpoint keeps it.
 
     Returns:
-        batch: number of batches done; windows: number of windows in them; loss: sum of the losses
-        of these windows.
+        "batch": number of finished batches; "windows": number of windows in them; "loss": sum of
+        the losses of these windows.
     """
     return {"batch": 0, "windows": 0, "loss": 0.0}
 
@@ -46,48 +47,52 @@ def start_of_epoch() -> dict:
 class RunningLoss:
     """Mean loss of the windows of an epoch so far.
 
-    A GPU computes ahead of Python, and a reading of the loss would make it wait. So losses stay on
-    the device until `read` has EVERY of them; on a CPU each is read at once.
+    A GPU works while Python prepares the next steps. Reading the loss makes Python wait for the
+    GPU. So losses stay on a GPU until there are EVERY of them. On a CPU each is read at once.
 
     Args:
-        position: from `start_of_epoch` or a checkpoint. `read` moves it along in place.
-        loader: of the training windows. The position's batches are skipped.
-        device: where the losses are.
-        folder: of the run. Receives not_finite.txt.
+        position: from `start_of_epoch` or a checkpoint. `read` changes it in place.
+        loader: loader of the training windows. The batches before the position are skipped.
+        device: device of the losses.
+        folder: folder of the run, for not_finite.txt.
     """
 
     def __init__(self, position: dict, loader: DataLoader, device: torch.device, folder: Path):
         self.position, self.folder = position, folder
         self.first_batch, self._windows_before = position["batch"] + 1, position["windows"]
-        self.windows, self.batches = loader.dataset, loader.batch_sampler
+        # Windows and Batches of data.training.dataset, which unet does not import.
+        self.windows: Any = loader.dataset
+        self.batches: Any = loader.batch_sampler
         self.batches.begin = position["batch"]
         self.every = EVERY if device.type == "cuda" else 1
-        self.waiting = []
+        self.waiting: list[tuple[int, Tensor, Tensor]] = []
 
     @property
     def windows_read(self) -> int:
-        """Number of windows read since the position that the loss began with."""
+        """Number of windows whose losses were read, without those of the initial position."""
         return self.position["windows"] - self._windows_before
 
     @property
     def mean(self) -> float:
-        """Mean loss of the windows read so far."""
+        """Mean loss of the windows whose losses were read."""
         return self.position["loss"] / self.position["windows"]
 
     def add(self, batch: int, loss: Tensor, numbers: Tensor) -> None:
-        """Note the loss of a batch, counted from 1, and the numbers of its windows."""
+        """Add a batch: its number in the epoch from 1, its loss, the numbers of its windows."""
         self.waiting.append((batch, loss.detach(), numbers))
 
     def read(self) -> bool:
-        """Add up the losses that wait, if there are enough of them or the epoch ends.
+        """Read the losses that were added, if there are enough of them or the epoch ends.
 
-        Called after an optimizer step, so that the position is one from which a run can continue.
+        The caller has just finished an optimizer step, so that a run can continue from the new
+        position.
 
         Returns:
-            Whether the position has moved.
+            Whether the position has changed.
 
         Raises:
-            NotFinite: naming the files of the batch, whose windows stand in not_finite.txt.
+            NotFinite: a loss is not finite. The message names the files of the batch, and
+                not_finite.txt lists its windows.
         """
         last = self.waiting[-1][0]
         if len(self.waiting) < self.every and last < len(self.batches):
@@ -102,6 +107,7 @@ class RunningLoss:
         return True
 
     def _refuse(self, value: float, numbers: list[int]) -> None:
+        """Write not_finite.txt and raise NotFinite."""
         places = [self.windows.place(number) for number in sorted(numbers)]
         path = self.folder / "not_finite.txt"
         if processes.rank() == 0:
@@ -128,13 +134,18 @@ def evaluate(
     """Compute the mean loss and the confusion matrix of all windows.
 
     Args:
-        model: is put into evaluation mode.
-        loader: with a `data.training.dataset.Batches`.
-        after_batch: called after each batch; may raise.
+        model: the network. It is set to evaluation mode.
+        loader: loader whose batch sampler is a `data.training.dataset.Batches`.
+        loss_function: (logits, targets) -> loss.
+        num_classes: number of classes.
+        device: device of the network.
+        precision: type of the activations.
+        after_batch: function that is called after each batch. It may raise an error.
     """
     model.eval()
-    batches, confusion = loader.batch_sampler, ConfusionMatrix(num_classes)
-    sums = []  # over the windows of each batch
+    batches: Any = loader.batch_sampler
+    confusion = ConfusionMatrix(num_classes)
+    sums = []  # sums of the losses over the windows of each batch
     for batch, (images, targets, _) in enumerate(loader, start=1):
         images = images.to(device, memory_format=torch.channels_last, non_blocking=True)
         targets = targets.to(device, non_blocking=True)
@@ -156,7 +167,7 @@ def predict(
     device: torch.device,
     precision: torch.dtype,
 ) -> tuple[Tensor, list[ConfusionMatrix]]:
-    """Predict all windows of this process.
+    """Predict the labels of all windows of this process.
 
     Returns:
         Labels (n, S, S) uint8 on the CPU, and the confusion matrix of each window.

@@ -1,19 +1,19 @@
-"""Several processes that train one network: each takes its share of every batch.
+"""Training by several processes: each computes a share of every batch.
 
 `torchrun --nproc-per-node 2 train.py ...` starts the processes. The result equals that of one
-process on the whole batch. A mean over the processes would not: three things couple the samples of
-a batch.
+process on the whole batch. A mean of the results of the processes would differ, because three
+results depend on the batch as a whole:
 
-    gradients       are summed over the processes; see `total` for the mean that
-                    DistributedDataParallel takes
-    losses          are ratios of sums, for example of weights: numerator and denominator are
-                    summed separately
-    normalisation   takes mean and variance of a channel over the whole batch
+    gradients       are summed over the processes; `total` explains the factor of
+                    DistributedDataParallel
+    losses          are ratios of two sums; each sum is taken over the processes before the
+                    division
+    normalisation   uses mean and variance of a channel over the whole batch
                     (Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167)
 
-nccl carries the sums between GPUs, gloo between CPUs. Without torchrun no function here does
-anything. In prediction the processes share the strips of a scene and send each other `Messages`.
-This is the only file that uses torch.distributed.
+The library nccl computes the sums between GPUs, gloo between CPUs. Without torchrun there is one
+process, and the functions below change nothing. In prediction, the processes share the strips of a
+scene and exchange `Messages`. This is the only file that uses torch.distributed.
 
 The test beside this file is tests/unet/training/test_processes.py.
 """
@@ -32,17 +32,18 @@ from torch import Tensor, nn
 
 from data.files import InputError
 
-PATIENCE = timedelta(
-    hours=2
-)  # for the first process, which prepares the scenes while the others wait
-
-
-FOREVER = timedelta(days=30)  # for messages: a strip of a map takes as long as it takes
+# How long a process waits for another one: the first process prepares the scenes for all.
+PATIENCE = timedelta(hours=2)
+# How long it waits for a message in prediction: there is no limit for a strip of a map.
+FOREVER = timedelta(days=30)
 
 
 def start(device: torch.device, patience: timedelta = PATIENCE) -> None:
-    """Join the processes that torchrun has started, this one with its device. Does nothing without
-    torchrun.
+    """Connect this process to the others that torchrun has started. Does nothing without torchrun.
+
+    Args:
+        device: device of this process.
+        patience: longest time to wait for another process.
     """
     if "RANK" not in os.environ or dist.is_initialized():
         return
@@ -52,26 +53,27 @@ def start(device: torch.device, patience: timedelta = PATIENCE) -> None:
 
 
 def stop() -> None:
-    """Leave the other processes. They need not have come to their end."""
+    """Disconnect from the other processes, without waiting for them."""
     if dist.is_initialized():
         dist.destroy_process_group()
 
 
 def rank() -> int:
-    """Number of this process, 0 for the one that writes."""
+    """Return the number of this process. Process 0 writes the files."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def world() -> int:
-    """Number of processes."""
+    """Return the number of processes."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 @contextmanager
 def leaving() -> Iterator[None]:
-    """Leave the other processes at the end of the block.
+    """Disconnect from the other processes at the end of the block.
 
-    On SystemExit the process ends at once: its threads may wait for another process for ever.
+    SystemExit ends the process at once, because its threads could wait for another process without
+    end.
     """
     try:
         yield
@@ -80,28 +82,29 @@ def leaving() -> Iterator[None]:
             raise
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(error.code)
+        os._exit(error.code if isinstance(error.code, int) else 1)
     finally:
         stop()
 
 
 class Messages:
-    """Messages between the processes of a map, by gloo, whatever device computes.
+    """Messages between the processes of a prediction. They use gloo for all devices.
 
     `data.mapping.sharing.Processes` describes the interface. A process that fails closes its
-    connections, which raises InputError in those that wait for it.
+    connections. This raises InputError in the processes that wait for it.
     """
 
     def __init__(self):
         self.rank, self.world = rank(), world()
-        # Arrays have a group of their own, because arrays and objects are sent from two threads.
+        # Arrays have their own group, because two threads send arrays and objects.
         self._arrays = dist.new_group(backend="gloo", timeout=FOREVER)
         self._sent = []
 
     def send(self, array: np.ndarray, to: int) -> None:
-        """Start to send an array, and return while the other process still computes.
+        """Start to send an array, and return before the other process has received it.
 
-        The array must not change afterwards. Waits for the array that was sent before.
+        First wait until the array before it has been received. The array must not change
+        afterwards.
         """
         with _lost_connection():
             for message in self._sent:
@@ -109,40 +112,40 @@ class Messages:
             self._sent = [dist.isend(torch.from_numpy(array), to, self._arrays)]
 
     def receive(self, shape: tuple[int, ...], source: int) -> np.ndarray:
-        """Wait for an array of float32 of this shape."""
+        """Wait for a float32 array of this shape from the process `source`."""
         array = torch.empty(shape)
         with _lost_connection():
             dist.recv(array, source, self._arrays)
         return array.numpy()
 
     def send_object(self, value: Any, to: int) -> None:
-        """Send any value that pickle takes."""
+        """Send any value that pickle can write to the process `to`."""
         with _lost_connection():
             dist.send_object_list([value], to)
 
     def receive_object(self, source: int) -> Any:
-        """Wait for a value of `send_object`."""
+        """Wait for a value from the process `source`, sent by `send_object`."""
         box = [None]
         with _lost_connection():
             dist.recv_object_list(box, source)
         return box[0]
 
     def gather(self, value: Any) -> list:
-        """Return the value of each process, in their order, once all have come here."""
+        """Return the values of all processes, in the order of their ranks. All must call this."""
         with _lost_connection():
             values = gather(value)
-            dist.barrier()  # a process that left would close connections that others still read
+            dist.barrier()  # nobody may disconnect while others still read
         return values
 
 
 def messages() -> Messages | None:
-    """Return this process's messages to the others; None where there is one process."""
+    """Return the messages of this process. None if it is the only one."""
     return Messages() if world() > 1 else None
 
 
 @contextmanager
 def _lost_connection() -> Iterator[None]:
-    """Turn what gloo raises about a closed connection into an error of one line."""
+    """Turn gloo's error about a closed connection into an error of one line."""
     try:
         yield
     except RuntimeError as error:
@@ -152,7 +155,7 @@ def _lost_connection() -> Iterator[None]:
 
 @contextmanager
 def first_alone() -> Iterator[None]:
-    """Let the first process run the block before the others, which then find its files."""
+    """Let the first process run the block before the others, so that they find its files."""
     if rank() > 0:
         dist.barrier()
     yield
@@ -165,7 +168,7 @@ class _Total(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:
-        x = x.detach().clone()  # all_reduce writes where it reads
+        x = x.detach().clone()  # all_reduce works in place
         dist.all_reduce(x)
         return x
 
@@ -177,12 +180,12 @@ class _Total(torch.autograd.Function):
 
 
 def total(x: Tensor) -> Tensor:
-    """Sum x over all processes, with its gradient. One process gets x itself.
+    """Sum x over all processes, with its gradient. With one process the result is x itself.
 
-    Let L = f(sum of x_r) be the loss, which each of W processes computes. x_r receives a gradient
-    from each of them, W dL/dx_r in all. DistributedDataParallel takes the mean over the processes,
-    1/W sum over r of W dL/dx_r dx_r/dweights. That is the gradient of one process with the whole
-    batch.
+    Each of W processes computes the same loss L = f(sum over r of x_r). x_r gets a gradient from
+    each of them, in total W dL/dx_r. DistributedDataParallel takes the mean over the processes,
+    1/W sum over r of W dL/dx_r dx_r/dweights = sum over r of dL/dx_r dx_r/dweights. This is the
+    gradient of one process with the whole batch.
     """
     return x if world() == 1 else _Total.apply(x)
 
@@ -196,7 +199,7 @@ def gather(value: object) -> list:
 
 
 def largest(number: int, device: torch.device) -> int:
-    """Return the largest of the processes' numbers. `device` is where they compute."""
+    """Return the largest number of all processes. `device` is that of this process."""
     if world() > 1:
         tensor = torch.tensor(number, device=device)
         dist.all_reduce(tensor, dist.ReduceOp.MAX)
@@ -205,7 +208,11 @@ def largest(number: int, device: torch.device) -> int:
 
 
 def random_states(device: torch.device) -> dict:
-    """Return the states of the random generators: "torch" and on GPUs "cuda", one per process."""
+    """Return the states of the random generators.
+
+    Returns:
+        "torch" and, on GPUs, "cuda": lists with a state of each process.
+    """
     states = {"torch": gather(torch.get_rng_state())}
     if device.type == "cuda":
         states["cuda"] = gather(torch.cuda.get_rng_state(device))
@@ -213,7 +220,7 @@ def random_states(device: torch.device) -> dict:
 
 
 def set_random_states(states: dict, device: torch.device) -> None:
-    """Continue the random generators of this process, if there were as many processes."""
+    """Restore the random generators of this process, if the number of processes is the same."""
     if len(states["torch"]) == world():
         torch.set_rng_state(states["torch"][rank()])
         if device.type == "cuda" and "cuda" in states:
@@ -221,10 +228,12 @@ def set_random_states(states: dict, device: torch.device) -> None:
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """Batch normalisation over all processes on CPUs. torch.nn.SyncBatchNorm runs on GPUs only.
+    """Batch normalisation over all processes on CPUs. torch.nn.SyncBatchNorm runs only on GPUs.
 
-    Takes (N, C, H, W), where N may be 0.
+    (N, C, H, W) -> (N, C, H, W), where N may be 0.
     """
+
+    momentum: float  # torch also allows None, which no network here uses
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
@@ -235,8 +244,8 @@ class BatchNorm(nn.BatchNorm2d):
         centred = values - mean[:, None, None]
         variance = total((centred**2).sum((0, 2, 3))) / count  # (C,)
         with torch.no_grad():
-            # As everywhere in torch, the running variance is the unbiased one.
-            self.num_batches_tracked += 1
+            # torch's running variance is the unbiased one.
+            self.num_batches_tracked.add_(1)
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * count / (count - 1), self.momentum)
         scale = self.weight * (variance + self.eps).rsqrt()
@@ -244,10 +253,10 @@ class BatchNorm(nn.BatchNorm2d):
 
 
 def synchronise(model: nn.Module, device: torch.device) -> nn.Module:
-    """Wrap a network for several processes; one process gets the network itself.
+    """Wrap a network for several processes. With one process the result is the network itself.
 
-    Normalisation then runs over the whole batch, and gradients are those of the whole batch. The
-    parameters and their names stay those of `model`, which is the one to save and to evaluate.
+    Normalisation and gradients of the result are those of the whole batch. Parameters and their
+    names are those of `model`, which is saved in checkpoints.
     """
     if world() == 1:
         return model

@@ -1,12 +1,12 @@
-"""Activation checkpointing: memory for time.
+"""Activation checkpointing: less memory, but more time.
 
-Training keeps the output of each layer until the backward pass needs it. A block that keeps only
-its input computes the rest again: one more forward pass, about a third more time, for a fraction of
-the memory. Chen, Xu, Zhang, Guestrin: Training Deep Nets with Sublinear Memory Cost, 2016
-(https://arxiv.org/abs/1604.06174).
+Training keeps the output of each layer until the backward pass needs it. With activation
+checkpointing, a block keeps only its input, and the backward pass computes its other outputs again.
+This second forward pass takes about a third more time. Chen, Xu, Zhang, Guestrin: Training Deep
+Nets with Sublinear Memory Cost, 2016 (https://arxiv.org/abs/1604.06174).
 
-Gradients and weights are the same to the last bit: torch repeats the dropout, and batch
-normalisation is kept from counting the same batch twice in its running statistics.
+Gradients and weights are the same to the last bit. torch repeats the same dropout, and this file
+prevents batch normalisation from counting a batch twice in its running statistics.
 
 The test beside this file is tests/unet/training/test_recompute.py.
 """
@@ -20,11 +20,10 @@ from torch.utils.checkpoint import checkpoint
 
 @contextmanager
 def _uncounted(block: nn.Module) -> Iterator[None]:
-    """Keep the running statistics of `block` as they are."""
-    norms = [
-        m for m in block.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training
-    ]
-    counts = [(m.momentum, m.num_batches_tracked.clone()) for m in norms]
+    """Keep the running statistics of `block` unchanged while the block of `with` runs."""
+    kind = nn.modules.batchnorm._BatchNorm
+    norms = [module for module in block.modules() if isinstance(module, kind) and module.training]
+    counts = [(norm.momentum, norm.num_batches_tracked.clone()) for norm in norms]
     for norm in norms:
         norm.momentum = 0.0  # running = 1 * running + 0 * batch
     try:
@@ -36,12 +35,12 @@ def _uncounted(block: nn.Module) -> Iterator[None]:
 
 
 def recompute(model: nn.Module, kind: type[nn.Module] | tuple[type[nn.Module], ...]) -> nn.Module:
-    """Let each block of a `kind` in `model` keep only its input while it trains.
+    """Let each block of a `kind` in `model` keep only its input in training.
 
-    Names, weights and results do not change. A block inside such a block is part of it.
+    Names, weights and results do not change. Blocks inside such a block are not wrapped again.
 
     Returns:
-        The same model.
+        The same model, changed in place.
     """
 
     def wrap(block: nn.Module) -> None:
@@ -57,7 +56,10 @@ def recompute(model: nn.Module, kind: type[nn.Module] | tuple[type[nn.Module], .
 
     def visit(module: nn.Module) -> None:
         for child in module.children():
-            wrap(child) if isinstance(child, kind) else visit(child)
+            if isinstance(child, kind):
+                wrap(child)
+            else:
+                visit(child)
 
     visit(model)
     return model

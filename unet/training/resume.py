@@ -1,7 +1,7 @@
-"""The options of a run that continues: those that it began with.
+"""The options of a resumed run: those with which the run began.
 
-What shapes the result comes from the checkpoint and cannot be changed on the way. The options in
-CHANGEABLE can: the number of epochs, and where and how fast they are computed.
+Options that change the result are read from the checkpoint and cannot be changed. The options in
+CHANGEABLE can: the number of epochs, and those about the machine.
 
 The test beside this file is tests/test_resume.py.
 """
@@ -13,12 +13,12 @@ from pathlib import Path
 from data.files import InputError
 from unet import checkpoint
 
-# Options that may differ when a run continues: none shapes the result, but for the run's length.
+# Options that may change when a run is resumed. They do not change the result of an epoch.
 CHANGEABLE = frozenset(
     "epochs patience device workers compile recompute tensorboard output resume".split()
 )
 
-# Options of earlier versions, and what takes their place.
+# Options of earlier versions, and what to use instead.
 GONE = {
     **dict.fromkeys(("--flip", "--turn", "--crop", "--jitter"), "use --augment"),
     "--crop-min": "use --augment crop, whose crops are of 0.75 of a side or more",
@@ -36,15 +36,15 @@ GONE = {
 def resumed_options(
     parser: argparse.ArgumentParser, run: Path, arguments: Sequence[str] | None
 ) -> argparse.Namespace:
-    """Return the options that a run began with, where the command line does not change them.
+    """Return the options of a run, with the changes of the command line.
 
     Args:
-        parser: of train.py. Its defaults become the run's options.
+        parser: parser of train.py. Its defaults are replaced by the options of the run.
         run: the folder of the run, or a checkpoint in it.
-        arguments: of the command line.
+        arguments: the command line.
 
     Raises:
-        InputError: an option is given that would change the result.
+        InputError: an option of the command line would change the result.
         CheckpointError: the checkpoint cannot be read.
     """
     path = checkpoint.find(run, "last.pt")
@@ -75,14 +75,14 @@ def resumed_options(
 
 
 def plain(value: object) -> object:
-    """Return a value as a checkpoint may keep it: a path becomes text, in lists and dicts too."""
+    """Return a value with its paths as texts, also in lists and dicts. A checkpoint may keep it."""
     if isinstance(value, dict):
-        return {name: plain(one) for name, one in value.items()}
+        return {name: plain(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [plain(one) for one in value]
+        return [plain(item) for item in value]
     return str(value) if isinstance(value, Path) else value
 
 
 def same(one: object, other: object) -> bool:
-    """Compare two plain values. NaN, which may stand for no data, is equal to itself here."""
+    """Whether two plain values are equal. NaN, a possible no-data value, is equal to NaN here."""
     return repr(one) == repr(other)

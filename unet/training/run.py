@@ -1,16 +1,17 @@
-"""What a training leaves in its folder, and how it continues where it stopped.
+"""The folder of a training, its files, and how a stopped training is resumed.
 
-A run is the folder of a training:
+A run is a training with its folder. The folder holds
 
     best.pt, last.pt   checkpoints, see unet/checkpoint.py
-    log.csv            one row for each epoch; train.log keeps what was printed
+    log.csv            one row for each epoch
+    train.log          all lines that were printed
     report.html        see unet/evaluation/report.py
-    not_finite.txt     windows of a loss that was not finite
+    not_finite.txt     the windows of a batch whose loss was not finite
 
-A resumed run is the run that was never stopped, to the last bit on a CPU. For that a checkpoint
-keeps every state that a step changes: weights, moments of the optimizer, schedule, gradient scaler,
-the random states of all processes, and the position in the epoch. The order of the windows and
-their augmentation depend on seed and epoch alone.
+On a CPU, a resumed run has the same results, to the last bit, as a run that was never stopped. To
+achieve this, a checkpoint holds every state that a training step changes: weights, moments of the
+optimizer, schedule, gradient scaler, the random states of all processes, and the position in the
+epoch. The order of the windows and their augmentation depend only on seed and epoch.
 
 The tests beside this file are tests/unet/training/test_run.py and tests/test_resume.py.
 """
@@ -35,19 +36,25 @@ from unet.training.resume import same
 
 
 class Run:
-    """The folder of a training, and how far the training has come.
+    """The folder of a training, and the progress of the training.
 
     Attributes:
-        folder: where everything is written: the one named, else runs/<date-time>. `begin` makes it.
+        folder: folder of all files. `begin` makes it.
         epoch: number of finished epochs.
-        best, best_epoch: the best validation macro Dice, and its epoch.
-        waiting_since: the epoch from which `patience` counts: the best one, or that of a resume
-            with more epochs.
-        history: the rows of log.csv.
-        position: in the epoch that comes next, see `passes.start_of_epoch`.
+        best: best validation macro Dice.
+        best_epoch: epoch of `best`.
+        waiting_since: epoch from which `patience` counts: the best epoch, or the epoch at which the
+            run was resumed with more epochs.
+        history: rows of log.csv.
+        position: position in the next epoch, see `passes.start_of_epoch`.
+        metrics: "confusion", the matrix of the last validation.
+
+    Args:
+        folder: the folder; None for runs/<date-time>.
+        resume: the checkpoint to resume, if any.
 
     Raises:
-        InputError: the folder holds a run, and it is not the one to resume.
+        InputError: the folder already holds a run, which is not to be resumed.
     """
 
     def __init__(self, folder: Path | None = None, resume: Path | None = None):
@@ -62,7 +69,9 @@ class Run:
         if resume and self._log.exists():
             self.printed = self._log.read_text(encoding="utf-8").splitlines()
         self.epoch, self.best, self.best_epoch, self.waiting_since = 0, -math.inf, 0, 0
-        self.history, self.position, self.metrics = [], start_of_epoch(), {}
+        self.position = start_of_epoch()
+        self.history: list[dict] = []
+        self.metrics: dict = {}
 
     @property
     def cache(self) -> Path:
@@ -81,22 +90,22 @@ class Run:
                 temporary.write_text("\n".join(self.printed) + "\n", encoding="utf-8")
 
     def begin(self, constants: dict, parts: dict, device: torch.device) -> None:
-        """Make the folder, and set what the checkpoints hold besides the training's position.
+        """Make the folder, and set the further entries of the checkpoints.
 
         Args:
             constants: entries that do not change during the run.
             parts: objects with `state_dict` and `load_state_dict`, by the name of their entry:
                 weights, optimizer, scheduler, scaler.
-            device: whose random state is kept.
+            device: device whose random state is saved.
         """
         if processes.rank() == 0:
-            # Two runs that begin in the same second do not share a folder.
+            # Two runs that begin in the same second must not share a folder.
             self.folder.mkdir(parents=True, exist_ok=self.named)
         self.constants, self.device, self.parts = constants, device, parts
         self.began, self.done = time.monotonic(), self.epoch
 
     def save(self, *names: str) -> None:
-        """Write the checkpoints of these names. All processes call it, the first one writes."""
+        """Write checkpoints with these names. All processes must call it; the first one writes."""
         progress = "epoch best best_epoch waiting_since history position metrics".split()
         state = self.constants | {name: getattr(self, name) for name in progress}
         state |= {name: part.state_dict() for name, part in self.parts.items()}
@@ -105,22 +114,23 @@ class Run:
             checkpoint.save(self.folder / name, state)
 
     def has_ended(self, epochs: int, patience: int) -> bool:
-        """Say whether all epochs are done, or `patience` of them without a better macro Dice."""
+        """Whether all epochs are finished, or the last `patience` had no better macro Dice."""
         return self.epoch >= epochs or self.epoch - self.waiting_since >= patience
 
     def resume(self, path: Path, epochs: int, patience: int) -> str:
-        """Put the run back to where the checkpoint at `path` left it.
+        """Restore the state of the run from a checkpoint.
 
         Args:
-            path: a checkpoint in the run's folder.
-            epochs: at which the schedule ends. If there are more than before, `patience` counts
-                from now on.
+            path: a checkpoint in the folder of the run.
+            epochs: number of epochs, at which the schedule ends. If it is larger than before,
+                `patience` counts from the present epoch.
+            patience: number of epochs without a better macro Dice after which the run ends.
 
         Returns:
-            Where the run continues, or that it has ended, as a line to print.
+            A line to print: where the run continues, or that it has ended.
 
         Raises:
-            CheckpointError: the data have changed, or best.pt is gone.
+            CheckpointError: the data have changed, or best.pt is missing.
         """
         state = checkpoint.load(path, to_resume=True)
         changed = [
@@ -152,9 +162,10 @@ class Run:
         return f"resumed after epoch {self.epoch} and {self.position['batch']} batches"
 
     def progress(self, share: float, epochs: int, doing: str) -> str:
-        """Return a line about the epoch of which a `share` is done, with the time left for all.
+        """Return a line about the present epoch, of which a `share` (0 to 1) is finished.
 
-        The time is extrapolated from the speed since the start or the resume.
+        The line has the time that all remaining epochs will take, at the mean speed since the start
+        or the resume.
         """
         done = self.epoch + share
         seconds = (time.monotonic() - self.began) / (done - self.done) * (epochs - done)
@@ -162,7 +173,7 @@ class Run:
         return f"epoch {self.epoch + 1}/{epochs} {share:4.0%}  {doing}  time left {left}"
 
     def line(self, row: Mapping, epochs: int) -> str:
-        """Return a line about a finished epoch, to print."""
+        """Return a line to print about a finished epoch."""
         return (
             f"epoch {row['epoch']:3}/{epochs}  loss {row['train_loss']:.4f}  validation loss "
             f"{row['val_loss']:.4f}  macro Dice {row['macro_dice']:.4f}  weighted Dice "
@@ -170,10 +181,14 @@ class Run:
         )
 
     def end_epoch(self, row: dict, confusion: ConfusionMatrix) -> bool:
-        """Count a finished epoch, whose row goes to log.csv.
+        """Finish an epoch: update the state of the run, and write log.csv.
+
+        Args:
+            row: row of log.csv, from `epoch_row`, with times and memory.
+            confusion: matrix of the validation.
 
         Returns:
-            Whether its macro Dice is the best so far.
+            Whether the macro Dice of the epoch is the best so far.
         """
         better = row["macro_dice"] > self.best
         if better:
@@ -183,7 +198,7 @@ class Run:
         self.history = [*self.history, row]
         self.metrics = {"confusion": confusion.matrix.cpu()}
         if processes.rank() == 0:
-            # Written whole each time, so that it never ends in half a row.
+            # The whole file is written each time, so that it never ends with half a row.
             write_csv(self.folder / "log.csv", [row.keys(), *(r.values() for r in self.history)])
         return better
 
@@ -198,11 +213,11 @@ class Run:
         """Write report.html about the best epoch.
 
         Args:
-            best: the loaded best.pt.
+            best: best.pt, loaded.
             classes: (name, (red, green, blue)) of each class.
-            matrices: of each validation window.
-            gallery: samples and legend, as `report.html` takes them.
-            command: what to run next.
+            matrices: confusion matrix of each validation window.
+            gallery: "samples" and "legend", as in `report.html`.
+            command: command to run next.
         """
         names = [name for name, _ in classes]
         confusion = ConfusionMatrix(len(names), best["metrics"]["confusion"])

@@ -1,7 +1,9 @@
 """TensorBoard files of a run: scalars, the confusion matrix and sample maps of each epoch.
 
-TensorBoard is a package that nothing else here needs: `pip install tensorboard`, then
-`tensorboard --logdir runs`. Read beside it: tests/unet/training/test_tensorboard.py.
+Only this file needs the package TensorBoard: `pip install tensorboard`, then
+`tensorboard --logdir runs`.
+
+The test beside this file is tests/unet/training/test_tensorboard.py.
 """
 
 import math
@@ -10,11 +12,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from data.files import InputError
+
 SIDE = 24  # pixels of a cell of the confusion matrix
 
 
-class BoardError(ValueError):
-    """TensorBoard is not installed. The message is one line, with the remedy."""
+class BoardError(InputError):
+    """TensorBoard is not installed."""
 
 
 class Board:
@@ -22,8 +26,8 @@ class Board:
 
     Args:
         run: The folder.
-        done: The number of epochs that the run has finished. What an earlier process wrote of
-            later epochs is not shown any more.
+        done: The number of epochs that the run has finished. TensorBoard hides what an earlier
+            process wrote about later epochs.
 
     Raises:
         BoardError: The package is not installed.
@@ -41,7 +45,7 @@ class Board:
     def epoch(
         self, row: dict, confusion: torch.Tensor, pictures: list[tuple[str, np.ndarray]]
     ) -> None:
-        """Write what is shown of an epoch.
+        """Write the scalars and pictures of an epoch.
 
         Args:
             row: The row of log.csv.
@@ -65,7 +69,7 @@ class Board:
 
 
 def matrix_picture(confusion: torch.Tensor) -> np.ndarray:
-    """Draw a confusion matrix (K, K): white for none of the pixels of a row, dark blue for all.
+    """Draw a confusion matrix (K, K). White is 0 %, dark blue 100 % of the pixels of a row.
 
     Returns:
         (K SIDE, K SIDE, 3) uint8.

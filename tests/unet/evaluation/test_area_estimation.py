@@ -41,7 +41,7 @@ def test_a_map_without_errors_is_left_as_it_is():
 
 
 def test_a_small_class_is_freed_from_the_errors_of_a_large_one():
-    # Of 1000 km2 mapped as wood 1 in 100 is town; of 10 km2 mapped as town 3 in 10 are wood.
+    # 1 in 100 of 1000 km2 mapped as wood is town. 3 in 10 of 10 km2 mapped as town are wood.
     area, _ = stratified(ours([[990, 10], [30, 70]]), torch.tensor([1000.0, 10.0]))
     assert area.tolist() == pytest.approx([990 + 3, 10 + 7])
 

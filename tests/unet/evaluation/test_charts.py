@@ -1,4 +1,4 @@
-"""Charts: points of curves by hand, ticks that a person would choose, gaps and dots."""
+"""Charts: points of curves by hand, ticks, gaps and dots."""
 
 import math
 import random

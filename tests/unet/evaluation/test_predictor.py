@@ -1,4 +1,4 @@
-"""A checkpoint that maps windows: one pass, several passes, and what is made of their layers."""
+"""Prediction of windows: one pass, several passes, uncertainty, areas."""
 
 import math
 
@@ -36,7 +36,7 @@ def test_passes_with_dropout_are_those_of_the_seeds_in_any_batch(path, views):
     predictor = Predictor(path, "cpu", "float32", 3, views)
     images = inputs(3)
     together = predictor.probabilities(images, [5, 6, 7])
-    torch.manual_seed(9)  # torch's own random numbers play no part
+    torch.manual_seed(9)  # torch's global random generator has no effect
     apart = [predictor.probabilities(images[n : n + 1], [5 + n])[0] for n in (2, 0)]
     np.testing.assert_allclose(apart, together[[2, 0]], atol=1e-5)
     other = predictor.probabilities(images, [8, 6, 7])
@@ -65,7 +65,7 @@ def test_areas_are_adjusted_only_where_the_validation_has_a_matrix(path, tmp_pat
     confusion = torch.tensor([[80, 20], [10, 90]])
     checkpoint.save(tmp_path / "known.pt", {**loaded, "metrics": {"confusion": confusion}})
     areas, half_widths = Predictor(tmp_path / "known.pt", "cpu", "float32").adjust(np.ones(2))
-    # Of what is mapped as the first class 80 of 90 are of it, of the second 20 of 110.
+    # 80 of 90 pixels mapped as the first class are of it, and 20 of 110 mapped as the second.
     assert areas.tolist() == pytest.approx([80 / 90 + 20 / 110, 10 / 90 + 90 / 110])
     assert (half_widths > 0).all()
 

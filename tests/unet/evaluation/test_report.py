@@ -14,9 +14,7 @@ VOID = {"meta", "img", "br"}  # the only elements here that have no end tag
 
 
 class Page(HTMLParser):
-    """What a browser would find: elements and their attributes, table rows as lists of texts, all
-    texts.
-    """
+    """A parsed page: elements and their attributes, table rows as lists of texts, all texts."""
 
     def __init__(self, text):
         super().__init__()
@@ -51,7 +49,7 @@ class Page(HTMLParser):
 
 
 def run(**changes):
-    """Two classes: 3 pixels of a found, 1 taken for b; both pixels of b found."""
+    """Two classes: 3 pixels of a are right, 1 is labelled b; both pixels of b are right."""
     pictures = {"image": b"one", "truth": b"two", "prediction": b"three", "errors": b"four"}
     scores = {"lr": 5e-4, "macro_dice": 0.5, "weighted_dice": 0.6, "mean_iou": 0.4}
     history = [{"epoch": n, "train_loss": 1 / n, "val_loss": 2 / n, **scores} for n in (1, 2, 3)]

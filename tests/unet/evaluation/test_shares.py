@@ -24,8 +24,8 @@ def test_statistics_of_three_images_by_hand():
     found = share_statistics([(0.1, 0.2), (0.3, 0.3), (0.5, 0.8)])
     assert found["truth"] == pytest.approx(0.3) and found["prediction"] == pytest.approx(1.3 / 3)
     assert found["spearman"] == pytest.approx(1)
-    # errors 0.1, 0, 0.3: mean 0.4/3, s = 0.15275, t(0.975, 2) = 4.3027, half width 0.37946; from
-    # below it ends at 0
+    # errors 0.1, 0, 0.3: mean 0.4/3, s = 0.15275, t(0.975, 2) = 4.3027, half width 0.37946; the
+    # lower end is 0
     assert found["error"] == pytest.approx(0.4 / 3) and found["low"] == 0
     assert found["high"] == pytest.approx(0.4 / 3 + 4.30265 * 0.152753 / math.sqrt(3), rel=1e-5)
 

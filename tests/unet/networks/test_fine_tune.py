@@ -1,6 +1,4 @@
-"""Fine-tuning: unet/networks/transfer.py. What is taken from another run, slice by slice, and what
-is said of it.
-"""
+"""Fine-tuning: unet/networks/transfer.py. Which slices of another run are copied."""
 
 import functools
 
@@ -29,14 +27,12 @@ def network(seed: int, inputs: int = 4, classes: int = 3, base: int = 2, **optio
     model = unet.build("unet", inputs, classes, base=base, **options)
     with torch.no_grad():
         for buffer in model.buffers():
-            buffer.fill_(seed)  # running statistics that tell where they come from
+            buffer.fill_(seed)  # running statistics that differ from the initial ones
     return model
 
 
 def source(**options) -> dict:
-    """The checkpoint of a run on Green, Red, NIR and NDVI, of water, forest and town; "none" is
-    ignored.
-    """
+    """Make the checkpoint of a run with Green, Red, NIR, NDVI and classes water, forest, town."""
     records = [
         {"name": name, "ignore": "true" if name == "none" else ""}
         for name in ("none", "water", "forest", "forest", "town")
@@ -47,16 +43,16 @@ def source(**options) -> dict:
 
 def test_an_equal_network_takes_all():
     old, model = source(), network(1)
-    said = fine_tune(old, model, BANDS, CLASSES)
+    printed = fine_tune(old, model, BANDS, CLASSES)
     assert all(value.equal(old["weights"][name]) for name, value in model.state_dict().items())
     count = len(old["weights"])
-    assert said == f"taken: {count} tensors of {count}"
+    assert printed == f"copied: {count} tensors of {count}"
 
 
 def test_of_other_classes_those_of_the_same_name_take_their_rows():
     old, model = source(), network(1, classes=4)
     made = {name: value.clone() for name, value in model.state_dict().items()}
-    said = fine_tune(old, model, BANDS, ["town", "road", "water", "field"])
+    printed = fine_tune(old, model, BANDS, ["town", "road", "water", "field"])
     for name in HEAD:
         now, before = model.state_dict()[name], old["weights"][name]
         assert now[0].equal(before[2]) and now[2].equal(before[0])
@@ -65,20 +61,20 @@ def test_of_other_classes_those_of_the_same_name_take_their_rows():
     assert all(model.state_dict()[name].equal(old["weights"][name]) for name in others)
     count = len(made)
     part = "outc.conv.weight (town, water); outc.conv.bias (town, water)"
-    assert said == f"taken: {count - 2} tensors of {count}\nin part: {part}"
+    assert printed == f"copied: {count - 2} tensors of {count}\ncopied in part: {part}"
 
 
 def test_of_other_bands_those_of_the_same_name_take_their_slices():
     old, model = source(), network(1, inputs=3)
     made = model.state_dict()[FIRST].clone()
-    said = fine_tune(old, model, ["NIR", "SWIR1", "Green"], CLASSES)
+    printed = fine_tune(old, model, ["NIR", "SWIR1", "Green"], CLASSES)
     now, before = model.state_dict()[FIRST], old["weights"][FIRST]
     assert (
         now[:, 0].equal(before[:, 2])
         and now[:, 2].equal(before[:, 0])
         and now[:, 1].equal(made[:, 1])
     )
-    assert said.endswith("\nin part: inc.double_conv.0.weight (NIR, Green)")
+    assert printed.endswith("\ncopied in part: inc.double_conv.0.weight (NIR, Green)")
 
 
 def test_the_same_names_in_another_order_go_to_their_places():
@@ -92,11 +88,14 @@ def test_the_same_names_in_another_order_go_to_their_places():
 def test_without_a_common_name_the_layer_is_made_anew_and_the_inside_taken():
     old, model = source(), network(1)
     made = {name: value.clone() for name, value in model.state_dict().items()}
-    said = fine_tune(old, model, ["B1", "B2", "B3", "B4"], ["corn", "wheat", "rye"])
+    printed = fine_tune(old, model, ["B1", "B2", "B3", "B4"], ["corn", "wheat", "rye"])
     outside = (FIRST, *HEAD)
     for name, value in model.state_dict().items():
         assert value.equal(made[name] if name in outside else old["weights"][name])
-    assert said == f"taken: {len(made) - 3} tensors of {len(made)}\nmade anew: {', '.join(outside)}"
+    assert (
+        printed
+        == f"copied: {len(made) - 3} tensors of {len(made)}\nnot copied: {', '.join(outside)}"
+    )
 
 
 @pytest.mark.parametrize("classes", [CLASSES, ["corn"]])
@@ -109,20 +108,21 @@ def test_a_network_of_another_width_is_an_error_though_its_counters_and_bias_wou
 
 
 def test_a_network_of_other_layers_takes_those_it_has():
-    """Bilinear doubling has no transposed convolutions, and half the channels on the way up."""
+    """Bilinear doubling has no transposed convolutions, and the decoder has half the channels."""
     old, model = source(), network(1, bilinear=True)
-    said = fine_tune(old, model, BANDS, CLASSES)
-    lines = dict(line.split(": ", 1) for line in said.splitlines())
+    printed = fine_tune(old, model, BANDS, CLASSES)
+    lines = dict(line.split(": ", 1) for line in printed.splitlines())
     assert (
         model.down1.maxpool_conv[1]
         .double_conv[0]
         .weight.equal(old["weights"]["down1.maxpool_conv.1.double_conv.0.weight"])
     )
     assert (
-        "up1.conv.double_conv.3.weight" in lines["made anew"] and "down1" not in lines["made anew"]
+        "up1.conv.double_conv.3.weight" in lines["not copied"]
+        and "down1" not in lines["not copied"]
     )
-    taken, count = (int(word) for word in lines["taken"].split() if word.isdigit())
-    assert taken + len(lines["made anew"].split(", ")) == count == len(model.state_dict())
+    copied, count = (int(word) for word in lines["copied"].split() if word.isdigit())
+    assert copied + len(lines["not copied"].split(", ")) == count == len(model.state_dict())
 
 
 def test_dropout_and_memory_format_do_not_matter():
@@ -182,7 +182,7 @@ def test_each_network_takes_the_slices_of_bands_and_classes_that_both_runs_name(
     new = model.state_dict()
     for tensor in new.values():
         tensor.fill_(-1)
-    said = fine_tune(old, model, inputs, classes)
+    printed = fine_tune(old, model, inputs, classes)
     sliced = {key: (1, inputs, BANDS) for key in first_weights(model)}
     sliced |= {key: (0, classes, CLASSES) for key in last_weights(model)}
     for key, tensor in new.items():
@@ -197,10 +197,10 @@ def test_each_network_takes_the_slices_of_bands_and_classes_that_both_runs_name(
                 assert found.equal(before.select(axis, old_names.index(one))), (key, one)
             else:
                 assert found.eq(-1).all(), (key, one)
-    lines = dict(line.split(": ", 1) for line in said.splitlines())
-    assert lines["taken"] == f"{len(new) - len(sliced)} tensors of {len(new)}"
-    assert {part.split(" ")[0] for part in lines["in part"].split("; ")} == set(sliced)
-    assert "made anew" not in lines
+    lines = dict(line.split(": ", 1) for line in printed.splitlines())
+    assert lines["copied"] == f"{len(new) - len(sliced)} tensors of {len(new)}"
+    assert {part.split(" ")[0] for part in lines["copied in part"].split("; ")} == set(sliced)
+    assert "not copied" not in lines
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -216,21 +216,21 @@ def test_what_each_network_took_predicts_as_its_source_did(name):
 
 
 def test_a_file_is_a_checkpoint_or_published_weights(tmp_path):
-    """A checkpoint that is wrong is not taken for published weights."""
+    """A checkpoint with an error is not read as a file of published weights."""
     torch.manual_seed(0)
     path = tmp_path / "best.pt"
     scenes.untrained(path)
     inputs, classes = scenes.BANDS, ["land", "water"]
     model = unet.build("unet", 4, 2, base=4)
-    said = transfer.load(model, path, inputs, classes)
-    assert said.startswith(f"{path}:\ntaken: ")
+    printed = transfer.load(model, path, inputs, classes)
+    assert printed.startswith(f"{path}:\ncopied: ")
     trained = checkpoint.load(path)["weights"]
     assert all(value.equal(trained[name]) for name, value in model.state_dict().items())
     for file in (tmp_path / "weights.pth", tmp_path / "old.pth"):
         torch.save(trained, file, _use_new_zipfile_serialization=file.stem == "weights")
-        said = transfer.load(unet.build("unet", 4, 2, base=4), file, inputs, classes)
-        assert said.startswith(f"{file}: tensors: ")
+        printed = transfer.load(unet.build("unet", 4, 2, base=4), file, inputs, classes)
+        assert printed.startswith(f"{file}: tensors: ")
     wrong = torch.load(path, weights_only=True) | {"size": 0}
     torch.save(wrong, path)
-    with pytest.raises(CheckpointError, match="best.pt: size is 0, wanted"):
+    with pytest.raises(CheckpointError, match="best.pt: size is 0, expected"):
         transfer.load(model, tmp_path, inputs, classes)

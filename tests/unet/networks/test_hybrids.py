@@ -1,4 +1,4 @@
-"""SegFormer in a U-Net: what each encoder contributes, and that near and far both count."""
+"""SegFormer in a U-Net: the features of each encoder, and the effect of near and distant pixels."""
 
 import pytest
 import seeded
@@ -39,7 +39,8 @@ def test_resnet_and_stages_see_the_same_image_and_are_joined_scale_by_scale():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_pixel_changes_its_own_logits_and_those_at_the_other_end_of_the_image(name):
-    model, x = network(name), torch.zeros(1, 2, 32, 1024)  # further than ResNet's 307 pixels
+    model = network(name)
+    x = torch.zeros(1, 2, 32, 1024)  # wider than ResNet's receptive radius of 307 pixels
     changed = x.clone()
     changed[..., 0, 0] = 5
     with torch.no_grad():

@@ -47,7 +47,7 @@ def test_each_encoder_is_made_of_modules_of_the_network_and_takes_the_image(name
         assert any(layer.startswith(f"{modules[0]}.") for layer in model.first_layers)
 
 
-# The encoder's own learning rate, and an encoder that learns nothing at first.
+# An encoder with its own learning rate, and a frozen encoder.
 
 
 @pytest.mark.parametrize("name", PARTS)
@@ -94,7 +94,8 @@ def test_a_frozen_encoder_stays_as_it_is():
 
     decoder = {"up1", "up2", "up3", "up4", "outc"}
     assert step(frozen=False) == decoder | PARTS["unet"]
-    assert step(frozen=True) == decoder  # the optimizer's moments move nothing either
+    # The moments of the optimizer do not change the weights either.
+    assert step(frozen=True) == decoder
 
 
 def counts(kind):
@@ -103,7 +104,7 @@ def counts(kind):
 
 
 def test_a_frozen_encoder_keeps_the_statistics_of_every_kind_of_normalisation():
-    """On GPUs each BatchNorm2d becomes a SyncBatchNorm, which is no subclass of it."""
+    """On GPUs each BatchNorm2d becomes a SyncBatchNorm, which is not a subclass of BatchNorm2d."""
     kinds = [
         kind
         for kind in vars(nn).values()
@@ -116,11 +117,11 @@ def test_a_frozen_encoder_keeps_the_statistics_of_every_kind_of_normalisation():
     model.up1.add_module("norm", nn.SyncBatchNorm(2))
     freeze_encoder(model.train())
     assert not any(norm.training for norm in norms) and model.up1.norm.training
-    assert model.down4.maxpool_conv[1].double_conv[6].training  # dropout goes on
+    assert model.down4.maxpool_conv[1].double_conv[6].training  # dropout stays on
 
 
 def test_the_frozen_encoder_of_a_network_on_gpus_keeps_its_statistics():
-    """SyncBatchNorm runs on GPUs alone; whether it counts is its flag `training`."""
+    """SyncBatchNorm runs only on GPUs, so the test reads its flag `training`."""
     model = nn.SyncBatchNorm.convert_sync_batchnorm(unet.build("unet", 4, 3, base=2))
     freeze_encoder(model.train())
     norms = {name: m for name, m in model.named_modules() if isinstance(m, nn.SyncBatchNorm)}

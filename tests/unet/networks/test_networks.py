@@ -1,6 +1,4 @@
-"""What every network promises, whatever its name: any size, bands and classes, and all that
-training does to it.
-"""
+"""The common properties of all networks: any size, bands and classes, export, training."""
 
 import functools
 
@@ -23,9 +21,7 @@ NAMES = [
 
 
 def build(name: str, **options) -> nn.Module:
-    """The network of 4 bands and 3 classes with the weights of `seeded`; its own would take longer
-    to draw.
-    """
+    """Build a network of 4 bands and 3 classes with the weights of `seeded`, to save time."""
     return seeded.filled(
         lambda: unet.build(name, 4, 3, **({"base": 8} if name == "unet" else {}), **options)
     )
@@ -33,7 +29,7 @@ def build(name: str, **options) -> nn.Module:
 
 @functools.cache
 def network(name: str) -> nn.Module:
-    """The same, made once for all tests that leave it as it is."""
+    """Return the same network, built once for all tests that do not change it."""
     return build(name, dropout=0.1, head_dropout=0.1)
 
 
@@ -80,7 +76,7 @@ def test_logits_have_the_size_of_the_input_whatever_it_is(name, size):
 def test_stride_and_receptive_radius_say_how_windows_must_lie(name):
     model = network(name)
     assert model.stride in (8, 16, 32)
-    # The mean of the image and attention know no distance.
+    # These networks have the mean of the image, or attention.
     assert (model.receptive_radius is None) == (name == "deeplabv3" or "segformer" in name)
 
 
@@ -106,8 +102,8 @@ def test_channels_last_gives_the_same(name):
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
-# Two are enough: the others are put together from parts of these and of the U-Net, which has a test
-# of its own.
+# Two networks are enough: the others consist of parts of these and of the U-Net, which has its own
+# test.
 
 
 def test_the_network_compiles_without_graph_breaks():
@@ -119,9 +115,7 @@ def test_the_network_compiles_without_graph_breaks():
 
 
 def test_the_graph_ends_before_logits_are_enlarged_or_compiled_gradients_would_be_zero():
-    """Inductor itself takes a minute; with torch 2.13 its backward pass of SegFormer in one graph
-    gave 0.
-    """
+    """Compiling takes a minute. In one graph of SegFormer, torch 2.13 computed gradients of 0."""
     with torch.no_grad():
         found = torch._dynamo.explain(network("segformer-b0"))(torch.randn(1, 4, 33, 40))
     network_alone, enlarging, _ = found.ops_per_graph
@@ -185,9 +179,8 @@ def test_gradient_reaches_every_parameter(name):
     model(torch.randn(2, 4, 64, 64)).square().mean().backward()
     for parameter_name, parameter in model.named_parameters():
         assert parameter.grad.isfinite().all(), parameter_name
-        if not parameter_name.endswith(
-            "key.bias"
-        ):  # adds the same to the fit of every key, which softmax takes off
+        # The bias of the keys adds the same number to the product of every key. Softmax cancels it.
+        if not parameter_name.endswith("key.bias"):
             assert parameter.grad.abs().max() > 0, parameter_name
 
 
@@ -236,7 +229,7 @@ def test_each_network_learns_four_windows_by_heart(name):
     model = model.to(memory_format=torch.channels_last)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
-            module.momentum = 1.0  # the batch is all there is: its statistics are the whole's
+            module.momentum = 1.0  # the batch is the whole data set
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3, weight_decay=1e-4)
     cpu, dice = torch.device("cpu"), [0.0]
     precision = pick_precision("auto", cpu, training=True)

@@ -1,5 +1,5 @@
-"""ResNet-50 and its U-Net: blocks by hand, the encoder against torchvision, the decoder against
-smp, reach.
+"""ResNet-50 and its U-Net: blocks by hand, comparison with torchvision and with
+segmentation_models_pytorch (smp), receptive radius.
 """
 
 import originals
@@ -134,8 +134,8 @@ def test_the_unet_gives_what_smps_gives():
     originals.check(logits_of_the_unet(), originals.resnet50_unet()["logits"], "logits")
 
 
-# Reach. One channel in place of many, positive weights and means in place of maxima: no path is
-# shut by chance.
+# Receptive radius. One channel instead of many, positive weights, and means instead of maxima, so
+# that no path has a gradient of 0 by chance.
 
 
 def skeleton():

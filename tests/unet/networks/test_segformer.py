@@ -1,4 +1,4 @@
-"""SegFormer: attention by hand and written out, then every size against transformers."""
+"""SegFormer: attention by hand and as a loop, then every size against the package transformers."""
 
 import math
 
@@ -22,7 +22,7 @@ def test_tokens_are_the_pixels_row_by_row():
 
 
 def attention(channels=1, heads=1, shrink=1):
-    """Attention with weights 0, but for the values, which pass on the tokens."""
+    """Make attention whose values are the tokens, and whose other weights are 0."""
     layer = SelfAttention(channels, heads, shrink)
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
@@ -39,7 +39,7 @@ def test_the_better_a_key_fits_the_question_the_more_its_value_counts():
     layer = attention()
     nn.init.ones_(layer.query.weight)
     nn.init.ones_(layer.key.weight)
-    # Token 0 asks 0: both fit equally. Token 1 asks log 3: keys 0 and log 3 fit by 0 and (log 3)^2.
+    # Query 0 of token 0: both products are 0. Query log 3 of token 1: products 0 and (log 3)^2.
     one, other = layer(torch.tensor([[[0.0], [math.log(3)]]]), (1, 2)).flatten().tolist()
     weight = 3 ** math.log(3) / (1 + 3 ** math.log(3))
     assert one == pytest.approx(math.log(3) / 2) and other == pytest.approx(weight * math.log(3))
@@ -51,7 +51,7 @@ def test_shrinking_lets_patches_answer_and_leaves_out_what_fills_none():
         layer.sr.weight[:, :, 0, 0] = torch.eye(2)  # of each patch the upper left pixel
         layer.layer_norm.weight.fill_(1)
     tokens = torch.randn(1, 15, 2)
-    answer = layer(tokens, (3, 5))  # two patches; the third row and fifth column fill none
+    answer = layer(tokens, (3, 5))  # two patches; the third row and fifth column are in none
     answering = nn.functional.layer_norm(tokens[:, [0, 2]], (2,))
     torch.testing.assert_close(answer, answering.mean(1, keepdim=True).expand(1, 15, 2))
 
@@ -125,8 +125,9 @@ def test_blocks_are_skipped_the_more_often_the_deeper_they_lie():
 
 
 def test_the_encoder_starts_from_the_weights_of_the_paper():
-    """Linear layers have a deviation of 0.02, convolutions of sqrt(2 / outputs that an input
-    reaches), and biases are 0. The head keeps torch's own weights.
+    """The standard deviation is 0.02 for linear layers and sqrt(2 / fan-out) for convolutions.
+
+    Biases are 0. The head has the default weights of torch.
     """
     torch.manual_seed(0)
     network = unet.build("segformer-b1", 3, 2)
@@ -145,9 +146,9 @@ def test_the_encoder_starts_from_the_weights_of_the_paper():
         assert weight.std().item() == pytest.approx(deviation, rel=several), name
         assert module.bias.eq(0).all(), name
     for linear in network.decode_head.linear_c:
-        bound = 1 / math.sqrt(linear["proj"].in_features)
-        assert linear["proj"].weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.05)
-        assert linear["proj"].bias.ne(0).any()
+        bound = 1 / math.sqrt(linear.proj.in_features)
+        assert linear.proj.weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.05)
+        assert linear.proj.bias.ne(0).any()
 
 
 def test_a_small_image_is_the_crop_of_itself_with_the_border_repeated():

@@ -1,6 +1,6 @@
-"""Published weights: unet/networks/transfer.py. What is taken, adapted and left.
+"""Published weights: unet/networks/transfer.py. Which tensors are copied, adapted and not copied.
 
-Fine-tuning has its tests in test_fine_tune.py.
+The tests of fine-tuning are in test_fine_tune.py.
 """
 
 import originals
@@ -17,12 +17,12 @@ from unet.networks.transfer import load_weights
 
 
 def state(build):
-    """A published file's content with weights by the rule of seeded.py."""
+    """Make the content of a published file, with weights by the rule of seeded.py."""
     return seeded.filled(build).state_dict()
 
 
 def network(name, bands=4, classes=3, **options):
-    """A network whose weights are all 0, so that what is loaded shows."""
+    """Make a network whose weights are all 0, so that loaded weights are visible."""
     with torch.device("meta"):
         model = unet.build(name, bands, classes, **options)
     return model.to_empty(device="cpu").requires_grad_(False).apply(zero).requires_grad_(True)
@@ -35,9 +35,7 @@ def zero(module):
 
 @pytest.fixture(scope="module")
 def resnet_file(tmp_path_factory):
-    """torchvision's resnet50: the encoder's names as they are, without the counters of today, and a
-    classifier.
-    """
+    """Make a file like torchvision's resnet50: encoder without counters, and a classifier."""
     path = tmp_path_factory.mktemp("weights") / "resnet50.pth"
     encoder = {
         name: tensor
@@ -50,7 +48,7 @@ def resnet_file(tmp_path_factory):
     return path
 
 
-# What is taken, adapted, left.
+# Which tensors are copied, adapted and not copied.
 
 
 def test_four_bands_get_the_mean_of_red_green_and_blue_times_three_quarters(tmp_path):
@@ -90,14 +88,14 @@ def test_resnet50_becomes_the_encoder_and_its_classifier_is_left(name, before, r
     model = network(name)
     loaded, published = load_weights(model, resnet_file), torch.load(resnet_file)
     assert loaded.adapted == [before + "conv1.weight"]
-    assert loaded.left == ["fc.weight", "fc.bias"]
-    assert len(loaded.taken) == len(published) - 3
+    assert loaded.unused == ["fc.weight", "fc.bias"]
+    assert len(loaded.copied) == len(published) - 3
     own = {key for key in model.state_dict() if not key.endswith("num_batches_tracked")}
-    assert {*loaded.taken, *loaded.adapted, *loaded.fresh} == own
+    assert {*loaded.copied, *loaded.adapted, *loaded.initial} == own
     for key, tensor in model.state_dict().items():
-        if key in loaded.taken:
+        if key in loaded.copied:
             assert tensor.equal(published[key.removeprefix(before)]), key
-        elif key in loaded.fresh:
+        elif key in loaded.initial:
             assert not tensor.any() and not key.startswith(before), key
 
 
@@ -108,9 +106,9 @@ def test_deeplabv3_is_taken_whole_but_for_other_classes_and_the_auxiliary_classi
         tmp_path / "deeplab.pth",
     )
     loaded = load_weights(network("deeplabv3", 3, 5), tmp_path / "deeplab.pth")
-    assert loaded.left == ["classifier.4.weight", "classifier.4.bias", "aux_classifier.4.weight"]
-    assert loaded.fresh == ["classifier.4.weight", "classifier.4.bias"]
-    assert load_weights(network("deeplabv3", 3, 21), tmp_path / "deeplab.pth").fresh == []
+    assert loaded.unused == ["classifier.4.weight", "classifier.4.bias", "aux_classifier.4.weight"]
+    assert loaded.initial == ["classifier.4.weight", "classifier.4.bias"]
+    assert load_weights(network("deeplabv3", 3, 21), tmp_path / "deeplab.pth").initial == []
 
 
 @pytest.mark.parametrize("before", ["segformer.encoder.", "encoder.", ""])
@@ -126,9 +124,9 @@ def test_mit_b0_becomes_the_encoder_whatever_stands_before_its_names(before, nam
     model = network(name)
     loaded = load_weights(model, path)
     assert loaded.adapted == [own + "patch_embeddings.0.proj.weight"]
-    assert loaded.left == ["classifier.bias"] and len(loaded.taken) == len(published) - 1
+    assert loaded.unused == ["classifier.bias"] and len(loaded.copied) == len(published) - 1
     assert all(
-        model.state_dict()[key].equal(published[key.removeprefix(own)]) for key in loaded.taken
+        model.state_dict()[key].equal(published[key.removeprefix(own)]) for key in loaded.copied
     )
 
 
@@ -139,7 +137,8 @@ def test_milesials_unet_is_taken_whole_and_its_mask_values_are_no_tensor(bilinea
     model = network("unet", 3, 2, base=8, bilinear=bilinear)
     loaded = load_weights(model, tmp_path / "unet.pth")
     assert (
-        len(loaded.taken) == len(published) and loaded.adapted == loaded.left == loaded.fresh == []
+        len(loaded.copied) == len(published)
+        and loaded.adapted == loaded.unused == loaded.initial == []
     )
     assert all(model.state_dict()[key].equal(tensor) for key, tensor in published.items())
 
@@ -155,7 +154,7 @@ def test_weights_in_half_precision_and_from_our_own_checkpoint_or_a_training_scr
         torch.save(content, tmp_path / "best.pt")
         model = network("unet", base=4)
         loaded = load_weights(model, tmp_path / "best.pt")
-        assert loaded.fresh == ["outc.conv.weight", "outc.conv.bias"]
+        assert loaded.initial == ["outc.conv.weight", "outc.conv.bias"]
         assert model.inc.double_conv[0].weight.equal(
             published["inc.double_conv.0.weight"].half().float()
         )
@@ -165,15 +164,15 @@ def test_every_first_layer_of_a_hybrid_is_adapted(tmp_path):
     torch.save(state(lambda: unet.build("segformer-unet", 3, 2)), tmp_path / "hybrid.pth")
     loaded = load_weights(network("segformer-unet", 4, 2), tmp_path / "hybrid.pth")
     first = ["encoder.patch_embeddings.0.proj.weight", "stem1.double_conv.0.weight"]
-    assert loaded.adapted == first and loaded.fresh == loaded.left == []
+    assert loaded.adapted == first and loaded.initial == loaded.unused == []
 
 
-def test_what_is_said_names_the_parts(resnet_file):
-    said = str(load_weights(network("resnet50-unet"), resnet_file))
-    assert said == (
-        "tensors: 264 taken (encoder.bn1, encoder.layer1, encoder.layer2, encoder.layer3, ...), "
-        "1 adapted (encoder.conv1.weight), 2 left (fc.weight, fc.bias), "
-        "52 fresh (decoder.blocks, head.weight, head.bias)"
+def test_the_printed_line_names_the_modules(resnet_file):
+    printed = str(load_weights(network("resnet50-unet"), resnet_file))
+    assert printed == (
+        "tensors: 264 copied (encoder.bn1, encoder.layer1, encoder.layer2, encoder.layer3, ...), "
+        "1 adapted (encoder.conv1.weight), 2 unused (fc.weight, fc.bias), "
+        "52 initial (decoder.blocks, head.weight, head.bias)"
     )
 
 
@@ -187,7 +186,7 @@ def test_files_that_torchvision_and_transformers_write_are_taken(tmp_path):
         tmp_path / "resnet50.pth",
         _use_new_zipfile_serialization=False,
     )
-    assert load_weights(network("deeplabv3"), tmp_path / "resnet50.pth").left == [
+    assert load_weights(network("deeplabv3"), tmp_path / "resnet50.pth").unused == [
         "fc.weight",
         "fc.bias",
     ]
@@ -198,14 +197,14 @@ def test_files_that_torchvision_and_transformers_write_are_taken(tmp_path):
         kind(transformers.SegformerConfig(num_labels=3)).save_pretrained(tmp_path)
         loaded = load_weights(network("segformer-b0", 3), tmp_path / "model.safetensors")
         whole = kind is transformers.SegformerForSemanticSegmentation
-        assert loaded.left == ([] if whole else ["classifier.bias", "classifier.weight"])
+        assert loaded.unused == ([] if whole else ["classifier.bias", "classifier.weight"])
         assert (
-            all(name.startswith("decode_head") for name in loaded.fresh)
-            and bool(loaded.fresh) != whole
+            all(name.startswith("decode_head") for name in loaded.initial)
+            and bool(loaded.initial) != whole
         )
 
 
-# What does not fit, or does not hold together. The network stays as it was.
+# Files that do not fit or are inconsistent. The network stays unchanged.
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Files of weights: unet/networks/weight_files.py. What is read, and what is refused."""
+"""Files of weights: unet/networks/weight_files.py. Which files are read, and which are errors."""
 
 import struct
 
@@ -39,7 +39,7 @@ def test_safetensors_come_back_with_their_types_and_shapes(tmp_path):
         "a": torch.randn(2, 3),
         "odd": torch.tensor(
             [1, 2, 3], dtype=torch.float16
-        ),  # 6 bytes: the next does not start at a multiple of 4
+        ),  # 6 bytes, so that the next tensor does not start at a multiple of 4
         "b": torch.randn(3, 1, 2),
         "c": torch.randn(4).bfloat16(),
         "count": torch.tensor(7),

@@ -1,4 +1,4 @@
-"""Where the network runs, and in which precision: unet/training/device.py."""
+"""Device and precision: unet/training/device.py."""
 
 import platform
 
@@ -57,7 +57,7 @@ def test_training_is_in_bfloat16_on_a_cpu_that_multiplies_in_it_unless_asked(
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="the names are of x86")
 def test_torch_knows_the_names_of_an_x86_processors_capabilities():
-    """A name that torch does not know would be float32 for ever, unnoticed."""
+    """If torch changes a name, training would silently use float32."""
     assert {"avx512_bf16", "amx_bf16"} & set(torch.cpu.get_capabilities())
 
 

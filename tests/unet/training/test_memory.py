@@ -1,4 +1,4 @@
-"""Whether a training step will fit: unet/training/memory.py."""
+"""The check whether a training step fits into memory: unet/training/memory.py."""
 
 import math
 import subprocess
@@ -35,18 +35,15 @@ def test_peak_memory_is_the_high_water_mark_of_the_process():
 def test_peak_memory_is_counted_in_bytes_on_a_mac_and_unknown_on_windows(monkeypatch):
     peak = peak_bytes(CPU)
     monkeypatch.setattr(memory.sys, "platform", "darwin")
-    assert peak_bytes(CPU) == pytest.approx(
-        peak / 1024, rel=0.1
-    )  # macOS counts in bytes, Linux in kilobytes
+    # macOS counts in bytes, Linux in kilobytes.
+    assert peak_bytes(CPU) == pytest.approx(peak / 1024, rel=0.1)
     monkeypatch.setattr(memory, "resource", None)
     assert math.isnan(peak_bytes(CPU))
 
 
 @linux
 def test_memory_that_is_freed_is_kept_for_the_next_batch():
-    """Pages of 4096 bytes that the system maps anew for five tensors of 40 MB: 48,828 in glibc's
-    own way, else none.
-    """
+    """Five tensors of 40 MB have 48,828 pages of 4096 bytes. By default glibc maps them again."""
     code = """if True:
         import resource, torch
         from unet.training.memory import keep_memory

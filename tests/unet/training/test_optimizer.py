@@ -1,6 +1,4 @@
-"""Optimizers and schedules: unet/training/optimizer.py. Cosines by hand, then what a saved state
-must keep.
-"""
+"""Optimizers and schedules: unet/training/optimizer.py. By hand, then saved states."""
 
 import math
 
@@ -49,7 +47,7 @@ def test_constant_is_constant():
     assert rates(*make("constant")[1:], 9) == [0.1] * 9
 
 
-# What must hold.
+# Saved and continued states.
 
 
 def batch(number: int) -> torch.Tensor:

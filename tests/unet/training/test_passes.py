@@ -33,7 +33,7 @@ def mean(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 class Still(nn.Module):
-    """Gives back its input: 5 windows of one pixel and two classes, (0, 2 n), whose mean is n."""
+    """A network that returns its input: 5 windows of one pixel, logits (0, 2 n) with mean n."""
 
     images = torch.tensor([[0.0, 2 * n] for n in range(5)]).reshape(5, 2, 1, 1)
     targets = torch.tensor([0, 1, 1, 255, 0], dtype=torch.uint8).reshape(5, 1, 1)
@@ -47,7 +47,7 @@ class Still(nn.Module):
 
 
 class Windows(list):
-    """Samples in a list, that know where each of them comes from."""
+    """A list of samples with the place of each one."""
 
     def place(self, number: int) -> tuple[str, Window]:
         return f"image_{number}.tif", Window(number, 0, 1, 1)
@@ -87,7 +87,7 @@ def test_an_epoch_goes_on_behind_its_position():
     running, seen = epoch(batches, [0.5, 2.5, 4.0], {"batch": 2, "windows": 4, "loss": 6.0})
     assert seen == [{"batch": 3, "windows": 5, "loss": 10.0, "mean": 2.0}]
     assert running.windows_read == 1
-    # Of an epoch that was left during validation no batch remains.
+    # If the epoch was stopped during validation, there is no further batch.
     running, seen = epoch(batches, [], {"batch": 3, "windows": 5, "loss": 10.0})
     assert running.mean == 2.0 and seen == []
 

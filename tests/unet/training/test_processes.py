@@ -1,5 +1,4 @@
-"""Several processes as one: unet/training/processes.py. What two processes compute is compared with
-what one does.
+"""Training by several processes: unet/training/processes.py. Two processes are compared with one.
 
 This file is also the script of the two processes: `compute` runs here, in one process, and in each
 of two that torchrun starts on this file. All numbers are float64, so that equal means equal to ten
@@ -127,7 +126,7 @@ def total_of_squares() -> float:
 
 
 def compute(folder: Path) -> dict:
-    """Everything that the tests below compare, by name."""
+    """Compute all results that the tests below compare, by name."""
     with processes.first_alone():
         found = (folder / "made").exists()
         time.sleep(0.2 * (not found))
@@ -182,8 +181,12 @@ def run(tmp_path_factory) -> SimpleNamespace:
     try:
         ended = subprocess.run(
             [*torchrun, "--nproc-per-node", "2", __file__, folder],
-            stdin=read, env=environment, capture_output=True, text=True, timeout=300,
-        )  # fmt: skip
+            stdin=read,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
     finally:
         os.close(write)
         os.close(read)
@@ -210,9 +213,7 @@ def assert_equal(found: dict, expected: dict, tolerance: float = 1e-10) -> None:
 
 
 def test_what_reaches_each_x_from_two_processes_is_twice_the_slope(one, two):
-    """(1 + 2)^2 has the slope 6 in each x, and two losses ask for it; a single process gets 2 x =
-    2.
-    """
+    """(1 + 2)^2 has the slope 6 in each x; both processes add it. One process has 2 x = 2."""
     assert [found["gradient of total"] for found in two] == [12, 12]
     assert one["gradient of total"] == 2
 
@@ -290,10 +291,8 @@ def test_where_there_is_one_process_nothing_is_done():
 # What goes wrong.
 
 
-def test_torchrun_leaves_our_options_to_us(capsys):
-    """In some Pythons it takes for its own whatever is short for one of its options, even behind
-    the script.
-    """
+def test_torchrun_does_not_read_our_options(capsys):
+    """In some versions of Python, torchrun takes abbreviations of its options after the script."""
     with pytest.raises(SystemExit):
         train.parse(["--help"])
     ours = re.findall("^  (--[a-z-]+)", capsys.readouterr().out, re.MULTILINE)
@@ -304,12 +303,12 @@ def test_torchrun_leaves_our_options_to_us(capsys):
 
 
 def test_a_process_that_fails_ends_the_run_with_its_error(run):
-    """The first waits for a sum to which the second, which raises an error, will never add."""
+    """The first process waits for a sum with the second one, which has failed."""
     assert (
         run.ended.returncode != 0 and "RuntimeError: the second has had enough" in run.ended.stderr
     )
     assert "the sum is there" not in run.ended.stdout
-    assert run.after < 60  # where torch would wait for hours
+    assert run.after < 60  # torch alone would wait for hours
 
 
 if __name__ == "__main__":

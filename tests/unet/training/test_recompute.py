@@ -97,7 +97,7 @@ def test_a_batch_counts_once_in_the_running_statistics():
     assert layer.momentum == 0.5  # as it was
 
 
-# What must hold.
+# Properties.
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What a run leaves and where it stands: unet/training/run.py. See also tests/test_resume.py."""
+"""The files and the progress of a run: unet/training/run.py. See also tests/test_resume.py."""
 
 import csv
 import math

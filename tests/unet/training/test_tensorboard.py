@@ -1,6 +1,4 @@
-"""TensorBoard files of a run. The files are read back with TensorBoard's
-own reader.
-"""
+"""TensorBoard files of a run. TensorBoard's own reader reads them back."""
 
 import builtins
 import io
@@ -10,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from data.files import InputError
 from unet.training.tensorboard import SIDE, Board, BoardError, matrix_picture
 
 ROW = {"epoch": 1, "lr": 0.5, "macro_dice": 0.25, "iou_water": 0.75, "iou_town": math.nan}
@@ -26,8 +25,9 @@ def test_without_the_package_the_error_names_it(tmp_path, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", missing)
     with pytest.raises(
         BoardError, match="^--tensorboard needs another package: pip install tensorboard$"
-    ):
+    ) as caught:
         Board(tmp_path, 0)
+    assert isinstance(caught.value, InputError)  # which train.py prints in one line
     assert list(tmp_path.iterdir()) == []
 
 
