@@ -15,7 +15,7 @@ another grid is resampled to the grid of its image. A run writes to the folder r
     train.log    all lines that were printed
     report.html  curves, confusion matrix, table of classes, samples
 
-The test beside this file is tests/test_train.py.
+Read beside it: tests/test_train.py.
 """
 
 import argparse

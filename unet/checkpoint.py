@@ -5,7 +5,7 @@ that a file from a stranger runs no code. It describes the input and the classes
 needs no option of the training. training/checkpoint_format.py has the keys and their rules. The
 file is a ZIP archive, as torch.save writes it.
 
-The test beside this file is tests/unet/test_checkpoint.py.
+Read beside it: tests/unet/test_checkpoint.py.
 """
 
 import textwrap

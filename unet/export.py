@@ -16,7 +16,7 @@ file written. Use it so:
     network = torch.export.load("model.pt2").module()
     logits = network(torch.zeros(1, 6, 256, 256))
 
-The test beside this file is tests/unet/test_export.py.
+Read beside it: tests/unet/test_export.py.
 """
 
 import argparse

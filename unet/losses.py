@@ -24,7 +24,7 @@ of 0. The logits of an ignored pixel change neither the loss nor the gradient, e
 The class table checks the labels when the data are read. Here, a label outside 0..K-1 that is not
 `ignore_index` causes an index error on the CPU and a device-side assertion on a GPU.
 
-The test beside this file is tests/unet/test_losses.py.
+Read beside it: tests/unet/test_losses.py.
 """
 
 import math

@@ -17,7 +17,7 @@ occurs nor is predicted, precision of a class that is never predicted, and recal
 does not occur. "Macro" is the plain mean over classes. "Weighted" is the mean weighted by the true
 number of pixels of each class.
 
-The test beside this file is tests/unet/test_metrics.py.
+Read beside it: tests/unet/test_metrics.py.
 """
 
 from collections.abc import Sequence

@@ -26,7 +26,7 @@ Convolutions are padded, so that the map has the size of the image. Each convolu
 batch normalisation (Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167). Parameters have the
 names of milesial/Pytorch-UNet, and its checkpoints load with strict=True.
 
-The test beside this file is tests/unet/test_unet.py.
+Read beside it: tests/unet/test_unet.py.
 """
 
 import torch

@@ -15,7 +15,8 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter):
     """Help texts with the default value, if there is one."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        shown = action.default not in (None, False, [])
+        # Not `in`: 0 is a default to show, and it equals False.
+        shown = action.default is not None and action.default is not False and action.default != []
         return super()._get_help_string(action) if shown else action.help
 
 

@@ -20,7 +20,7 @@ pixels of one field contain as much information as a few independent pixels. The
 each pixel as independent, so the intervals are too narrow. If an image differs from the validation
 set, its errors differ too, and the intervals do not show this.
 
-The test beside this file is tests/unet/evaluation/test_area_estimation.py.
+Read beside it: tests/unet/evaluation/test_area_estimation.py.
 """
 
 from typing import NamedTuple

@@ -4,7 +4,7 @@ The coordinates of an SVG are those of its viewBox: x to the right, y downwards.
 converted to them linearly. Text and axes have the text colour of the page, so that a chart is
 readable on a white and on a black page.
 
-The test beside this file is tests/unet/evaluation/test_charts.py.
+Read beside it: tests/unet/evaluation/test_charts.py.
 """
 
 import math

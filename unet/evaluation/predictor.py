@@ -5,7 +5,7 @@ One pass through the network gives softmax(logits). There can be several passes:
 are averaged, and a further layer has their mutual information divided by ln K
 (unet/evaluation/uncertainty.py).
 
-The test beside this file is tests/unet/evaluation/test_predictor.py.
+Read beside it: tests/unet/evaluation/test_predictor.py.
 """
 
 import math

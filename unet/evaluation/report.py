@@ -5,7 +5,7 @@ copied into the page. The page has no script, and its Content-Security-Policy fo
 anything. `html` makes the text of the page from plain values; its callers write the file. The
 metrics of the classes are computed from one confusion matrix (unet/metrics.py).
 
-The test beside this file is tests/unet/evaluation/test_report.py.
+Read beside it: tests/unet/evaluation/test_report.py.
 """
 
 import base64

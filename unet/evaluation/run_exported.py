@@ -4,7 +4,7 @@
 
 unet/export.py copies this file, as run.py, into each exported network. It imports only torch.
 
-The test beside this file is tests/unet/test_export.py.
+Read beside it: tests/unet/test_export.py.
 """
 
 import json

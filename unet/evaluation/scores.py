@@ -3,7 +3,7 @@
 One confusion matrix over all images has the share of pixels with the right label. To judge areas,
 the share of a class is compared in each image (unet/evaluation/shares.py).
 
-The test beside this file is tests/unet/evaluation/test_scores.py.
+Read beside it: tests/unet/evaluation/test_scores.py.
 """
 
 import math

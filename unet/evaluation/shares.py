@@ -12,7 +12,7 @@ samples. s is the standard deviation of the absolute errors of the n images. The
 are computed from its confusion matrix: the true share from the rows, the predicted one from the
 columns.
 
-The test beside this file is tests/unet/evaluation/test_shares.py.
+Read beside it: tests/unet/evaluation/test_shares.py.
 """
 
 import math

@@ -23,7 +23,7 @@ methods to make several predictions:
     eight_views  Predict the eight flips and quarter turns of the image, and turn each prediction
                  back.
 
-The test beside this file is tests/unet/evaluation/test_uncertainty.py.
+Read beside it: tests/unet/evaluation/test_uncertainty.py.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence

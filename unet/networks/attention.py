@@ -23,7 +23,7 @@ Spatial reduction: Wang and others, Pyramid Vision Transformer, 2021
 (https://arxiv.org/abs/2105.15203). Parameters have the names of the published SegFormer files of
 the package transformers.
 
-The test beside this file is tests/unet/networks/test_segformer.py.
+Read beside it: tests/unet/networks/test_segformer.py.
 """
 
 from collections import OrderedDict

@@ -22,7 +22,7 @@ Chen, Papandreou, Schroff, Adam: Rethinking Atrous Convolution for Semantic Imag
 torchvision's network also has an auxiliary classifier: second logits, from layer3, for a second
 loss in training. It is left out here, and `transfer.py` ignores its weights in a file.
 
-The test beside this file is tests/unet/networks/test_deeplab.py.
+Read beside it: tests/unet/networks/test_deeplab.py.
 """
 
 import torch

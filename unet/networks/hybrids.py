@@ -23,7 +23,7 @@ SegFormer, 2021 (https://arxiv.org/abs/2105.15203). The combinations are our own
 published elsewhere. The parameters of the encoders have the published names, preceded by `encoder.`
 and `resnet.`.
 
-The test beside this file is tests/unet/networks/test_hybrids.py.
+Read beside it: tests/unet/networks/test_hybrids.py.
 """
 
 import torch

@@ -4,7 +4,7 @@ Transfer learning adapts the first layers to other bands and the last layer to o
 trained encoder may learn at a rate of its own (Howard and Ruder: ULMFiT, 2018,
 https://arxiv.org/abs/1801.06146), or not at all.
 
-The test beside this file is tests/unet/networks/test_layers.py.
+Read beside it: tests/unet/networks/test_layers.py.
 """
 
 from collections.abc import Iterable, Sequence

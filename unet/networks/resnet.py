@@ -19,7 +19,7 @@ parameters of the encoder have the names of torchvision's resnet50, and its file
 (`transfer.py`). The decoder is that of the U-Net (Ronneberger and others 2015). The whole network
 is equal to Unet("resnet50") of segmentation_models_pytorch.
 
-The test beside this file is tests/unet/networks/test_resnet.py.
+Read beside it: tests/unet/networks/test_resnet.py.
 """
 
 from collections.abc import Sequence

@@ -19,7 +19,7 @@ Xie, Wang, Yu, Anandkumar, Alvarez, Luo: SegFormer: Simple and Efficient Design 
 Segmentation with Transformers, 2021 (https://arxiv.org/abs/2105.15203). Parameters have the names
 in the published files of SegformerForSemanticSegmentation of the package transformers.
 
-The test beside this file is tests/unet/networks/test_segformer.py.
+Read beside it: tests/unet/networks/test_segformer.py.
 """
 
 import math

@@ -24,7 +24,7 @@ A last layer for another number of classes is not copied. Layers that our networ
 not copied either, for example ImageNet's classifier. Published encoders were trained on images with
 mean 0 and standard deviation 1. `--scaling standard` makes such images.
 
-The tests beside this file are tests/unet/networks/test_transfer.py and test_fine_tune.py.
+Read beside it: tests/unet/networks/test_transfer.py and test_fine_tune.py.
 """
 
 import re

@@ -8,7 +8,7 @@ file holds only numbers (https://github.com/huggingface/safetensors):
                in bytes from the end of the header; and "__metadata__" with any text
     the rest   the numbers, row by row, little-endian
 
-The test beside this file is tests/unet/networks/test_weight_files.py.
+Read beside it: tests/unet/networks/test_weight_files.py.
 """
 
 import json

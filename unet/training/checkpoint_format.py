@@ -12,7 +12,7 @@ is the address of the value in the checkpoint, such as "scaling['scale'][2]". Ke
 table are not checked. The names of classes, bands and indices are only checked to be texts, because
 only the package `data` knows their meaning.
 
-The test beside this file is tests/unet/training/test_checkpoint_format.py.
+Read beside it: tests/unet/training/test_checkpoint_format.py.
 """
 
 import re

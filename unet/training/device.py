@@ -4,7 +4,7 @@ Mixed precision (Micikevicius and others 2018, https://arxiv.org/abs/1710.03740)
 convolutions and matrix products in 16 bits. Weights, normalisation and losses keep 32 bits.
 bfloat16 has the range of float32. float16 has a smaller range, so its gradients must be scaled.
 
-The test beside this file is tests/unet/training/test_device.py.
+Read beside it: tests/unet/training/test_device.py.
 """
 
 import os

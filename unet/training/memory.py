@@ -7,7 +7,7 @@ In training, autograd keeps tensors for the backward pass, such as the input of 
 `saved_tensors_hooks` then shows which tensors autograd would keep. The estimate adds to them the
 weights, their gradients, the two moments of Adam, and the gradients of the largest layer.
 
-The test beside this file is tests/unet/training/test_memory.py.
+Read beside it: tests/unet/training/test_memory.py.
 """
 
 import ctypes

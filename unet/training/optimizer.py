@@ -7,7 +7,7 @@
     plateau     lr is halved after more than three epochs without a better macro Dice
     constant    lr does not change
 
-The test beside this file is tests/unet/training/test_optimizer.py.
+Read beside it: tests/unet/training/test_optimizer.py.
 """
 
 import math

@@ -8,7 +8,7 @@ A batch is (images (N, C, S, S) float32, targets (N, S, S) uint8, numbers (N,) o
 several processes, each has its share of the batch, which may be empty. `RunningLoss` and `evaluate`
 return values over all processes.
 
-The test beside this file is tests/unet/training/test_passes.py.
+Read beside it: tests/unet/training/test_passes.py.
 """
 
 import math

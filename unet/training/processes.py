@@ -15,7 +15,7 @@ The library nccl computes the sums between GPUs, gloo between CPUs. Without torc
 process, and the functions below change nothing. In prediction, the processes share the strips of a
 scene and exchange `Messages`. This is the only file that uses torch.distributed.
 
-The test beside this file is tests/unet/training/test_processes.py.
+Read beside it: tests/unet/training/test_processes.py.
 """
 
 import os

@@ -8,7 +8,7 @@ Nets with Sublinear Memory Cost, 2016 (https://arxiv.org/abs/1604.06174).
 Gradients and weights are the same to the last bit. torch repeats the same dropout, and this file
 prevents batch normalisation from counting a batch twice in its running statistics.
 
-The test beside this file is tests/unet/training/test_recompute.py.
+Read beside it: tests/unet/training/test_recompute.py.
 """
 
 from collections.abc import Iterator

@@ -3,7 +3,7 @@
 Options that change the result are read from the checkpoint and cannot be changed. The options in
 CHANGEABLE can: the number of epochs, and those about the machine.
 
-The test beside this file is tests/test_resume.py.
+Read beside it: tests/test_resume.py.
 """
 
 import argparse

@@ -13,7 +13,7 @@ achieve this, a checkpoint holds every state that a training step changes: weigh
 optimizer, schedule, gradient scaler, the random states of all processes, and the position in the
 epoch. The order of the windows and their augmentation depend only on seed and epoch.
 
-The tests beside this file are tests/unet/training/test_run.py and tests/test_resume.py.
+Read beside it: tests/unet/training/test_run.py and tests/test_resume.py.
 """
 
 import math

@@ -3,7 +3,7 @@
 Only this file needs the package TensorBoard: `pip install tensorboard`, then
 `tensorboard --logdir runs`.
 
-The test beside this file is tests/unet/training/test_tensorboard.py.
+Read beside it: tests/unet/training/test_tensorboard.py.
 """
 
 import math

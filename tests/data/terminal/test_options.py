@@ -59,10 +59,12 @@ def test_an_option_that_is_gone_names_what_took_its_place():
 def test_help_shows_a_default_where_there_is_one(capsys):
     parser = Parser("Do it.\n\nNot shown.")
     parser.add_argument("--size", type=int, default=5, help="side")
+    parser.add_argument("--seed", type=int, default=0, help="seed")
     parser.add_argument("--crs", help="of the map")
     parser.add_argument("--fast", action="store_true", help="sooner")
     with pytest.raises(SystemExit):
         parser.parse_args(["--help"])
     shown = capsys.readouterr().out
     assert "Do it." in shown and "Not shown" not in shown
-    assert "side (default: 5)" in shown and shown.count("default") == 1
+    assert "side (default: 5)" in shown and "seed (default: 0)" in shown
+    assert shown.count("default") == 2
