@@ -35,8 +35,9 @@ train: .venv/ready
 predict: .venv/ready
 	$(BIN)/python predict.py $(call quoted,$(IMAGE)) $(ARGS)
 
+# Two processes share the files of tests. Each computes on one core.
 test: .venv/ready-tests
-	$(BIN)/python -m pytest -q $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile $(ARGS)
 
 lint: .venv/ready-tests
 	$(BIN)/ruff check .
