@@ -412,3 +412,13 @@ def test_ctrl_c_leaves_the_earlier_map_and_nothing_half_written(here, monkeypatc
         and Path("in/images/s_0_landcover.tif").read_bytes() == before
         and not list(here.rglob("*.tmp"))
     )
+
+
+@pytest.mark.parametrize(
+    ("option", "successor"),
+    [("--export", "python -m unet.export"), ("--compare", "python -m data.output.change")],
+)
+def test_an_option_of_an_earlier_version_names_its_successor(option, successor):
+    for arguments in (["a.tif", option], [option, "x"], ["a.tif", f"{option}=x"]):
+        with pytest.raises(InputError, match=f"^{option} is gone; use {successor}"):
+            predict.parse(arguments)

@@ -44,7 +44,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise InputError for a mistake in the options. argparse calls this method."""
         for word in message.split():
-            option = word.split("=")[0]
+            option = word.split("=")[0].rstrip(":")
             if option in self.gone:
                 raise InputError(f"{option} is gone; {self.gone[option]}")
         raise InputError(f"{message}; --help lists the options")
