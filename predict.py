@@ -34,7 +34,7 @@ from data.classes import ClassTable
 from data.files import InputError, replacing
 from data.input.inputs import Expected, Input
 from data.mapping.source import Source
-from data.mapping.strips import strips
+from data.mapping.strips import map_scene
 from data.output import area_tables, jobs
 from data.output.areas import Areas
 from data.output.jobs import Job
@@ -115,7 +115,7 @@ def map_image(
         image = Input(job.dates, expected, args.bands, args.offset, args.nodata)
         opened.enter_context(image)
         source = Source(image, loaded, thumbnail_step(image.grid))
-        made = strips(source, predictor, args.overlap, args.batch, keep, messages)
+        made = map_scene(source, predictor, args.overlap, args.batch, keep, messages)
         opened.enter_context(closing(made))
         if messages and messages.rank > 0:
             next(made, None)  # maps all strips of this process, and sends them to the first

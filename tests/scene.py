@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from data.grid import Window
-from data.mapping.strips import strips
+from data.mapping.strips import map_scene
 
 
 def noise(height: int, width: int, bands: int = 1, seed: int = 0) -> np.ndarray:
@@ -61,5 +61,5 @@ def mapped(
 ) -> np.ndarray:
     """Blended probabilities (layers, H, W) of a whole scene, NaN where there is no data."""
     source = image if isinstance(image, Array) else Array(image)
-    made = strips(source, Function(function, layers, size), overlap, batch, True)
+    made = map_scene(source, Function(function, layers, size), overlap, batch, True)
     return np.concatenate([strip.probabilities for strip in made], axis=1)

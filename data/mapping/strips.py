@@ -9,7 +9,7 @@ the same time. Each waits for the next one only when the queue between them is f
     _blended     blend the probabilities of a row (data/tiling.py has the weights), and take the
                  most probable class of each pixel
 
-The caller of `strips` is a fourth thread. It writes the strips.
+The caller of `map_scene` is a fourth thread. It writes the strips.
 
 Read beside it: tests/data/mapping/test_strips.py.
 """
@@ -56,7 +56,7 @@ class Strip(NamedTuple):
     probabilities: np.ndarray | None  # (layers, h, W) float32, NaN where there is no data
 
 
-def strips(
+def map_scene(
     source: Source,
     network: Network,
     overlap: int = OVERLAP,

@@ -24,7 +24,7 @@ from data.raster import Raster
 ROWS = 256  # rows of a strip
 
 
-def strips(grid: Grid) -> Iterator[Window]:
+def row_windows(grid: Grid) -> Iterator[Window]:
     """Yield windows of up to ROWS rows that cover a raster from top to bottom."""
     for row in range(0, grid.height, ROWS):
         yield Window(row, 0, min(ROWS, grid.height - row), grid.width)
@@ -71,7 +71,7 @@ class Mask:
         """
         if self.unknown:
             self.unknown.clear()
-            for window in strips(self.grid):
+            for window in row_windows(self.grid):
                 self.read(window)
             self.table.complain(self.unknown, self.path)
 
@@ -93,7 +93,7 @@ def labels_on(mask: Mask, grid: Grid, method: str) -> Iterator[np.ndarray]:
     without = [name for name, one in (("it", mask.grid), ("the image", grid)) if one.crs is None]
     same_size = (mask.grid.height, mask.grid.width) == (grid.height, grid.width)
     if mask.grid.matches(grid) or (same_size and without):
-        yield from map(mask.read, strips(grid))
+        yield from map(mask.read, row_windows(grid))
     elif without:
         missing = "neither it nor the image has a" if len(without) > 1 else f"{without[0]} has no"
         raise InputError(

@@ -29,7 +29,7 @@ from data.input.stack import Stack, open_image
 from data.raster import Raster
 from data.raster.safe import PRODUCT, Safe, is_safe
 from data.scaling import valid_pixels
-from data.training.mask import Mask, labels_on, strips
+from data.training.mask import Mask, labels_on, row_windows
 
 LAYOUT = 1  # version of the cache; raise it when the meaning of the arrays changes
 
@@ -149,7 +149,7 @@ def _make(
             row += len(strip)
         shape = (height, width, raster.count)
         image = _new_array(half_made / "image.npy", raster.dtype.newbyteorder("="), shape)
-        for window in strips(raster.grid):
+        for window in row_windows(raster.grid):
             rows = slice(window.row, window.row + window.height)
             pixels = raster.read(window)
             image[rows] = pixels.transpose(1, 2, 0)

@@ -28,7 +28,7 @@ from data.files import IGNORE  # noqa: E402
 from data.grid import Window  # noqa: E402
 from data.input.inputs import Expected, Input  # noqa: E402
 from data.mapping.source import Source  # noqa: E402
-from data.mapping.strips import strips  # noqa: E402
+from data.mapping.strips import map_scene  # noqa: E402
 from data.output.truth import Truth  # noqa: E402
 from data.sample import towns as sample  # noqa: E402
 from unet import checkpoint  # noqa: E402
@@ -64,7 +64,7 @@ def mapped(predictor: Predictor, image: np.ndarray, size: int, overlap: int) -> 
     """Probabilities (K, H, W) of an input (C, H, W)."""
     predictor = copy.copy(predictor)
     predictor.size = size
-    found = strips(Array(image), predictor, overlap, batch=2, with_probabilities=True)
+    found = map_scene(Array(image), predictor, overlap, batch=2, with_probabilities=True)
     return np.concatenate([strip.probabilities for strip in found], axis=1)
 
 

@@ -21,13 +21,11 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
 import predict  # noqa: E402
-from data import resample  # noqa: E402
 from data.classes import ClassTable  # noqa: E402
-from data.files import IGNORE  # noqa: E402
 from data.output import preview  # noqa: E402
 from data.raster import geotiff  # noqa: E402
 from data.sample import towns  # noqa: E402
-from data.training.mask import Mask  # noqa: E402
+from data.training.mask import Mask, labels_on  # noqa: E402
 from unet import checkpoint  # noqa: E402
 
 
@@ -51,14 +49,13 @@ def main() -> None:
             [str(args.image), "--output", folder, "--uncertainty", "--checkpoint", str(path)]
         )
         with Mask(next(Path(folder).glob("*_landcover.tif")), table) as mapped:
-            labels = np.concatenate(list(mapped.strips()))
+            labels = np.concatenate(list(labels_on(mapped, mapped.grid, "nearest")))
         with geotiff.Raster(args.image) as image:
             shown = preview.rgb(image.read(), checkpoint.load(path)["bands"], image.nodata)
         with geotiff.Raster(next(Path(folder).glob("*_uncertainty.tif"))) as raster:
             doubt = raster.read()[:1].repeat(3, axis=0).transpose(1, 2, 0)
         with Mask(args.mask, table) as mask:
-            truth = resample.strips(mask.read, mask.grid, mapped.grid, "nearest", IGNORE, np.uint8)
-            truth = np.concatenate(list(truth))
+            truth = np.concatenate(list(labels_on(mask, mapped.grid, "nearest")))
     row, col, height, width = args.crop or (0, 0, *labels.shape)
     shown, truth, labels, doubt = (
         part[row : row + height, col : col + width] for part in (shown, truth, labels, doubt)

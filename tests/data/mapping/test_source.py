@@ -10,7 +10,7 @@ from scene import Array, Function, cut, mapped, noise
 from data.grid import Grid, Window
 from data.input.inputs import Expected, Input
 from data.mapping.source import Source
-from data.mapping.strips import strips
+from data.mapping.strips import map_scene
 from data.raster import cog
 from data.scaling import Scaling
 
@@ -45,7 +45,7 @@ def test_reading_runs_ahead_but_not_far():
 
     source = Array(image)
     source.read = read
-    made = strips(source, Function(lambda x: x, 1))
+    made = map_scene(source, Function(lambda x: x, 1))
     next(made)
     assert max(last) < 2500
     made.close()

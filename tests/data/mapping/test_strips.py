@@ -14,7 +14,7 @@ import unet
 from data.files import IGNORE
 from data.grid import Window
 from data.mapping import strips as mapping
-from data.mapping.strips import strips, window_seed
+from data.mapping.strips import map_scene, window_seed
 from data.tiling import RAMP, axis, layout
 
 
@@ -134,7 +134,7 @@ def test_the_origin_of_the_scene_does_not_matter(network):
 def test_strips_follow_each_other_and_hold_the_likeliest_class_where_there_is_data():
     image = noise(1000, 300, 3)
     image[:, 400:420, 7] = np.nan
-    found = list(strips(Array(image, step=10), Function(lambda x: x, 3)))
+    found = list(map_scene(Array(image, step=10), Function(lambda x: x, 3)))
     assert [strip.window.row for strip in found] == [0, 188, 380, 572, 764, 828]
     labels = np.concatenate([strip.labels for strip in found])
     expected = np.where(np.isnan(image[0]), IGNORE, np.nan_to_num(image).argmax(0))
@@ -147,7 +147,7 @@ def test_strips_follow_each_other_and_hold_the_likeliest_class_where_there_is_da
 def test_layers_behind_the_classes_are_blended_and_no_class():
     image, network = noise(300, 300, 2), Function(lambda x: np.concatenate([x, x + 9], axis=1), 4)
     network.classes = 2
-    (strip, last) = strips(Array(image), network, with_probabilities=True)
+    (strip, last) = map_scene(Array(image), network, with_probabilities=True)
     assert max(strip.labels.max(), last.labels.max()) == 1
     found = np.concatenate([strip.probabilities, last.probabilities], axis=1)
     np.testing.assert_allclose(found, np.concatenate([image, image + 9]), rtol=1e-6)
@@ -163,7 +163,7 @@ def test_an_error_in_a_thread_is_raised_where_strips_are_taken_and_no_thread_sta
     source, network = Array(noise(700, 300)), Function(lambda x: x, 1)
     setattr(network if culprit == "probabilities" else source, culprit, wrong)
     with pytest.raises(OSError, match=f"{culprit}: the disk is gone"):
-        list(strips(source, network))
+        list(map_scene(source, network))
     assert threading.active_count() == before
 
 
@@ -184,7 +184,7 @@ def test_the_seed_of_a_window_is_that_of_its_place_in_any_batch():
     for batch in (1, 4):
         network = Function(None, 1)
         network.probabilities = lambda x, seeds: np.float32(seeds)[:, None, None, None] + 0 * x
-        made = strips(Array(image), network, 0, batch, True)
+        made = map_scene(Array(image), network, 0, batch, True)
         found.append(np.concatenate([strip.probabilities for strip in made], axis=1))
     assert np.array_equal(*found) and len(np.unique(found[0])) == 4 * 3
     assert found[0][0, 0, 0] == np.float32(window_seed("array", -32, -32))
@@ -227,7 +227,7 @@ def test_several_processes_make_the_same_map_to_the_last_bit(world, of):
 
         source, network = Array(image), Function(lambda x: np.sin(9 * x), 1, of[0])
         source.read = count
-        found[rank] = list(strips(source, network, of[1], 4, True, Threads(rank, queues)))
+        found[rank] = list(map_scene(source, network, of[1], 4, True, Threads(rank, queues)))
 
     threads = [threading.Thread(target=work, args=[rank]) for rank in range(world)]
     for thread in threads:
