@@ -48,8 +48,8 @@ def build(name: str, in_channels: int, num_classes: int, **chosen) -> Network:
 
     Args:
         name: one of MODELS.
-        in_channels: channels of the image (N, in_channels, H, W), for any H and W.
-        num_classes: channels of the logits (N, num_classes, H, W).
+        in_channels: channels of the N images (N, in_channels, H, W), for any H and W.
+        num_classes: channels of the logits (scores of the classes) (N, num_classes, H, W).
         chosen: values for some of the network's `options`.
 
     Raises:

@@ -8,7 +8,7 @@ All losses have the same arguments and the same result:
     ignore_index  marks pixels without a label
     returns       a scalar, float32 (float64 for float64 logits)
 
-p is the softmax of the logits over the K classes, y the label of a pixel, w the class weights:
+p are the class probabilities (softmax of the logits), y the label of a pixel, w the class weights:
 
     cross-entropy   sum of w_y (-log p_y) / sum of w_y
     focal           sum of w_y (1 - p_y)^gamma (-log p_y) / sum of w_y
@@ -84,8 +84,8 @@ def dice(
     The formula has no gradient for a class without a pixel in the batch, because its Dice
     coefficient is 0 for every prediction. The loss of such a class is therefore the mean of p_k
     over the labelled pixels. It is 0 if the class is predicted nowhere and 1 if it is predicted
-    everywhere, and its slope is constant. Two other solutions are worse. Without the class, wrong
-    predictions of it would cost nothing. With the usual smoothing constant e, the loss is
+    everywhere, and its slope is constant. Two other solutions are worse. If the class is left out,
+    wrong predictions of it cost nothing. With the usual smoothing constant e, the loss is
     1 - e / (sum of p_k + e); its slope is 1 / e where the sum is 0, and near 0 where it is large.
     """
     logits, target, valid = _labelled(logits, target, ignore_index)
@@ -137,8 +137,8 @@ def class_weights(counts: Tensor, method: str, cap: float = 100.0) -> Tensor | N
         counts: (K,) number of training pixels of each class, not all 0.
         method: "none"; "inverse" for 1 / pixels; "sqrt" for 1 / square root of pixels; or K numbers
             such as "1,4,2.5", which are the weights.
-        cap: a smaller number of pixels than that of the most frequent class / `cap` is raised to
-            this limit. Otherwise a few pixels, perhaps with wrong labels, would dominate the loss.
+        cap: the lower limit of the counts is the largest count / `cap`. Smaller counts are raised
+            to it. Otherwise a few pixels, perhaps with wrong labels, would dominate the loss.
 
     Returns:
         (K,) float32 on the device of `counts`, or None for "none". The weights of "inverse" and
@@ -188,5 +188,5 @@ def _labelled(logits: Tensor, target: Tensor, ignore_index: int) -> tuple[Tensor
 
 
 def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
-    """Divide. The result and its gradient are 0 if both are 0, because no pixel has a weight."""
+    """Divide. If both are 0, because no pixel has a weight, the result and its gradient are 0."""
     return numerator / denominator.clamp_min(torch.finfo(denominator.dtype).tiny)

@@ -12,7 +12,7 @@ the diagonal:
 The counts of all batches are summed before anything is divided. The mean of the IoU of single
 batches is a different number, which depends on how the pixels are divided into batches.
 
-A ratio 0 / 0 is NaN, and means leave it out. It occurs for IoU and Dice of a class that neither
+A ratio 0 / 0 is NaN and is left out of means. It occurs for IoU and Dice of a class that neither
 occurs nor is predicted, precision of a class that is never predicted, and recall of a class that
 does not occur. "Macro" is the plain mean over classes. "Weighted" is the mean weighted by the true
 number of pixels of each class.
@@ -133,7 +133,7 @@ class ConfusionMatrix:
 
 
 def macro(values: Tensor) -> float:
-    """Compute the plain mean of (K,) values without NaN; NaN if all are."""
+    """Compute the plain mean of the (K,) values that are not NaN; NaN if there are none."""
     return values.nanmean().item()
 
 

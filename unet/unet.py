@@ -2,9 +2,9 @@
 
 The encoder (left) halves the image and doubles the channels at each level. A deeper feature depends
 on a larger part of the image, but its position is less exact. The decoder (right) doubles the size
-again at each level. A skip connection joins to it the features of the encoder of the same size,
-which restores sharp borders. C is the number of channels of the image, K the number of classes, and
-b the option `base`.
+again at each level. A skip connection appends the encoder's features of the same size to those of
+the decoder. This restores sharp borders. C is the number of channels of the image, K the number of
+classes, and b the option `base`.
 
     (N, C, H, W)                                                            (N, K, H, W)
          |                                                                        ^
@@ -37,14 +37,14 @@ from unet.networks.layers import Network
 
 
 class DoubleConv(nn.Module):
-    """Two times 3 x 3 convolution, batch normalisation and ReLU, then dropout of whole channels.
+    """Twice: 3 x 3 convolution, batch normalisation, ReLU (max(x, 0)); then dropout of channels.
 
     (N, in_channels, H, W) -> (N, out_channels, H, W).
 
-    Neighbouring pixels of a channel are similar, so the network could restore a single dropped
-    value. Therefore `Dropout2d` drops whole channels (Tompson and others 2015,
-    https://arxiv.org/abs/1411.4280). The layer has no parameters, so that the names of the others
-    are the same with and without it.
+    Dropout sets random values to 0 in training. A network could restore a single value from its
+    neighbours, which are similar. Therefore `Dropout2d` drops whole channels (Tompson and others
+    2015, https://arxiv.org/abs/1411.4280). It has no parameters and comes last, so it changes no
+    parameter's name.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class DoubleConv(nn.Module):
 
 
 class Down(nn.Module):
-    """One level of the encoder: the maximum of each 2 x 2 pixels, then a double convolution.
+    """One level of the encoder: the maximum of each square of 2 x 2 pixels, then a DoubleConv.
 
     (N, in_channels, H, W) -> (N, out_channels, H // 2, W // 2). An odd last row or column is
     dropped here. The skip connection keeps it.
@@ -203,15 +203,15 @@ class UNet(Network):
         """Largest distance in pixels from an input pixel to an output pixel that depends on it.
 
         The code traces an output row back to the range of input rows that it depends on. A double
-        convolution widens the range by 2 rows on both sides. A doubling or halving of the size maps
-        the range to the rows of the other level. The result depends on the position of the row in
-        its cell of 16 rows, so all 16 are tried. The path through the deepest level has the widest
+        convolution widens the range by 2 rows on both sides. Where the size is doubled or halved,
+        the range is converted to row numbers of the next level. The result depends on the position
+        of the row in its cell of 16 rows, so all 16 are tried. The deepest path has the widest
         range, so the skip connections are not traced.
 
-        A window that starts at a multiple of `stride` has the logits of the whole image, except
-        within this distance of its border. With `bilinear` they are only nearly equal: milesial's
-        interpolation aligns the corners, so its weights depend on the size of the window. The
-        distance is correct for every size.
+        A window that starts at a multiple of `stride` has the same logits as the whole image,
+        except within this distance of the window's border. With `bilinear` they are only nearly
+        equal: milesial's interpolation aligns the corners, so its weights depend on the size of
+        the window. The distance is correct for every size of the window.
         """
         radius = 0
         for row in range(self.stride):

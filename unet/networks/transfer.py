@@ -85,7 +85,7 @@ class Loaded(NamedTuple):
 
 
 def _listed(names: list[str]) -> str:
-    """List up to three tensors in brackets; of more, list up to four modules that they are in."""
+    """List three tensors or fewer in brackets. For more, list up to four of their modules."""
     if len(names) >= 4:
         names = list(dict.fromkeys(".".join(name.split(".")[:2]) for name in names))
     more = ", ..." if len(names) > 4 else ""
@@ -169,7 +169,7 @@ class Names(NamedTuple):
 
 
 def fine_tune(source: dict, model: Network, inputs: Sequence[str], classes: Sequence[str]) -> str:
-    """Copy the weights of a checkpoint into `model`. Its bands and classes may differ.
+    """Copy the weights of a checkpoint into `model`. The bands and classes of the two may differ.
 
     In the first and last layers, the slices of the bands and classes that both networks have are
     copied. The other slices keep their initial random weights.

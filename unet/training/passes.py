@@ -1,4 +1,4 @@
-"""Passes over the batches of an epoch, which the training loop of train.py uses.
+"""Passes over the batches for train.py. An epoch is one pass over all training windows.
 
     RunningLoss   the mean loss of an epoch so far, and the position in the epoch
     evaluate      loss and one confusion matrix over all validation windows
@@ -47,8 +47,8 @@ def start_of_epoch() -> dict:
 class RunningLoss:
     """Mean loss of the windows of an epoch so far.
 
-    A GPU works while Python prepares the next steps. Reading the loss makes Python wait for the
-    GPU. So losses stay on a GPU until there are EVERY of them. On a CPU each is read at once.
+    A GPU works while Python prepares the next steps. Reading a loss makes Python wait. So on a
+    GPU, `EVERY` losses are collected and then read together. On a CPU each is read at once.
 
     Args:
         position: from `start_of_epoch` or a checkpoint. `read` changes it in place.
@@ -84,8 +84,8 @@ class RunningLoss:
     def read(self) -> bool:
         """Read the losses that were added, if there are enough of them or the epoch ends.
 
-        The caller has just finished an optimizer step, so that a run can continue from the new
-        position.
+        Call this just after an optimizer step (a change of the weights). Then the weights belong
+        to the new position, and a run can continue from there.
 
         Returns:
             Whether the position has changed.

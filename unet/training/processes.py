@@ -1,11 +1,11 @@
 """Training by several processes: each computes a share of every batch.
 
 `torchrun --nproc-per-node 2 train.py ...` starts the processes. The result equals that of one
-process on the whole batch. A mean of the results of the processes would differ, because three
-results depend on the batch as a whole:
+process on the whole batch. Three quantities depend on the whole batch, so that a plain mean over
+the processes would be wrong for them:
 
-    gradients       are summed over the processes; `total` explains the factor of
-                    DistributedDataParallel
+    gradients       are summed over the processes; DistributedDataParallel takes a mean
+                    over them, and `total` corrects this
     losses          are ratios of two sums; each sum is taken over the processes before the
                     division
     normalisation   uses mean and variance of a channel over the whole batch
@@ -34,12 +34,12 @@ from data.files import InputError
 
 # How long a process waits for another one: the first process prepares the scenes for all.
 PATIENCE = timedelta(hours=2)
-# How long it waits for a message in prediction: there is no limit for a strip of a map.
+# How long it waits for a message in prediction. A strip of a map may take any time.
 FOREVER = timedelta(days=30)
 
 
 def start(device: torch.device, patience: timedelta = PATIENCE) -> None:
-    """Connect this process to the others that torchrun has started. Does nothing without torchrun.
+    """Connect this process to the others that torchrun has started. Without it, do nothing.
 
     Args:
         device: device of this process.
@@ -182,10 +182,10 @@ class _Total(torch.autograd.Function):
 def total(x: Tensor) -> Tensor:
     """Sum x over all processes, with its gradient. With one process the result is x itself.
 
-    Each of W processes computes the same loss L = f(sum over r of x_r). x_r gets a gradient from
-    each of them, in total W dL/dx_r. DistributedDataParallel takes the mean over the processes,
-    1/W sum over r of W dL/dx_r dx_r/dweights = sum over r of dL/dx_r dx_r/dweights. This is the
-    gradient of one process with the whole batch.
+    x_r is the x of process r. All W processes compute the same loss L = f(sum over r of x_r), and
+    x_r gets the gradient dL/dx_r from each of them, in total W dL/dx_r. The mean that
+    DistributedDataParallel takes divides by W. So the gradient of the weights is the sum over r
+    of dL/dx_r dx_r/dweights, as in one process with the whole batch.
     """
     return x if world() == 1 else _Total.apply(x)
 

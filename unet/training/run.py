@@ -8,10 +8,10 @@ A run is a training with its folder. The folder holds
     report.html        see unet/evaluation/report.py
     not_finite.txt     the windows of a batch whose loss was not finite
 
-On a CPU, a resumed run has the same results, to the last bit, as a run that was never stopped. To
-achieve this, a checkpoint holds every state that a training step changes: weights, moments of the
-optimizer, schedule, gradient scaler, the random states of all processes, and the position in the
-epoch. The order of the windows and their augmentation depend only on seed and epoch.
+On a CPU, a resumed run has the same results, to the last bit, as a run that was never stopped. For
+this, a checkpoint holds all that a step changes: weights, running means of the gradients, learning
+rate, gradient scaler (for float16), random states of all processes, and the place in the epoch.
+The order of the windows and their augmentation depend only on seed and epoch.
 
 Read beside it: tests/unet/training/test_run.py and tests/test_resume.py.
 """
@@ -54,7 +54,7 @@ class Run:
         resume: the checkpoint to resume, if any.
 
     Raises:
-        InputError: the folder already holds a run, which is not to be resumed.
+        InputError: the folder already holds a run, and `resume` is None.
     """
 
     def __init__(self, folder: Path | None = None, resume: Path | None = None):
@@ -114,7 +114,7 @@ class Run:
             checkpoint.save(self.folder / name, state)
 
     def has_ended(self, epochs: int, patience: int) -> bool:
-        """Whether all epochs are finished, or the last `patience` had no better macro Dice."""
+        """Whether all epochs are finished, or macro Dice did not improve for `patience` epochs."""
         return self.epoch >= epochs or self.epoch - self.waiting_since >= patience
 
     def resume(self, path: Path, epochs: int, patience: int) -> str:
