@@ -9,8 +9,8 @@ A normalised difference index contrasts two bands whose ratio is typical of a ma
     NDVIre  RE1, Red     vegetation     Gitelson and Merzlyak 1994
     MNDWI   Green, SWIR1 open water     Xu 2006
 
-A network could learn such ratios. But convolutions approximate a division poorly, and a few
-hundred images are not enough to learn it.
+Convolutions approximate such ratios poorly, and a few hundred images are too few to learn them.
+NIR is the near infrared, SWIR the short-wave infrared, RE the red edge between Red and NIR.
 
 Images of several dates of one place can be stacked (data/input/stack.py). The red band of the
 second date is then named `Red@2`. The index `NDVI@2` is computed from `NIR@2` and `Red@2`.
@@ -96,7 +96,7 @@ def names(
         path: The file, for messages.
 
     Raises:
-        InputError: `given` does not name each band once, or has a name twice.
+        InputError: `given` and the file have different numbers of bands, or a name occurs twice.
     """
     if given and len(given) != len(descriptions):
         raise InputError(

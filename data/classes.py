@@ -1,4 +1,4 @@
-"""Class tables: the raster codes or colours of a mask, and the label 0..K-1 of each.
+"""Class tables: pixel values (codes) or colours of a mask (image of classes), and their labels.
 
 A class table converts between raster codes and labels. All other code uses labels: 0..K-1 in the
 order of the table, or `IGNORE` (255) for a pixel without a class. A table is a CSV file with the
@@ -119,9 +119,9 @@ class ClassTable:
     def colormap(self) -> dict[int, Color] | None:
         """Raster code -> (r, g, b) in a map, or None if the codes do not fit in a byte.
 
-        The colours are the display colours, with one exception. The map of a colour-coded table is
-        read back by its colours. So if a display colour is the code of another row, or belongs to
-        two classes, the map has the colours that are the codes.
+        The colours are the display colours, with one exception. A table with colours as codes
+        reads its map back by these colours. If a display colour is the code of another class or of
+        an ignored row, or belongs to two classes, the map has the code colours instead.
         """
         if self.dtype != np.uint8:
             return None
@@ -184,9 +184,9 @@ class ClassTable:
     ) -> np.ndarray:
         """Convert the values of a mask to labels.
 
-        With integer codes, a palette image is read by its values. With colours as codes, it is read
-        by its colours. A colour of the palette is then a code of the table, or a colour of the
-        table's `colormap`, so that a map can be read back.
+        With integer codes, the values of a palette image are the codes. With colours as codes, its
+        colours are. A colour of the table's own `colormap` also counts as the code of its class,
+        so that a map can be read back.
 
         Args:
             raster: Raster codes (H, W) or (1, H, W), or 8-bit RGB (3 or 4, H, W) for a

@@ -1,4 +1,4 @@
-"""The place of a raster on the ground: its CRS, its affine transform and its size.
+"""The place of a raster (image) on the ground: its CRS (coordinate system), transform and size.
 
 A pixel position is a pair of *continuous* coordinates (row, col): (0, 0) is the upper-left corner
 of the first pixel and (0.5, 0.5) its centre. The affine transform (a, b, c, d, e, f) converts it to
@@ -11,7 +11,7 @@ with the coefficients in the order of the `affine` package and of rasterio. A no
 b = d = 0, a > 0 and e < 0. South-up, mirrored and rotated rasters have other coefficients and need
 no code of their own.
 
-x is easting or longitude and y is northing or latitude, whatever axis order the CRS declares.
+x is easting or longitude, y is northing or latitude, even if the CRS lists north before east.
 
 Read tests/data/test_grid.py beside this file.
 """

@@ -16,7 +16,7 @@ class measure its area. On a tie the lower class wins. A target pixel without vo
 of nearest. No-data pixels do not vote. A target pixel outside the source is no-data.
 
 The weights w_k are 1 by default. Larger weights for rare classes preserve roads and houses when the
-target pixels are much larger. The weights "inverse" are w_k = 1 / (pixels of class k).
+target pixels are much larger than source pixels. "inverse" means w_k = 1 / (pixels of class k).
 
 data/raster/warp.py computes the coordinates, and data/raster/tiles.py runs tiles in threads. Read
 tests/data/test_resample.py beside this file.
@@ -102,8 +102,8 @@ def count_votes(job: Job, tile: Window, window: Window) -> tuple[list[int], torc
     """Count the votes of a window of the source for the pixels (h, w) of a tile.
 
     Returns:
-        The k values of the window, and their votes (k, h, w). No-data has 0 votes. None if k is too
-        large for the size of the tile.
+        The k different values of the window, and their votes (k, h, w), which are 0 for no-data.
+        Or None, if k is too large for the size of the tile.
     """
     area = tile.height * tile.width
     # Only a tile of one pixel may have a window of more than 2**31 pixels.
@@ -197,7 +197,7 @@ def strips(
     Args:
         read: Returns the source classes (H, W) of a window. It is called from several threads.
         source_grid: The grid of the source.
-        target_grid: The grid of the result. Two grids without CRS share their x and y.
+        target_grid: The grid of the result. If neither has a CRS, both use the same x and y.
         method: "nearest" or "mode".
         nodata: The value of pixels without a class. By default every value is a class, and pixels
             outside the source get the largest value of `dtype`, 255 for uint8.

@@ -89,7 +89,7 @@ class Scaling:
 
     @staticmethod
     def from_state(state: dict) -> "Scaling":
-        """Return the scaling that `state` has made into plain values."""
+        """Return the scaling from the plain values that the method `state` returned."""
         return Scaling(state["method"], tuple(state["offset"]), tuple(state["scale"]))
 
 
@@ -97,7 +97,7 @@ def valid_pixels(image: np.ndarray, nodata: float | None) -> np.ndarray:
     """Return (H, W) bool: the pixels of an image (C, H, W) that have data.
 
     A pixel has no data if all its bands have the declared value, or if any band is NaN, infinite or
-    too large for float32. A single band of value 0 is a dark surface.
+    too large for float32. A single band with the declared value (often 0) may be a dark surface.
     """
     if image.dtype.kind == "f":
         valid = (np.abs(image) <= np.finfo(np.float32).max).all(axis=0)  # False for NaN too

@@ -8,10 +8,10 @@ column is moved back, and overlaps the one before it. Ten pixels of one axis in 
                 6 7 8 9       window 2
     0 0 0 0 1 1 1 2 2 2       the window that owns each pixel
 
-A network may be trained on a pixel twice. Pixel counts (of a class, or of correct labels) must not
-include a pixel twice, so they use only the part that each window owns. The owned parts together
-hold each pixel of the raster once. The border between two parts is the middle of the overlap: there
-it is farthest from the rims of both windows, where a network has the least context.
+A network may be trained on a pixel twice. But a count of pixels (of a class, or of correct labels)
+must hold each pixel once. So each pixel is owned by one window, which alone counts it. The border
+between two owned parts is the middle of the overlap. There a pixel is as far as possible from the
+rims of both windows. At a rim, a network has the least context.
 
 In prediction, a scene may be larger than memory, so it is predicted window by window. Predictions
 are worst at the rim of a window, because convolutions get zeros in place of the pixels beyond it.
@@ -29,9 +29,9 @@ the overlap, the weight of one window falls and that of the next rises:
 
 Here p_i are the probabilities predicted in window i. Let r be the radius of the network's receptive
 field. With an overlap of at least 2 * r + RAMP, the receptive field of every pixel with a weight
-above 0 lies in its window. The map then equals that of the scene in one piece. This also requires
-that windows begin at multiples of STRIDE: a network that reduces its input by a factor computes
-other values if the input is shifted by a number of pixels that is not a multiple of the factor.
+above 0 lies in its window. The map then equals a prediction of the whole scene at once. This also
+requires that windows begin at multiples of STRIDE. A network reduces its input by a factor.
+If the input is shifted by a number of pixels that the factor does not divide, the values change.
 
 At the border of the scene, the outer windows extend beyond it, into its mirror image. So pixels at
 the border have a neighbourhood, too. (In training, windows do not extend beyond the raster.)

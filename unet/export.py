@@ -3,8 +3,9 @@
     python -m unet.export runs/a/best.pt -o model.pt2
 
 torch.export runs a network once and records a graph of its tensor operations. The archive (.pt2)
-holds this graph and the weights. The graph takes batches of any size, and heights and widths that
-are multiples of the network's `stride`. The archive also holds two files:
+holds this graph and the weights. Most graphs take batches of any size, and sides of two or more
+times the network's `stride`. A graph whose sizes cannot stay open takes one window. The archive also
+holds two files:
 
     landcover.json   bands, indices, scaling and classes: how to make the input from an image, and a
                      map from the output

@@ -1,12 +1,12 @@
 """Find images and masks by name, and decide which mask belongs to which image.
 
-A training on wrong pairs runs without any error and gives a poor network. So names decide, never
+Training on wrong pairs runs without any error and gives a poor network. So names decide, never
 the order of the files. An unclear pair is an error, which lists the names:
 
     images/town_01.tif           masks/town_01.tif    the same stem
-    images/town_01.tif           masks/esm_01.tif     the same last part of the stem, behind a `_`
+    images/town_01.tif           masks/esm_01.tif     the same last part of the stem, after a `_`
     april_01.tif, august_01.tif  esm_01.tif           several dates of one place share a mask
-    a/images/1.jpg               a/masks/1.png        the mask in the nearest folder of several
+    a/images/1.jpg               a/masks/1.png        of several, the mask in the nearest folder
 
 Read beside it: tests/data/input/test_pairing.py.
 """
@@ -77,7 +77,7 @@ def pair(
 
     The mask of an image has the same stem, else the same last part of the stem (`token`). Of
     several such masks the nearest in the tree of folders is taken. Several images may share a mask.
-    If there is one mask, and no image shares the last part of its name, it belongs to all images.
+    A single mask belongs to all images, unless an image has the same last part of the name.
 
     Args:
         images: Paths of the images.

@@ -9,9 +9,9 @@ hierarchical, or phylogenetic structure) therefore hold out blocks:
     2. Other windows that share ground with a validation window are left out. They lie at the border
        of a block, on a shifted grid, or in another CRS.
 
-Windows are compared in the plane of the first scene's CRS. Windows outside the range of that CRS
-(UTM zone 31 has no coordinates for the other side of the Earth) are compared on the globe. Without
-a CRS, scenes that share a mask are one place.
+Windows are compared in x and y of the first scene's CRS. Windows outside the range of that CRS
+(UTM zone 31, a strip of 6 degrees, does not reach the other side of the Earth) are compared on the
+globe. Scenes without a CRS that share a mask are treated as one place.
 
 Read beside it: tests/data/training/test_split.py.
 """
@@ -27,9 +27,9 @@ from data.grid import Grid, Window
 from data.training.scenes import Scene
 from data.training.windows import Item
 
-BEYOND, COMMON = -1, 0  # planes of windows with a CRS; windows without CRS have planes above 0
+BEYOND, COMMON = -1, 0  # numbers of the planes with a CRS; planes without a CRS have 1, 2, ...
 BLOCKS = 20  # smallest number of blocks, if there are enough windows
-ROUNDING = 1e-3  # in widths of a window: neighbours that share an edge do not overlap
+ROUNDING = 1e-3  # in widths of a window; an overlap below this is a rounding error
 # Row and column of points around a window, as shares of it: the corners and the middles of the
 # sides. Between these points a side that is straight in one CRS bends by less than a pixel in
 # another CRS.
@@ -86,9 +86,9 @@ def outline(grid: Grid, window: Window) -> tuple[np.ndarray, np.ndarray]:
 def footprints(scenes: Sequence[Scene], items: Sequence[Item]) -> tuple[np.ndarray, np.ndarray]:
     """Locate the windows on the ground.
 
-    Windows with a CRS lie in the plane COMMON. Its CRS is that of the first scene that has one.
-    Windows outside the range of this CRS lie in the plane BEYOND, in degrees. Windows without a CRS
-    lie in one plane for each mask, in pixels.
+    The plane COMMON has the CRS of the first scene with a CRS, and holds the windows with a CRS.
+    Windows outside the range of this CRS lie in the plane BEYOND instead, in degrees. Windows
+    without a CRS lie in a separate plane for each mask, in pixels.
 
     Returns:
         The plane of each window (n,) int, and its outline (n, 8, 2): x and y of the points AROUND
@@ -117,8 +117,8 @@ def footprints(scenes: Sequence[Scene], items: Sequence[Item]) -> tuple[np.ndarr
 def blocks_of_ground(planes: np.ndarray, outlines: np.ndarray, scene: np.ndarray) -> np.ndarray:
     """Assign each window to a block of ground.
 
-    A block has 4 x 4 windows. If there were fewer than BLOCKS blocks, it has 2 x 2 windows, else
-    one. A scene with no more windows than a block lies in one block.
+    A block has 4 x 4 windows. If that gives fewer than BLOCKS blocks, it has 2 x 2 windows; if
+    that is still too few, it has one. A scene with no more windows than a block lies in one block.
 
     Args:
         planes: (n,), from `footprints`.
@@ -220,9 +220,9 @@ def touching_on_globe(
 def overlapping(one: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Find the outlines (n, 8, 2) that share ground with the outline (8, 2).
 
-    Two convex shapes do not overlap if their projections onto a line at right angles to a side of
-    one of them are apart (separating axis theorem). Bounding boxes are not enough: windows in the
-    CRS of another zone are turned, so the boxes of neighbours overlap.
+    Two convex shapes are apart if their projections onto some line are apart. Only the lines at
+    right angles to a side must be tried (separating axis theorem). Bounding boxes are not enough:
+    windows in the CRS of another UTM zone are rotated, so the boxes of neighbours overlap.
     """
 
     def apart(outlines: np.ndarray) -> np.ndarray:

@@ -9,8 +9,8 @@ training and validation for one of three reasons:
                      classes that --skip-only names, such as sea.
     shared ground    It shares ground with a validation window.   `split`, data/training/split.py
 
-A run prints how many windows are left out for each reason. The first two reasons lose no label of
-another class, because every pixel is owned by exactly one window.
+A run prints how many windows are left out for each reason. The windows left out for the first
+two reasons own no labels outside the skipped classes. So no such label is lost for these reasons.
 
 Read beside it: tests/data/training/test_windows.py.
 """
@@ -37,7 +37,7 @@ class Item(NamedTuple):
 
 
 def automatic_size(scenes: Sequence[Scene]) -> int:
-    """Choose the side of the windows: that of the largest scene if up to WHOLE, else AUTOMATIC."""
+    """Choose the windows' side: the longest side of any scene if at most WHOLE, else AUTOMATIC."""
     largest = max(max(scene.grid.height, scene.grid.width) for scene in scenes)
     return largest if largest <= WHOLE else AUTOMATIC
 
