@@ -17,8 +17,8 @@ Options add img_landcover_probabilities.tif, _uncertainty.tif and _overlay.png. 
 img_landcover_report.html, or report.html for several images.
 
 A scene is read, mapped and written in strips, so that memory does not depend on its height
-(data/mapping/strips.py). Several processes share the strips of a single image. Of several images
-each process maps its own.
+(data/mapping/strips.py). Several processes share the strips of a single image. With several
+images, each process maps some.
 
 Read beside it: tests/test_predict.py.
 """
@@ -70,8 +70,8 @@ def parse(arguments: list[str] | None = None) -> Namespace:
     add("--overlap", type=within(int, 0), default=OVERLAP, help="pixels shared by windows")
     add("--batch", type=within(int, 1, 2**24), default=4, help="windows mapped at a time")
     add("--bands", nargs="+", metavar="BAND", help="names or numbers of the image's bands")
-    add("--offset", type=within(float), default=0, help="-1000: Sentinel-2 since baseline 04.00")
-    add("--nodata", type=float, help="value of no-data; none: as in training, else as declared")
+    add("--offset", type=within(float), default=0, help="added: -1000 from S2 baseline 04.00 on")
+    add("--nodata", type=float, help="no-data value (default: as in training, else declared)")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     precisions = ("auto", "float32", "bfloat16", "float16")
     add("--precision", choices=precisions, default="auto", help="auto: mixed on a GPU")
@@ -186,8 +186,8 @@ def main(arguments: list[str] | None = None) -> None:
     messages, rank = processes.messages(), processes.rank()
     if rank == 0:
         print(f"checkpoint {predictor.path}, {predictor.classes} classes, on {predictor.device}")
-    # Processes share a single image. Of several images each process maps its own, so that an error
-    # stops the map of one image only.
+    # Processes share a single image. Several images are divided among them, so that an error stops
+    # the map of one image only.
     several, results = len(todo) > 1, {}
     for job in todo[rank :: processes.world()] if several else todo:
         try:

@@ -77,7 +77,7 @@ def weights(text: str) -> dict[int, float] | str:
     except ValueError:
         weight_of = {}
     if len(weight_of) < len(pairs):
-        raise argparse.ArgumentTypeError(f"{text} must be inverse, or CODE=WEIGHT once for a code")
+        raise argparse.ArgumentTypeError(f"{text} must be inverse, or CODE=WEIGHT once per code")
     return weight_of
 
 

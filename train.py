@@ -48,7 +48,7 @@ SAMPLES = 6  # validation windows that the report shows
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the options. The checkpoint keeps every option that changes the result."""
     parser = terminal.Parser(__doc__, gone=GONE)
-    # The upper limits are beyond any machine, and numbers below them do not overflow.
+    # Upper limits: more than any machine can do, but small enough not to overflow.
     count, number, share = within(int, 1, 2**24), within(int, 0, 2**31), within(float, 0, below=1)
 
     add = parser.add_argument_group("data").add_argument
@@ -61,11 +61,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--nodata", type=float, help="value of no-data pixels (default: as in the files)")
     add("--scaling", choices=scaling.METHODS, default="minmax", help="scaling of the bands")
     add("--align", choices=("nearest", "mode"), default="nearest", help="resampling of masks")
-    add("--size", type=count, help="window side (default: the image's up to 512 pixels, else 256)")
+    add("--size", type=count, help="window side (default: largest image side if <= 512, else 256)")
     add("--skip-only", nargs="+", default=[], metavar="CLASS", help="skip windows of only these")
     add("--oversample", type=share, default=0, metavar="T", help="oversample classes rarer than T")
     add("--validation", type=within(float, above=0, below=1), default=0.2, help="share held out")
-    add("--augment", nargs="*", choices=augment.STEPS, default=["flip", "turn"], help="of windows")
+    add("--augment", nargs="*", choices=augment.STEPS, default=["flip", "turn"], help="operations")
     add("--overfit", type=number, default=0, metavar="N", help="train and validate on N windows")
 
     add = parser.add_argument_group("network").add_argument
@@ -216,7 +216,7 @@ def train(args: argparse.Namespace, run: Run, signals: terminal.Signals) -> None
         row |= {"seconds": time.monotonic() - began, "images_per_second": speed}
         row["peak_memory_mb"] = memory.peak_bytes(device) / 1e6
         best = run.end_epoch(row, confusion)
-        # best.pt is first: a run that is killed between the two repeats the epoch when resumed.
+        # best.pt is saved first: a run killed before last.pt repeats the epoch when resumed.
         run.save(*["best.pt"] * best, "last.pt")
         if board:
             labels, _ = predict(model, DataLoader(shown, args.batch), *measure)

@@ -4,8 +4,8 @@
 
 torch.export runs a network once and records a graph of its tensor operations. The archive (.pt2)
 holds this graph and the weights. Most graphs take batches of any size, and sides of two or more
-times the network's `stride`. A graph whose sizes cannot stay open takes one window. The archive also
-holds two files:
+times the network's `stride`. A graph whose sizes cannot stay open takes one window. The archive
+also holds two files:
 
     landcover.json   bands, indices, scaling and classes: how to make the input from an image, and a
                      map from the output
