@@ -63,8 +63,13 @@ def parse(arguments: list[str] | None = None) -> Namespace:
     parser = Parser(__doc__, gone=GONE)
     add = parser.add_argument
     add("images", nargs="*", type=Path, help="GeoTIFFs (or PNG, JPEG) to map, or folders of them")
-    add("--checkpoint", type=Path, help="file or folder of a run; none: the newest run in runs/")
-    add("--output", type=Path, metavar="FOLDER", help="where maps go; none: beside each image")
+    add("--checkpoint", type=Path, help="file or folder of a run (default: newest in runs/)")
+    add(
+        "--output",
+        type=Path,
+        metavar="FOLDER",
+        help="for the maps (default: beside each image)",
+    )
     truth = "mask to compare with, or folder of masks, matched by name; repeat it for several"
     add("--truth", type=Path, action="append", metavar="MASK", help=truth)
     add("--overlap", type=within(int, 0), default=OVERLAP, help="pixels shared by windows")
@@ -85,7 +90,7 @@ def parse(arguments: list[str] | None = None) -> Namespace:
     args, rest = parser.parse_known_args(arguments)
     if rest:
         parser.error(f"{' '.join(rest)}: give images before options, and one path per --truth")
-    # argparse reads four bands in `--bands 4 3 2 img.tif`.
+    # In `--bands 4 3 2 img.tif`, argparse takes the image for a fourth band.
     if args.bands and not args.images:
         args.images = [Path(word) for word in args.bands if Path(word).exists()]
         args.bands = [word for word in args.bands if not Path(word).exists()]

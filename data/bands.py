@@ -1,11 +1,11 @@
-"""Band names, and the spectral indices that are computed from bands.
+"""Names of bands (channels of an image), and spectral indices that are computed from them.
 
 A normalised difference index contrasts two bands whose ratio is typical of a material:
 
     index = (a - b) / (a + b), 0 where a + b = 0
 
     NDVI    NIR, Red     vegetation     Rouse and others 1974
-    NDTI    SWIR1, SWIR2 tillage, bare  Van Deventer and others 1997
+    NDTI    SWIR1, SWIR2 bare soil      Van Deventer and others 1997
     NDVIre  RE1, Red     vegetation     Gitelson and Merzlyak 1994
     MNDWI   Green, SWIR1 open water     Xu 2006
 
@@ -81,7 +81,7 @@ def dated(names: Sequence[str], dates: int) -> list[str]:
 
 
 def dates(names: Sequence[str]) -> list[str]:
-    """Return the endings of names that give the date: '' for date 1, '@2' for date 2, and so on."""
+    """Return the ending of band names for each date: '' for date 1, '@2' for date 2, ..."""
     return list(dict.fromkeys("".join(name.partition("@")[1:]) for name in names))
 
 
@@ -180,7 +180,7 @@ def stack(image: np.ndarray, bands: Sequence[str], indices: Sequence[str]) -> np
 def rgb(bands: Sequence[str]) -> list[int]:
     """Return the positions (from 0) of the bands to show as red, green and blue.
 
-    Without bands of these names, they are the first three bands.
+    If the image has no bands of these names, return the first three bands.
     """
     if {"Red", "Green", "Blue"} <= set(bands):
         return [list(bands).index(name) for name in ("Red", "Green", "Blue")]

@@ -10,11 +10,11 @@ columns code, name, color and, optionally, ignore:
     250,non-residential,#8250C8,
     255,residential,#D72D27,
 
-Rows with the same name are one class (codes 0 and 1 above). A map is written with the code of the
-first row of each class. A code is an integer, or a colour such as #00FFFF for masks that are RGB
-pictures. With colours as codes, the map is a palette image. `color` is the colour in which the
-class is displayed. Pixels with the code of an ignore=true row have no class. A code of the mask
-that is missing from the table is an error.
+Rows with the same name are one class (codes 0 and 1 above). A map (prediction) is written with the
+code of the first row of each class. A code is an integer, or a colour such as #00FFFF for masks
+that are RGB pictures. With colours as codes, the map is a palette image. `color` is the colour in
+which the class is displayed. Pixels with the code of an ignore=true row have no class. A code of
+the mask that is missing from the table is an error.
 
 Read beside it: tests/data/test_classes.py.
 """

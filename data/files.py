@@ -45,7 +45,7 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     Raises:
         FileNotFoundError: `path` is in a folder that does not exist.
         IsADirectoryError: `path` is a folder.
-        OSError: The file cannot be written, or the disk is full; `filename` is `path`.
+        OSError: The file cannot be written, or the disk is full. The error names `path`.
     """
     path = Path(path)
     if not path.parent.is_dir():
@@ -72,7 +72,7 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def refuse_input(output: str | os.PathLike, *inputs: str | os.PathLike) -> None:
-    """Raise InputError if the output is an input, possibly through a symbolic or hard link."""
+    """Raise InputError if the output is the same file as an input, also through links."""
     if os.path.exists(output) and any(os.path.samefile(path, output) for path in inputs):
         raise InputError(f"{output}: is an input; give the output another name")
 
@@ -82,7 +82,7 @@ def replacing_folder(path: str | os.PathLike) -> Iterator[Path]:
     """Yield an empty temporary folder beside `path`, and rename it to `path` when the block ends.
 
     On an exception the temporary folder is removed. If another process has made `path` in the
-    meantime, its folder is kept.
+    meantime, the folder of that process is kept.
 
     Raises:
         OSError: The folder cannot be written. An error without a file name, such as a full disk,

@@ -8,8 +8,8 @@ map coordinates,
     y = d * col + e * row + f
 
 with the coefficients in the order of the `affine` package and of rasterio. A north-up raster has
-b = d = 0, a > 0 and e < 0. South-up, mirrored and rotated rasters have other coefficients and need
-no code of their own.
+b = d = 0, a > 0 and e < 0. South-up, mirrored and rotated rasters have other coefficients. No
+function treats them as special cases.
 
 x is easting or longitude, y is northing or latitude, even if the CRS lists north before east.
 
@@ -86,7 +86,7 @@ class Grid:
 
     @property
     def bounds(self) -> tuple[float, float, float, float]:
-        """(left, bottom, right, top) of the smallest upright rectangle around the four corners."""
+        """(left, bottom, right, top) of the smallest rectangle along x and y around the corners."""
         corners = [self.xy(row, col) for row in (0, self.height) for col in (0, self.width)]
         xs, ys = zip(*corners)
         return min(xs), min(ys), max(xs), max(ys)

@@ -13,7 +13,7 @@ source to the CRS of the target:
 
 In mode each source pixel votes once, for the target pixel that holds its centre. So the votes of a
 class measure its area. On a tie the lower class wins. A target pixel without votes gets the result
-of nearest. No-data pixels do not vote. A target pixel outside the source is no-data.
+of nearest. Pixels without a class (no-data) do not vote. Outside the source is no-data.
 
 The weights w_k are 1 by default. Larger weights for rare classes preserve roads and houses when the
 target pixels are much larger than source pixels. "inverse" means w_k = 1 / (pixels of class k).
@@ -106,7 +106,7 @@ def count_votes(job: Job, tile: Window, window: Window) -> tuple[list[int], torc
         Or None, if k is too large for the size of the tile.
     """
     area = tile.height * tile.width
-    # Only a tile of one pixel may have a window of more than 2**31 pixels.
+    # Larger windows than MOST_PIXELS occur only for a tile of one pixel, and need larger counters.
     dtype = torch.int32 if area > 1 else torch.int64
     plane_of: dict[int, int] = {}
     votes = torch.zeros(0, tile.height, tile.width, dtype=dtype)

@@ -1,10 +1,10 @@
-"""Scale the channels of the network's input: reflectances are in the thousands, and indices between
--1 and 1.
+"""Scale the channels of the network's input. Reflectances (the brightness of the ground, x 10,000)
+are in the thousands, indices between -1 and 1.
 
     x' = (x - offset) / scale, for each channel, clipped to LIMITS
 
     minmax     The 1st to 99th percentile of the training pixels becomes 0 to 1 (the default).
-               With minimum and maximum, a single glint or dead pixel would set the range.
+               With minimum and maximum, a single very bright or dead pixel would set the range.
     standard   Mean and standard deviation of the pixels between those percentiles become 0 and 1.
     image      As minmax, but fitted to each image by itself. This removes differences of haze and
                season, and also the absolute brightness.
@@ -27,7 +27,7 @@ from data.grid import Window
 METHODS = ("minmax", "standard", "image")
 PERCENTILES = (1, 99)
 LIMITS = {"minmax": (-1.0, 2.0), "image": (-1.0, 2.0), "standard": (-10.0, 10.0)}
-SAMPLE = 1 << 20  # pixels of a fit; percentiles are then exact to about a thousandth
+SAMPLE = 1 << 20  # pixels of a fit; the rank of a percentile is then exact to 0.1 %
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Scaling:
         return Scaling(method, tuple(offset), tuple(scale))
 
     def for_image(self, pixels: Callable[[], np.ndarray]) -> "Scaling":
-        """Return the scaling of one image: for `image` a fit to `pixels()`, else this scaling."""
+        """Return the scaling of one image: with method `image` fitted to it, else this one."""
         return Scaling.fit(pixels(), "image") if self.method == "image" else self
 
     def apply(self, stacked: np.ndarray) -> np.ndarray:
@@ -147,7 +147,7 @@ def sample_pixels(
     """Collect about SAMPLE pixels for a fit, evenly spaced, from at most 512 windows.
 
     Args:
-        windows: Pairs of a function that reads a window as (C, h, w), and a window.
+        windows: Pairs (read, window), where read(window) returns the pixels (C, h, w).
         names: The names of the bands.
         indices: The spectral indices.
         nodata: The declared value of pixels without data, or None.

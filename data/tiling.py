@@ -13,7 +13,7 @@ must hold each pixel once. So each pixel is owned by one window, which alone cou
 between two owned parts is the middle of the overlap. There a pixel is as far as possible from the
 rims of both windows. At a rim, a network has the least context.
 
-In prediction, a scene may be larger than memory, so it is predicted window by window. Predictions
+In prediction, the image (scene) may be larger than memory, so windows are predicted. Predictions
 are worst at the rim of a window, because convolutions get zeros in place of the pixels beyond it.
 So windows overlap. The outer part of each overlap has weight 0. Over RAMP pixels in the middle of
 the overlap, the weight of one window falls and that of the next rises:
@@ -48,7 +48,7 @@ from data.grid import Window
 
 STRIDE = 32  # pixels; a multiple of the factor by which each network reduces its input
 RAMP = 8  # pixels over which the weight of a window falls from 1 to 0
-LEAST = 256  # pixels; smaller windows would consist mostly of their rim
+LEAST = 256  # pixels; in smaller windows most pixels are near an edge
 OVERLAP = 64  # pixels; tests/bench/bench_seams.py measures larger overlaps
 
 
@@ -185,7 +185,7 @@ class Tiling:
     """Rows and columns of windows over a scene, and the strips of the map that they complete.
 
     Strip i is the part of the map that is complete when row i of the windows has been blended.
-    Below it lie the rows of pixels that row i and row i + 1 share:
+    After it come the rows of pixels that rows i and i + 1 of windows share:
 
         strips[i].row          shared_rows(i + 1)
         |      strip i         |<---->|
@@ -209,5 +209,5 @@ class Tiling:
         return max(0, self._ends[row - 1] - self.strips[row].row) if row else 0
 
     def blended_rows(self, row: int) -> tuple[int, int]:
-        """Return (first row, end) of the pixels in which the windows of `row` have weight."""
+        """Return (first row, end) of the pixels for which the windows of `row` have weights."""
         return self.strips[row].row, self._ends[row]

@@ -2,8 +2,8 @@
 
 A checkpoint holds only tensors and plain Python values. It is loaded with `weights_only=True`, so
 that a file from a stranger runs no code. It describes the input and the classes too, so predict.py
-needs no option of the training. training/checkpoint_format.py has the keys and their rules. The
-file is a ZIP archive, as torch.save writes it.
+needs none of the options of train.py. training/checkpoint_format.py has the keys and their rules.
+The file is a ZIP archive, as torch.save writes it.
 
 Read beside it: tests/unet/test_checkpoint.py.
 """

@@ -40,7 +40,7 @@ from unet.networks.layers import Network
 
 TOLERANCE = 1e-4  # largest difference of a logit, relative to the largest logit
 LARGEST = 2**16  # most pixels along a side, and most windows in a batch
-# The errors of torch.export for a network that it cannot trace.
+# The errors of torch.export for a network whose operations it cannot record.
 UNTRACEABLE = (torch._dynamo.exc.TorchDynamoException, RuntimeError, ValueError)
 
 RUN = Path(__file__).with_name("evaluation") / "run_exported.py"
@@ -56,7 +56,7 @@ def export(checkpoint: dict, path: str | Path) -> str:
 
     Returns:
         The sizes of images that the file takes, in words. If the network cannot be traced for
-        variable sizes, the file takes one window of the size of the training.
+        variable sizes, the file takes one window, as large as those of the training.
 
     Raises:
         InputError: the path or the checkpoint cannot be used, the network cannot be exported, or
@@ -94,7 +94,7 @@ def export(checkpoint: dict, path: str | Path) -> str:
             "landcover.json": json.dumps(description, indent=1),
             "run.py": RUN.read_text(encoding="utf-8"),
         }
-        archive = io.BytesIO()  # in a file, every entry would carry the temporary name
+        archive = io.BytesIO()  # torch would write the name of a temporary file into it
         torch.export.save(program, archive, extra_files=extra)
         _compare(network, torch.export.load(archive).module(), (1, channels, *sides), path)
     with replacing(path) as temporary:
@@ -106,7 +106,7 @@ def _open(network: Network, channels: int, stride: int) -> ExportedProgram:
     """Trace the network for any batch, and for sides of 2, 3, 4, ... times `stride`."""
     batch, most = Dim("batch", min=1, max=LARGEST), LARGEST // stride
     rows, columns = Dim("rows", min=2, max=most), Dim("columns", min=2, max=most)
-    # The sides differ: torch.export would take equal sides for one and the same size.
+    # The sides differ, because torch.export would assume that equal sides are always equal.
     example = torch.zeros(2, channels, 2 * stride, 3 * stride)
     sizes = ({0: batch, 2: stride * rows, 3: stride * columns},)
     return torch.export.export(network, (example,), dynamic_shapes=sizes)

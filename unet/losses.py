@@ -76,7 +76,7 @@ def focal(
 def dice(
     logits: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = 255
 ) -> Tensor:
-    """Compute 1 - soft Dice coefficient of each class over the batch, then their weighted mean.
+    """Compute 1 - Dice of each class, with probabilities for counts; then the weighted mean.
 
     Milletari, Navab, Ahmadi: V-Net, 2016 (https://arxiv.org/abs/1606.04797). The paper squares p
     and t in the denominator; this function does not.
@@ -145,7 +145,7 @@ def class_weights(counts: Tensor, method: str, cap: float = 100.0) -> Tensor | N
         "sqrt" have the mean 1 over the classes that occur. A class without pixels has the weight 0.
 
     Raises:
-        InputError: `method` is neither a name nor K numbers that are 0 or more and not all 0.
+        InputError: `method` is no name, and no list of K numbers from 0 on that are not all 0.
     """
     if method == "none":
         return None
@@ -175,7 +175,7 @@ def _numbers(text: str, count: int) -> list[float]:
 def _labelled(logits: Tensor, target: Tensor, ignore_index: int) -> tuple[Tensor, Tensor, Tensor]:
     """Replace the ignored pixels by 0.
 
-    Half precision becomes float32, because sums of more than 65,504 pixels would overflow.
+    16-bit floats become float32, because they would overflow above a sum of 65,504 pixels.
 
     Returns:
         logits (N, K, H, W), 0 where ignored; labels (N, H, W) int64, 0 where ignored; valid

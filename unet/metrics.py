@@ -1,7 +1,7 @@
 """Agreement of a map with the truth: one confusion matrix, and everything derived from it.
 
-The entry in row t and column p is the number of pixels of true class t that the map labels p. TP is
-the diagonal:
+The entry in row t and column p is the number of pixels of true class t with the prediction p. TP
+(true positives) is the diagonal:
 
     IoU        TP / (row sum + column sum - TP)      Jaccard index
     Dice       2 TP / (row sum + column sum)         F1 score; equals 2 IoU / (1 + IoU)
@@ -97,12 +97,12 @@ class ConfusionMatrix:
         return 2 * matrix.diag() / (matrix.sum(1) + matrix.sum(0))
 
     def precision(self) -> Tensor:
-        """Compute the share of the pixels labelled k that are k (K,); NaN if there are none."""
+        """Compute which share of the pixels predicted as k is of class k (K,); NaN if none are."""
         matrix = self._double()
         return matrix.diag() / matrix.sum(0)
 
     def recall(self) -> Tensor:
-        """Compute the share of the pixels of k that are labelled k (K,); NaN if there are none."""
+        """Compute which share of the pixels of class k is predicted as k (K,); NaN if none are."""
         matrix = self._double()
         return matrix.diag() / matrix.sum(1)
 

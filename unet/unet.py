@@ -24,7 +24,7 @@ Ronneberger, Fischer, Brox: U-Net: Convolutional Networks for Biomedical Image S
 (https://arxiv.org/abs/1505.04597). Two things differ from the paper, as is usual today.
 Convolutions are padded, so that the map has the size of the image. Each convolution is followed by
 batch normalisation (Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167). Parameters have the
-names of milesial/Pytorch-UNet, and its checkpoints load with strict=True.
+names of milesial/Pytorch-UNet. Checkpoints of that project load with strict=True.
 
 Read beside it: tests/unet/test_unet.py.
 """

@@ -27,8 +27,8 @@ MAP = "_landcover"  # predict.py adds this ending to the name of an image to nam
 def find(paths: Sequence[str | Path], what: str) -> list[Path]:
     """List rasters: the given files, and the sorted files of the given folders, each once.
 
-    A SAFE folder is one image. Maps that predict.py wrote beside their images are left out, so a
-    folder of images can be used for training after a prediction.
+    A SAFE folder (a Sentinel-2 product) is one image. Maps that predict.py wrote beside their
+    images are left out, so a folder of images can be used for training after a prediction.
 
     Args:
         paths: Files and folders. Folders inside a folder are not searched.
@@ -118,7 +118,7 @@ def pair(
     if listed:
         raise InputError(
             f"{images[0].parent}: {'; '.join(listed)}; give an image and its mask the "
-            "same name, or names with the same last part behind a '_'"
+            "same name, or names with the same last part after a '_'"
         )
     return pairs
 

@@ -24,7 +24,7 @@ from data import tiling
 from data.grid import Window
 from data.training.scenes import Scene
 
-AUTOMATIC = 256  # pixels: side of the windows on scenes that are larger than WHOLE
+AUTOMATIC = 256  # pixels: side of all windows if a scene is larger than WHOLE
 WHOLE = 512  # pixels: scenes up to this side are one window each
 
 
@@ -33,7 +33,7 @@ class Item(NamedTuple):
 
     scene: int  # number of the scene
     window: Window
-    own: Window  # the part of the window that it owns
+    own: Window  # the part of `window` whose pixels are counted for it
 
 
 def automatic_size(scenes: Sequence[Scene]) -> int:

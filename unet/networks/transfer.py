@@ -134,7 +134,7 @@ def _to_bands(weight: Tensor, bands: int) -> Tensor:
 def _check_encoders(model: Network, path: str | Path, published: set[str]) -> None:
     """Raise CheckpointError unless the file holds an encoder of the network.
 
-    It must have the same tensors as the encoder of the network, and no others.
+    The file's encoder must have the same tensors as the network's encoder, and no others.
 
     Args:
         model: the network.
@@ -223,7 +223,7 @@ def _sides(tensor: Tensor, free: int | None) -> list[int]:
 
 
 def _copy_slices(tensor: Tensor, old: Tensor, names: Names) -> list[str]:
-    """Copy the slices whose names are in both networks. Returns these names."""
+    """Copy the slices whose names are in both networks, and return these names."""
     common = [name for name in names.new if name in names.old]
     if common:
         source = torch.tensor([names.old.index(name) for name in common])

@@ -5,7 +5,7 @@
     predict       labels and a confusion matrix for each window
 
 A batch is (images (N, C, S, S) float32, targets (N, S, S) uint8, numbers (N,) of the windows). With
-several processes, each has its share of the batch, which may be empty. `RunningLoss` and `evaluate`
+several processes, each has a share of the batch. A share may be empty. `RunningLoss` and `evaluate`
 return values over all processes.
 
 Read beside it: tests/unet/training/test_passes.py.
@@ -69,7 +69,7 @@ class RunningLoss:
 
     @property
     def windows_read(self) -> int:
-        """Number of windows whose losses were read, without those of the initial position."""
+        """Number of windows whose losses were read since the initial position."""
         return self.position["windows"] - self._windows_before
 
     @property

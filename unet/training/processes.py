@@ -96,15 +96,15 @@ class Messages:
 
     def __init__(self):
         self.rank, self.world = rank(), world()
-        # Arrays have their own group, because two threads send arrays and objects.
+        # Arrays have their own group, because one thread sends arrays and another one objects.
         self._arrays = dist.new_group(backend="gloo", timeout=FOREVER)
         self._sent = []
 
     def send(self, array: np.ndarray, to: int) -> None:
         """Start to send an array, and return before the other process has received it.
 
-        First wait until the array before it has been received. The array must not change
-        afterwards.
+        First wait until the array that was sent last has been received. The array must not
+        change afterwards.
         """
         with _lost_connection():
             for message in self._sent:
@@ -131,7 +131,7 @@ class Messages:
         return box[0]
 
     def gather(self, value: Any) -> list:
-        """Return the values of all processes, in the order of their ranks. All must call this."""
+        """Return the values of all processes, by rank. All processes must call this function."""
         with _lost_connection():
             values = gather(value)
             dist.barrier()  # nobody may disconnect while others still read
@@ -255,8 +255,8 @@ class BatchNorm(nn.BatchNorm2d):
 def synchronise(model: nn.Module, device: torch.device) -> nn.Module:
     """Wrap a network for several processes. With one process the result is the network itself.
 
-    Normalisation and gradients of the result are those of the whole batch. Parameters and their
-    names are those of `model`, which is saved in checkpoints.
+    The wrapped network normalises over the whole batch and gives its gradients. It has the
+    parameters of `model`, which is the one to save.
     """
     if world() == 1:
         return model

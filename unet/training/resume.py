@@ -1,7 +1,7 @@
 """The options of a resumed run: those with which the run began.
 
 Options that change the result are read from the checkpoint and cannot be changed. The options in
-CHANGEABLE can: the number of epochs, and those about the machine.
+CHANGEABLE can be changed: the number of epochs, and the options about the machine.
 
 Read beside it: tests/test_resume.py.
 """
@@ -24,11 +24,11 @@ GONE = {
     "--crop-min": "use --augment crop, whose crops are of 0.75 of a side or more",
     "--strength": "use --augment jitter, whose strength is 0.1",
     "--scales": "use --augment scale, which draws from 0.75, 1 and 1.25",
-    "--gamma": "it is 2 now",
-    "--head-dropout": "it is 0.1 now; --dropout is that of the blocks",
+    "--gamma": "it is always 2 now",
+    "--head-dropout": "it is always 0.1 now; --dropout sets the dropout of the blocks",
     "--freeze-encoder": "use --encoder-lr 0",
     "--finetune": "use --weights",
-    "--cache": "prepared scenes lie in the folder `cache` beside the run's; see --output",
+    "--cache": "prepared scenes are in `cache`, next to the folder of the run (--output)",
     "--stop-after": "stop the run by Ctrl-C or SIGTERM, and continue it by --resume",
 }
 
@@ -53,7 +53,7 @@ def resumed_options(
     unknown = [name for name in settings if name not in known]
     if unknown:
         options = [f"--{name.replace('_', '-')}" for name in unknown]
-        gone = "; ".join(f"{option}: {GONE.get(option, 'no longer')}" for option in options)
+        gone = "; ".join(f"{option}: {GONE.get(option, 'removed')}" for option in options)
         raise InputError(
             f"{path}: is a run of an earlier version, with options that are gone ({gone}); begin "
             f"another run from its weights, by --weights {path}"
@@ -75,7 +75,7 @@ def resumed_options(
 
 
 def plain(value: object) -> object:
-    """Return a value with its paths as texts, also in lists and dicts. A checkpoint may keep it."""
+    """Return a value whose paths are texts, also in lists and dicts, for a checkpoint."""
     if isinstance(value, dict):
         return {name: plain(item) for name, item in value.items()}
     if isinstance(value, list):

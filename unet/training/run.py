@@ -122,8 +122,8 @@ class Run:
 
         Args:
             path: a checkpoint in the folder of the run.
-            epochs: number of epochs, at which the schedule ends. If it is larger than before,
-                `patience` counts from the present epoch.
+            epochs: number of epochs. The schedule of the learning rate ends there. If there are
+                more than before, `patience` counts from the present epoch.
             patience: number of epochs without a better macro Dice after which the run ends.
 
         Returns:
