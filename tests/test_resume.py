@@ -1,6 +1,7 @@
 """train.py --resume: a stopped or killed run has the same results as a run that was not stopped."""
 
 import csv
+import math
 import multiprocessing
 import random
 import signal
@@ -108,6 +109,16 @@ def test_three_epochs_prolonged_by_three_are_six(whole):
     train.main(options(whole, *STATEFUL, "--output", run, "--epochs", 3))
     train.main(["--resume", str(run), "--epochs", "6"])
     assert_same(run, whole / "whole")
+
+
+def test_a_cosine_that_is_prolonged_follows_the_longer_curve(tmp_path):
+    """After three of six epochs the rate is lr (1 + cos(pi / 2)) / 2, half of the first one."""
+    run = tmp_path / "run"
+    train.main(options(tmp_path, "--output", run, "--schedule", "cosine", "--epochs", 3))
+    train.main(["--resume", str(run), "--epochs", "6"])
+    rates = [row["lr"] for row in checkpoint.load(run / "last.pt")["history"]]
+    expected = [0.01 * (1 + math.cos(math.pi * done / 6)) / 2 for done in (3, 4, 5)]
+    assert rates[3:] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

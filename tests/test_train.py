@@ -107,7 +107,11 @@ def test_accumulated_batches_step_as_one_batch_does(tmp_path, monkeypatch):
     def convolution(in_channels, num_classes, dropout=0.0, head_dropout=0.0):
         return torch.nn.Conv2d(in_channels, num_classes, kernel_size=3, padding=1)
 
+    def sgd(groups, fused):  # Adam's step does not change with the scale of the gradient
+        return torch.optim.SGD(groups)
+
     monkeypatch.setitem(unet.MODELS, "unet", convolution)
+    monkeypatch.setitem(train.OPTIMIZERS, "adamw", sgd)
     small.write(tmp_path / "in", count=10)
     common = ["--loss", "cross_entropy", "--class-weights", "none", "--epochs", 2]
     common += ["--precision", "float32", "--validation", 0.2]
@@ -124,6 +128,29 @@ def test_it_stops_when_nothing_gets_better(tmp_path, capsys):
     run(tmp_path, "--epochs", 30, "--patience", 2, "--lr", 1e-9, "--schedule", "constant")
     assert "no better macro Dice in 2 epochs: stopped" in capsys.readouterr().out
     assert len(log(tmp_path / "run")) < 30
+    folder = tmp_path / "run"
+    best, last = (checkpoint.load(folder / name) for name in ("best.pt", "last.pt"))
+    assert best["epoch"] == last["best_epoch"] == last["epoch"] - 2
+
+
+def test_weights_of_a_run_are_taken_and_a_frozen_encoder_keeps_them(tmp_path):
+    """Parameters and running statistics of the encoder stay, and the decoder learns."""
+    first = run(tmp_path, "--output", tmp_path / "a", "--epochs", 1)
+    options = ["--weights", first / "last.pt", "--encoder-lr", 0, "--epochs", 1]
+    second = run(tmp_path, "--output", tmp_path / "b", *options)
+    before, after = (checkpoint.load(f / "last.pt")["weights"] for f in (first, second))
+    same = {name.split(".")[0] for name in before if before[name].equal(after[name])}
+    changed = {name.split(".")[0] for name in before if not before[name].equal(after[name])}
+    assert {"inc", "down1", "down2", "down3", "down4"} <= same - changed
+    assert {"up1", "up4", "outc"} <= changed
+
+
+def test_class_weights_reach_the_loss(tmp_path):
+    losses = []
+    for weights in ("none", "1,4"):
+        options = ["--loss", "cross_entropy", "--class-weights", weights, "--epochs", 1]
+        losses.append(log(run(tmp_path, *options, "--output", tmp_path / weights))[0]["train_loss"])
+    assert losses[0] != losses[1]
 
 
 def test_images_without_crs_and_with_no_data_train(tmp_path):

@@ -21,6 +21,9 @@ def test_four_scenes_become_three_to_train_and_one_to_validate(tmp_path):
     land, water = data.counts.sum(0) / data.counts.sum()
     assert f"training labels: land {land:.2%}, water {water:.2%}" in said
     assert data.checkpoint["bands"] == small.BANDS and data.checkpoint["size"] == 48
+    recipe = data.checkpoint["recipe"]  # for unet/export.py
+    assert recipe["bands"] == small.BANDS and recipe["indices"]["NDVI"] == ("NIR", "Red")
+    assert [one["name"] for one in recipe["classes"]] == ["land", "water"]
     assert (
         data.checkpoint["nodata"] is None
         and small.load(small.options(tmp_path, nodata=7))[0].checkpoint["nodata"] == 7
