@@ -41,7 +41,7 @@ from data.output.jobs import Job
 from data.output.mapfiles import MapFiles, thumbnail_step
 from data.output.samples import gallery
 from data.output.truth import Truth
-from data.terminal import Parser, one_line_errors, progress, say_error, within
+from data.terminal import Parser, note, one_line_errors, progress, say_error, within
 from data.tiling import OVERLAP, layout
 from unet import checkpoint
 from unet.evaluation import report, scores
@@ -126,7 +126,7 @@ def map_image(
             next(made, None)  # maps all strips of this process, and sends them to the first
             return None
         for remark in image.remarks:
-            print(f"note: {remark}")
+            note(remark)
         truth = Truth(job.truth, table, image.grid) if job.truth else None
         measures = predictor.uncertainty_names if args.uncertainty else []
         files = MapFiles(job.target, image, table, args.probabilities, measures, args.overlay)

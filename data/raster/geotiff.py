@@ -30,6 +30,7 @@ import tifffile
 from data.files import InputError
 from data.grid import IDENTITY, Grid, Window
 from data.raster import gdaltags, georeference, pictures, tiffpage
+from data.scaling import valid_pixels
 
 
 class Raster:
@@ -57,10 +58,20 @@ class Raster:
         geo_tags: The georeference tags of the file for `write(geo_tags=...)`, also with a CRS that
             cannot be decoded. PixelIsPoint is converted to PixelIsArea.
         block_shape: (height, width) of a block. A block is always decoded as a whole.
+        alpha: Number of the band, from 1, that is the opacity of the pixels, or None.
+        masked: Whether the file marks pixels without data by an alpha band or a dataset mask.
+        scales: (scale, offset) or None for each band. value * scale + offset is the quantity; empty
+            if no band has them. `read` returns the stored values.
+        remarks: What the file holds and this class does not use, in sentences for the user. They do
+            not name the file.
     """
 
     def __init__(self, path: str | os.PathLike) -> None:
         self.path = Path(path)
+        self.alpha: int | None = None
+        self.masked = False
+        self.scales: tuple[tuple[float, float] | None, ...] = ()
+        self.remarks: list[str] = []
         self._page: tifffile.TiffPage | None = None
         try:
             self._file = open(self.path, "rb", buffering=0)
@@ -119,6 +130,26 @@ class Raster:
                     pixels = self._block(number)[source].transpose(2, 0, 1)
                     out[target] = pixels if bands is None else pixels[chosen]
         return out
+
+    def valid(self, window: Window | None = None, pixels: np.ndarray | None = None) -> np.ndarray:
+        """Find the pixels of a window that hold data.
+
+        A pixel has no data where the dataset mask or the alpha band is 0, and where
+        `data.scaling.valid_pixels` finds none in the other bands.
+
+        Args:
+            window: The window, by default the whole raster.
+            pixels: The pixels of all bands except alpha, if they have been read already.
+
+        Returns:
+            (height, width) bool.
+        """
+        if pixels is None:
+            pixels = self.read(window, [b for b in range(1, self.count + 1) if b != self.alpha])
+        valid = valid_pixels(pixels, self.nodata)
+        if self.alpha:
+            valid &= self.read(window, [self.alpha])[0] != 0
+        return valid
 
     def _overlap(self, window: Window, r: int, c: int) -> tuple[tuple, tuple]:
         """Find the pixels that the window and block (r, c) share.

@@ -1,6 +1,6 @@
 """The terminal: printed lines, options, errors and signals of the scripts."""
 
-from data.terminal.lines import command, duration, progress, say
+from data.terminal.lines import command, duration, grouped, note, progress, say
 from data.terminal.options import Parser, within
 from data.terminal.signals import Interrupted, Signals, one_line_errors, say_error
 
@@ -10,6 +10,8 @@ __all__ = [
     "Signals",
     "command",
     "duration",
+    "grouped",
+    "note",
     "one_line_errors",
     "progress",
     "say",

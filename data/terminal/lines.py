@@ -6,6 +6,7 @@ Read beside it: tests/data/terminal/test_lines.py.
 import shlex
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -15,6 +16,31 @@ def say(text: str) -> None:
     """Print a line. It replaces the progress line."""
     progress("")
     print(text, flush=True)
+
+
+def note(text: str) -> None:
+    """Print a remark on standard error, `note: ...`. It replaces the progress line."""
+    progress("")
+    print(f"note: {text}", file=sys.stderr, flush=True)
+
+
+def grouped(remarks: Iterable[tuple[str | Path, str]]) -> list[str]:
+    """Join equal remarks on several files to one line each.
+
+    Args:
+        remarks: Pairs (file, remark).
+
+    >>> grouped([("a.tif", "no CRS"), ("b.tif", "no CRS"), ("c.tif", "no CRS")])
+    ['a.tif and 2 more files: no CRS']
+    """
+    files: dict[str, dict[str, None]] = {}
+    for file, text in remarks:
+        files.setdefault(text, {})[str(file)] = None
+    lines = []
+    for text, (first, *others) in files.items():
+        more = f" and {len(others)} more file{'s' * (len(others) > 1)}" if others else ""
+        lines.append(f"{first}{more}: {text}")
+    return lines
 
 
 def progress(text: str) -> None:
