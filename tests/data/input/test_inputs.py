@@ -189,7 +189,7 @@ def mapped(path: str, *options: str) -> np.ndarray:
 def test_the_same_ground_in_another_unit_gives_the_same_map_and_a_note(here, capsys):
     pixels, grid = scene()
     plain = mapped("in/images/s_0.tif")
-    assert "note:" not in capsys.readouterr().out
+    assert "note:" not in capsys.readouterr().err
     # Numbers of new products are 1000 higher; as reflectance and as whole numbers in floats
     image(
         Path("new.tif"),
@@ -202,11 +202,11 @@ def test_the_same_ground_in_another_unit_gives_the_same_map_and_a_note(here, cap
     image(Path("reflectance.tif"), (pixels / 10000).astype(np.float32), grid, 0, small.BANDS)
     assert (mapped("new.tif") != plain).mean() > 0.02
     assert (mapped("new.tif", "--offset", "-1000") == plain).all()
-    assert (mapped("float.tif") == plain).all() and "note:" not in capsys.readouterr().out
+    assert (mapped("float.tif") == plain).all() and "note:" not in capsys.readouterr().err
     assert (mapped("reflectance.tif") == plain).mean() > 0.998  # but for rounding
     assert (
         "reflectance.tif: is in reflectance, the training images are in reflectance x 10,000: "
-        "multiplied by 10000" in capsys.readouterr().out
+        "multiplied by 10000" in capsys.readouterr().err
     )
 
 
@@ -223,12 +223,12 @@ def test_the_checkpoint_knows_the_training_s_resolution(here, capsys):
     mapped("coarse.tif")
     assert (
         "coarse.tif: pixels of 30 m on the ground, but the network was trained on 10 m"
-        in capsys.readouterr().out
+        in capsys.readouterr().err
     )
     image(Path("nowhere.tif"), pixels, None, 0, small.BANDS)
     mapped("nowhere.tif")
-    out = capsys.readouterr().out
-    assert "note:" not in out and "pixels" in out and "km2" not in out
+    out, err = capsys.readouterr()
+    assert "note:" not in err and "pixels" in out and "km2" not in out
 
 
 def test_bands_are_given_by_name_or_by_number(here):

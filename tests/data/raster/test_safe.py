@@ -321,7 +321,7 @@ def test_a_network_is_trained_on_products_and_maps_them_and_a_geotiff_of_the_sam
                 str(tmp_path / "maps"),
             ]
         )
-    assert "note:" not in capsys.readouterr().out
+    assert "note:" not in capsys.readouterr().err
     maps = [geotiff.Raster(tmp_path / f"maps/{stem}_landcover.tif") for stem in (path.stem, "same")]
     with maps[0], maps[1]:
         assert (maps[0].read() == maps[1].read()).all() and maps[0].grid.matches(maps[1].grid)
