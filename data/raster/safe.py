@@ -1,14 +1,19 @@
-"""Sentinel-2 Level-2A products as ESA delivers them: a folder whose name ends in .SAFE.
+"""Sentinel-2 products as ESA delivers them: a folder whose name ends in .SAFE.
 
     S2B_MSIL2A_20240830T100559_N0511_R022_T32TPS_20240830T134009.SAFE/
         MTD_MSIL2A.xml                       quantification value, offset of each band
         GRANULE/L2A_.../MTD_TL.xml           CRS, corner and size at 10, 20 and 60 m
         GRANULE/L2A_.../IMG_DATA/R10m/..._B02_10m.jp2    JPEG 2000, a file for band and resolution
 
+Level-2A is reflectance at the ground. Level-1C is reflectance at the top of the atmosphere. Its
+product file is MTD_MSIL1C.xml, and each band has one file, IMG_DATA/..._B02.jp2.
+
 A file holds digital numbers; the number 0 is no data. Since processing baseline 04.00 (January
 2022) the numbers have an offset, so that the noise of dark pixels is not cut off at 0:
 
-    reflectance = (number + BOA_ADD_OFFSET) / BOA_QUANTIFICATION_VALUE
+    reflectance = (number + offset) / quantification value
+
+The offset is BOA_ADD_OFFSET in Level-2A and RADIO_ADD_OFFSET in Level-1C.
 
 `Safe.read` returns reflectance x 10,000. Older products and the harmonized collection of Earth
 Engine have the same unit, so images of all years can be used together. Each band is read at its
@@ -44,17 +49,32 @@ from data.grid import Grid, Window
 from data.raster import georeference
 from data.raster.geotiff import requested
 
-PRODUCT, GRANULES = "MTD_MSIL2A.xml", "GRANULE/*/MTD_TL.xml"
+PRODUCT = re.compile(r"MTD_MSI(L1C|L2A)\.xml", re.IGNORECASE)
+# ESA's layout first; some archives leave out GRANULE, or put all files into one folder.
+TILES = ("GRANULE/*/MTD_TL.xml", "*/MTD_TL.xml", "MTD_TL.xml")
+# A file of a band: ..._B02_10m.jp2 in Level-2A, ..._B02.jp2 in Level-1C. QI_DATA/MSK_DETFOO_B02.jp2
+# is a mask.
+BAND = re.compile(r"(?!MSK_).*_(B\d[\dA])(?:_(10|20|60)m)?\.jp2", re.IGNORECASE)
+LEVEL_1C = "Level-1C, reflectance at the top of the atmosphere; Level-2A has other values"
 NODATA_INDEX = ".//Special_Values[SPECIAL_VALUE_TEXT='NODATA']/SPECIAL_VALUE_INDEX"
 # Sensing time and tile in the name of a product, or of a file named after one.
-NAME = re.compile(r"S2[A-D]_MSIL2A_(\d{8}T\d{6})_N\d{4}_R\d{3}_(T\d\d[A-Z]{3})_\d{8}T\d{6}")
+NAME = re.compile(r"S2[A-D]_MSIL(?:1C|2A)_(\d{8}T\d{6})_N\d{4}_R\d{3}_(T\d\d[A-Z]{3})_\d{8}T\d{6}")
 REFLECTANCE = 10_000
+# Metres of a pixel of each band.
+RESOLUTIONS = {name: 20 for name in bands.ALIASES}
+RESOLUTIONS |= {"Blue": 10, "Green": 10, "Red": 10, "NIR": 10}
+RESOLUTIONS |= {"Coastal": 60, "WV": 60, "Cirrus": 60}
 ROWS = 512  # converted at a time
 
 
 def is_safe(path: Path) -> bool:
     """Return whether a path is the folder of a product, judged by its name or its content."""
-    return path.is_dir() and (path.suffix.upper() == ".SAFE" or (path / PRODUCT).exists())
+    return path.is_dir() and (path.suffix.upper() == ".SAFE" or product_file(path) is not None)
+
+
+def product_file(path: Path) -> Path | None:
+    """Return the file MTD_MSIL2A.xml or MTD_MSIL1C.xml of a product; None if it has none."""
+    return next((file for file in sorted(path.iterdir()) if PRODUCT.fullmatch(file.name)), None)
 
 
 class Safe:
@@ -66,36 +86,25 @@ class Safe:
             system for temporary files. While a band is decoded, it takes 0.9 GB of memory.
 
     Raises:
-        InputError: The folder is not a Level-2A product, or it is incomplete.
+        InputError: The folder is not a Sentinel-2 product, or it is incomplete.
     """
 
     dtype, nodata, colormap, block_shape = np.dtype(np.uint16), 0, None, (1024, 1024)
+    alpha, masked, scales = None, False, ()
 
     def __init__(self, path: Path, folder: Path | None = None) -> None:
         self.path, self._folder, self._lock = Path(path), folder, threading.Lock()
-        if not (self.path / PRODUCT).exists():
-            raise InputError(
-                f"{path}: has no {PRODUCT}; give the folder of a Sentinel-2 Level-2A product"
-            )
-        granules = sorted(self.path.glob(GRANULES))
-        if len(granules) != 1:
-            raise InputError(
-                f"{path}: has {len(granules)} {GRANULES}, expected one; download the product again"
-            )
-        files = _finest_files(granules[0].parent)
-        if not files:
-            raise InputError(
-                f"{path}: has no bands such as IMG_DATA/R10m/*_B02_10m.jp2; download it again"
-            )
+        product_path, tile_path, files = _files(self.path)
+        self.remarks = [LEVEL_1C] if "L1C" in product_path.name.upper() else []
         finest = min(resolution for resolution, _ in files.values())
-        product, tile = _xml(self.path / PRODUCT), _xml(granules[0])
+        product, tile = _xml(product_path), _xml(tile_path)
         try:
             self.grid = _grid(tile, finest)
             scale, self._offsets = _calibration(product)
             self._zero = int(_text(product, NODATA_INDEX, "0"))
         except (LookupError, ValueError, CRSError) as error:
             raise InputError(
-                f"{path}: its metadata are not those of a Level-2A product: {error}"
+                f"{path}: its metadata are not those of a Sentinel-2 product: {error}"
             ) from error
         self._scale = REFLECTANCE / scale
         order = list(bands.ALIASES)
@@ -161,13 +170,38 @@ class Safe:
         return values
 
 
+def _files(path: Path) -> tuple[Path, Path, dict[str, tuple[int, Path]]]:
+    """Find the files of a product: its metadata, those of its tile, and `_finest_files`."""
+    product = product_file(path)
+    if product is None:
+        raise InputError(
+            f"{path}: has no MTD_MSIL2A.xml or MTD_MSIL1C.xml; give the folder of a Sentinel-2 "
+            "product"
+        )
+    tiles = next(filter(None, (sorted(path.glob(pattern)) for pattern in TILES)), [])
+    if len(tiles) != 1:
+        raise InputError(
+            f"{path}: has {len(tiles)} files {TILES[0]}, expected one; download the product again"
+        )
+    files = _finest_files(tiles[0].parent)
+    if not files:
+        raise InputError(
+            f"{path}: has no bands such as IMG_DATA/R10m/*_B02_10m.jp2; download it again"
+        )
+    return product, tiles[0], files
+
+
 def _finest_files(granule: Path) -> dict[str, tuple[int, Path]]:
     """{band: (resolution in metres, file)} of the finest resolution that each band has."""
     files: dict[str, tuple[int, Path]] = {}
-    for file in granule.glob("IMG_DATA/R??m/*_B??_??m.jp2"):
-        band, resolution = file.stem.split("_")[-2:]
-        if band not in files or int(resolution[:2]) < files[band][0]:
-            files[band] = int(resolution[:2]), file
+    for file in sorted(granule.rglob("*")):
+        found = BAND.fullmatch(file.name)
+        band = found[1].upper() if found else ""
+        if not found or bands.canonical(band) not in RESOLUTIONS:
+            continue
+        resolution = int(found[2] or RESOLUTIONS[bands.canonical(band)])
+        if band not in files or resolution < files[band][0]:
+            files[band] = resolution, file
     return files
 
 
@@ -216,7 +250,7 @@ def _grid(tile: ElementTree.Element, resolution: int) -> Grid:
 
 
 def _calibration(product: ElementTree.Element) -> tuple[float, dict[str, float]]:
-    """(quantification value, {band: offset}) of MTD_MSIL2A.xml.
+    """(quantification value, {band: offset}) of a product's metadata.
 
     Products of baselines before 04.00 have no offsets.
     """
@@ -226,6 +260,11 @@ def _calibration(product: ElementTree.Element) -> tuple[float, dict[str, float]]
     }
     offsets = {
         names[element.get("band_id")]: float(element.text or "")
-        for element in product.iterfind(".//BOA_ADD_OFFSET")
+        for tag in ("BOA_ADD_OFFSET", "RADIO_ADD_OFFSET")
+        for element in product.iterfind(f".//{tag}")
     }
-    return float(_text(product, ".//BOA_QUANTIFICATION_VALUE")), offsets
+    level_2a = product.find(".//BOA_QUANTIFICATION_VALUE") is not None
+    scale = float(_text(product, f".//{'BOA_' * level_2a}QUANTIFICATION_VALUE"))
+    if not scale > 0:
+        raise ValueError(f"QUANTIFICATION_VALUE is {scale:g}")
+    return scale, offsets

@@ -27,7 +27,7 @@ from data.files import IGNORE, InputError, replacing_folder
 from data.grid import Grid, Window
 from data.input.stack import Stack, open_image
 from data.raster import Raster
-from data.raster.safe import PRODUCT, Safe, is_safe
+from data.raster.safe import Safe, is_safe, product_file
 from data.scaling import valid_pixels
 from data.training.mask import Mask, labels_on, row_windows
 
@@ -123,7 +123,7 @@ def _key(
     images: Sequence[Path], mask: Path, table: ClassTable, method: str, nodata: float | None
 ) -> str:
     """Return a hash of everything that changes the arrays of a scene."""
-    dated = [(path, path / PRODUCT if is_safe(path) else path) for path in (*images, mask)]
+    dated = [(path, is_safe(path) and product_file(path) or path) for path in (*images, mask)]
     files = [(str(p.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for p, f in dated]
     described = json.dumps([LAYOUT, files, table.records, method, nodata])
     return hashlib.sha256(described.encode()).hexdigest()[:16]

@@ -3,6 +3,8 @@ of ESA.
 """
 
 import datetime
+import re
+import shutil
 from pathlib import Path
 
 import imagecodecs
@@ -18,7 +20,9 @@ from data.grid import Grid, Window
 from data.input import pairing, stack
 from data.raster import cog, geotiff
 from data.raster.safe import Safe
+from unet import checkpoint
 
+REAL = Path(__file__).parents[4] / "shared/realdata/s2-safe"
 NAME = "S2B_MSIL2A_{:%Y%m%d}T100559_N0511_R022_T32TPS_20240830T134009.SAFE"
 # The bands of the instrument. Level-2A products do not contain B10.
 BANDS = "B1 B2 B3 B4 B5 B6 B7 B8 B8A B9 B10 B11 B12".split()
@@ -220,6 +224,106 @@ def test_a_band_is_decoded_once_and_only_if_it_is_read(tmp_path, monkeypatch):
         assert not list((tmp_path / "cache").iterdir())
 
 
+def test_a_level_1c_product_has_a_file_for_each_band_and_is_named_in_a_remark(tmp_path):
+    numbers = {("B02", 10): np.full((12, 12), 2500), ("B8A", 20): np.full((6, 6), 3000)}
+    numbers |= {("B10", 60): np.full((2, 2), 1100)}
+    path = write(tmp_path, numbers)
+    for file in path.rglob("*.jp2"):
+        name = file.name.replace(file.parent.name.replace("R", "_"), "")
+        file.rename(file.parents[1] / name)
+    text = (path / "MTD_MSIL2A.xml").read_text()
+    text = text.replace("BOA_ADD_OFFSET", "RADIO_ADD_OFFSET")
+    text = text.replace("BOA_QUANTIFICATION", "QUANTIFICATION")
+    (path / "MTD_MSIL1C.xml").write_text(text)
+    (path / "MTD_MSIL2A.xml").unlink()
+    # A mask of quality, whose name ends like that of a band.
+    folder = next(path.glob("GRANULE/*")) / "QI_DATA"
+    folder.mkdir()
+    (folder / "MSK_DETFOO_B02.jp2").write_bytes(b"no image")
+    path = path.rename(tmp_path / path.name.replace("MSIL2A", "MSIL1C"))
+    with Safe(path) as product:
+        assert product.descriptions == ("Blue", "RE4", "Cirrus")
+        assert product.read()[:, 5, 5].tolist() == [1500, 2000, 100]
+        assert "top of the atmosphere" in product.remarks[0]
+    assert stack.token(path) == "T32TPS"
+    with Safe(write(tmp_path, numbers)) as product:
+        assert product.remarks == []
+
+
+def test_archives_may_leave_out_the_folder_granule_and_write_names_in_other_cases(tmp_path):
+    path = write(tmp_path, {("B02", 10): np.full((4, 4), 2500)})
+    granule = next(path.glob("GRANULE/*"))
+    (path / "MTD_MSIL2A.xml").rename(path / "MTD_MSIL2a.xml")
+    for place in (path / granule.name, path):
+        if place == path:
+            (path / granule.name / "MTD_TL.xml").rename(path / "MTD_TL.xml")
+        else:
+            granule.rename(place)
+        with Safe(path) as product:
+            assert (product.read() == 1500).all() and product.grid.resolution == (10, 10)
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="no real imagery beside the project")
+def test_the_metadata_of_real_products_of_all_baselines_are_read(tmp_path):
+    """Each product gets one band of 60 m, because the real ones have no pixels."""
+    numbers = np.random.default_rng(0).integers(0, 9000, (1830, 1830)).astype(np.uint16)
+    jp2 = imagecodecs.jpeg2k_encode(numbers, codecformat="jp2", reversible=True, level=0)
+    baselines = {}
+    for product in sorted((REAL / "metadata").iterdir()):
+        path = tmp_path / product.name
+        shutil.copytree(product, path, copy_function=shutil.copyfile)
+        tiles = sorted(path.glob("GRANULE/*/MTD_TL.xml")) or sorted(path.glob("MTD_TL.xml"))
+        if not tiles:  # the metadata of the tile are missing from three products
+            with pytest.raises(InputError, match="has 0 files GRANULE"):
+                Safe(path)
+            continue
+        level_1c = "MSIL1C" in product.name
+        band = tiles[0].parent / "IMG_DATA" / ("T_B01.jp2" if level_1c else "R60m/T_B01_60m.jp2")
+        band.parent.mkdir(parents=True)
+        band.write_bytes(jp2)
+        text = next(path.glob("MTD_MSI*.xml")).read_text()
+        baseline = re.search("<PROCESSING_BASELINE>(.*?)<", text)[1]
+        offset = -1000 if baseline >= "04.00" else 0
+        with Safe(path) as opened:
+            expected = np.where(numbers == 0, 0, np.maximum(numbers + float(offset), 1))
+            assert (opened.read()[0] == expected).all(), product.name
+            tile = re.search("_T(..)(.)", product.name)
+            south = tile[2] < "N"
+            assert opened.grid.crs.to_epsg() == 32600 + 100 * south + int(tile[1])
+            assert opened.grid.resolution == (60, 60)
+            assert bool(opened.remarks) == level_1c
+        baselines[product.name] = baseline
+    assert {"02.09", "02.12", "03.01", "04.00", "05.09"} == {*baselines.values()}
+    assert len(baselines) == 9
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="no real imagery beside the project")
+def test_a_real_product_of_60_m_bands_is_mapped_at_60_m_or_lacks_bands_by_name(tmp_path):
+    rasterio = pytest.importorskip("rasterio")
+    path = next(REAL.glob("*T29UNU*.SAFE"))
+    with Safe(path) as product:
+        assert product.grid.resolution == (60, 60) and product.grid.crs.to_epsg() == 32629
+        pixels = product.read(Window(100, 200, 300, 400))
+        names = product.descriptions
+    for band, file_band in (("Blue", "B02"), ("RE4", "B8A"), ("SWIR2", "B12")):
+        with rasterio.open(next(path.rglob(f"*_{file_band}_60m.jp2"))) as file:
+            stored = file.read(1)[100:400, 200:600].astype(int)
+            assert product.grid.transform == tuple(file.transform)[:6]
+        expected = np.where(stored == 0, 0, np.maximum(stored - 1000, 1))
+        assert (pixels[names.index(band)] == expected).all()
+
+    arguments = [str(path), "--checkpoint", str(tmp_path / "a.pt"), "--output", str(tmp_path)]
+    small.untrained(tmp_path / "a.pt", base=1)
+    with pytest.raises(InputError, match="NIR must be in the image"):
+        predict.main(arguments)
+    loaded = checkpoint.load(tmp_path / "a.pt")
+    loaded["bands"] = ["Green", "Red", "RE4", "SWIR1"]
+    checkpoint.save(tmp_path / "a.pt", loaded)
+    predict.main(arguments)
+    with rasterio.open(tmp_path / f"{path.stem}_landcover.tif") as made:
+        assert made.shape == (1830, 1830) and made.transform.a == 60
+
+
 def test_folders_that_are_no_such_product_say_what_is_wrong(tmp_path):
     def error(path) -> str:
         with pytest.raises(InputError) as raised, Safe(path) as product:
@@ -227,7 +331,7 @@ def test_folders_that_are_no_such_product_say_what_is_wrong(tmp_path):
         return str(raised.value)
 
     (tmp_path / "S2A_MSIL1C.SAFE").mkdir()
-    assert "has no MTD_MSIL2A.xml; give the folder of a Sentinel-2 Level-2A" in error(
+    assert "has no MTD_MSIL2A.xml or MTD_MSIL1C.xml; give the folder of a Sentinel-2" in error(
         tmp_path / "S2A_MSIL1C.SAFE"
     )
     path = write(tmp_path, {("B02", 10): np.full((8, 8), 2000), ("B05", 20): np.full((3, 3), 2000)})
@@ -238,7 +342,7 @@ def test_folders_that_are_no_such_product_say_what_is_wrong(tmp_path):
     tile = next(path.rglob("MTD_TL.xml"))
     text = tile.read_text()
     for old, new, message in (
-        ("EPSG:32632", "EPSG:", "not those of a Level-2A product"),
+        ("EPSG:32632", "EPSG:", "not those of a Sentinel-2 product"),
         ("<ULX>600000</ULX>", "", "ULX is missing"),
         ("</n1:Geometric_Info>", "", "MTD_TL.xml: damaged"),
     ):
@@ -247,9 +351,9 @@ def test_folders_that_are_no_such_product_say_what_is_wrong(tmp_path):
     tile.write_text(text)
     product = path / "MTD_MSIL2A.xml"
     product.write_text(product.read_text().replace(">-1000</BOA_ADD_OFFSET>", "></BOA_ADD_OFFSET>"))
-    assert "not those of a Level-2A product" in error(path)
+    assert "not those of a Sentinel-2 product" in error(path)
     tile.unlink()
-    assert "has 0 GRANULE/*/MTD_TL.xml" in error(path)
+    assert "has 0 files GRANULE/*/MTD_TL.xml" in error(path)
 
 
 def test_a_folder_of_products_is_searched_and_dates_of_a_tile_belong_together(tmp_path):
