@@ -171,7 +171,7 @@ def write_tables(
         page = scores.page(title, classes, matrices, groups, vars(args))
         with replacing(path) as temporary:
             text = report.html(page | gallery(samples[:SAMPLES], table))
-            temporary.write_text(text, encoding="utf-8")
+            temporary.write_text(text, "utf-8", "replace")
         print(path)
 
 

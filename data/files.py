@@ -109,8 +109,14 @@ def replacing_folder(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def write_csv(path: str | os.PathLike, rows: Iterable[Iterable]) -> None:
-    """Write rows of cells as a CSV file in UTF-8, whole or not at all."""
-    with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+    """Write rows of cells as a CSV file in UTF-8, whole or not at all.
+
+    Names of files keep their bytes, also where they are not UTF-8.
+    """
+    with (
+        replacing(path) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
         csv.writer(file).writerows(rows)
 
 

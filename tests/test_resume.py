@@ -16,6 +16,7 @@ import torch
 
 import train
 from data.files import InputError
+from data.raster import cog, geotiff
 from data.terminal import Interrupted
 from unet import checkpoint
 from unet.training.run import Run
@@ -231,6 +232,33 @@ def test_other_data_are_noticed(tmp_path, monkeypatch):
         path.rename(tmp_path / "in" / path.parent.name / path.name.replace("_0", "_77"))
     with pytest.raises(checkpoint.CheckpointError, match="the data have changed since"):
         train.main(["--resume", str(run)])
+
+
+def test_data_that_were_moved_are_named_anew_and_data_of_other_content_are_refused(
+    tmp_path, monkeypatch
+):
+    train.main(options(tmp_path, "--epochs", 2, "--output", tmp_path / "whole"))
+    killed_after(1, monkeypatch, options(tmp_path, "--epochs", 2, "--output", tmp_path / "run"))
+    moved = tmp_path / "moved"
+    (tmp_path / "in").rename(moved)
+    resume = ["--resume", str(tmp_path / "run")]
+    with pytest.raises(InputError, match="table.csv: no such class table"):
+        train.main(resume)
+    resume += ["--images", str(moved / "images"), "--masks", str(moved / "masks")]
+    (moved / "table.csv").rename(moved / "renamed.csv")
+    resume += ["--classes", str(moved / "renamed.csv")]
+    # One label of one mask is another one: no statistic of the bands would show it.
+    mask = next((moved / "masks").iterdir())
+    before = mask.read_bytes()
+    with geotiff.Raster(mask) as raster:
+        labels, grid = raster.read()[0], raster.grid
+    labels[0, 0] = 30 - labels[0, 0]
+    cog.write(mask, labels, grid)
+    with pytest.raises(checkpoint.CheckpointError, match="the data have changed since .content"):
+        train.main(resume)
+    mask.write_bytes(before)
+    train.main(resume)
+    assert_same(tmp_path / "run", tmp_path / "whole")
 
 
 def test_a_run_whose_best_checkpoint_is_gone_is_not_resumed(whole, tmp_path):

@@ -6,6 +6,7 @@ shells expect: 2 for an error that the user can correct, 130 for Ctrl-C (SIGINT)
 Read beside it: tests/data/terminal/test_signals.py.
 """
 
+import io
 import signal
 import sys
 from collections.abc import Iterator
@@ -65,8 +66,13 @@ def one_line_errors(script: str, *others: type[Exception]) -> Iterator[None]:
 
     Ctrl-C gives status 130 and SIGTERM status 143, after the inner blocks have cleaned up. Any
     other exception is a bug and keeps its traceback. The handler of SIGTERM is restored at the end.
+    Characters that the encoding of the terminal lacks are printed as question marks.
     """
     reported: tuple[type[Exception], ...] = (InputError, OSError, *others)
+    for stream in (sys.stdout, sys.stderr):
+        # Names of classes and files may have any characters.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield

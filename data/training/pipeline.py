@@ -8,6 +8,7 @@ training on the wrong half of the data.
 Read beside it: tests/data/training/test_pipeline.py.
 """
 
+import hashlib
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -78,6 +79,7 @@ def load(
         "scaling": scaling.state(),
         "size": size,
         "nodata": args.nodata,
+        "content": content(scenes),
     }
     checkpoint["recipe"] = inputs.recipe(checkpoint, table)
     return Data(
@@ -116,6 +118,12 @@ def load_scenes(
         progress(f"preparing scene {number} of {len(places)}: {dates[0].name}")
         scenes.append(prepare(dates, mask, table, cache, args.align, args.nodata))
     return scenes
+
+
+def content(scenes: Sequence[Scene]) -> str:
+    """Return a hash of the pixels and labels of all scenes, in their order."""
+    digests = "".join(scene.digest for scene in scenes)
+    return hashlib.blake2b(digests.encode(), digest_size=16).hexdigest()
 
 
 def dates_of(scene: Scene) -> int:

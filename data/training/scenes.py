@@ -6,6 +6,7 @@ in memory, so reading a window takes one copy:
 
     image.npy   (H, W, bands), dtype of the file   the bands of a pixel lie side by side
     labels.npy  (H, W) uint8                       IGNORE where the image has no data
+    digest      a hash of both arrays, by which `--resume` knows the data after they were moved
 
 The arrays lie in a cache folder. Its name is a hash of the paths, sizes and dates of the files, and
 of all options that change the arrays. So a changed file is prepared again.
@@ -31,7 +32,7 @@ from data.raster.safe import Safe, is_safe, product_file
 from data.scaling import valid_pixels
 from data.training.mask import Mask, labels_on, row_windows
 
-LAYOUT = 1  # version of the cache; raise it when the meaning of the arrays changes
+LAYOUT = 2  # version of the cache; raise it when the meaning of the arrays changes
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class Scene:
     descriptions: tuple[str | None, ...]
     nodata: float | None
     later_dates: tuple[Path, ...] = ()  # files whose bands follow those of image_path
+    digest: str = ""  # hash of both arrays
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -116,6 +118,7 @@ def prepare(
             descriptions=raster.descriptions,
             nodata=nodata,
             later_dates=tuple(later),
+            digest=(folder / "digest").read_text(),
         )
 
 
@@ -148,14 +151,18 @@ def _make(
             labels[row : row + len(strip)] = strip
             row += len(strip)
         shape = (height, width, raster.count)
+        digest = hashlib.blake2b(repr((raster.dtype, shape)).encode(), digest_size=16)
         image = _new_array(half_made / "image.npy", raster.dtype.newbyteorder("="), shape)
         for window in row_windows(raster.grid):
             rows = slice(window.row, window.row + window.height)
             pixels = raster.read(window)
             image[rows] = pixels.transpose(1, 2, 0)
             labels[rows][~valid_pixels(pixels, nodata)] = IGNORE
+            digest.update(image[rows].data)
+            digest.update(labels[rows].data)
         image.flush()
         labels.flush()
+        (half_made / "digest").write_text(digest.hexdigest())
 
 
 def _check_room(cache: Path, raster: Raster | Safe | Stack) -> None:

@@ -192,6 +192,7 @@ RECORD = {
     "version": text,  # of the program that wrote the checkpoint
     "class_table": text,  # name of the class table
     "nodata": optional(number),  # value of pixels without data, if one was given by hand
+    "content": text,  # hash of the pixels and labels of all scenes
     "resolution": optional(positive),  # side of a pixel in metres on the ground; None without CRS
     "dates": whole(1, 2**16),  # images of one place, stacked into one input; missing: 1
     "waiting_since": whole(0),  # epoch from which --patience counts; missing: best_epoch

@@ -113,7 +113,7 @@ class RunningLoss:
         if processes.rank() == 0:
             lines = [f"{file}: row {window.row}, column {window.col}" for file, window in places]
             with replacing(path) as temporary:
-                temporary.write_text("\n".join(sorted(lines)) + "\n", encoding="utf-8")
+                temporary.write_text("\n".join(sorted(lines)) + "\n", "utf-8", "surrogateescape")
         files = ", ".join(sorted({str(file) for file, _ in places}))
         raise NotFinite(
             f"the loss became {value} on {files} (windows in {path}); look at them, or try a lower "

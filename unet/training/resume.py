@@ -1,7 +1,8 @@
 """The options of a resumed run: those with which the run began.
 
 Options that change the result are read from the checkpoint and cannot be changed. The options in
-CHANGEABLE can be changed: the number of epochs, and the options about the machine.
+CHANGEABLE can be changed: the number of epochs, the options about the machine, and paths of data
+that were moved. `Run.resume` compares the content of the data with that of the run.
 
 Read beside it: tests/test_resume.py.
 """
@@ -15,7 +16,8 @@ from unet import checkpoint
 
 # Options that may change when a run is resumed. They do not change the result of an epoch.
 CHANGEABLE = frozenset(
-    "epochs patience device workers compile recompute tensorboard output resume".split()
+    "epochs patience device workers compile recompute tensorboard output resume "
+    "images masks classes".split()
 )
 
 # Options of earlier versions, and what to use instead.

@@ -67,7 +67,7 @@ class Run:
             )
         self.folder, self.printed = folder, []
         if resume and self._log.exists():
-            self.printed = self._log.read_text(encoding="utf-8").splitlines()
+            self.printed = self._log.read_text("utf-8", "surrogateescape").splitlines()
         self.epoch, self.best, self.best_epoch, self.waiting_since = 0, -math.inf, 0, 0
         self.position = start_of_epoch()
         self.history: list[dict] = []
@@ -87,7 +87,8 @@ class Run:
         self.printed.append(text)
         if self.folder.is_dir():
             with replacing(self._log) as temporary:
-                temporary.write_text("\n".join(self.printed) + "\n", encoding="utf-8")
+                # Names of files keep their bytes, also where they are not UTF-8.
+                temporary.write_text("\n".join(self.printed) + "\n", "utf-8", "surrogateescape")
 
     def begin(self, constants: dict, parts: dict, device: torch.device) -> None:
         """Make the folder, and set the further entries of the checkpoints.
@@ -136,7 +137,7 @@ class Run:
         changed = [
             name
             for name, value in self.constants.items()
-            if name != "settings" and not same(state.get(name), value)
+            if name not in ("settings", "class_table") and not same(state.get(name), value)
         ]
         if changed:
             raise CheckpointError(
@@ -243,7 +244,7 @@ class Run:
             "matrix": confusion.matrix,
         }
         with replacing(self.folder / "report.html") as temporary:
-            temporary.write_text(report.html(page), encoding="utf-8")
+            temporary.write_text(report.html(page), "utf-8", "replace")
 
 
 def epoch_row(
