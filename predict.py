@@ -197,10 +197,10 @@ def main(arguments: list[str] | None = None) -> None:
     for job in todo[rank :: processes.world()] if several else todo:
         try:
             results[job] = map_image(job, predictor, table, args, None if several else messages)
-        except (InputError, OSError) as error:
+        except Exception as error:  # whatever it is, the other images are still mapped
             if not several:
                 raise
-            say_error("predict.py", error)
+            say_error("predict.py", error, job.image)
     for part in messages.gather(results) if messages else []:
         results |= {job: result for job, result in part.items() if result}
     if rank > 0:

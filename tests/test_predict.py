@@ -1,6 +1,7 @@
 """The prediction script: predict.py."""
 
 import csv
+import os
 import runpy
 import shutil
 import signal
@@ -16,6 +17,7 @@ import torch
 from pyproj import CRS
 
 import predict
+import train
 import unet
 from data.classes import ClassTable
 from data.files import InputError
@@ -117,6 +119,44 @@ def test_several_images_give_a_row_each(here, capsys):
             )
     out = capsys.readouterr().out
     assert out.count("against the truth") == 5 and "all 4 images" in out
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are Unicode there")
+def test_a_name_that_is_not_utf_8_is_mapped_and_trained(here):
+    odd = Path(os.fsdecode(b"in/images/s_\xff.tif"))
+    odd.write_bytes(Path("in/images/s_1.tif").read_bytes())
+    mask = Path(os.fsdecode(b"in/masks/s_\xff.tif"))
+    mask.write_bytes(Path("in/masks/m_1.tif").read_bytes())
+    options = ["--images", odd, "--masks", mask, "--classes", "in/table.csv", "--overfit", "1"]
+    options += ["--epochs", "1", "--base", "2", "--output", "run"]
+    train.main([*map(str, options)])
+    options = [odd, "--checkpoint", "run/best.pt", "--truth", mask, "--output", "maps"]
+    predict.main([*map(str, options)])
+    areas = next(Path("maps").glob("*_areas.csv")).read_bytes()
+    assert b"s_\xff.tif" in areas and b"s_\xff.tif" in Path("run/train.log").read_bytes()
+    assert "s_?.tif" in next(Path("maps").glob("*_report.html")).read_text()
+
+
+def test_an_unexpected_error_in_one_of_many_images_does_not_lose_the_others(
+    here, monkeypatch, capsys
+):
+    images = sorted(Path("in/images").glob("*.tif"))
+    read = predict.Input.read
+
+    def broken(image, *arguments):
+        if image.path == images[1]:
+            raise ZeroDivisionError("an error of the program")
+        return read(image, *arguments)
+
+    monkeypatch.setattr(predict.Input, "read", broken)
+    with pytest.raises(InputError, match=r"1 of 4 images failed: in/images/s_1.tif"):
+        predict.main([*map(str, images), "--checkpoint", "runs/lakes/best.pt"])
+    said = capsys.readouterr().err
+    assert "Traceback" in said and "def broken" not in said
+    assert "error: in/images/s_1.tif: ZeroDivisionError: an error of the program" in said
+    assert len(list(Path("in/images").glob("*_landcover.tif"))) == 3
+    with pytest.raises(ZeroDivisionError):  # a single image: the traceback is the message
+        predict.main([str(images[1]), "--checkpoint", "runs/lakes/best.pt"])
 
 
 def test_a_damaged_image_among_many_does_not_lose_the_others(here, monkeypatch, capsys):

@@ -185,4 +185,4 @@ def window_seed(name: str, row: int, col: int) -> int:
         name: Name of the image's file.
         row, col: First pixel of the window.
     """
-    return zlib.crc32(f"{name} {row} {col}".encode())
+    return zlib.crc32(f"{name} {row} {col}".encode("utf-8", "surrogateescape"))

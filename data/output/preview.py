@@ -28,7 +28,8 @@ NO_DATA = (0, 0, 0)
 
 def png(picture: np.ndarray) -> bytes:
     """Encode a picture (H, W, 3) uint8 as a PNG file."""
-    return bytes(imagecodecs.png_encode(np.ascontiguousarray(picture)))
+    # A copy, because imagecodecs also refuses unusual strides of axes with one element.
+    return bytes(imagecodecs.png_encode(picture.copy()))
 
 
 def write_png(path: str | os.PathLike, picture: np.ndarray) -> None:

@@ -9,8 +9,10 @@ Read beside it: tests/data/terminal/test_signals.py.
 import io
 import signal
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from data.files import InputError
 from data.terminal.lines import progress
@@ -88,9 +90,19 @@ def one_line_errors(script: str, *others: type[Exception]) -> Iterator[None]:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
-def say_error(script: str, error: Exception) -> None:
-    """Print `script: error: ...` in one line. An OSError is printed as `file: reason`."""
+def say_error(script: str, error: Exception, file: Path | None = None) -> None:
+    """Print `script: error: ...` in one line. An OSError is printed as `file: reason`.
+
+    Args:
+        script: Name of the script.
+        error: The error.
+        file: The file that was processed. With it, an error of the program, which is neither an
+            InputError nor an OSError, is printed with its traceback and the name of the file.
+    """
     message = str(error)
+    if file and not isinstance(error, (InputError, OSError)):
+        traceback.print_exception(error)
+        message = f"{file}: {type(error).__name__}: {error}"
     if isinstance(error, OSError) and error.strerror and error.filename:
         message = f"{error.filename}: {error.strerror}"
     progress("")

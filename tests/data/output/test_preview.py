@@ -27,7 +27,8 @@ def test_a_label_without_a_colour_is_refused():
 
 def test_a_png_file_has_the_pixels_of_the_picture(tmp_path):
     drawn = np.random.default_rng(0).integers(0, 256, (7, 5, 3), dtype=np.uint8)
-    for array in (drawn, drawn[::2, ::-1], drawn.transpose(1, 0, 2)):  # strides of any order
+    pixel = np.zeros((3, 1, 1), np.uint8).transpose(1, 2, 0)  # one pixel with unusual strides
+    for array in (drawn, drawn[::2, ::-1], drawn.transpose(1, 0, 2), pixel):
         np.testing.assert_array_equal(imagecodecs.png_decode(picture.png(array)), array)
     picture.write_png(tmp_path / "p.png", drawn)
     assert [file.name for file in tmp_path.iterdir()] == ["p.png"]

@@ -129,6 +129,26 @@ with one_line_errors("x.py"):
 """
 
 
+UNUSUAL = """
+from data.terminal import one_line_errors, say
+with one_line_errors("x.py"):
+    say("class \\u6c34\\u4f53")
+    raise OSError("file \\udcff.tif")
+"""
+
+
+def test_characters_that_the_terminal_lacks_are_printed_as_question_marks():
+    result = subprocess.run(
+        [sys.executable, "-c", UNUSUAL],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[3],
+        env={**os.environ, "PYTHONIOENCODING": "cp1252"},
+    )
+    assert (result.returncode, result.stdout) == (2, "class ??\n")
+    assert result.stderr == "x.py: error: file ?.tif\n"
+
+
 @pytest.mark.parametrize("noted", [[], ["noted"]])
 @pytest.mark.parametrize(("number", "status"), INTERRUPTIONS)
 def test_a_signal_ends_a_program_after_its_cleanup_with_the_right_status(number, status, noted):
