@@ -28,6 +28,19 @@ from data.grid import Window
 from data.raster import decoding, tiffpage
 
 
+class Decoded:
+    """Pixels (bands, height, width) in memory, read like the pixels of a page."""
+
+    def __init__(self, pixels: np.ndarray) -> None:
+        self.pixels, self.count = pixels, len(pixels)
+
+    def read(self, window: Window, bands: Sequence[int] | None = None) -> np.ndarray:
+        """Copy a window, like `Blocks.read`."""
+        row, col, height, width = window
+        chosen = list(range(self.count) if bands is None else bands)
+        return self.pixels[chosen, row : row + height, col : col + width]
+
+
 class Blocks:
     """The pixels of one page.
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import os
 import struct
+import zlib
 from collections.abc import Sequence
 from operator import index
 from pathlib import Path
@@ -27,7 +28,7 @@ import numpy as np
 from data.files import InputError
 from data.grid import IDENTITY, Grid, Window
 from data.raster import gdaltags, georeference, pictures, tiffpage, validity
-from data.raster.blocks import Blocks
+from data.raster.blocks import Blocks, Decoded
 from data.raster.pages import sort_pages
 from data.scaling import valid_pixels
 
@@ -71,8 +72,8 @@ class Raster:
         self.masked = False
         self.scales: tuple[tuple[float, float] | None, ...] = ()
         self.remarks: list[str] = []
-        self._pages: list[Blocks] = []
-        self._masks: list[Blocks | Raster] = []
+        self._pages: list[Blocks | Decoded] = []
+        self._masks: list[Blocks | Decoded | Raster] = []
         self._nodata_values: np.ndarray | None = None
         try:
             self._file = open(self.path, "rb", buffering=0)
@@ -118,9 +119,6 @@ class Raster:
             InputError: The file is cut short or damaged.
         """
         window, chosen = requested(self, window, bands)
-        row, col, height, width = window
-        if not self._pages:
-            return self._picture[chosen, row : row + height, col : col + width]
         count = self._pages[0].count  # the same in all pages
         if len(self._pages) == 1:
             return self._pages[0].read(window, None if bands is None else chosen)
@@ -160,11 +158,11 @@ class Raster:
         page, tags = tiffpage.open_page(self._file, self.path)
         height, width = page.imagelength, page.imagewidth
         pages = sort_pages(page, self.path)
-        self._pages = [Blocks(self._file, self.path, each) for each in pages.bands]
+        blocks = [Blocks(self._file, self.path, each) for each in pages.bands]
         self._masks = [Blocks(self._file, self.path, each) for each in pages.masks]
-        self.count = sum(each.count for each in self._pages)
-        self.dtype, self.block_shape = self._pages[0].dtype, self._pages[0].block_shape
-        if len(self._pages) == 1:
+        self._pages, self.count = [*blocks], sum(each.count for each in blocks)
+        self.dtype, self.block_shape = blocks[0].dtype, blocks[0].block_shape
+        if len(blocks) == 1:
             self.alpha = validity.alpha_band(self.count, page.extrasamples)
         self.remarks += pages.remarks
         geo_tags = {tag: tags[tag] for tag in georeference.TAGS if tag in tags}
@@ -182,26 +180,34 @@ class Raster:
                 f"{self.path}: its tags are damaged ({error}); write the file again"
             ) from error
         self.remarks += remarks
-        for each in self._pages:
+        for each in blocks:
             each.fill = self.nodata or 0
 
     def _open_picture(self) -> None:
         """Decode a PNG, JPEG or JPEG 2000 file as one block, and keep its pixels."""
         try:
-            self._picture, self.colormap = pictures.decode(self._file.read())
+            picture = pictures.decode(self._file.read())
         except pictures.UnknownFormat:
             raise InputError(
                 f"{self.path}: not a TIFF, PNG, JPEG or JPEG 2000 file; convert it"
             ) from None
-        except (ValueError, RuntimeError, LookupError, struct.error) as error:
+        except (ValueError, RuntimeError, LookupError, struct.error, zlib.error) as error:
             raise InputError(
                 f"{self.path}: cannot be decoded ({error}); is the file cut short?"
             ) from error
-        self.count, height, width = self._picture.shape
+        self.count, height, width = picture.pixels.shape
+        self._pages = [Decoded(picture.pixels)]
+        self._masks = [Decoded(picture.valid[None])] if picture.valid is not None else []
+        self.colormap, self.alpha = picture.palette, picture.alpha
         self.block_shape = (height, width)
         self.grid = Grid(None, IDENTITY, height, width)
-        self.dtype, self.nodata = self._picture.dtype, None
+        self.dtype, self.nodata = picture.pixels.dtype, None
         self.descriptions, self.geo_tags, self.items = (None,) * self.count, {}, {}
+        self.remarks += picture.remarks
+        if len(picture.transparent) == 1:
+            self.nodata = picture.transparent[0]
+        elif picture.transparent:
+            self.items[validity.VALUES] = " ".join(map(str, picture.transparent))
 
     def _open_masks(self) -> None:
         """Find the masks of the raster that are not inside the file."""

@@ -34,9 +34,9 @@ PLTE = (b"PLTE", bytes(np.ravel(COLORS).tolist()))
 
 def test_a_palette_png_gives_its_codes_and_its_colours():
     # Two pixels of 2 bits each: 0b11_01_0000 is code 3 and code 1.
-    pixels, palette = pictures.decode(png([b"\xd0"], 2, 2, 3, PLTE))
-    assert pixels.tolist() == [[[3, 1]]]
-    assert palette == dict(enumerate(COLORS))
+    picture = pictures.decode(png([b"\xd0"], 2, 2, 3, PLTE))
+    assert picture.pixels.tolist() == [[[3, 1]]]
+    assert picture.palette == dict(enumerate(COLORS))
 
 
 @pytest.mark.parametrize(
@@ -45,26 +45,26 @@ def test_a_palette_png_gives_its_codes_and_its_colours():
 @pytest.mark.parametrize("transparent", [(), ((b"tRNS", b"\0"),)])
 def test_codes_do_not_depend_on_bit_depth_or_transparency(depth, row, transparent):
     # Three pixels: 0, 1, 0.
-    pixels, palette = pictures.decode(png([row, row], 3, depth, 3, PLTE, *transparent))
-    assert pixels.tolist() == [[[0, 1, 0], [0, 1, 0]]] and palette[1] == COLORS[1]
-    pixels, palette = pictures.decode(png([row, row], 3, depth, 0))
-    assert pixels.tolist() == [[[0, 1, 0], [0, 1, 0]]] and palette is None
+    picture = pictures.decode(png([row, row], 3, depth, 3, PLTE, *transparent))
+    assert picture.pixels.tolist() == [[[0, 1, 0], [0, 1, 0]]] and picture.palette[1] == COLORS[1]
+    picture = pictures.decode(png([row, row], 3, depth, 0))
+    assert picture.pixels.tolist() == [[[0, 1, 0], [0, 1, 0]]] and picture.palette is None
 
 
 def test_a_background_colour_of_a_palette_is_no_reason_to_complain(capfd):
-    pixels, _ = pictures.decode(png([b"\1\2"], 2, 8, 3, PLTE, (b"bKGD", b"\0")))
-    assert pixels.tolist() == [[[1, 2]]] and capfd.readouterr() == ("", "")
+    picture = pictures.decode(png([b"\1\2"], 2, 8, 3, PLTE, (b"bKGD", b"\0")))
+    assert picture.pixels.tolist() == [[[1, 2]]] and capfd.readouterr() == ("", "")
 
 
 def test_a_transparent_colour_adds_no_band():
     key = (b"tRNS", struct.pack(">HHH", 1, 2, 3))
-    pixels, palette = pictures.decode(png([bytes(range(6))], 2, 8, 2, key))
-    assert pixels.tolist() == [[[0, 3]], [[1, 4]], [[2, 5]]] and palette is None
+    picture = pictures.decode(png([bytes(range(6))], 2, 8, 2, key))
+    assert picture.pixels.tolist() == [[[0, 3]], [[1, 4]], [[2, 5]]] and picture.palette is None
 
 
 def test_a_suggested_palette_of_a_colour_png_is_not_its_colormap():
-    pixels, palette = pictures.decode(png([bytes(range(6))], 2, 8, 2, PLTE))
-    assert pixels.shape == (3, 1, 2) and palette is None
+    picture = pictures.decode(png([bytes(range(6))], 2, 8, 2, PLTE))
+    assert picture.pixels.shape == (3, 1, 2) and picture.palette is None
 
 
 @pytest.mark.parametrize("nbits", [1, 2, 4, 8])
