@@ -140,13 +140,12 @@ class Raster:
         """
         window, _ = requested(self, window, None)
         valid = np.ones((window.height, window.width), bool)
-        by_value = self.nodata is not None or self._nodata_values is not None
-        if by_value or self.dtype.kind == "f":
+        if self.nodata is not None or self.dtype.kind == "f":
             if pixels is None:
                 pixels = self.read(window, [b for b in range(1, self.count + 1) if b != self.alpha])
             valid &= valid_pixels(pixels, self.nodata)
-            if self._nodata_values is not None:
-                valid &= validity.differs(pixels, self._nodata_values)
+        if self._nodata_values is not None:
+            valid &= validity.differs(self.read(window), self._nodata_values)
         if self.alpha:
             valid &= self.read(window, [self.alpha])[0] != 0
         for mask in self._masks:
@@ -211,15 +210,13 @@ class Raster:
 
     def _open_masks(self) -> None:
         """Find the masks of the raster that are not inside the file."""
-        self._nodata_values, remarks = validity.value_by_band(
-            self.items, self.count - bool(self.alpha)
-        )
+        self._nodata_values, remarks = validity.value_by_band(self.items, self.count)
         self.remarks += remarks
         path = validity.sidecar(self.path)
         if path:
             try:
                 mask = Raster(path)
-            except InputError as error:
+            except (InputError, OSError) as error:
                 self.remarks.append(f"its mask cannot be used: {error}")
             else:
                 if (mask.grid.height, mask.grid.width) == (self.grid.height, self.grid.width):

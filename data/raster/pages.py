@@ -11,8 +11,10 @@ beside this file.
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
+from operator import index
 from pathlib import Path
 
 import tifffile
@@ -22,6 +24,8 @@ from data.raster import georeference, tiffpage
 
 REDUCED, MASK = 1, 4  # bits of NewSubfileType
 MASK_PHOTOMETRIC = 4
+# Descriptions by tifffile and by ImageJ of a file whose further images have no header.
+MORE_IMAGES = r'"truncated": true|^images=(?!1$)\d+$'
 INKS = {5: "CMYK", 8: "CIELAB", 9: "ICCLAB", 10: "ITULAB", 32844: "LogL", 32845: "LogLuv"}
 
 
@@ -50,26 +54,36 @@ def sort_pages(first: tifffile.TiffPage, path: Path) -> Pages:
     Raises:
         InputError: A page is neither a band of the same grid and type, nor an overview, nor a mask.
     """
-    others, remarks = _other_pages(first)
+    others, broken = _other_pages(first)
+    remarks: list[str] = []
     pages = Pages([first], [], remarks)
     for number, page in others:
-        kind, size = int(page.subfiletype), (page.imagelength, page.imagewidth)
+        kind, size = page.subfiletype, (page.imagelength, page.imagewidth)
         mask = kind & MASK or page.photometric == MASK_PHOTOMETRIC
         if kind & REDUCED:
             continue
         if mask and size == (first.imagelength, first.imagewidth):
             tiffpage.check_page(page, path)
             pages.masks.append(page)
-        elif mask or _smaller(page, first):
+        elif mask or _is_preview(page, first):
             what = "mask of another size" if mask else "smaller image"
             remarks.append(f"page {number} is a {what} ({size[0]} x {size[1]} pixels): not used")
         else:
             _check_alike(first, page, number, path)
             pages.bands.append(page)
+    if broken and len(pages.bands) > 1:
+        raise InputError(f"{path}: {broken}; copy or download the file again")
+    if broken:
+        remarks.append(f"{broken}; overviews and masks there are not used; is the file cut short?")
     if len(pages.bands) > 1:
         remarks.append(
             f"its {len(pages.bands)} pages are used as bands, one after the other; rasterio calls "
             "them subdatasets"
+        )
+    elif re.search(MORE_IMAGES, str(first.description), re.MULTILINE):
+        remarks.append(
+            "its description tells of images behind the first that have no page: not used; write "
+            "them as bands"
         )
     if first.photometric in INKS:
         remarks.append(
@@ -79,11 +93,11 @@ def sort_pages(first: tifffile.TiffPage, path: Path) -> Pages:
     return pages
 
 
-def _other_pages(first: tifffile.TiffPage) -> tuple[list[tuple[int, tifffile.TiffPage]], list[str]]:
+def _other_pages(first: tifffile.TiffPage) -> tuple[list[tuple[int, tifffile.TiffPage]], str]:
     """Read the headers of all pages but the first.
 
     Returns:
-        Pairs (number from 1, page), and a remark if the chain of pages is broken.
+        Pairs (number from 1, page), and what is wrong if the chain of pages is broken, else "".
     """
     pages: list[tuple[int, tifffile.TiffPage]] = []
     last = first
@@ -92,9 +106,10 @@ def _other_pages(first: tifffile.TiffPage) -> tuple[list[tuple[int, tifffile.Tif
         for number in range(1, len(tif.pages)):
             page = tif.pages[number]
             assert isinstance(page, tifffile.TiffPage)  # not a TiffFrame, which is a part of one
+            for value in (page.subfiletype, page.photometric, page.imagelength, page.imagewidth):
+                index(value)  # TypeError if it is not a whole number
+            pages.append((number + 1, page))
             last = page
-            last.subfiletype, last.photometric, last.imagelength + last.imagewidth
-            pages.append((number + 1, last))
         handle, tiff = tif.filehandle, tif.tiff
         handle.seek(last.offset)
         (count,) = struct.unpack(tiff.tagnoformat, handle.read(tiff.tagnosize))
@@ -104,17 +119,15 @@ def _other_pages(first: tifffile.TiffPage) -> tuple[list[tuple[int, tifffile.Tif
         raise
     except Exception:  # tifffile has no common exception for damaged headers
         broken = True
-    if not broken:
-        return pages, []
-    return pages, [
-        f"its pages after page {len(pages) + 1} cannot be read and are not used (overviews, masks "
-        "or bands); is the file cut short?"
-    ]
+    return pages, f"its pages behind page {len(pages) + 1} cannot be read" if broken else ""
 
 
-def _smaller(page: tifffile.TiffPage, first: tifffile.TiffPage) -> bool:
-    size, whole = (page.imagelength, page.imagewidth), (first.imagelength, first.imagewidth)
-    return size != whole and size[0] <= whole[0] and size[1] <= whole[1]
+def _is_preview(page: tifffile.TiffPage, first: tifffile.TiffPage) -> bool:
+    """Whether a page is smaller than the first and, up to a pixel, of the same shape."""
+    height, width = page.imagelength, page.imagewidth
+    smaller = height < first.imagelength and width < first.imagewidth
+    difference = abs(height * first.imagewidth - width * first.imagelength)
+    return smaller and difference <= max(first.imagelength, first.imagewidth)
 
 
 def _check_alike(
@@ -123,7 +136,7 @@ def _check_alike(
     """Raise InputError if a page cannot be bands of the same image."""
     tiffpage.check_page(page, path)
     one, other = (
-        f"{p.imagelength} x {p.imagewidth} pixels, {p.samplesperpixel} bands of {p.dtype}"
+        f"{p.imagelength} x {p.imagewidth} pixels ({p.samplesperpixel} x {p.dtype})"
         for p in (first, page)
     )
     if one != other:

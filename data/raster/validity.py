@@ -22,7 +22,6 @@ from pathlib import Path
 import numpy as np
 
 VALUES = "NODATA_VALUES"
-FLAGS = "INTERNAL_MASK_FLAGS_1"  # the item that tells GDAL that a file .msk is a mask
 ALPHA_SAMPLES = (1, 2)  # values of ExtraSamples: opacity, with colours multiplied by it or not
 
 
