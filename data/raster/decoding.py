@@ -4,10 +4,11 @@ tifffile and imagecodecs decode nearly all blocks. In four cases the result of t
 that of libtiff, which most programs use. Here they agree:
 
     LERC      A block holds a mask besides its numbers. Masked floats are NaN. In images of bytes
-              whose last band is alpha, the mask is that band: 255 or 0.
+              whose last band is alpha, the mask is that band: 255 or 0. libtiff swaps the bytes of
+              a big-endian file.
     JPEG      Only pixels that are declared as YCbCr are converted to RGB. In a block of one band
               there is no colour to convert.
-    24 bits   libtiff swaps the bytes of a big-endian file.
+    24 bits   libtiff swaps three bytes of a big-endian file, not four.
     Surplus   A block may hold more than its rows, most often the last strip of an image. The
               surplus is ignored.
 
@@ -90,7 +91,7 @@ def _decode_lerc(page: tifffile.TiffPage, data: bytes) -> np.ndarray:
         block = np.concatenate([block, np.where(valid, np.uint8(255), np.uint8(0))], axis=-1)
     if block.shape[-1] != bands:
         raise ValueError(f"LERC of {block.shape[-1]} bands in a block of {bands}")
-    return block
+    return block.byteswap() if page.parent.byteorder == ">" else block  # as libtiff
 
 
 def _decode_jpeg(page: tifffile.TiffPage, data: bytes, colors: int) -> np.ndarray:

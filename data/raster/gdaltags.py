@@ -24,7 +24,7 @@ Color = tuple[int, int, int]
 
 def nodata(text: str | None, dtype: np.dtype) -> float | int | None:
     """Parse the no-data value; None if there is none, or if no pixel can have it."""
-    if text is None:
+    if not isinstance(text, str):  # also None for a damaged tag, which is not a text
         return None
     try:
         value = float(text)
