@@ -19,6 +19,8 @@ import numpy as np
 
 from data.raster import jp2header, png
 
+START_OF_SCAN, END = b"\xff\xda", b"\xff\xd9"  # marks in a JPEG
+
 
 class UnknownFormat(ValueError):
     """The bytes are in none of the three formats."""
@@ -77,31 +79,29 @@ def decode(data: bytes) -> Picture:
 
 
 def _decode_jpeg(data: bytes) -> Picture:
+    """Decode a JPEG, and the mask that GDAL may append to it.
+
+    After the JPEG then come the bits of all pixels, compressed by zlib, and 4 bytes with the size
+    of the JPEG. GDAL ignores a mask that is larger than its JPEG.
+    """
+    size, packed = int.from_bytes(data[-4:], "little"), b""
+    if len(data) // 2 <= size <= len(data) - 4 and data[size - 2 : size] == END:
+        data, packed = data[:size], data[size:-4]
     # libjpeg fills missing pixels with grey, without an error. So find the mark of the end.
-    if data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
+    if data.rfind(END) < data.rfind(START_OF_SCAN):
         raise ValueError("its end is missing")
     picture = Picture(_bands_first(imagecodecs.jpeg_decode(data)))
-    picture.valid = _jpeg_mask(data, *picture.pixels.shape[1:])
-    if len(picture.pixels) == 4:
+    count, height, width = picture.pixels.shape
+    if packed:
+        bits = zlib.decompressobj().decompress(packed, height * (width + 7))
+        valid = np.unpackbits(np.frombuffer(bits, np.uint8), bitorder="little")
+        picture.valid = valid[: height * width].reshape(height, width) != 0
+    if count == 4:
         picture.remarks.append(
             "its 4 bands are the inks cyan, magenta, yellow and black; convert it to RGB if other "
             "images are RGB"
         )
     return picture
-
-
-def _jpeg_mask(data: bytes, height: int, width: int) -> np.ndarray | None:
-    """Read the mask that GDAL appends to a JPEG, or return None.
-
-    After the JPEG come the bits of all pixels, compressed by zlib, and 4 bytes with the size of the
-    JPEG. GDAL ignores a mask that is larger than its JPEG.
-    """
-    size = int.from_bytes(data[-4:], "little")
-    if not len(data) // 2 <= size <= len(data) - 4 or data[size - 2 : size] != b"\xff\xd9":
-        return None
-    packed = zlib.decompressobj().decompress(data[size:-4], height * (width + 7))
-    bits = np.unpackbits(np.frombuffer(packed, np.uint8), bitorder="little")
-    return bits[: height * width].reshape(height, width) != 0
 
 
 def _bands_first(pixels: np.ndarray) -> np.ndarray:
