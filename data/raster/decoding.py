@@ -27,9 +27,8 @@ import tifffile
 from data.raster.tiffpage import block_shape, planes
 
 LERC, JPEG = 34887, 7
-LERC_PARAMETERS = 50674  # the tag (version, additional compression)
-LERC_COMPRESSIONS = {1: imagecodecs.zlib_decode, 2: imagecodecs.zstd_decode}
 RGB, YCBCR = 2, 6
+BYTE_CODECS = (5, 8, 32773, 32946, 34925, 50000)  # LZW, DEFLATE, PackBits, LZMA, Zstandard
 GREY_JPEG, RGB_JPEG = 1, 2  # colour spaces of libjpeg
 SURPLUS = 4  # a block may decode to this many times the bytes of its rows, ...
 SURPLUS_BYTES = 2**20  # ... and to at least so many
@@ -60,6 +59,8 @@ def decode_block(page: tifffile.TiffPage, data: bytes, number: int) -> np.ndarra
     try:
         block = page.decode(data, number, jpegtables=page.jpegtables)[0]
     except RuntimeError:  # an error of a codec in imagecodecs; it can be the surplus
+        if page.compression not in BYTE_CODECS:
+            raise
         block = _decode_surplus(page, data, number)
     assert block is not None  # tifffile returns None only for missing data
     if page.bitspersample == 24 and page.dtype.kind == "u" and page.parent.byteorder == ">":
@@ -68,15 +69,11 @@ def decode_block(page: tifffile.TiffPage, data: bytes, number: int) -> np.ndarra
 
 
 def _decode_lerc(page: tifffile.TiffPage, data: bytes) -> np.ndarray:
-    """Decode LERC, as in tif_lerc.c.
+    """Decode LERC, as in tif_lerc.c, also if it is compressed by DEFLATE or Zstandard on top.
 
     The numbers are (height, width, bands), or (bands, height, width) where the bands have masks of
     their own. The mask is (height, width), or (bands, height, width).
     """
-    compression = page.tags.valueof(LERC_PARAMETERS, default=(0, 0))[1]
-    if compression:
-        most = SURPLUS * _block_bytes(page) + SURPLUS_BYTES
-        data = bytes(LERC_COMPRESSIONS[compression](data, out=most))
     numbers, mask = imagecodecs.lerc_decode(data, masks=True)
     if numbers.dtype != page.dtype:
         raise ValueError(f"LERC of {numbers.dtype} in an image of {page.dtype}")

@@ -128,8 +128,9 @@ class Raster:
     def valid(self, window: Window | None = None, pixels: np.ndarray | None = None) -> np.ndarray:
         """Find the pixels of a window that hold data.
 
-        A pixel has no data where the dataset mask or the alpha band is 0, and where
-        `data.scaling.valid_pixels` finds none in the other bands.
+        A pixel has no data where a dataset mask or the alpha band is 0, where all bands have their
+        value of the item NODATA_VALUES, and where `data.scaling.valid_pixels` finds none in the
+        bands other than alpha. validity.py describes these.
 
         Args:
             window: The window, by default the whole raster.

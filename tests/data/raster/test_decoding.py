@@ -6,6 +6,7 @@ import zlib
 import imagecodecs
 import numpy as np
 import pytest
+import tifffile
 
 from data.files import InputError
 from data.grid import Window
@@ -125,7 +126,7 @@ ENCODERS = {
 
 
 @pytest.mark.parametrize("codec", ENCODERS)
-@pytest.mark.parametrize("last", [10, 12, 16, 17, 64])
+@pytest.mark.parametrize("last", [10, 12, 16, 17, 200])
 def test_a_last_strip_may_hold_more_rows_than_the_image_has_left(tmp_path, codec, last):
     # 42 rows in strips of 16: the last one needs 10 rows, and holds `last`.
     rasterio = pytest.importorskip("rasterio")
@@ -151,9 +152,31 @@ def test_a_last_strip_with_too_few_rows_is_an_error(tmp_path, codec):
         raster.read()
 
 
+def test_a_block_with_too_few_pixels_is_an_error(tmp_path):
+    path, rows = tmp_path / "small.tif", imagecodecs.lerc_encode(np.ones((8, 30), np.uint8))
+    path.write_bytes(tiff([rows], 34887, 10, 30, 10))
+    with Raster(path) as raster:
+        assert (raster.read(Window(0, 0, 8, 30)) == 1).all()
+        with pytest.raises(InputError, match=r"block 0 is damaged \(it has 8 x 30 pixels\)"):
+            raster.read()
+
+
 def test_surplus_is_limited(tmp_path):
     # 100 MB of zeros compress to 100 kB. They are not decoded for the sake of 10 rows.
     path = tmp_path / "bomb.tif"
     path.write_bytes(tiff([zlib.compress(bytes(10**8))], 8, 10, 30, 10))
     with Raster(path) as raster, pytest.raises(InputError, match="block 0 is damaged"):
+        raster.read()
+
+
+@pytest.mark.parametrize("codec", ["JPEG", "WEBP", "LERC", "LERC_ZSTD", "ZSTD", "DEFLATE", "LZMA"])
+def test_a_damaged_block_is_an_error_that_names_the_file(tmp_path, codec):
+    path = tmp_path / "damaged.tif"
+    write(path, COLORS, compress=codec, interleave="pixel", blockysize=HEIGHT)
+    with tifffile.TiffFile(path) as tif:
+        (start,), (size,) = tif.pages[0].dataoffsets, tif.pages[0].databytecounts
+    data = bytearray(path.read_bytes())
+    data[start : start + size] = np.random.default_rng(0).bytes(size)
+    path.write_bytes(data)
+    with Raster(path) as raster, pytest.raises(InputError, match="damaged.tif: block 0 is damaged"):
         raster.read()

@@ -67,6 +67,7 @@ def test_the_first_page_has_the_georeference(tmp_path):
     ("page", "what"),
     [
         (BANDS[1, :, :30], r"40 x 30 pixels \(1 x uint16\)"),
+        (BANDS[1, :20, :30], r"20 x 30 pixels \(1 x uint16\)"),
         (BANDS[1].T, r"50 x 40 pixels \(1 x uint16\)"),
         (np.tile(BANDS[1], (2, 2)), r"80 x 100 pixels \(1 x uint16\)"),
         (BANDS[1].astype("float32"), r"40 x 50 pixels \(1 x float32\)"),
