@@ -1,7 +1,7 @@
 """Decode a block of a TIFF page: its bytes become numbers.
 
 tifffile and imagecodecs decode nearly all blocks. In four cases the result of tifffile differs from
-that of libtiff, which most programs use. Here they agree:
+that of libtiff, which most programs use. Here it is that of libtiff:
 
     LERC      A block holds a mask besides its numbers. Masked floats are NaN. In images of bytes
               whose last band is alpha, the mask is that band: 255 or 0. libtiff swaps the bytes of
@@ -122,10 +122,6 @@ def _decode_surplus(page: tifffile.TiffPage, data: bytes, number: int) -> np.nda
 def _block_bytes(page: tifffile.TiffPage) -> int:
     """Return an upper limit of the bytes of a decoded block."""
     rows, cols = block_shape(page)
-    bands = page.samplesperpixel // planes(page)
-    return (
-        (rows if page.is_tiled else min(rows, page.imagelength))
-        * cols
-        * bands
-        * page.dtype.itemsize
-    )
+    if not page.is_tiled:
+        rows = min(rows, page.imagelength)
+    return rows * cols * page.samplesperpixel // planes(page) * page.dtype.itemsize

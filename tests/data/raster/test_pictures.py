@@ -280,3 +280,24 @@ def test_an_interlaced_png_is_read(tmp_path, depth):
     path.write_bytes(data)
     with geotiff.Raster(path) as raster, rasterio.open(path) as dataset:
         assert np.array_equal(raster.read(), dataset.read()) and raster.read().any()
+
+
+def test_the_mask_at_the_end_of_a_jpeg_may_hold_the_marks_of_a_jpeg(tmp_path):
+    rasterio = pytest.importorskip("rasterio")
+    noise = np.random.default_rng(0).integers(0, 255, (32, 32), np.uint8)
+    picture, bits = imagecodecs.jpeg_encode(noise), b"\xff\xda" * 64  # the mark of a scan
+    path = tmp_path / "masked.jpg"
+    path.write_bytes(picture + zlib.compress(bits, 0) + len(picture).to_bytes(4, "little"))
+    with geotiff.Raster(path) as raster, rasterio.open(path) as dataset:
+        assert raster.masked and np.array_equal(raster.valid(), dataset.dataset_mask() != 0)
+        # 0xda is 11011010, and its lowest bit comes first.
+        assert raster.valid()[0, 8:16].tolist() == [
+            False,
+            True,
+            False,
+            True,
+            True,
+            False,
+            True,
+            True,
+        ]
