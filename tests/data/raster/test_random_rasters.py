@@ -17,7 +17,11 @@ def draw(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None, dict,
     """Random pixels, a mask or None, options of `rasterio.open`, and settings of GDAL."""
     count, height, width = int(rng.integers(1, 5)), *rng.integers(1, 75, 2).tolist()
     codec, dtype = str(rng.choice(CODECS)), str(rng.choice(DTYPES))
-    dtype = dtype if "LERC" not in codec or dtype[-2:] not in ("64", "t8") else "float32"
+    evidence = str(rng.choice(["none", "nodata", "alpha"]))
+    if evidence == "alpha":
+        count, dtype = int(rng.choice([2, 4])), str(rng.choice(["uint8", "uint16"]))
+    if "LERC" in codec and dtype in ("int8", "int64", "uint64"):  # LERC has none of them
+        dtype = "float32"
     pixels = rng.integers(1, 100, (count, height, width)).astype(dtype)
     options = {"compress": codec, "interleave": str(rng.choice(["band", "pixel"]))}
     options["photometric"] = "MINISBLACK"  # by default, GDAL takes the last of four bands for alpha
@@ -31,10 +35,10 @@ def draw(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None, dict,
     if rng.random() < 0.3:  # south-up
         options["transform"] = rasterio.Affine(10, 0, 500, 0, 10, 700)
     mask = None
-    if rng.random() < 0.4:
+    if evidence == "nodata":
         options["nodata"] = np.nan if dtype[0] == "f" and rng.random() < 0.5 else 0
         pixels[:, rng.random((height, width)) < 0.2] = options["nodata"]
-    elif dtype in ("uint8", "uint16") and count in (2, 4) and rng.random() < 0.5:
+    elif evidence == "alpha":
         options |= {"alpha": "YES"} | ({"photometric": "RGB"} if count == 4 else {})
         pixels[-1] = np.iinfo(dtype).max * (rng.random((height, width)) < 0.7)
     if rng.random() < 0.4:
