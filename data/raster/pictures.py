@@ -55,26 +55,42 @@ def decode(data: bytes) -> Picture:
         UnknownFormat: The bytes are of another format.
         ValueError, RuntimeError, LookupError, struct.error, zlib.error: The file is damaged.
     """
-    if data.startswith(png.MAGIC):
-        pixels, palette = png.pixels(data)
-        picture = Picture(_bands_first(pixels), palette)
-        picture.transparent, remark = png.transparent(data)
-        picture.remarks = [remark] if remark else []
-        if png.has_alpha(data):
-            picture.alpha = len(picture.pixels)
-        return picture
-    if data.startswith(b"\xff\xd8\xff"):
-        return _decode_jpeg(data)
-    if data.startswith(jp2header.MAGIC):
-        header = jp2header.read(data)
-        if header.palette or header.opacities:  # OpenJPEG would return colours, in another order
-            picture = Picture(_bands_first(imagecodecs.jpeg2k_decode(header.codestream)))
-            picture.palette = header.palette if len(picture.pixels) == 1 else None
-            alphas = [band for band in header.opacities if 1 < band <= len(picture.pixels)]
-            picture.alpha = alphas[0] if alphas else None
-            return picture
-    elif not data.startswith(b"\xff\x4f\xff\x51"):
-        raise UnknownFormat("neither PNG nor JPEG nor JPEG 2000")
+    decoders = {
+        png.MAGIC: _decode_png,
+        b"\xff\xd8\xff": _decode_jpeg,
+        jp2header.MAGIC: _decode_jp2,
+        b"\xff\x4f\xff\x51": _decode_codestream,
+    }
+    for magic, decoder in decoders.items():
+        if data.startswith(magic):
+            return decoder(data)
+    raise UnknownFormat("neither PNG nor JPEG nor JPEG 2000")
+
+
+def _decode_png(data: bytes) -> Picture:
+    """Decode a PNG."""
+    pixels, palette = png.pixels(data)
+    picture = Picture(_bands_first(pixels), palette)
+    picture.transparent, remark = png.transparent(data)
+    picture.remarks = [remark] if remark else []
+    picture.alpha = len(picture.pixels) if png.has_alpha(data) else None
+    return picture
+
+
+def _decode_jp2(data: bytes) -> Picture:
+    """Decode a JPEG 2000 file. With a palette or alpha, OpenJPEG would return other bands."""
+    header = jp2header.read(data)
+    if not header.palette and not header.opacities:
+        return _decode_codestream(data)
+    picture = _decode_codestream(header.codestream)
+    picture.palette = header.palette if len(picture.pixels) == 1 else None
+    alphas = [band for band in header.opacities if 1 < band <= len(picture.pixels)]
+    picture.alpha = alphas[0] if alphas else None
+    return picture
+
+
+def _decode_codestream(data: bytes) -> Picture:
+    """Decode the pixels alone, as JPEG 2000."""
     return Picture(_bands_first(imagecodecs.jpeg2k_decode(data)))
 
 

@@ -142,7 +142,7 @@ def test_a_last_strip_may_hold_more_rows_than_the_image_has_left(tmp_path, codec
             assert np.array_equal(dataset.read(1), pixels[:42])
 
 
-@pytest.mark.parametrize("codec", ENCODERS)
+@pytest.mark.parametrize("codec", sorted(ENCODERS.keys() - {"none"}))
 def test_a_last_strip_with_too_few_rows_is_an_error(tmp_path, codec):
     code, encode = ENCODERS[codec]
     strips = [bytes(encode(np.ones((rows, 30), np.uint8))) for rows in (16, 16, 9)]
