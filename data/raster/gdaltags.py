@@ -1,7 +1,8 @@
-"""Three tags for the meaning of a GeoTIFF's pixels: palette, no-data value and band names.
+"""Three tags for the meaning of a GeoTIFF's pixels: palette, no-data value, and metadata.
 
       320 ColorMap        all reds, then all greens, then all blues, in 16 bits each
-    42112 GDAL_METADATA   XML; the item with sample="0" and role="description" names the first band
+    42112 GDAL_METADATA   XML; the item with sample="0" and role="description" names the first band,
+                          the roles "scale" and "offset" are of its numbers
     42113 GDAL_NODATA     the no-data value as text, "0", "-9999" or "nan"
 
 Specification: TIFF 6.0 (1992), section 5, for the first; gdal.org, "GTiff -- GeoTIFF File Format",
@@ -23,7 +24,7 @@ Color = tuple[int, int, int]
 
 def nodata(text: str | None, dtype: np.dtype) -> float | int | None:
     """Parse the no-data value; None if there is none, or if no pixel can have it."""
-    if text is None:
+    if not isinstance(text, str):  # also None for a damaged tag, which is not a text
         return None
     try:
         value = float(text)
@@ -88,6 +89,36 @@ def metadata(xml: str | None, count: int) -> tuple[tuple[str | None, ...], dict[
     except (ElementTree.ParseError, TypeError, ValueError):
         pass  # a raster can be read without its metadata
     return tuple(names.get(band) for band in range(count)), items
+
+
+def scales(xml: str | None, count: int) -> tuple[tuple[tuple[float, float] | None, ...], list[str]]:
+    """Parse scale and offset of the bands. A pixel * scale + offset is the quantity.
+
+    Returns:
+        (scale, offset) or None for each band, empty if no band has them; and remarks about values
+        that cannot be used. A band with scale 1 and offset 0 has none.
+    """
+    found = [{"scale": 1.0, "offset": 0.0} for _ in range(count)]
+    remarks = []
+    try:
+        items = list(ElementTree.fromstring(xml or "<GDALMetadata/>"))
+    except (ElementTree.ParseError, TypeError, ValueError):
+        items = []
+    for item in items:
+        role, sample, text = item.get("role", ""), item.get("sample", ""), item.text or ""
+        if role not in ("scale", "offset") or not sample.isdecimal() or int(sample) >= count:
+            continue
+        try:
+            value = float(text)
+        except ValueError:
+            value = np.nan
+        if np.isfinite(value) and (value or role == "offset"):
+            found[int(sample)][role] = value
+        else:
+            remarks.append(f"the {role} of band {int(sample) + 1} is '{text[:40]}': not used")
+    pairs = [(band["scale"], band["offset"]) for band in found]
+    kept = tuple(None if pair == (1, 0) else pair for pair in pairs)
+    return kept if any(kept) else (), remarks
 
 
 def metadata_xml(

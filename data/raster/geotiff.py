@@ -1,16 +1,14 @@
-"""Read any window of a GeoTIFF, or of a PNG, JPEG or JPEG 2000 picture.
+"""Open a raster file: a GeoTIFF, or a PNG, JPEG or JPEG 2000 picture. Read any window of it.
 
-A TIFF stores its pixels in blocks: strips of full rows, or tiles. Each block is compressed by
-itself, and a table holds its offset. So only the blocks that overlap a window are read:
+`Raster` joins what the other files of this folder read:
 
-    block (r, c) holds the rows from r * block_height and the columns from c * block_width
-    number of the block = r * blocks_across + c
-                          (+ band * blocks_in_band, if each band has blocks of its own)
-
-tifffile reads the header (tiffpage.py) and decodes a block: compression, predictor, byte order.
-This file finds the blocks and assembles the window. georeference.py decodes the tags of CRS and
-transform. gdaltags.py decodes palette, no-data value and band names. pictures.py decodes pictures,
-which are rasters without georeference.
+    tiffpage.py       the header of a page, checked before any pixel is read
+    pages.py          which pages of a TIFF file are bands, overviews or masks
+    blocks.py         the pixels of a window, from the blocks that it overlaps; decoding.py
+    georeference.py   CRS and transform
+    gdaltags.py       palette, no-data value, band names, scales
+    pictures.py       pictures, which are rasters without georeference
+    validity.py       which pixels hold data
 
 Specifications: TIFF 6.0 (1992) with Adobe's supplements, OGC 19-008r4. Read
 tests/data/raster/test_geotiff.py beside this file.
@@ -20,16 +18,18 @@ from __future__ import annotations
 
 import os
 import struct
+import zlib
 from collections.abc import Sequence
 from operator import index
 from pathlib import Path
 
 import numpy as np
-import tifffile
 
 from data.files import InputError
 from data.grid import IDENTITY, Grid, Window
-from data.raster import gdaltags, georeference, pictures, tiffpage
+from data.raster import gdaltags, georeference, pictures, tiffpage, validity
+from data.raster.blocks import Blocks, Decoded
+from data.raster.pages import sort_pages
 from data.scaling import valid_pixels
 
 
@@ -72,7 +72,9 @@ class Raster:
         self.masked = False
         self.scales: tuple[tuple[float, float] | None, ...] = ()
         self.remarks: list[str] = []
-        self._page: tifffile.TiffPage | None = None
+        self._pages: list[Blocks | Decoded] = []
+        self._masks: list[Blocks | Decoded | Raster] = []
+        self._nodata_values: np.ndarray | None = None
         try:
             self._file = open(self.path, "rb", buffering=0)
         except FileNotFoundError:
@@ -84,8 +86,9 @@ class Raster:
                 self._open_tiff()
             else:
                 self._open_picture()
+            self._open_masks()
         except BaseException:
-            self._file.close()
+            self.close()
             raise
 
     def __enter__(self) -> Raster:
@@ -95,8 +98,11 @@ class Raster:
         self.close()
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file, and the file of its mask."""
         self._file.close()
+        for mask in self._masks:
+            if isinstance(mask, Raster):
+                mask.close()
 
     def read(self, window: Window | None = None, bands: Sequence[int] | None = None) -> np.ndarray:
         """Read a window.
@@ -113,29 +119,18 @@ class Raster:
             InputError: The file is cut short or damaged.
         """
         window, chosen = requested(self, window, bands)
-        row, col, height, width = window
-        if self._page is None:
-            return self._picture[chosen, row : row + height, col : col + width]
-        out = np.empty((len(chosen), height, width), self.dtype)
-        block_height, block_width = self.block_shape
-        for r in range(row // block_height, -(-(row + height) // block_height)):
-            for c in range(col // block_width, -(-(col + width) // block_width)):
-                source, target = self._overlap(window, r, c)
-                number = r * self._blocks_across + c
-                if self._blocks_in_band:
-                    for plane, band in zip(out[target], chosen):
-                        block = self._block(number + band * self._blocks_in_band)
-                        plane[...] = block[source][..., 0]
-                else:
-                    pixels = self._block(number)[source].transpose(2, 0, 1)
-                    out[target] = pixels if bands is None else pixels[chosen]
-        return out
+        count = self._pages[0].count  # the same in all pages
+        if len(self._pages) == 1:
+            return self._pages[0].read(window, None if bands is None else chosen)
+        parts = [self._pages[band // count].read(window, [band % count]) for band in chosen]
+        return np.concatenate(parts)
 
     def valid(self, window: Window | None = None, pixels: np.ndarray | None = None) -> np.ndarray:
         """Find the pixels of a window that hold data.
 
-        A pixel has no data where the dataset mask or the alpha band is 0, and where
-        `data.scaling.valid_pixels` finds none in the other bands.
+        A pixel has no data where a dataset mask or the alpha band is 0, where all bands have their
+        value of the item NODATA_VALUES, and where `data.scaling.valid_pixels` finds none in the
+        bands other than alpha. validity.py describes these.
 
         Args:
             window: The window, by default the whole raster.
@@ -144,58 +139,32 @@ class Raster:
         Returns:
             (height, width) bool.
         """
-        if pixels is None:
-            pixels = self.read(window, [b for b in range(1, self.count + 1) if b != self.alpha])
-        valid = valid_pixels(pixels, self.nodata)
+        window, _ = requested(self, window, None)
+        valid = np.ones((window.height, window.width), bool)
+        if self.nodata is not None or self.dtype.kind == "f":
+            if pixels is None:
+                pixels = self.read(window, [b for b in range(1, self.count + 1) if b != self.alpha])
+            valid &= valid_pixels(pixels, self.nodata)
+        if self._nodata_values is not None:
+            valid &= validity.differs(self.read(window), self._nodata_values)
         if self.alpha:
             valid &= self.read(window, [self.alpha])[0] != 0
+        for mask in self._masks:
+            valid &= (mask.read(window) != 0).all(axis=0)
         return valid
-
-    def _overlap(self, window: Window, r: int, c: int) -> tuple[tuple, tuple]:
-        """Find the pixels that the window and block (r, c) share.
-
-        Returns:
-            The slices (rows, columns) of the block, and (bands, rows, columns) of the window.
-        """
-        source, target = [], [slice(None)]
-        for number, side, start, size in zip(
-            (r, c), self.block_shape, (window.row, window.col), (window.height, window.width)
-        ):
-            first = max(start, number * side)
-            last = min(start + size, (number + 1) * side)
-            source.append(slice(first - number * side, last - number * side))
-            target.append(slice(first - start, last - start))
-        return tuple(source), tuple(target)
-
-    def _block(self, number: int) -> np.ndarray:
-        """Decode a block (height, width, bands of the block). The last strip may be shorter."""
-        offset, size = self._page.dataoffsets[number], self._page.databytecounts[number]
-        if offset == 0 or size == 0:  # a sparse file omits blocks that were never written
-            bands = 1 if self._blocks_in_band else self.count
-            return np.full((*self.block_shape, bands), self.nodata or 0, self.dtype)
-        # pread does not move the file position, so threads and processes can share the file.
-        data = os.pread(self._file.fileno(), size, offset)
-        if len(data) != size:
-            raise InputError(f"{self.path}: the file is cut short; copy or download it again")
-        try:
-            block = self._page.decode(data, number, jpegtables=self._page.jpegtables)[0]
-        except (ValueError, RuntimeError, struct.error) as error:
-            raise InputError(
-                f"{self.path}: block {number} is damaged ({error}); copy or download the file again"
-            ) from error
-        assert block is not None  # tifffile returns None only for missing data
-        return block[0].astype(self.dtype, copy=False)
 
     def _open_tiff(self) -> None:
         """Read the header of a TIFF file."""
-        self._page, tags = tiffpage.open_page(self._file, self.path)
-        page = self._page
-        height, width, self.count = page.imagelength, page.imagewidth, page.samplesperpixel
-        self.dtype = np.dtype(np.uint8 if page.dtype.kind == "b" else page.dtype)
-        self.block_shape = tiffpage.block_shape(page)
-        self._blocks_across = -(-width // self.block_shape[1])
-        blocks = -(-height // self.block_shape[0]) * self._blocks_across
-        self._blocks_in_band = blocks if tiffpage.planes(page) > 1 else 0
+        page, tags = tiffpage.open_page(self._file, self.path)
+        height, width = page.imagelength, page.imagewidth
+        pages = sort_pages(page, self.path)
+        blocks = [Blocks(self._file, self.path, each) for each in pages.bands]
+        self._masks = [Blocks(self._file, self.path, each) for each in pages.masks]
+        self._pages, self.count = [*blocks], sum(each.count for each in blocks)
+        self.dtype, self.block_shape = blocks[0].dtype, blocks[0].block_shape
+        if len(blocks) == 1:
+            self.alpha = validity.alpha_band(self.count, page.extrasamples)
+        self.remarks += pages.remarks
         geo_tags = {tag: tags[tag] for tag in georeference.TAGS if tag in tags}
         colormap = tags.get(gdaltags.COLORMAP) if self.count == 1 else None
         try:
@@ -205,28 +174,61 @@ class Raster:
             self.colormap = gdaltags.colormap(colormap)
             metadata = gdaltags.metadata(tags.get(gdaltags.METADATA), self.count)
             self.descriptions, self.items = metadata
+            self.scales, remarks = gdaltags.scales(tags.get(gdaltags.METADATA), self.count)
         except (TypeError, ValueError) as error:
             raise InputError(
                 f"{self.path}: its tags are damaged ({error}); write the file again"
             ) from error
+        self.remarks += remarks
+        for each in blocks:
+            each.fill = self.nodata or 0
 
     def _open_picture(self) -> None:
         """Decode a PNG, JPEG or JPEG 2000 file as one block, and keep its pixels."""
         try:
-            self._picture, self.colormap = pictures.decode(self._file.read())
+            picture = pictures.decode(self._file.read())
         except pictures.UnknownFormat:
             raise InputError(
                 f"{self.path}: not a TIFF, PNG, JPEG or JPEG 2000 file; convert it"
             ) from None
-        except (ValueError, RuntimeError, LookupError, struct.error) as error:
+        except (ValueError, RuntimeError, LookupError, struct.error, zlib.error) as error:
             raise InputError(
                 f"{self.path}: cannot be decoded ({error}); is the file cut short?"
             ) from error
-        self.count, height, width = self._picture.shape
+        self.count, height, width = picture.pixels.shape
+        self._pages = [Decoded(picture.pixels)]
+        self._masks = [Decoded(picture.valid[None])] if picture.valid is not None else []
+        self.colormap, self.alpha = picture.palette, picture.alpha
         self.block_shape = (height, width)
         self.grid = Grid(None, IDENTITY, height, width)
-        self.dtype, self.nodata = self._picture.dtype, None
+        self.dtype, self.nodata = picture.pixels.dtype, None
         self.descriptions, self.geo_tags, self.items = (None,) * self.count, {}, {}
+        self.remarks += picture.remarks
+        if len(picture.transparent) == 1:
+            self.nodata = picture.transparent[0]
+        elif picture.transparent:
+            self.items[validity.VALUES] = " ".join(map(str, picture.transparent))
+
+    def _open_masks(self) -> None:
+        """Find the masks of the raster that are not inside the file."""
+        self._nodata_values, remarks = validity.value_by_band(self.items, self.count)
+        self.remarks += remarks
+        path = validity.sidecar(self.path)
+        if path:
+            try:
+                mask = Raster(path)
+            except (InputError, OSError) as error:
+                self.remarks.append(f"its mask cannot be used: {error}")
+            else:
+                if (mask.grid.height, mask.grid.width) == (self.grid.height, self.grid.width):
+                    self._masks.append(mask)
+                else:
+                    mask.close()
+                    self.remarks.append(
+                        f"its mask {path.name} has {mask.grid.height} x {mask.grid.width} pixels: "
+                        "not used"
+                    )
+        self.masked = bool(self.alpha or self._masks or self._nodata_values is not None)
 
 
 def requested(

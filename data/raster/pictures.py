@@ -1,77 +1,125 @@
 """PNG, JPEG and JPEG 2000 files as arrays, so that masks keep their codes.
 
-In many data sets the images are pictures, and the masks are palette PNGs: each pixel is a code, and
-a table gives its colour. Most image libraries return the colours. A segmentation needs the codes,
-so this file returns the codes. imagecodecs (libpng, libjpeg, OpenJPEG) decodes the pixels.
+In many data sets the images are pictures, and the masks are palette pictures: each pixel is a code,
+and a table gives its colour. Most image libraries return the colours. A segmentation needs the
+codes, so this file returns the codes. imagecodecs (libpng, libjpeg, OpenJPEG) decodes the pixels.
+png.py and jp2header.py read the headers. As in rasterio, the orientation that a camera writes into
+a JPEG (EXIF) turns no pixel.
 
-Specification: PNG, W3C Recommendation (2003), chapter 11. Read tests/data/raster/test_pictures.py
-beside this file.
+Read tests/data/raster/test_pictures.py beside this file.
 """
 
 from __future__ import annotations
 
-import struct
 import zlib
+from dataclasses import dataclass, field
 
 import imagecodecs
 import numpy as np
 
-PALETTE_TYPE, GREY_TYPE = 3, 0
+from data.raster import jp2header, png
+
+START_OF_SCAN, END = b"\xff\xda", b"\xff\xd9"  # marks in a JPEG
 
 
 class UnknownFormat(ValueError):
     """The bytes are in none of the three formats."""
 
 
-def decode(data: bytes) -> tuple[np.ndarray, dict[int, tuple[int, int, int]] | None]:
-    """Decode the bytes of a file.
+@dataclass
+class Picture:
+    """A decoded picture.
 
-    Returns:
-        Pixels (bands, height, width), and the palette {code: (red, green, blue)} or None. A palette
-        PNG has one band, which holds its codes. The pixels of an n-bit grey PNG are 0 to 2^n - 1.
-        An alpha channel is the last band.
+    Attributes:
+        pixels: (bands, height, width). A palette picture has one band, which holds its codes. The
+            pixels of an n-bit grey PNG are 0 to 2^n - 1.
+        palette: {code: (red, green, blue)}, or None.
+        alpha: Number of the band, from 1, that is the opacity, or None.
+        valid: (height, width) bool: which pixels hold data, or None.
+        transparent: The value of each band that pixels without data have, or nothing.
+        remarks: What is not used, in sentences.
+    """
+
+    pixels: np.ndarray
+    palette: dict[int, tuple[int, int, int]] | None = None
+    alpha: int | None = None
+    valid: np.ndarray | None = None
+    transparent: list[int] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+
+def decode(data: bytes) -> Picture:
+    """Decode the bytes of a file.
 
     Raises:
         UnknownFormat: The bytes are of another format.
-        ValueError, RuntimeError, LookupError, struct.error: The file is damaged.
+        ValueError, RuntimeError, LookupError, struct.error, zlib.error: The file is damaged.
     """
-    palette = None
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        pixels, palette = _decode_png(data)
-    elif data.startswith(b"\xff\xd8\xff"):
-        # libjpeg fills missing pixels with grey, without an error. So find the mark of the end.
-        if data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
-            raise ValueError("its end is missing")
-        pixels = imagecodecs.jpeg_decode(data)
-    elif data.startswith((b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")):
-        pixels = imagecodecs.jpeg2k_decode(data)
-    else:
-        raise UnknownFormat("neither PNG nor JPEG nor JPEG 2000")
-    return pixels.reshape(*pixels.shape[:2], -1).transpose(2, 0, 1), palette
+    decoders = {
+        png.MAGIC: _decode_png,
+        b"\xff\xd8\xff": _decode_jpeg,
+        jp2header.MAGIC: _decode_jp2,
+        b"\xff\x4f\xff\x51": _decode_codestream,
+    }
+    for magic, decoder in decoders.items():
+        if data.startswith(magic):
+            return decoder(data)
+    raise UnknownFormat("neither PNG nor JPEG nor JPEG 2000")
 
 
-def _decode_png(data: bytes) -> tuple[np.ndarray, dict | None]:
-    """Decode a PNG to its codes, or to its greys of n bits.
+def _decode_png(data: bytes) -> Picture:
+    """Decode a PNG."""
+    pixels, palette = png.pixels(data)
+    picture = Picture(_bands_first(pixels), palette)
+    picture.transparent, remark = png.transparent(data)
+    picture.remarks = [remark] if remark else []
+    picture.alpha = len(picture.pixels) if png.has_alpha(data) else None
+    return picture
 
-    libpng converts codes to colours, and greys of n bits to 0..255. To avoid the first conversion,
-    the header of a palette PNG is changed so that it declares the codes as greys. To undo the
-    second, the greys are divided by 255 / (2^n - 1).
+
+def _decode_jp2(data: bytes) -> Picture:
+    """Decode a JPEG 2000 file. With a palette or alpha, OpenJPEG would return other bands."""
+    header = jp2header.read(data)
+    if not header.palette and not header.opacities:
+        return _decode_codestream(data)
+    picture = _decode_codestream(header.codestream)
+    picture.palette = header.palette if len(picture.pixels) == 1 else None
+    alphas = [band for band in header.opacities if 1 < band <= len(picture.pixels)]
+    picture.alpha = alphas[0] if alphas else None
+    return picture
+
+
+def _decode_codestream(data: bytes) -> Picture:
+    """Decode the pixels alone, as JPEG 2000."""
+    return Picture(_bands_first(imagecodecs.jpeg2k_decode(data)))
+
+
+def _decode_jpeg(data: bytes) -> Picture:
+    """Decode a JPEG, and the mask that GDAL may append to it.
+
+    After the JPEG then come the bits of all pixels, compressed by zlib, and 4 bytes with the size
+    of the JPEG. GDAL ignores a mask that is larger than its JPEG.
     """
-    chunks, palette, at = [], None, 8
-    depth, color_type = data[24], data[25]
-    while at < len(data):
-        (size,) = struct.unpack_from(">I", data, at)
-        kind, body = data[at + 4 : at + 8], data[at + 8 : at + 8 + size]
-        if kind == b"IHDR" and color_type == PALETTE_TYPE:
-            header = kind + body[:9] + bytes([GREY_TYPE]) + body[10:]
-            chunks.append(struct.pack(">I", size) + header + struct.pack(">I", zlib.crc32(header)))
-        elif kind == b"PLTE":
-            colors = np.frombuffer(body, np.uint8).reshape(-1, 3).tolist()
-            palette = {code: tuple(color) for code, color in enumerate(colors)}
-        elif kind in (b"IHDR", b"IDAT", b"IEND"):  # without tRNS, which would add an alpha band
-            chunks.append(data[at : at + 12 + size])
-        at += 12 + size
-    pixels = imagecodecs.png_decode(data[:8] + b"".join(chunks))
-    if depth < 8:
-        pixels = pixels // (255 // (2**depth - 1))
-    return pixels, palette if color_type == PALETTE_TYPE else None
+    size, packed = int.from_bytes(data[-4:], "little"), b""
+    if len(data) // 2 <= size <= len(data) - 4 and data[size - 2 : size] == END:
+        data, packed = data[:size], data[size:-4]
+    # libjpeg fills missing pixels with grey, without an error. So find the mark of the end.
+    if data.rfind(END) < data.rfind(START_OF_SCAN):
+        raise ValueError("its end is missing")
+    picture = Picture(_bands_first(imagecodecs.jpeg_decode(data)))
+    count, height, width = picture.pixels.shape
+    if packed:
+        bits = zlib.decompressobj().decompress(packed, height * (width + 7))
+        valid = np.unpackbits(np.frombuffer(bits, np.uint8), bitorder="little")
+        picture.valid = valid[: height * width].reshape(height, width) != 0
+    if count == 4:
+        picture.remarks.append(
+            "its 4 bands are the inks cyan, magenta, yellow and black; convert it to RGB if other "
+            "images are RGB"
+        )
+    return picture
+
+
+def _bands_first(pixels: np.ndarray) -> np.ndarray:
+    """Return (bands, height, width) of (height, width) or (height, width, bands)."""
+    return pixels.reshape(*pixels.shape[:2], -1).transpose(2, 0, 1)

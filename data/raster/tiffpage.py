@@ -42,14 +42,25 @@ def open_page(file: BinaryIO, path: Path) -> tuple[tifffile.TiffPage, dict]:
         tif = tifffile.TiffFile(file)
         page = tif.pages.first
         tags = _tags(tif, page)
-        rows, cols = map(index, block_shape(page))
-        height, width, _ = map(index, (page.imagelength, page.imagewidth, page.samplesperpixel))
     except OSError:
         raise
     except Exception as error:  # tifffile has no common exception for damaged headers
-        raise InputError(
-            f"{path}: not a readable TIFF ({error}); is the file cut short?"
-        ) from error
+        raise _unreadable(path, error) from error
+    check_page(page, path)
+    return page, tags
+
+
+def check_page(page: tifffile.TiffPage, path: Path) -> None:
+    """Check the layout of a page. Divide a single large strip.
+
+    Raises:
+        InputError: The header is damaged, or the kind of pixels is not supported.
+    """
+    try:
+        rows, cols = map(index, block_shape(page))
+        height, width, _ = map(index, (page.imagelength, page.imagewidth, page.samplesperpixel))
+    except Exception as error:
+        raise _unreadable(path, error) from error
     integers_or_floats = page.dtype is not None and page.dtype.kind in "buif"
     if not integers_or_floats or isinstance(page.bitspersample, tuple):
         kind = page.dtype or f"{page.bitspersample}-bit"
@@ -66,7 +77,10 @@ def open_page(file: BinaryIO, path: Path) -> tuple[tifffile.TiffPage, dict]:
         raise InputError(
             f"{path}: cannot be decoded ({error}); rewrite it with DEFLATE compression"
         ) from error
-    return page, tags
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path}: not a readable TIFF ({error}); is the file cut short?")
 
 
 def block_shape(page: tifffile.TiffPage) -> tuple[int, int]:

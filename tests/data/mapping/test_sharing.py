@@ -102,7 +102,7 @@ def damage(here: Path, path: Path) -> None:
     need it.
     """
     with geotiff.Raster(here / "scene.tif") as raster:
-        offset = raster._page.dataoffsets[2]  # rows 256 to 511
+        offset = raster._pages[0]._page.dataoffsets[2]  # rows 256 to 511
     damaged = bytearray((here / "scene.tif").read_bytes())
     damaged[offset : offset + 200] = bytes(200)
     path.write_bytes(damaged)

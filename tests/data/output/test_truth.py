@@ -68,7 +68,7 @@ def test_what_is_wrong_with_the_mask_is_said_when_the_map_is_there(tmp_path, tab
     cog.write(path, mask, grid)
     if what == "damaged":
         with geotiff.Raster(path) as raster:
-            offset = raster._page.dataoffsets[-1]
+            offset = raster._pages[0]._page.dataoffsets[-1]
         damaged = bytearray(path.read_bytes())
         damaged[offset : offset + 100] = bytes(100)
         path.write_bytes(damaged)

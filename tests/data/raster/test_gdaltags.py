@@ -24,6 +24,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
         ("nan", "uint8", None),
         ("inf", "int32", None),
         ("none", "float32", None),
+        (7, "uint8", None),  # a tag of another type than text
         ("9223372036854775807", "int64", 2**63 - 1),
         ("18446744073709551615", "uint64", 2**64 - 1),
         ("-9999", "float32", -9999.0),
@@ -175,3 +176,44 @@ def test_metadata_that_cannot_be_read_gives_no_names(xml):
 def test_names_for_another_number_of_bands_are_refused(tmp_path):
     with pytest.raises(ValueError, match="2 descriptions for 1 bands"):
         cog.write(tmp_path / "map.tif", np.zeros((4, 5), np.uint8), GRID, descriptions=["a", "b"])
+
+
+def test_scales_and_offsets_of_rasterio_are_read_and_not_applied(tmp_path):
+    rasterio = pytest.importorskip("rasterio")
+    path = tmp_path / "theirs.tif"
+    size = {"count": 3, "height": 4, "width": 5, "dtype": "uint16"}
+    with rasterio.open(path, "w", driver="GTiff", **size) as dataset:
+        dataset.write(np.full((3, 4, 5), 7, np.uint16))
+        dataset.scales, dataset.offsets = (1e-4, 1.0, 1.0), (-0.1, 0.0, 5.0)
+    with geotiff.Raster(path) as raster:
+        assert raster.scales == ((1e-4, -0.1), None, (1.0, 5.0))
+        assert (raster.read() == 7).all() and raster.remarks == []
+
+
+def items(*texts: str) -> str:
+    """Metadata with items role(sample)=text."""
+    parsed = [text.replace("(", "=").replace(")", "").split("=") for text in texts]
+    body = "".join(f'<Item role="{r}" sample="{s}">{t}</Item>' for r, s, t in parsed)
+    return f"<GDALMetadata>{body}</GDALMetadata>"
+
+
+@pytest.mark.parametrize(
+    ("xml", "expected", "remark"),
+    [
+        (None, (), ""),
+        ("<GDALMetadata", (), ""),
+        (items("scale(0)=1", "offset(0)=0"), (), ""),
+        (items("scale(1)=0.5"), (None, (0.5, 0.0)), ""),
+        (items("offset(0)= -3 "), ((1.0, -3.0), None), ""),
+        (items("scale(2)=2", "scale(x)=2", "scale(-1)=2", "scale()=2"), (), ""),  # no such bands
+        (items("scale(0)=abc", "offset(0)=4"), ((1.0, 4.0), None), "scale of band 1 is 'abc'"),
+        (items("scale(0)=", "scale(1)=2"), (None, (2.0, 0.0)), "scale of band 1 is ''"),
+        (items("scale(1)=0"), (), "scale of band 2 is '0'"),
+        (items("offset(1)=nan"), (), "offset of band 2 is 'nan'"),
+        (items("scale(0)=1e999"), (), "scale of band 1 is '1e999'"),
+    ],
+)
+def test_scales_that_cannot_be_used_are_told(xml, expected, remark):
+    found, remarks = gdaltags.scales(xml, 2)
+    assert found == expected and len(remarks) == bool(remark)
+    assert all(text == f"the {remark}: not used" for text in remarks)

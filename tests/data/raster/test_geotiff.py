@@ -156,13 +156,14 @@ def test_a_jpeg_compressed_geotiff_is_read(tmp_path):
 
 def count_blocks(raster: geotiff.Raster, monkeypatch) -> list[int]:
     """The indices of the blocks that `raster` decodes from now on."""
-    decoded, block = [], raster._block
+    decoded, page = [], raster._pages[0]
+    block = page._block
 
-    def counting(index: int) -> np.ndarray:
+    def counting(index: int, needed: tuple) -> np.ndarray:
         decoded.append(index)
-        return block(index)
+        return block(index, needed)
 
-    monkeypatch.setattr(raster, "_block", counting)
+    monkeypatch.setattr(page, "_block", counting)
     return decoded
 
 
