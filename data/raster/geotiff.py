@@ -29,7 +29,7 @@ import tifffile
 
 from data.files import InputError
 from data.grid import IDENTITY, Grid, Window
-from data.raster import gdaltags, georeference, pictures, tiffpage
+from data.raster import gdaltags, georeference, pictures, sidecars, tiffpage
 from data.scaling import valid_pixels
 
 
@@ -84,6 +84,7 @@ class Raster:
                 self._open_tiff()
             else:
                 self._open_picture()
+            sidecars.place(self, magic)
         except BaseException:
             self._file.close()
             raise
