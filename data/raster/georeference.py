@@ -107,7 +107,9 @@ def read_keys(tags: dict) -> dict[int, int | float | str | tuple]:
 def _transform(tags: dict) -> Transform | None:
     """The transform of scale and tie point, else of the matrix, else None."""
     scale, tiepoint, matrix = (tags.get(tag, ()) for tag in (SCALE, TIEPOINT, MATRIX))
-    if len(scale) >= 2 and scale[0] and scale[1] and len(tiepoint) >= 6:
+    if len(scale) >= 2 and scale[0] and scale[1]:
+        if len(tiepoint) < 6:
+            return None  # GDAL ignores a matrix beside a scale, too
         col, row, _, x, y, _ = tiepoint[:6]
         # A negative height should mean south-up. In practice it comes from writers that store the
         # negative coefficient e of a north-up transform. GDAL ignores the sign, too.

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -54,16 +55,9 @@ def place(raster, magic: bytes) -> None:
     sources = [(".aux.xml", aux.transform), ("header", own), ("world file", _world(raster, beside))]
     if magic == PNG:
         sources.insert(0, sources.pop())
-    found = [source for source in sources if source[1] not in (None, IDENTITY)]
-    used, transform = found[0] if found else ("", IDENTITY)
-    height, width = raster.grid.height, raster.grid.width
-    for name, other in found[1:]:
-        if not Grid(None, transform, height, width).matches(
-            Grid(None, other, height, width), CLOSE
-        ):
-            raster.remarks.append(
-                f"its {used} and its {name} hold different transforms; that of its {used} is used"
-            )
+    found = [(name, each) for name, each in sources if each and each != IDENTITY]
+    transform = found[0][1] if found else IDENTITY
+    raster.remarks += _contradictions(raster.grid, found)
     points = aux.points or georeference.TIEPOINT in tags
     if aux.srs is not None and (found or not points):
         own_crs, crs = crs, auxxml.crs(aux.srs, raster.remarks)
@@ -76,11 +70,21 @@ def place(raster, magic: bytes) -> None:
         tags = georeference.moved(tags, transform)
         # With a transform, the CRS of the ground control points is that of the pixels, too.
         crs = crs or georeference.decode(tags)[0]
-    raster.grid, raster.geo_tags = Grid(crs, transform, height, width), tags
+    raster.grid, raster.geo_tags = replace(raster.grid, crs=crs, transform=transform), tags
     if not found:
         raster.remarks += _unplaced(points, header, beside)
     raster.remarks += _unread(raster, beside, bool(found))
     _describe(raster, aux, is_tiff=magic in TIFF)
+
+
+def _contradictions(grid: Grid, found: list[tuple[str, Transform]]) -> list[str]:
+    """Remarks on transforms that differ from the first one."""
+    (used, first), *others = found or [("", IDENTITY)]
+    return [
+        f"its {used} and its {name} hold different transforms; that of its {used} is used"
+        for name, other in others
+        if not replace(grid, transform=first).matches(replace(grid, transform=other), CLOSE)
+    ]
 
 
 def _beside(path: Path) -> dict[str, Path]:
@@ -89,18 +93,18 @@ def _beside(path: Path) -> dict[str, Path]:
     Returns:
         {the rest of the name in lower case: path}, such as {".tfw": img.TFW} for img.tif.
     """
-    with os.scandir(path.parent) as entries:
-        files = [path.parent / entry.name for entry in itertools.islice(entries, MOST_FILES + 1)]
-    if len(files) > MOST_FILES:
+    stem, folder = path.stem.lower(), path.parent
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in itertools.islice(entries, MOST_FILES + 1)]
+    except PermissionError:
+        names = []
+    if not 0 < len(names) <= MOST_FILES:
         endings = [f"{path.suffix}.aux.xml", *_world_names(path), *OTHERS]
-        files = [path.with_name(path.stem + ending) for ending in endings]
-        files += [path.with_name(path.stem + ending.upper()) for ending in endings[1:]]
-    stem = path.stem.lower()
-    return {
-        file.name[len(stem) :].lower(): file
-        for file in files
-        if file.name.lower().startswith(stem) and file.is_file()
-    }
+        names = [path.stem + spelled for each in endings for spelled in (each.upper(), each)]
+    # Of two spellings, the one in lower case is the last, and is taken.
+    names = sorted(name for name in names if name.lower().startswith(stem))
+    return {name[len(stem) :].lower(): folder / name for name in names if (folder / name).is_file()}
 
 
 def _world_names(path: Path) -> list[str]:
@@ -134,7 +138,7 @@ def _unplaced(points: bool, tags: dict, beside: dict[str, Path]) -> list[str]:
         remarks.append(f"has ground control points, which {WARP}")
     elif georeference.SCALE in tags or georeference.MATRIX in tags:
         remarks.append(
-            "its header holds a pixel size or a matrix that is no transform; georeference it first"
+            "its header holds a pixel size or a matrix that gives no place; georeference it first"
         )
     if georeference.RPC in tags or beside.keys() & {"_rpc.txt", ".rpb"}:
         remarks.append(f"has rational polynomial coefficients (RPC), which {WARP} -rpc")

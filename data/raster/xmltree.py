@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
-LARGEST = 2**23  # bytes; parsed, a text takes several times as much memory
+LARGEST = 2**22  # bytes; parsed, a text takes up to forty times as much memory
 
 
 class _Tree(ElementTree.TreeBuilder):
