@@ -9,8 +9,8 @@ itself, and a table holds its offset. So only the blocks that overlap a window a
 
 tifffile reads the header (tiffpage.py) and decodes a block: compression, predictor, byte order.
 This file finds the blocks and assembles the window. georeference.py decodes the tags of CRS and
-transform. gdaltags.py decodes palette, no-data value and band names. pictures.py decodes pictures,
-which are rasters without georeference.
+transform. gdaltags.py decodes palette, no-data value and band names. pictures.py decodes pictures.
+sidecars.py adds what the files beside a raster and the boxes of a JPEG 2000 file tell of its place.
 
 Specifications: TIFF 6.0 (1992) with Adobe's supplements, OGC 19-008r4. Read
 tests/data/raster/test_geotiff.py beside this file.
