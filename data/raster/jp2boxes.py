@@ -29,7 +29,7 @@ import numpy as np
 import tifffile
 from pyproj import CRS
 
-from data.grid import IDENTITY, Transform
+from data.grid import IDENTITY, Grid, Transform
 from data.raster import auxxml, georeference, xmltree
 
 GEOJP2 = bytes.fromhex("b14bf8bd083d4b43a5ae8cd7d5a6ce03")
@@ -108,13 +108,17 @@ def _leaves(file: BinaryIO, start: int, end: int, level: int = 0) -> Iterator[tu
 
 
 def _geotiff(data: bytes) -> Place:
-    """Decode the georeference tags of a GeoTIFF."""
+    """Decode the georeference tags of a GeoTIFF; ValueError if its transform is not finite."""
     tags = tifffile.TiffFile(io.BytesIO(data)).pages.first.tags
     values = {code: tags.valueof(code) for code in georeference.TAGS if code in tags}
     for code, value in values.items():
-        is_text = code == georeference.TEXTS
-        values[code] = value.encode() if is_text else tuple(np.ravel(value).tolist())
-    return georeference.decode(values)
+        if code == georeference.TEXTS:
+            values[code] = value.encode()
+        else:
+            dtype = np.uint16 if code == georeference.DIRECTORY else float
+            values[code] = tuple(np.ravel(value).astype(dtype).tolist())
+    crs, transform, kept = georeference.decode(values)
+    return crs, Grid(crs, transform, 1, 1).transform, kept
 
 
 def _gml(text: bytes) -> tuple[CRS | None, Transform, list[str]]:

@@ -1,14 +1,16 @@
 """Boxes of JPEG 2000: by hand, then each kind as rasterio writes and reads it, then damage."""
 
+import io
 import random
 import struct
 
 import numpy as np
 import pytest
+import tifffile
 from pyproj import CRS
 
-from data.grid import IDENTITY
-from data.raster import georeference, jp2boxes
+from data.grid import IDENTITY, Grid
+from data.raster import cog, georeference, jp2boxes
 from data.raster.geotiff import Raster
 from data.raster.jp2boxes import GEOJP2, MSIG
 
@@ -118,8 +120,33 @@ def test_a_damaged_geojp2_box_is_told_and_gml_is_used(tmp_path):
     assert transform == NORTH_UP and "GeoJP2 box is damaged" in remarks[0]
 
 
+def test_another_label_is_no_georeference_and_zeros_between_lines_are_spaces(tmp_path):
+    assert read(tmp_path, gml_box(UTM, b"other\0")) == (None, IDENTITY, [])
+    assert read(tmp_path, gml_box(UTM.replace("\n", "\0")))[1] == NORTH_UP
+
+
+def geojp2(tags: dict) -> bytes:
+    file, types = io.BytesIO(), {georeference.DIRECTORY: 3}
+    extratags = [(tag, types.get(tag, 12), len(value), value, True) for tag, value in tags.items()]
+    tifffile.imwrite(file, np.zeros((1, 1), np.uint8), metadata=None, extratags=extratags)
+    return box(b"uuid", GEOJP2 + file.getvalue())
+
+
+def test_of_two_geojp2_boxes_the_one_with_a_crs_is_used(tmp_path):
+    without = geojp2(georeference.encode(None, (1, 0, 7, 0, -1, 8)))
+    whole = geojp2(georeference.encode(CRS(32633), NORTH_UP))
+    assert read(tmp_path, without + whole) == (CRS(32633), NORTH_UP, [])
+
+
+def test_a_transform_that_is_not_finite_is_told(tmp_path):
+    tags = georeference.encode(CRS(32633), (1, 0, float("nan"), 0, -1, 8))
+    crs, transform, remarks = read(tmp_path, geojp2(tags))
+    assert (crs, transform) == (None, IDENTITY) and "GeoJP2 box is damaged" in remarks[0]
+
+
 @pytest.mark.parametrize(
-    "content", [b"", b"\0\0\0\4asoc", b"\xff\xff\xff\xffuuid", b"\0\0\0\1asoc\0"]
+    "content",
+    [b"", gml_box(UTM)[:-90], b"\0\0\0\4asoc", b"\xff\xff\xff\xffuuid", b"\0\0\0\1asoc\0"],
 )
 def test_boxes_that_cannot_be_end_the_search(tmp_path, content):
     assert read(tmp_path, content) == (None, IDENTITY, [])
@@ -171,13 +198,14 @@ def test_pixel_is_point_of_a_geojp2_box(tmp_path, transform):
 
 
 def test_bytes_changed_at_random_are_told_or_change_nothing(tmp_path):
-    path, generator = tmp_path / "a.jp2", random.Random(3)
+    path, generator, dot = tmp_path / "a.jp2", random.Random(3), np.zeros((1, 1), np.uint8)
     write_with_rasterio(path, "EPSG:4326", (0.5, 0, 10, 0, -0.25, 50))
     whole = path.read_bytes()
     end = whole.index(b"jp2c")
-    for _ in range(300):
+    for _ in range(60):
         changed = bytearray(whole)
         for at in generator.sample(range(12, end), 3):
             changed[at] = generator.randrange(256)
         path.write_bytes(changed[: generator.choice([end, len(changed)])])
-        jp2boxes.read(path)
+        (crs, transform, tags), _ = jp2boxes.read(path)
+        cog.write(tmp_path / "map.tif", dot, Grid(crs, transform, 1, 1), geo_tags=tags)

@@ -233,7 +233,7 @@ def test_tags_that_give_no_transform_are_told(tmp_path, tags, remark):
             assert copy.geo_tags == raster.geo_tags == tags
 
 
-@pytest.mark.parametrize("ending", [".prj", ".tab", ".TAB", "_RPC.TXT", ".jpegw"])
+@pytest.mark.parametrize("ending", [".prj", ".tab", ".TAB", ".jpegw"])
 def test_files_that_are_not_read_are_told_while_something_is_missing(tmp_path, ending):
     image = tmp_path / "a.tif"
     tifffile.imwrite(image, PIXELS)
@@ -242,6 +242,13 @@ def test_files_that_are_not_read_are_told_while_something_is_missing(tmp_path, e
     assert len(placed(image)[2]) == 1
     aux(image, "<SRS>EPSG:32633</SRS>" + OTHER)
     assert placed(image) == (32633, OTHER_PLACE, [])
+
+
+@pytest.mark.parametrize("ending", ["_RPC.TXT", "_rpc.txt", ".RPB"])
+def test_polynomial_coefficients_beside_an_image_are_told(tmp_path, ending):
+    tifffile.imwrite(tmp_path / "a.tif", PIXELS)
+    (tmp_path / f"a{ending}").write_text("...")
+    assert "polynomial coefficients (RPC)" in placed(tmp_path / "a.tif")[2][0]
 
 
 def test_a_crs_beside_it_that_is_not_understood_is_told(image):
