@@ -29,6 +29,7 @@ import numpy as np
 import tifffile
 from pyproj import CRS
 
+from data.files import InputError
 from data.grid import IDENTITY, Grid, Transform
 from data.raster import auxxml, georeference, xmltree
 
@@ -71,7 +72,8 @@ def read(path: Path) -> tuple[Place, list[str]]:
     try:
         if gml:
             crs, transform, said = _gml(gml)
-            return (crs, transform, georeference.encode(crs, transform)), remarks + said
+            remarks += said
+            return (crs, transform, tags_of(crs, transform, remarks)), remarks
         if msig:
             numbers = struct.unpack_from("<6d", msig, 22)
             transform = georeference.from_centre(auxxml.affine([str(n) for n in numbers], "adbecf"))
@@ -80,6 +82,15 @@ def read(path: Path) -> tuple[Place, list[str]]:
         box = "GML" if gml else "MSIG"
         remarks.append(f"its {box} box is damaged and not read ({error})")
     return (None, IDENTITY, {}), remarks
+
+
+def tags_of(crs: CRS | None, transform: Transform, remarks: list[str]) -> dict:
+    """Encode a georeference that was no GeoTIFF; a CRS that a GeoTIFF cannot hold is a remark."""
+    try:
+        return georeference.encode(crs, transform)
+    except InputError as error:
+        remarks.append(f"{error}; maps of it have no CRS")
+        return georeference.encode(None, transform)
 
 
 def _leaves(file: BinaryIO, start: int, end: int, level: int = 0) -> Iterator[tuple[bytes, bytes]]:

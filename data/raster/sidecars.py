@@ -65,7 +65,7 @@ def place(raster, magic: bytes) -> None:
             raster.remarks.append(
                 "its .aux.xml and its header hold different CRSs; that of its .aux.xml is used"
             )
-        tags = georeference.encode(crs, transform)
+        tags = jp2boxes.tags_of(crs, transform, raster.remarks)
     elif transform != own:
         tags = georeference.moved(tags, transform)
         # With a transform, the CRS of the ground control points is that of the pixels, too.

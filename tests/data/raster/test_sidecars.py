@@ -10,6 +10,7 @@ import pytest
 import tifffile
 from pyproj import CRS
 
+from data.files import InputError
 from data.grid import IDENTITY
 from data.raster import cog, georeference, sidecars
 from data.raster.geotiff import Raster
@@ -255,6 +256,16 @@ def test_a_crs_beside_it_that_is_not_understood_is_told(image):
     aux(image, "<SRS>EPSG:99999</SRS>" + OTHER)
     crs, transform, remarks = placed(image)
     assert (crs, transform) == (None, OTHER_PLACE) and "CRS not understood" in remarks[0]
+
+
+def test_a_crs_beside_it_that_a_geotiff_cannot_hold_is_told(image, monkeypatch):
+    def refuse(crs):
+        raise InputError("a GeoTIFF cannot hold the CRS")
+
+    monkeypatch.setattr(georeference.geokeys, "encode", refuse)
+    aux(image, "<SRS>EPSG:32633</SRS>" + OTHER)
+    assert placed(image)[:2] == (32633, OTHER_PLACE)
+    assert placed(image)[2] == ["a GeoTIFF cannot hold the CRS; maps of it have no CRS"]
 
 
 def test_names_of_classes_beside_a_map_change_nothing(image):
