@@ -1,4 +1,4 @@
-"""Six TIFF tags that place a raster on the ground: its affine transform and its GeoKeys.
+"""Seven TIFF tags that place a raster on the ground: its affine transform and its GeoKeys.
 
     33550 ModelPixelScale       (width, height, depth) of a pixel
     33922 ModelTiepoint         (col, row, 0, x, y, z) of one known point, or of several
@@ -6,6 +6,7 @@
     34735 GeoKeyDirectory       16-bit entries (key, tag, count, value) after a header of four
     34736 GeoDoubleParams       the numbers that entries of the directory point to
     34737 GeoAsciiParams        the texts that entries of the directory point to
+    50844 RPCCoefficient        polynomials from longitude, latitude and height to pixels; only kept
 
 If `tag` is 0, an entry of the directory holds its value itself. Otherwise the value is in tag 34736
 or 34737: `count` numbers or bytes from position `value` on. geokeys.py converts the keys to a CRS.
@@ -23,7 +24,8 @@ from data.raster import geokeys
 
 SCALE, TIEPOINT, MATRIX = 33550, 33922, 34264
 DIRECTORY, DOUBLES, TEXTS = 34735, 34736, 34737
-TAGS = (SCALE, TIEPOINT, MATRIX, DIRECTORY, DOUBLES, TEXTS)
+RPC = 50844
+TAGS = (SCALE, TIEPOINT, MATRIX, DIRECTORY, DOUBLES, TEXTS, RPC)
 
 RASTER_TYPE = 1025  # the key GTRasterType
 AREA, POINT = 1, 2  # (0, 0) is the corner of the first pixel, or its centre
@@ -69,6 +71,24 @@ def encode(crs: CRS | None, transform: Transform) -> dict:
     return tags
 
 
+def from_centre(transform: Transform) -> Transform:
+    """Move a transform of which (c, f) is the centre of the first pixel to its corner."""
+    a, b, c, d, e, f = transform
+    return a, b, c - (a + b) / 2, d, e, f - (d + e) / 2
+
+
+def moved(tags: dict, transform: Transform) -> dict:
+    """Replace the transform of tags. Their CRS stays, also one that cannot be decoded."""
+    kept = {tag: tags[tag] for tag in (DIRECTORY, DOUBLES, TEXTS) if tag in tags}
+    directory = list(kept.get(DIRECTORY, ()))
+    for at in range(4, len(directory) - 3, 4):
+        if directory[at] == RASTER_TYPE:
+            directory[at + 3] = AREA
+    if directory:
+        kept[DIRECTORY] = tuple(directory)
+    return encode(None, transform) | kept
+
+
 def read_keys(tags: dict) -> dict[int, int | float | str | tuple]:
     """Return the GeoKeys {number: value}; an entry that points outside its tag is left out."""
     directory, keys = tags.get(DIRECTORY, ()), {}
@@ -87,7 +107,9 @@ def read_keys(tags: dict) -> dict[int, int | float | str | tuple]:
 def _transform(tags: dict) -> Transform | None:
     """The transform of scale and tie point, else of the matrix, else None."""
     scale, tiepoint, matrix = (tags.get(tag, ()) for tag in (SCALE, TIEPOINT, MATRIX))
-    if len(scale) >= 2 and scale[0] and scale[1] and len(tiepoint) >= 6:
+    if len(scale) >= 2 and scale[0] and scale[1]:
+        if len(tiepoint) < 6:
+            return None  # GDAL ignores a matrix beside a scale, too
         col, row, _, x, y, _ = tiepoint[:6]
         # A negative height should mean south-up. In practice it comes from writers that store the
         # negative coefficient e of a north-up transform. GDAL ignores the sign, too.
@@ -108,11 +130,5 @@ def _transform_tags(transform: Transform) -> dict:
 
 def _point_to_area(transform: Transform, tags: dict) -> tuple[Transform, dict]:
     """Move the transform from the centre of the first pixel to its corner, and the tags with it."""
-    a, b, c, d, e, f = transform
-    transform = (a, b, c - (a + b) / 2, d, e, f - (d + e) / 2)
-    directory = list(tags[DIRECTORY])
-    for at in range(4, len(directory) - 3, 4):
-        if directory[at] == RASTER_TYPE:
-            directory[at + 3] = AREA
-    params = {tag: tags[tag] for tag in (DOUBLES, TEXTS) if tag in tags}
-    return transform, {**_transform_tags(transform), DIRECTORY: tuple(directory), **params}
+    transform = from_centre(transform)
+    return transform, moved(tags, transform)

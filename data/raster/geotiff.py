@@ -7,7 +7,8 @@
     blocks.py         the pixels of a window, from the blocks that it overlaps; decoding.py
     georeference.py   CRS and transform
     gdaltags.py       palette, no-data value, band names, scales
-    pictures.py       pictures, which are rasters without georeference
+    pictures.py       PNG, JPEG and JPEG 2000
+    sidecars.py       the files beside a raster, and the boxes of a JPEG 2000 file: georeference
     validity.py       which pixels hold data
 
 Specifications: TIFF 6.0 (1992) with Adobe's supplements, OGC 19-008r4. Read
@@ -27,7 +28,7 @@ import numpy as np
 
 from data.files import InputError
 from data.grid import IDENTITY, Grid, Window
-from data.raster import gdaltags, georeference, pictures, tiffpage, validity
+from data.raster import gdaltags, georeference, pictures, sidecars, tiffpage, validity
 from data.raster.blocks import Blocks, Decoded
 from data.raster.pages import sort_pages
 from data.scaling import valid_pixels
@@ -86,6 +87,7 @@ class Raster:
                 self._open_tiff()
             else:
                 self._open_picture()
+            sidecars.place(self, magic)
             self._open_masks()
         except BaseException:
             self.close()
