@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data.files import InputError
-from data.input.stack import token
+from data.input.filenames import token
 from data.raster.safe import is_safe
 
 SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data.files import InputError
-from data.input import pairing, stack
+from data.input import filenames, pairing
 from data.output.mapfiles import BESIDE, beside
 
 
@@ -44,7 +44,7 @@ def find(
             a file that is read.
         FileNotFoundError: A file or folder does not exist.
     """
-    places = stack.by_place(pairing.find(images, "images"), dates)
+    places = filenames.by_place(pairing.find(images, "images"), dates)
     first = [place[0] for place in places]
     masks = pairing.find(masks, "masks") if masks else []
     truths = dict(pairing.pair(first, masks, spare_masks=True)) if masks else {}

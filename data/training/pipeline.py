@@ -20,7 +20,8 @@ from torch.utils.data import DataLoader
 from data import bands
 from data.classes import ClassTable
 from data.files import InputError
-from data.input import inputs, pairing, stack
+from data.input import inputs, pairing
+from data.input.filenames import by_mask
 from data.sample import towns
 from data.training.augment import Augment
 from data.training.dataset import Batches, EpochSampler, Windows, fit_scalings, repeat_factors
@@ -108,9 +109,7 @@ def load_scenes(
     else:
         images, masks = pairing.find(args.images, "images"), pairing.find(args.masks, "masks")
     pairs = pairing.pair(images, masks)
-    places = (
-        stack.by_mask(pairs) if args.stack_dates else [((image,), mask) for image, mask in pairs]
-    )
+    places = by_mask(pairs) if args.stack_dates else [((image,), mask) for image, mask in pairs]
     scenes = []
     for number, (dates, mask) in enumerate(places, start=1):
         progress(f"preparing scene {number} of {len(places)}: {dates[0].name}")
