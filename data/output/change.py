@@ -28,7 +28,7 @@ from data import files
 from data.classes import ClassTable
 from data.files import IGNORE, InputError, refuse_input
 from data.grid import Grid, Window
-from data.input.pairing import MAP
+from data.input.finding import MAP
 from data.output import maps
 from data.raster.geotiff import Raster
 from data.raster.ground import pixel_areas
