@@ -116,7 +116,7 @@ def by_place(images: Sequence[Path], dates: int) -> list[tuple[Path, ...]]:
             Exactly `dates` images are one place. Other numbers of images are grouped by `token`.
 
     Raises:
-        InputError: The number of images of a place is not `dates`.
+        InputError: The number of images of a place is not `dates`, or they are of one day.
     """
     if dates == 1:
         return [(image,) for image in images]
@@ -130,6 +130,13 @@ def by_place(images: Sequence[Path], dates: int) -> list[tuple[Path, ...]]:
                 f"{group[0]}: {len(group)} image{several} of the place '{name}', but the "
                 f"checkpoint was trained on {dates} dates of each; give {dates} images that share "
                 "the part of the name behind the last '_'"
+            )
+        # north_2019_06_01.tif and south_2019_06_01.tif end alike, and are no two dates.
+        days = [found.numbers for path in group if (found := date_of(path)) and found.numbers[2]]
+        if len(days) == dates > len(set(days)):
+            raise InputError(
+                f"{group[0]}: has the date of another image of the same place by its name "
+                f"({', '.join(path.name for path in group)}); map the dates of one place at a time"
             )
     return [in_order(group) for group in places.values()]
 

@@ -110,3 +110,12 @@ def test_dates_of_several_forms_are_compared_by_year_alone():
     )
     assert filenames.dates_of(paths("a_2019", "b")) is None
     assert filenames.dates_of(paths("a_2019", "b_2019")) is None
+
+
+def test_places_of_one_day_are_not_taken_for_dates_of_one_place():
+    images = [f"{place}_{day}" for place in ("north", "south") for day in ("20190601", "20210715")]
+    with pytest.raises(InputError, match="has the date of another image of the same place"):
+        filenames.by_place(paths(*images), 2)
+    assert filenames.by_place(paths(*images[:2]), 2) == [tuple(paths(*images[:2]))]
+    month_first = paths("a_2019_07", "b_2019_07")  # place 07, or July: no day is known
+    assert filenames.by_place(month_first, 2) == [tuple(month_first)]
