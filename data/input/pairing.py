@@ -24,14 +24,13 @@ Read beside it: tests/data/input/test_pairing.py.
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from functools import cache
-from itertools import takewhile
 from pathlib import Path
 
 from data.files import InputError
 from data.input.filenames import token, words
 from data.raster.safe import NAME
 
+Folder = tuple[str, ...]  # the parts of its path
 Key = Callable[[Path], Hashable]  # what an image and its mask have in common; None: no key
 
 
@@ -126,7 +125,7 @@ def _groups(paths: Iterable[Path], key: Key) -> dict[Hashable, list[Path]]:
     return groups
 
 
-def _nearest(group: list[Path], candidates: list[Path], folders: set[str]) -> dict:
+def _nearest(group: list[Path], candidates: list[Path], folders: set[Folder]) -> dict:
     """Choose among masks of one name by folder.
 
     Args:
@@ -138,27 +137,30 @@ def _nearest(group: list[Path], candidates: list[Path], folders: set[str]) -> di
     Returns:
         The nearest masks of each image, without masks that are nearer to another image.
     """
-    homes = {_folder(image) for image in group}
-    nearest = {mask: max(_closeness(home, _folder(mask)) for home in homes) for mask in candidates}
+    homes, places = (
+        {_folder(image) for image in group},
+        {mask: _folder(mask) for mask in candidates},
+    )
+    folders = folders.union(places.values())
+    close = {home: {folder: _closeness(home, folder) for folder in folders} for home in homes}
+    to_images = {folder: max(close[home][folder] for home in homes) for folder in folders}
     found = {}
     for image in group:
-        near = {mask: _closeness(_folder(image), _folder(mask)) for mask in candidates}
-        best = max([*near.values(), *(_closeness(_folder(image), folder) for folder in folders)])
-        if own := [mask for mask in candidates if near[mask] == best == nearest[mask]]:
+        near = close[_folder(image)]
+        best = max(near.values())
+        own = [mask for mask, at in places.items() if near[at] == best == to_images[at]]
+        if own:
             found[image] = own
     return found
 
 
-def _folder(path: Path) -> str:
-    return os.path.dirname(os.path.abspath(path))
+def _folder(path: Path) -> Folder:
+    return tuple(os.path.dirname(os.path.abspath(path)).split(os.sep))
 
 
-@cache
-def _closeness(folder: str, other: str) -> tuple[int, int]:
+def _closeness(folder: Folder, other: Folder) -> tuple[int, int]:
     """Count the folders that both paths begin with, and the names of folders that both have."""
-    a, b = Path(folder).parts, Path(other).parts
-    above = sum(1 for _ in takewhile(lambda names: names[0] == names[1], zip(a, b)))
-    return above, len({*a} & {*b})
+    return len(os.path.commonprefix([folder, other])), len({*folder} & {*other})
 
 
 def _problems(
