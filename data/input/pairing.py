@@ -72,9 +72,12 @@ def pair(
 def _rules(images: Sequence[Path], masks: Sequence[Path]) -> list[tuple[Key, Key]]:
     """Return the keys of the three rules: for each rule that of an image and that of a mask."""
     of_images, of_masks = _words(images), _words(masks)
-    in_all = set.intersection(*of_images), set.intersection(*of_masks)
-    no_matter = in_all[0].difference(*of_masks) | in_all[1].difference(*of_images)
-    no_matter |= in_all[0] & in_all[1]
+    in_images, in_masks = set.intersection(*of_images), set.intersection(*of_masks)
+    if len({image.stem for image in images}) == 1:
+        # The numbers of a single image are its place: tile_3_7 is not tile 3.
+        in_images = {word for word in in_images if not word.isdigit()}
+    no_matter = in_images.difference(*of_masks) | in_masks.difference(*of_images)
+    no_matter |= in_images & in_masks
 
     def own_words(path: Path) -> tuple[str, ...]:
         return tuple(word for word in words(path.stem) if word not in no_matter)
@@ -92,7 +95,7 @@ def _rules(images: Sequence[Path], masks: Sequence[Path]) -> list[tuple[Key, Key
         return not no_matter.issuperset(words(part))
 
     def last_part(image: Path) -> Hashable:
-        # A number is never left out: tile_3_7 of row 3 is not tile 3.
+        # A number is never left out: april_3_7 is not a date of place 3.
         return next((p for p in reversed(parts(image)) if p.isdigit() or matters(p)), None)
 
     def only_part(mask: Path) -> Hashable:

@@ -66,6 +66,7 @@ def test_a_trained_network_gets_the_dates_of_each_place():
         ("01.06.2019", "day-month-year", (2019, 6, 1)),
         ("t_20012010", "day-month-year", (2010, 1, 20)),
         ("2019_06", "year-month", (2019, 6, 0)),
+        ("2019_06-01", "year-month", (2019, 6, 0)),
         ("06-2019", "month-year", (2019, 6, 0)),
         ("worldcover2019v2", "year", (2019, 0, 0)),
         ("06_15_2019", "year", (2019, 0, 0)),  # month first: only the year is sure

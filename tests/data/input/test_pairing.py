@@ -80,7 +80,8 @@ def test_all_that_does_not_match_is_listed_in_one_error():
         ("img-{}.tif", "mask_{}.TIF"),
         ("{}.tif", "{}_label.tif"),
         ("top_2_{}_RGB.tif", "top_2_{}_label.tif"),
-        ("S2_2019_{}.tif", "esm 2018 ({}).tif"),
+        ("S2_2019_{}.tif", "esm_2018_{}.tif"),
+        ("town {}.tif", "esm ({}).tif"),
     ],
 )
 def test_words_that_all_images_or_all_masks_have_do_not_count(image, mask):
@@ -112,6 +113,22 @@ def test_numbers_are_compared_whole_and_leading_zeros_count():
     ):
         with pytest.raises(InputError, match="2 images without a mask"):
             pair(images, masks)
+
+
+def test_words_that_some_masks_have_count_and_numbers_of_one_image_do():
+    masks = ["m_10_1", "m_10_2", "m_11_1"]
+    assert pair(["s_10_1", "s_10_2"], masks, spare_masks=True) == [
+        ("s_10_1", "m_10_1"),
+        ("s_10_2", "m_10_2"),
+    ]
+    for images in (["tile_3_7"], ["april_3_7", "august_3_7"]):
+        with pytest.raises(InputError, match="without a mask"):
+            pair(images, ["m_3", "m_4"], spare_masks=True)
+
+
+def test_a_single_mask_that_names_a_word_of_one_image_serves_no_other():
+    with pytest.raises(InputError, match="2 images without a mask"):
+        pair(["north_a.tif", "south_b.tif"], ["cover north.tif"])
 
 
 def test_two_names_of_the_same_words_are_a_doubt():
