@@ -63,7 +63,7 @@ _CANONICAL = {
 # A word with the number of the band in its file: 'B4_Red_Edge_1', '04 - Red', 'Red (B4)'. The word
 # counts, because authors number their own bands. 'SR_B4' of Landsat is no such name.
 _NUMBERED = re.compile(
-    r"(?:b|band)?[\W_]*\d+a?[\W_]+([a-z].*)|([a-z].*?)[\W_]+(?:b|band)[\W_]*\d+a?\W*", re.I
+    r"(?:b|band)?[\W_]*\d\d?a?[\W_]+([a-z].*)|([a-z].*?)[\W_]+(?:b|band)[\W_]*\d+a?\W*", re.I
 )
 _WORDS = {plain for plain in _CANONICAL if not re.fullmatch(r"[a-z]|b\d+a?", plain)}
 

@@ -3,8 +3,8 @@
 Folders are listed and not searched. The name that is given counts, not the file that a link leads
 to. A file that would be used twice, or for something that it is not, is left out with a note:
 
-    a_landcover.tif beside a.tif    A map that predict.py made of a.tif. It is left out if images
-                                    are left without it.
+    a_landcover.tif beside a.tif    A map that predict.py made of a.tif. It is left out, unless
+                                    nothing but maps is given.
     x.png beside x.tif              One image in two files. The georeferenced one is taken.
     d/1_sat.jpg, d/1_mask.png       The folder d is given for images and for masks. The masks are
                                     the files that begin or end with one of MASK_WORDS.
@@ -27,8 +27,9 @@ from data.terminal import note
 
 # Suffixes of images, with the order of preference among files of one name.
 SUFFIXES = {".tif": 0, ".tiff": 0, ".jp2": 1, ".png": 2, ".jpg": 3, ".jpeg": 3}
-# Suffixes of images that cannot be read. A folder with such files is worth a note.
-UNREAD = set(".gif .bmp .webp .img .vrt .ecw .sid .bil .hdf .h5 .nc .npy .npz .zip".split())
+# Suffixes of images that cannot be read. A folder with such files is told.
+UNREAD = set(".gif .bmp .webp .img .vrt .ecw .sid .bil .hdf .h5 .nc .npy".split())
+# Words in the names of masks, where images lie in the same folder.
 MASK_WORDS = set("mask masks label labels lbl gt truth seg segmentation annotation target".split())
 MAP = "_landcover"  # predict.py adds this ending to the name of an image to name its map
 MAP_FILE = re.compile(rf"(.+){MAP}(_overlay|_probabilities|_uncertainty|_to_.+)?\.(tif|png)")

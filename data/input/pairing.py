@@ -76,11 +76,11 @@ def _rules(images: Sequence[Path], masks: Sequence[Path]) -> list[tuple[Key, Key
     if len({image.stem for image in images}) == 1:
         # The numbers of a single image are its place: tile_3_7 is not tile 3.
         in_images = {word for word in in_images if not word.isdigit()}
-    no_matter = in_images.difference(*of_masks) | in_masks.difference(*of_images)
-    no_matter |= in_images & in_masks
+    ignored = in_images.difference(*of_masks) | in_masks.difference(*of_images)
+    ignored |= in_images & in_masks
 
     def own_words(path: Path) -> tuple[str, ...]:
-        return tuple(word for word in words(path.stem) if word not in no_matter)
+        return tuple(word for word in words(path.stem) if word not in ignored)
 
     names = Counter({image.stem: own_words(image) for image in images}.values())
 
@@ -92,7 +92,7 @@ def _rules(images: Sequence[Path], masks: Sequence[Path]) -> list[tuple[Key, Key
         return [token(path)] if NAME.fullmatch(path.stem) else path.stem.split("_")
 
     def matters(part: str) -> bool:
-        return not no_matter.issuperset(words(part))
+        return not ignored.issuperset(words(part))
 
     def last_part(image: Path) -> Hashable:
         # A number is never left out: april_3_7 is not a date of place 3.

@@ -142,7 +142,9 @@ def test_a_number_before_or_behind_a_bands_name_does_not_count(written, meant):
     assert bands.canonical(written) == meant == bands.canonical(meant)
 
 
-@pytest.mark.parametrize("name", "SR_B4 SR_B5 ST_B10 L8_B5_NIR NIR_2 B1_B 0_B4 B4_B8 B4_VV".split())
+@pytest.mark.parametrize(
+    "name", "20190601_Red SR_B4 SR_B5 ST_B10 L8_B5_NIR NIR_2 B1_B 0_B4 B4_B8 B4_VV".split()
+)
 def test_names_of_other_sensors_dates_and_codes_stay_as_they_are(name):
     assert bands.canonical(name) == name
 
