@@ -42,11 +42,11 @@ ALIASES = {
     "RE2": ("B6", "B06", "red edge 2", "vegetation red edge 2"),
     "RE3": ("B7", "B07", "red edge 3", "vegetation red edge 3"),
     "NIR": ("B8", "B08", "near infrared"),
-    "RE4": ("B8A", "red edge 4", "narrow NIR", "vegetation red edge 4"),
-    "WV": ("B9", "B09", "water vapour", "water vapor"),
+    "RE4": ("B8A", "red edge 4", "narrow NIR", "nir08", "B8A NIR", "vegetation red edge 4"),
+    "WV": ("B9", "B09", "water vapour", "water vapor", "nir09"),
     "Cirrus": ("B10",),
-    "SWIR1": ("B11", "SWIR 1", "short wave infrared 1"),
-    "SWIR2": ("B12", "SWIR 2", "short wave infrared 2"),
+    "SWIR1": ("B11", "SWIR 1", "short wave infrared 1", "swir16"),
+    "SWIR2": ("B12", "SWIR 2", "short wave infrared 2", "swir22"),
 }
 
 
@@ -60,14 +60,26 @@ _CANONICAL = {
 }
 
 
+# A word with the number of the band in its file: 'B4_Red_Edge_1', '04 - Red', 'Red (B4)'. The word
+# counts, because authors number their own bands. 'SR_B4' of Landsat is no such name.
+_NUMBERED = re.compile(
+    r"(?:b|band)?[\W_]*\d\d?a?[\W_]+([a-z].*)|([a-z].*?)[\W_]+(?:b|band)[\W_]*\d+a?\W*", re.I
+)
+_WORDS = {plain for plain in _CANONICAL if not re.fullmatch(r"[a-z]|b\d+a?", plain)}
+
+
 def canonical(name: str) -> str:
     """Return the name that this project uses for a band; an unknown name is returned unchanged.
 
-    >>> canonical("B08"), canonical("swir-1"), canonical("VV")
-    ('NIR', 'SWIR1', 'VV')
+    >>> canonical("B08"), canonical("swir-1"), canonical("B7_NIR"), canonical("VV")
+    ('NIR', 'SWIR1', 'NIR', 'VV')
     """
     name, at, date = name.strip().partition("@")  # 'B1@2' is Coastal of date 2, and is not B12
-    return _CANONICAL.get(_plain(name), name) + at + date
+    plain, numbered = _plain(name), _NUMBERED.fullmatch(name)
+    if plain not in _CANONICAL and numbered:
+        plain = _plain(numbered[1] or numbered[2])
+        plain = plain if plain in _WORDS else ""
+    return _CANONICAL.get(plain, name) + at + date
 
 
 def dated(names: Sequence[str], dates: int) -> list[str]:
@@ -103,9 +115,11 @@ def names(
             f"{path}: {len(descriptions)} bands, but --bands names {len(given)} "
             f"({', '.join(given)})"
         )
-    named = [
-        canonical(name or "") or str(i) for i, name in enumerate(given or descriptions, start=1)
-    ]
+    own = [(name or "").strip() for name in given or descriptions]
+    named = [canonical(name) or str(i) for i, name in enumerate(own, start=1)]
+    # Of 'B1_Red' and 'B2_Red' neither is renamed.
+    clash = [_NUMBERED.fullmatch(text) and named.count(name) > 1 for text, name in zip(own, named)]
+    named = [text if same else name for text, name, same in zip(own, named, clash)]
     if len(set(named)) < len(named):
         if given:
             raise InputError(

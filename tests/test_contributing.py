@@ -22,7 +22,7 @@ def test_every_name_that_it_gives_stands_in_its_file():
         ("STEPS", "data/training/augment.py"),
         ("GONE", "unet/training/resume.py"),
         ("GONE", "predict.py"),
-        ("SUFFIXES", "data/input/pairing.py"),
+        ("SUFFIXES", "data/input/finding.py"),
         ("def test_options_go_together", "tests/test_train.py"),
     ):
         assert name.removeprefix("def ") in TEXT and name in (ROOT / file).read_text(), name

@@ -11,7 +11,8 @@ import train
 from data.classes import ClassTable
 from data.files import IGNORE
 from data.grid import Window
-from data.input import pairing
+from data.input.finding import find_both
+from data.input.pairing import pair
 from data.raster import geotiff
 from data.training import scenes
 from data.training.mask import Mask
@@ -82,9 +83,8 @@ def test_tiles_of_seven_bands_with_codes_of_worldcover(tmp_path):
 
 
 def test_pictures_with_coloured_masks_whose_names_repeat_in_six_folders():
-    images = pairing.find(sorted((REAL / "dubai-aerial").glob("*/images")), "images")
-    masks = pairing.find(sorted((REAL / "dubai-aerial").glob("*/masks")), "masks")
-    pairs = pairing.pair(images, masks)
+    folders = [sorted((REAL / "dubai-aerial").glob(f"*/{part}")) for part in ("images", "masks")]
+    pairs = pair(*find_both(*folders))
     assert len(pairs) == 54 and all(
         i.parent.parent == m.parent.parent and i.stem == m.stem for i, m in pairs
     )

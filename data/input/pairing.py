@@ -1,83 +1,43 @@
-"""Find images and masks by name, and decide which mask belongs to which image.
+"""Decide which mask belongs to which image.
 
 Training on wrong pairs runs without any error and gives a poor network. So names decide, never
-the order of the files. An unclear pair is an error, which lists the names:
+the order of the files. The first of three rules that finds a mask for an image decides:
 
-    images/town_01.tif           masks/town_01.tif    the same stem
-    images/town_01.tif           masks/esm_01.tif     the same last part of the stem, after a `_`
-    april_01.tif, august_01.tif  esm_01.tif           several dates of one place share a mask
-    a/images/1.jpg               a/masks/1.png        of several, the mask in the nearest folder
+    town_01.tif                    town_01.png    1. the same name
+    119_sat.jpg, 120_sat.jpg       119_mask.png   2. the same words and numbers; a word does not
+                                                  count if all images have it and no mask, all
+                                                  masks and no image, or all of both
+    april_07.tif, august_07.tif    mask_07.tif    3. the same last part behind a `_`, if it is all
+                                                  that the mask's name says; dates share a mask
+
+By rule 3, south_1.png does not get the mask north_1.png, because `north` is another place. If names
+repeat in other folders, the nearest folder decides, unless the mask is nearer to another image:
+
+    Tile 1/images/1.jpg            Tile 1/masks/1.png
+
+A single mask that has no image of its name belongs to all images. Everything else is not clear, and
+is an error that lists the files.
 
 Read beside it: tests/data/input/test_pairing.py.
 """
 
 import os
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from pathlib import Path
 
 from data.files import InputError
-from data.input.stack import token
-from data.raster.safe import is_safe
+from data.input.filenames import token, words
+from data.raster.safe import NAME
 
-SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2")
-MAP = "_landcover"  # predict.py adds this ending to the name of an image to name its map
-
-
-def find(paths: Sequence[str | Path], what: str) -> list[Path]:
-    """List rasters: the given files, and the sorted files of the given folders, each once.
-
-    A SAFE folder (a Sentinel-2 product) is one image. Maps that predict.py wrote beside their
-    images are left out, so a folder of images can be used for training after a prediction.
-
-    Args:
-        paths: Files and folders. Folders inside a folder are not searched.
-        what: "images" or "masks", for the messages.
-
-    Raises:
-        FileNotFoundError: A path does not exist.
-        InputError: No raster is found.
-    """
-    rasters: list[Path] = []
-    for path in map(Path, paths):
-        if not path.exists():
-            raise FileNotFoundError(
-                f"{path}: no such file or folder; give {what} as files or folders"
-            )
-        rasters += _inside(path) if path.is_dir() and not is_safe(path) else [path]
-    if not rasters:
-        raise InputError(
-            f"{', '.join(map(str, paths))}: no {what}; give files that end in {', '.join(SUFFIXES)}"
-        )
-    return list({path.resolve(): path for path in rasters}.values())
-
-
-def _inside(folder: Path) -> list[Path]:
-    """List the rasters in a folder, sorted, without hidden files and maps of predict.py."""
-    rasters = [
-        path
-        for path in folder.iterdir()
-        if not path.name.startswith(".")
-        and (is_safe(path) or (path.suffix.lower() in SUFFIXES and path.is_file()))
-    ]
-    # Beside a.tif, predict.py wrote both a_landcover.tif and a_landcover_overlay.png.
-    stems = {path.stem for path in rasters}
-    maps = {
-        path
-        for path in rasters
-        if MAP in path.stem and stems & {path.stem.partition(MAP)[0], path.stem.rpartition(MAP)[0]}
-    }
-    return sorted(set(rasters) - maps)
+Folder = tuple[str, ...]  # the parts of its path
+Key = Callable[[Path], Hashable]  # what an image and its mask have in common; None: no key
 
 
 def pair(
     images: list[Path], masks: list[Path], spare_masks: bool = False
 ) -> list[tuple[Path, Path]]:
-    """Pair each image with its mask.
-
-    The mask of an image has the same stem, else the same last part of the stem (`token`). Of
-    several such masks the nearest in the tree of folders is taken. Several images may share a mask.
-    A single mask belongs to all images, unless an image has the same last part of the name.
+    """Pair each image with its mask. Several images may share a mask.
 
     Args:
         images: Paths of the images.
@@ -85,49 +45,158 @@ def pair(
         spare_masks: Whether a mask without an image is allowed.
 
     Raises:
-        InputError: An image has no mask or several, or a mask has no image. The message lists all.
+        InputError: An image has no mask, several or itself, or a mask has no image. The message
+            lists all.
     """
-    if len(masks) == 1 and token(masks[0]) not in map(token, images):
-        return [(image, masks[0]) for image in images]
-    by_stem: dict[str, list[Path]] = defaultdict(list)
-    by_token: dict[str, list[Path]] = defaultdict(list)
-    for mask in masks:
-        by_stem[mask.stem].append(mask)
-        by_token[token(mask)].append(mask)
-    pairs: list[tuple[Path, Path]] = []
-    without: list[Path] = []
-    several: list[Path] = []
-    for image in images:
-        nearest = _nearest(image, by_stem.get(image.stem) or by_token.get(token(image), []))
-        if len(nearest) == 1:
-            pairs.append((image, nearest[0]))
-        else:
-            (several if nearest else without).append(image)
-    used = {mask for _, mask in pairs}
-    unused = [] if spare_masks else [mask for mask in masks if mask not in used]
-    problems = {
-        "images without a mask": without,
-        "images with several masks": several,
-        "masks without an image": unused,
-    }
-    listed = [
-        f"{len(paths)} {what} ({', '.join(path.name for path in paths)})"
-        for what, paths in problems.items()
-        if paths
-    ]
-    if listed:
+    several_folders = min(len({path.parent for path in paths}) for paths in (images, masks)) > 1
+    folders = {_folder(mask) for mask in masks} if several_folders else set()
+    found: dict[Path, list[Path]] = {}  # the masks of each image
+    for image_key, mask_key in _rules(images, masks):
+        # What an earlier rule has paired is left out: the namesake of one image is no other's mask.
+        taken = {mask for few in found.values() for mask in few}
+        candidates = _groups((mask for mask in masks if mask not in taken), mask_key)
+        for key, group in _groups((i for i in images if i not in found), image_key).items():
+            if key in candidates:
+                found |= _nearest(group, candidates[key], folders)
+    if len(masks) == 1 and not found and _serves_all(masks[0], images):
+        found = {image: masks for image in images}
+    if problems := _problems(images, masks, found, spare_masks):
         raise InputError(
-            f"{images[0].parent}: {'; '.join(listed)}; give an image and its mask the "
-            "same name, or names with the same last part after a '_'"
+            f"{images[0].parent}: {problems}; give an image and its mask the same name, but for a "
+            "word that all images or all masks have (7_sat.jpg, 7_mask.png), or for dates of one "
+            "place the same last part (april_7.tif, august_7.tif, mask_7.tif)"
         )
-    return pairs
+    return [(image, found[image][0]) for image in images]
 
 
-def _nearest(image: Path, masks: list[Path]) -> list[Path]:
-    """Return the masks that share the longest path of folders with the image."""
+def _rules(images: Sequence[Path], masks: Sequence[Path]) -> list[tuple[Key, Key]]:
+    """Return the keys of the three rules: for each rule that of an image and that of a mask."""
+    of_images, of_masks = _words(images), _words(masks)
+    in_images, in_masks = set.intersection(*of_images), set.intersection(*of_masks)
+    if len({image.stem for image in images}) == 1:
+        # The numbers of a single image are its place: tile_3_7 is not tile 3.
+        in_images = {word for word in in_images if not word.isdigit()}
+    ignored = in_images.difference(*of_masks) | in_masks.difference(*of_images)
+    ignored |= in_images & in_masks
 
-    def shared_folders(mask: Path) -> int:
-        return len(Path(os.path.commonpath([image.resolve(), mask.resolve()])).parts)
+    def own_words(path: Path) -> tuple[str, ...]:
+        return tuple(word for word in words(path.stem) if word not in ignored)
 
-    most = max(map(shared_folders, masks), default=0)
-    return [mask for mask in masks if shared_folders(mask) == most]
+    names = Counter({image.stem: own_words(image) for image in images}.values())
+
+    def words_of_one_name(image: Path) -> Hashable:
+        key = own_words(image)
+        return key if names[key] == 1 else None
+
+    def parts(path: Path) -> list[str]:
+        return [token(path)] if NAME.fullmatch(path.stem) else path.stem.split("_")
+
+    def matters(part: str) -> bool:
+        return not ignored.issuperset(words(part))
+
+    def last_part(image: Path) -> Hashable:
+        # A number is never left out: april_3_7 is not a date of place 3.
+        return next((p for p in reversed(parts(image)) if p.isdigit() or matters(p)), None)
+
+    def only_part(mask: Path) -> Hashable:
+        kept = [part for part in parts(mask) if matters(part)]
+        return kept[0] if len(kept) == 1 else None
+
+    def stem(path: Path) -> Hashable:
+        return path.stem
+
+    return [(stem, stem), (words_of_one_name, own_words), (last_part, only_part)]
+
+
+def _serves_all(mask: Path, images: Sequence[Path]) -> bool:
+    """Return whether a mask has no word of one image that another image lacks."""
+    of_images = _words(images)
+    shared = set.union(*of_images).intersection(words(mask.stem))
+    return shared <= set.intersection(*of_images)
+
+
+def _words(paths: Sequence[Path]) -> list[set[str]]:
+    return [set(words(path.stem)) for path in paths]
+
+
+def _groups(paths: Iterable[Path], key: Key) -> dict[Hashable, list[Path]]:
+    """Group paths by a key. Those without a key are left out."""
+    groups = defaultdict(list)
+    for path in paths:
+        groups[key(path)].append(path)
+    groups.pop(None, None)
+    return groups
+
+
+def _nearest(group: list[Path], candidates: list[Path], folders: set[Folder]) -> dict:
+    """Choose among masks of one name by folder.
+
+    Args:
+        group: Images of one key.
+        candidates: Masks of that key.
+        folders: The folders of all masks, if images and masks lie in several folders each. Then an
+            image takes no mask from a folder that is farther than the nearest of these.
+
+    Returns:
+        The nearest masks of each image, without masks that are nearer to another image.
+    """
+    homes, places = (
+        {_folder(image) for image in group},
+        {mask: _folder(mask) for mask in candidates},
+    )
+    folders = folders.union(places.values())
+    close = {home: {folder: _closeness(home, folder) for folder in folders} for home in homes}
+    to_images = {folder: max(close[home][folder] for home in homes) for folder in folders}
+    found = {}
+    for image in group:
+        near = close[_folder(image)]
+        best = max(near.values())
+        own = [mask for mask, at in places.items() if near[at] == best == to_images[at]]
+        if own:
+            found[image] = own
+    return found
+
+
+def _folder(path: Path) -> Folder:
+    return tuple(os.path.dirname(os.path.abspath(path)).split(os.sep))
+
+
+def _closeness(folder: Folder, other: Folder) -> tuple[int, int]:
+    """Count the folders that both paths begin with, and the names of folders that both have."""
+    return len(os.path.commonprefix([folder, other])), len({*folder} & {*other})
+
+
+def _problems(
+    images: list[Path], masks: list[Path], found: dict[Path, list[Path]], spare_masks: bool
+) -> str:
+    """Describe images without a mask, with several or with themselves, and unused masks."""
+    used = {mask for few in found.values() for mask in few}
+    repeated = {name for paths in (images, masks) for name in _repeated(paths)}
+
+    def shown(path: Path) -> str:
+        return str(path) if path.name in repeated else path.name
+
+    pairs = [(image, few[0]) for image, few in found.items() if len(few) == 1]
+    problems = {
+        "images without a mask": [shown(image) for image in images if image not in found],
+        "images with several masks": [
+            f"{shown(image)}: {', '.join(map(shown, few))}"
+            for image, few in found.items()
+            if len(few) > 1
+        ],
+        "images that are their own mask": [shown(i) for i, mask in pairs if _same_file(i, mask)],
+        "masks without an image": [
+            shown(mask) for mask in masks if mask not in used and not spare_masks
+        ],
+    }
+    listed = [f"{len(few)} {what} ({', '.join(few)})" for what, few in problems.items() if few]
+    return "; ".join(listed)
+
+
+def _repeated(paths: Sequence[Path]) -> list[str]:
+    """Return the names that several of the paths have."""
+    return [name for name, count in Counter(path.name for path in paths).items() if count > 1]
+
+
+def _same_file(path: Path, other: Path) -> bool:
+    return path.exists() and other.exists() and path.samefile(other)

@@ -28,11 +28,12 @@ from data import files
 from data.classes import ClassTable
 from data.files import IGNORE, InputError, refuse_input
 from data.grid import Grid, Window
-from data.input.pairing import MAP
+from data.input.filenames import dates_of
+from data.input.finding import MAP
 from data.output import maps
 from data.raster.geotiff import Raster
 from data.raster.ground import pixel_areas
-from data.terminal import Parser, one_line_errors
+from data.terminal import Parser, note, one_line_errors
 from data.training.mask import Mask, labels_on
 
 PALE = 0.75  # share of white in the colour of unchanged ground
@@ -214,7 +215,13 @@ def main(arguments: list[str] | None = None) -> None:
     for output in (path, path.with_suffix(".csv"), Path(f"{path}.aux.xml")):
         refuse_input(output, before, after)
     changes = write_changes(table, before, after, path)
-    print(f"{path}\n{path.with_suffix('.csv')}\n{change_table(table, changes)}")
+    dates = dates_of([before, after])
+    if dates is None:
+        note("the names hold no two dates to compare; the maps are taken in the order given")
+    elif dates[0] > dates[1]:
+        note(f"by the dates in the names {after.name} is the earlier map, but it is given second")
+    print(f"from {before} to {after}\n{path}\n{path.with_suffix('.csv')}")
+    print(change_table(table, changes))
 
 
 if __name__ == "__main__":

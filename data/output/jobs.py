@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data.files import InputError
-from data.input import pairing, stack
+from data.input import filenames, finding
+from data.input.pairing import pair
 from data.output.mapfiles import BESIDE, beside
 
 
@@ -44,10 +45,10 @@ def find(
             a file that is read.
         FileNotFoundError: A file or folder does not exist.
     """
-    places = stack.by_place(pairing.find(images, "images"), dates)
+    images, masks = finding.find_both(images, masks) if masks else (finding.find(images), [])
+    places = filenames.by_place(images, dates)
     first = [place[0] for place in places]
-    masks = pairing.find(masks, "masks") if masks else []
-    truths = dict(pairing.pair(first, masks, spare_masks=True)) if masks else {}
+    truths = dict(pair(first, masks, spare_masks=True)) if masks else {}
     targets = _map_paths(first, folder, [*(path for place in places for path in place), *masks])
     return [Job(tuple(p), to, truths.get(p[0])) for p, to in zip(places, targets)]
 
@@ -63,7 +64,7 @@ def _map_paths(images: Sequence[Path], folder: Path | None, given: Sequence[Path
     Raises:
         InputError: Two maps would have the same name, or a file of a map would replace a given one.
     """
-    targets = [(folder or image.parent) / f"{image.stem}{pairing.MAP}.tif" for image in images]
+    targets = [(folder or image.parent) / f"{image.stem}{finding.MAP}.tif" for image in images]
     twice = [target for target, count in Counter(targets).items() if count > 1]
     if twice:
         raise InputError(

@@ -21,7 +21,9 @@ from torch.utils.data import DataLoader
 from data import bands
 from data.classes import ClassTable
 from data.files import InputError
-from data.input import inputs, pairing, stack
+from data.input import finding, inputs
+from data.input.filenames import by_mask
+from data.input.pairing import pair
 from data.sample import towns
 from data.training.augment import Augment
 from data.training.dataset import Batches, EpochSampler, Windows, fit_scalings, repeat_factors
@@ -108,11 +110,9 @@ def load_scenes(
         images, masks = towns.write(Path("runs/sample"))
         say(f"no --images: {len(images)} synthetic scenes in runs/sample")
     else:
-        images, masks = pairing.find(args.images, "images"), pairing.find(args.masks, "masks")
-    pairs = pairing.pair(images, masks)
-    places = (
-        stack.by_mask(pairs) if args.stack_dates else [((image,), mask) for image, mask in pairs]
-    )
+        images, masks = finding.find_both(args.images, args.masks)
+    pairs = pair(images, masks)
+    places = by_mask(pairs) if args.stack_dates else [((image,), mask) for image, mask in pairs]
     scenes = []
     for number, (dates, mask) in enumerate(places, start=1):
         progress(f"preparing scene {number} of {len(places)}: {dates[0].name}")

@@ -122,6 +122,40 @@ def test_a_band_has_one_name_however_it_is_written(written, meant):
     assert bands.canonical(meant) == meant
 
 
+@pytest.mark.parametrize(
+    "written, meant",
+    [
+        ("B4_Red_Edge_1", "RE1"),
+        ("B7_NIR", "NIR"),
+        ("B1_Blue", "Blue"),
+        ("B8 - NIR", "NIR"),
+        ("Band 4: Red", "Red"),
+        ("04_Red", "Red"),
+        ("B10_SWIR1@2", "SWIR1@2"),
+    ]
+    + [("Red (B4)", "Red"), ("NIR_B8", "NIR"), ("Near Infrared - Band 8", "NIR")]
+    + [("B8A - Narrow NIR", "RE4"), ("B8A_NIR", "RE4")]
+    + [("nir08", "RE4"), ("nir09", "WV"), ("swir16", "SWIR1"), ("swir22", "SWIR2")]
+    + [("rededge1", "RE1"), ("rededge3", "RE3")],
+)
+def test_a_number_before_or_behind_a_bands_name_does_not_count(written, meant):
+    assert bands.canonical(written) == meant == bands.canonical(meant)
+
+
+@pytest.mark.parametrize(
+    "name", "20190601_Red SR_B4 SR_B5 ST_B10 L8_B5_NIR NIR_2 B1_B 0_B4 B4_B8 B4_VV".split()
+)
+def test_names_of_other_sensors_dates_and_codes_stay_as_they_are(name):
+    assert bands.canonical(name) == name
+
+
+def test_of_two_numbered_names_of_one_band_neither_is_renamed():
+    assert bands.names(["B1_Red", "B2_Red", "B3_NIR"]) == ["B1_Red", "B2_Red", "NIR"]
+    assert bands.names(["Red", "B4_Red", "B8"]) == ["Red", "B4_Red", "NIR"]
+    authors = "B1_Blue B2_Green B3_Red B4_Red_Edge_1 B5_Red_Edge_2 B6_Red_Edge_3 B7_NIR B8_RE4"
+    assert bands.names([*authors.split(), "B9_WV", "B10_SWIR1", "B11_SWIR2"]) == ESM
+
+
 def test_every_spelling_means_one_band_and_the_same_in_capitals():
     for name, aliases in bands.ALIASES.items():
         for spelling in (name, *aliases):

@@ -1,5 +1,7 @@
-"""Which files are images and masks, and which mask belongs to which image."""
+"""Which mask belongs to which image: worked examples, then random names with common affixes."""
 
+import os
+import random
 from pathlib import Path
 
 import pytest
@@ -64,30 +66,147 @@ def test_all_that_does_not_match_is_listed_in_one_error():
         "2 masks without an image (x.tif, y.tif)",
     ):
         assert part in str(error.value)
-    with pytest.raises(InputError, match=r"1 images with several masks \(a\.tif\)"):
+    several = r"1 images with several masks \(a\.tif: a\.tif, a\.png\)"
+    with pytest.raises(InputError, match=several):
         pair(["i/a.tif", "i/b.tif"], ["m/a.tif", "m/a.png", "m/b.tif"])
     assert pair(["i/a.tif"], ["m/a.tif", "m/x.tif"], spare_masks=True) == [("i/a.tif", "m/a.tif")]
 
 
-def test_folders_give_their_rasters_sorted_and_nothing_hidden(tmp_path):
-    for name in ("b.tif", "a.PNG", ".hidden.tif", "notes.txt"):
-        (tmp_path / name).touch()
-    (tmp_path / "deeper").mkdir()
-    assert [p.name for p in pairing.find([tmp_path], "images")] == ["a.PNG", "b.tif"]
-    assert len(pairing.find([tmp_path, tmp_path / "b.tif"], "images")) == 2  # each once
-    (tmp_path / "folder.tif").mkdir()
-    assert [p.name for p in pairing.find([tmp_path], "images")] == ["a.PNG", "b.tif"]
-    with pytest.raises(FileNotFoundError, match="nowhere: no such file or folder"):
-        pairing.find([tmp_path / "nowhere"], "images")
-    with pytest.raises(InputError, match="no images"):
-        pairing.find([tmp_path / "deeper"], "images")
+@pytest.mark.parametrize(
+    ("image", "mask"),
+    [
+        ("{}_sat.jpg", "{}_mask.png"),
+        ("car{}.png", "car{}_mask.png"),
+        ("img-{}.tif", "mask_{}.TIF"),
+        ("{}.tif", "{}_label.tif"),
+        ("top_2_{}_RGB.tif", "top_2_{}_label.tif"),
+        ("S2_2019_{}.tif", "esm_2018_{}.tif"),
+        ("town {}.tif", "esm ({}).tif"),
+    ],
+)
+def test_words_that_all_images_or_all_masks_have_do_not_count(image, mask):
+    images, masks = ([f"{form.format(n)}" for n in (9, 10, 119)] for form in (image, mask))
+    assert pair(images, masks[::-1]) == list(zip(images, masks))
+    with pytest.raises(InputError) as error:
+        pair(images, masks[1:])
+    assert f": 1 images without a mask ({images[0]}); give" in str(error.value)
+    with pytest.raises(InputError) as error:
+        pair(images[1:], masks)
+    assert f": 1 masks without an image ({masks[0]}); give" in str(error.value)
+    assert pair(images[1:2], masks, spare_masks=True) == [(images[1], masks[1])]
 
 
-def test_maps_beside_their_images_are_not_taken_for_images(tmp_path):
-    for name in ("a.tif", "a_landcover.tif", "a_landcover.png", "b_landcover.tif"):
-        (tmp_path / name).touch()
-    # b_landcover has no image b beside it: a mask of that name, perhaps
-    assert [p.name for p in pairing.find([tmp_path], "images")] == ["a.tif", "b_landcover.tif"]
-    assert [p.name for p in pairing.find([tmp_path / "a_landcover.tif"], "masks")] == [
-        "a_landcover.tif"
+def test_the_namesake_of_one_image_is_not_the_mask_of_another():
+    images = ["north_1.png", "south_1.png", "north_2.png", "south_2.png"]
+    for masks in (["north_1.png", "north_2.png", "south_2.png"], ["north_1.png", "south_2.png"]):
+        with pytest.raises(InputError, match=r"images without a mask \(.*south_1.png"):
+            pair(images, masks)
+    # The masks of south_1 and north_2 only: their last parts fit, but their names say more.
+    with pytest.raises(InputError, match=r"2 images without a mask \(north_1.png, south_2.png\)"):
+        pair(["north_1.png", "south_2.png"], ["south_1.png", "north_2.png"])
+
+
+def test_numbers_are_compared_whole_and_leading_zeros_count():
+    for images, masks in (
+        (["s_10.tif", "s_11.tif"], ["m_0.tif", "m_1.tif"]),
+        (["s_1.tif", "s_2.tif"], ["m_01.tif", "m_02.tif"]),
+    ):
+        with pytest.raises(InputError, match="2 images without a mask"):
+            pair(images, masks)
+
+
+def test_words_that_some_masks_have_count_and_numbers_of_one_image_do():
+    masks = ["m_10_1", "m_10_2", "m_1"]
+    assert pair(["s_10_1", "s_10_2"], masks, spare_masks=True) == [
+        ("s_10_1", "m_10_1"),
+        ("s_10_2", "m_10_2"),
     ]
+    for images in (["tile_3_7"], ["april_3_7", "august_3_7"]):
+        with pytest.raises(InputError, match="without a mask"):
+            pair(images, ["m_3", "m_4"], spare_masks=True)
+
+
+def test_a_single_mask_that_names_a_word_of_one_image_serves_no_other():
+    with pytest.raises(InputError, match="2 images without a mask"):
+        pair(["north_a.tif", "south_b.tif"], ["cover north.tif"])
+
+
+def test_two_names_of_the_same_words_are_a_doubt():
+    with pytest.raises(InputError, match="several masks .a.tif: a_mask.tif, a-mask.tif"):
+        pair(["a.tif", "b.tif"], ["a_mask.tif", "a-mask.tif", "b_mask.tif"])
+    with pytest.raises(InputError, match="2 images without a mask .a_1.tif, a-1.tif"):
+        pair(["a_1.tif", "a-1.tif", "b_2.tif"], ["a_1_mask.tif", "b_2_mask.tif"])
+
+
+def test_without_its_mask_an_image_gets_none_from_another_folder():
+    images = [f"Tile {n}/images/part_1.jpg" for n in (1, 2, 3)]
+    masks = [f"Tile {n}/masks/part_1.png" for n in (1, 2, 3)]
+    for n in range(3):
+        with pytest.raises(InputError) as error:
+            pair(images, masks[:n] + masks[n + 1 :])
+        assert f": 1 images without a mask ({images[n]}); give" in str(error.value)
+    # The image of tile 1 and the mask of tile 2 are missing; a second part lies beside each.
+    more = [f"Tile {n}/{{}}s/part_2.png" for n in (1, 2)]
+    with pytest.raises(InputError, match="1 images without a mask .part_1.jpg"):
+        pair(
+            [images[1], *(path.format("image") for path in more)],
+            [masks[0], *(path.format("mask") for path in more)],
+        )
+
+
+def test_parallel_folders_and_folders_of_dates():
+    images = [f"images/{city}/1.png" for city in "ab"]
+    assert pair(images, ["masks/b/1.png", "masks/a/1.png"]) == [
+        (images[0], "masks/a/1.png"),
+        (images[1], "masks/b/1.png"),
+    ]
+    dates = ["april/7.tif", "august/7.tif"]
+    assert pair(dates, ["m/7.tif", "m/8.tif"], spare_masks=True) == [(d, "m/7.tif") for d in dates]
+    alike = [f"{scene}/sat.tif" for scene in "abc"], [f"{scene}/truth.tif" for scene in "abc"]
+    assert pair(*alike) == list(zip(*alike))
+
+
+def test_an_image_is_not_its_own_mask(tmp_path):
+    for name in "ab":
+        (tmp_path / f"{name}.png").touch()
+    (tmp_path / "masks").mkdir()
+    os.symlink("../a.png", tmp_path / "masks/a.png")
+    (tmp_path / "masks/b.png").touch()
+    images, masks = ([folder / f"{name}.png" for name in "ab"] for folder in (tmp_path, tmp_path))
+    with pytest.raises(InputError, match="2 images that are their own mask .a.png, b.png"):
+        pairing.pair(images, masks)
+    with pytest.raises(InputError, match="1 images that are their own mask .a.png"):
+        pairing.pair(images, [tmp_path / f"masks/{name}.png" for name in "ab"])
+
+
+AFFIXES = ["", "img_", "sat-", "IMG", "2019_"], ["", "_sat", "_mask", "-label", "_m", "_2018_gt"]
+NAMES = ["{}", "{}_{}", "tile_{}_{}", "{}-{}-a", "north_{}", "south_{}", "M-{}-D_{}"]
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_random_names_are_paired_right_or_not_at_all(seed):
+    """Names get a random prefix and ending. Then a mask or an image is taken away."""
+    draw = random.Random(seed)
+    form = draw.sample(NAMES, draw.choice([1, 1, 3]))
+    names = {draw.choice(form).format(draw.randrange(9), draw.randrange(40)) for _ in range(9)}
+    before, after, mask_before, mask_after = (draw.choice(AFFIXES[n % 2]) for n in range(4))
+    truth = {f"{before}{n}{after}.tif": f"{mask_before}{n}{mask_after}.png" for n in sorted(names)}
+    images, masks = ([*some] for some in (truth, truth.values()))
+    draw.shuffle(images)
+    draw.shuffle(masks)
+    try:
+        found = dict(pair(images, masks))
+    except InputError:
+        # IMG before a letter is another word. All else is understood.
+        assert "IMG" in (before, mask_before)
+        found = None
+    assert found in (truth, None)
+    gone = draw.choice(images)
+    for kept_images, kept_masks, missing in (
+        (images, [m for m in masks if m != truth[gone]], f"1 images without a mask ({gone})"),
+        ([i for i in images if i != gone], masks, f"1 masks without an image ({truth[gone]})"),
+    ):
+        with pytest.raises(InputError) as error:
+            pair(kept_images, kept_masks)
+        if found:
+            assert f": {missing}; give" in str(error.value)

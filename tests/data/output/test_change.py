@@ -164,6 +164,29 @@ def test_any_two_rasters_of_a_class_table_are_compared(tmp_path, capsys):
         assert raster.read()[0, 0].tolist() == [1, 1, 3, 3]
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("p_2019_06_01", "p_2021_06_01", ""),
+        ("p_2021_06_01", "p_2019_06_01", "p_2019_06_01.tif is the earlier map, but it is given"),
+        ("01.06.2021_landcover", "01.05.2021_landcover", "01.05.2021_landcover.tif is the earlier"),
+        ("b", "a", "no two dates to compare; the maps are taken in the order given"),
+    ],
+)
+def test_the_order_given_counts_and_dates_in_the_names_that_contradict_it_are_told(
+    tmp_path, capsys, before, after, said
+):
+    paths = [tmp_path / f"{name}.tif" for name in (before, after)]
+    for path, labels in zip(paths, (BEFORE, AFTER)):
+        write_map(path, labels)
+    change.main([*map(str, paths), "-o", str(tmp_path / "c.tif")])
+    printed = capsys.readouterr()
+    assert f"from {paths[0]} to {paths[1]}\n" in printed.out
+    assert said in printed.err and bool(said) == bool(printed.err)
+    with geotiff.Raster(tmp_path / "c.tif") as raster:
+        assert raster.read()[0].tolist() == [[1, 1, 3, 3], [6, 9, 0, 0]]
+
+
 def test_maps_of_different_ground_and_outputs_over_inputs_are_refused(tmp_path):
     write_map(tmp_path / "a.tif", BEFORE)
     far = EQUAL_AREA.window(Window(10_000, 0, 2, 4))

@@ -27,6 +27,17 @@ def test_each_image_has_its_mask_and_a_map_beside_it_or_in_the_folder(here):
     ]
 
 
+def test_one_folder_of_images_and_masks_and_a_preview_beside_an_image(here, capsys):
+    for name in "d/1_sat.jpg", "d/2_sat.jpg", "d/2_sat.png", "d/1_mask.png", "d/2_mask.png":
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).touch()
+    found = [
+        (job.image.name, job.truth.name) for job in jobs.find([Path("d")], [Path("d")], None, 1)
+    ]
+    assert found == [("1_sat.jpg", "1_mask.png"), ("2_sat.png", "2_mask.png")]
+    assert "2_sat.jpg: left out, because 2_sat.png beside it" in capsys.readouterr().err
+
+
 def test_the_table_of_one_image_is_named_after_its_map(here):
     both = jobs.find([Path("in")], [], None, 1)
     assert jobs.table_path(both[:1], None, "areas.csv") == Path("in/a_1_landcover_areas.csv")

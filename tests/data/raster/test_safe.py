@@ -17,7 +17,7 @@ import predict
 import train
 from data.files import InputError
 from data.grid import Grid, Window
-from data.input import pairing, stack
+from data.input import filenames, finding, stack
 from data.raster import cog, geotiff
 from data.raster.safe import Safe
 from unet import checkpoint
@@ -360,13 +360,13 @@ def test_a_folder_of_products_is_searched_and_dates_of_a_tile_belong_together(tm
     paths = [write(tmp_path, {("B02", 10): np.full((2, 2), 2000)}, day=day) for day in (12, 11)]
     other = tmp_path / paths[0].name.replace("S2B", "S2A").replace("20240812", "20240813")
     paths[0].rename(other)
-    assert pairing.find([tmp_path], "images") == [other, paths[1]] and pairing.find(
+    assert finding.find([tmp_path], "images") == [other, paths[1]] and finding.find(
         [other], "images"
     ) == [other]
-    assert stack.by_place([other, paths[1]], 2) == [
+    assert filenames.by_place([other, paths[1]], 2) == [
         (paths[1], other)
     ]  # by time, though S2A comes before S2B
-    assert stack.token(other) == "T32TPS"
+    assert filenames.token(other) == "T32TPS"
     with stack.Stack([paths[1], other]) as both:
         assert both.descriptions == ("Blue", "Blue@2") and (both.read() == 1000).all()
 
