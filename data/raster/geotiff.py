@@ -19,7 +19,6 @@ tests/data/raster/test_geotiff.py beside this file.
 from __future__ import annotations
 
 import os
-import struct
 from collections.abc import Sequence
 from operator import index
 from pathlib import Path
@@ -27,9 +26,10 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from data.files import InputError
+from data.files import InputError, require_file
 from data.grid import IDENTITY, Grid, Window
-from data.raster import gdaltags, georeference, pictures, tiffpage
+from data.raster import claims, gdaltags, georeference, pictures, tiffpage
+from data.raster.claims import Damaged
 from data.scaling import valid_pixels
 
 
@@ -73,10 +73,8 @@ class Raster:
         self.scales: tuple[tuple[float, float] | None, ...] = ()
         self.remarks: list[str] = []
         self._page: tifffile.TiffPage | None = None
-        try:
-            self._file = open(self.path, "rb", buffering=0)
-        except FileNotFoundError:
-            raise FileNotFoundError(f"{path}: no such file; check its name and folder") from None
+        require_file(path)
+        self._file = open(self.path, "rb", buffering=0)
         try:
             magic = self._file.read(4)
             self._file.seek(0)
@@ -172,19 +170,26 @@ class Raster:
         offset, size = self._page.dataoffsets[number], self._page.databytecounts[number]
         if offset == 0 or size == 0:  # a sparse file omits blocks that were never written
             bands = 1 if self._blocks_in_band else self.count
-            return np.full((*self.block_shape, bands), self.nodata or 0, self.dtype)
+            fill = np.array(self.nodata or 0, self.dtype)
+            return np.broadcast_to(fill, (*self.block_shape, bands))
         # pread does not move the file position, so threads and processes can share the file.
         data = os.pread(self._file.fileno(), size, offset)
         if len(data) != size:
             raise InputError(f"{self.path}: the file is cut short; copy or download it again")
         try:
-            block = self._page.decode(data, number, jpegtables=self._page.jpegtables)[0]
-        except (ValueError, RuntimeError, struct.error) as error:
+            if self._page.compression == claims.JPEG:
+                claims.require_jpeg_block(data, *self.block_shape)
+            block = claims.call(self._decode, data, number)[0]
+        except Damaged as error:
             raise InputError(
                 f"{self.path}: block {number} is damaged ({error}); copy or download the file again"
             ) from error
         assert block is not None  # tifffile returns None only for missing data
         return block[0].astype(self.dtype, copy=False)
+
+    def _decode(self, data: bytes, number: int) -> tuple:
+        """Call the decoder of tifffile."""
+        return self._page.decode(data, number, jpegtables=self._page.jpegtables)
 
     def _open_tiff(self) -> None:
         """Read the header of a TIFF file."""
@@ -218,7 +223,7 @@ class Raster:
             raise InputError(
                 f"{self.path}: not a TIFF, PNG, JPEG or JPEG 2000 file; convert it"
             ) from None
-        except (ValueError, RuntimeError, LookupError, struct.error) as error:
+        except Damaged as error:
             raise InputError(
                 f"{self.path}: cannot be decoded ({error}); is the file cut short?"
             ) from error

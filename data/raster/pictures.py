@@ -16,6 +16,9 @@ import zlib
 import imagecodecs
 import numpy as np
 
+from data.raster import claims
+from data.raster.claims import Damaged
+
 PALETTE_TYPE, GREY_TYPE = 3, 0
 
 
@@ -33,7 +36,7 @@ def decode(data: bytes) -> tuple[np.ndarray, dict[int, tuple[int, int, int]] | N
 
     Raises:
         UnknownFormat: The bytes are of another format.
-        ValueError, RuntimeError, LookupError, struct.error: The file is damaged.
+        Damaged: The file is damaged.
     """
     palette = None
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -41,10 +44,12 @@ def decode(data: bytes) -> tuple[np.ndarray, dict[int, tuple[int, int, int]] | N
     elif data.startswith(b"\xff\xd8\xff"):
         # libjpeg fills missing pixels with grey, without an error. So find the mark of the end.
         if data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
-            raise ValueError("its end is missing")
-        pixels = imagecodecs.jpeg_decode(data)
+            raise Damaged("its end is missing")
+        claims.require_jpeg(data)
+        pixels = claims.call(imagecodecs.jpeg_decode, data)
     elif data.startswith((b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")):
-        pixels = imagecodecs.jpeg2k_decode(data)
+        claims.require_jpeg2000(data)
+        pixels = claims.call(imagecodecs.jpeg2k_decode, data)
     else:
         raise UnknownFormat("neither PNG nor JPEG nor JPEG 2000")
     return pixels.reshape(*pixels.shape[:2], -1).transpose(2, 0, 1), palette
@@ -57,21 +62,25 @@ def _decode_png(data: bytes) -> tuple[np.ndarray, dict | None]:
     the header of a palette PNG is changed so that it declares the codes as greys. To undo the
     second, the greys are divided by 255 / (2^n - 1).
     """
-    chunks, palette, at = [], None, 8
+    chunks, palette, at, compressed = [], None, 8, 0
+    if len(data) < 33 or data[12:16] != b"IHDR":
+        raise Damaged("it has no header")
     depth, color_type = data[24], data[25]
-    while at < len(data):
+    while at + 12 <= len(data):
         (size,) = struct.unpack_from(">I", data, at)
         kind, body = data[at + 4 : at + 8], data[at + 8 : at + 8 + size]
         if kind == b"IHDR" and color_type == PALETTE_TYPE:
             header = kind + body[:9] + bytes([GREY_TYPE]) + body[10:]
             chunks.append(struct.pack(">I", size) + header + struct.pack(">I", zlib.crc32(header)))
         elif kind == b"PLTE":
-            colors = np.frombuffer(body, np.uint8).reshape(-1, 3).tolist()
+            colors = np.frombuffer(body[: len(body) // 3 * 3], np.uint8).reshape(-1, 3).tolist()
             palette = {code: tuple(color) for code, color in enumerate(colors)}
         elif kind in (b"IHDR", b"IDAT", b"IEND"):  # without tRNS, which would add an alpha band
             chunks.append(data[at : at + 12 + size])
+            compressed += size if kind == b"IDAT" else 0
         at += 12 + size
-    pixels = imagecodecs.png_decode(data[:8] + b"".join(chunks))
+    claims.require_png(data[16:29], compressed)
+    pixels = claims.call(imagecodecs.png_decode, data[:8] + b"".join(chunks))
     if depth < 8:
         pixels = pixels // (255 // (2**depth - 1))
     return pixels, palette if color_type == PALETTE_TYPE else None
