@@ -52,6 +52,8 @@ def decode(data: bytes) -> tuple[np.ndarray, dict[int, tuple[int, int, int]] | N
         pixels = claims.call(imagecodecs.jpeg2k_decode, data)
     else:
         raise UnknownFormat("neither PNG nor JPEG nor JPEG 2000")
+    if not pixels.size:
+        raise Damaged("it has no pixels")
     return pixels.reshape(*pixels.shape[:2], -1).transpose(2, 0, 1), palette
 
 

@@ -22,6 +22,8 @@ from data.raster.claims import Damaged
 
 # Tags of the layout of the pixels: size, type, compression, strips or tiles.
 PIXEL_TAGS = (256, 257, 258, 259, 262, 273, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325, 339)
+LAYOUT = ("imagelength", "imagewidth", "imagedepth", "samplesperpixel", "planarconfig")
+LAYOUT += ("rowsperstrip", "tilelength", "tilewidth", "compression", "predictor", "photometric")
 STRIP_BYTES = 2**18
 MOST_BANDS = 2**16 - 1  # the tag SamplesPerPixel has 16 bits
 
@@ -50,20 +52,32 @@ def open_page(file: BinaryIO, path: Path) -> tuple[tifffile.TiffPage, dict]:
     try:
         tif = claims.call(tifffile.TiffFile, file)
         page = claims.call(lambda: tif.pages.first)
-        tags = _tags(tif, page)
-        _require_image(page)
-        _require_supported(page, path)
-        _check_blocks(page, tif.filehandle.size)
+        tags = _tags(page)
     except Damaged as error:
-        raise InputError(
-            f"{path}: not a readable TIFF ({error}); is the file cut short?"
-        ) from error
+        raise _unreadable(path, error) from error
+    check_page(page, path)
+    return page, tags
+
+
+def check_page(page: tifffile.TiffPage, path: Path) -> None:
+    """Check the layout of a page, and divide large strips.
+
+    Raises:
+        InputError: The header is damaged, or the kind of pixels is not supported.
+    """
+    try:
+        _require_types(page)
+        _require_sizes(page)
+        _require_supported(page, path)
+        _check_blocks(page)
+    except Damaged as error:
+        raise _unreadable(path, error) from error
     rows, cols = block_shape(page)
     block_bytes = rows * cols * page.samplesperpixel // planes(page) * page.dtype.itemsize
     if block_bytes > claims.LARGEST_BLOCK:
         raise InputError(
-            f"{path}: its blocks of {cols:,} x {rows:,} pixels have {block_bytes / 2**30:.1f} GiB, "
-            f"and {claims.LARGEST_BLOCK >> 30} can be read; rewrite it with tiles of 512 x 512"
+            f"{path}: a block of {cols:,} x {rows:,} pixels is more than the "
+            f"{claims.LARGEST_BLOCK >> 30} GiB that are decoded at once; rewrite it with tiles"
         )
     try:
         # Without a block, tifffile only checks that it has a decoder.
@@ -72,7 +86,10 @@ def open_page(file: BinaryIO, path: Path) -> tuple[tifffile.TiffPage, dict]:
         raise InputError(
             f"{path}: cannot be decoded ({error}); rewrite it with DEFLATE compression"
         ) from error
-    return page, tags
+
+
+def _unreadable(path: Path, error: Damaged) -> InputError:
+    return InputError(f"{path}: not a readable TIFF ({error}); is the file cut short?")
 
 
 def block_shape(page: tifffile.TiffPage) -> tuple[int, int]:
@@ -87,31 +104,19 @@ def planes(page: tifffile.TiffPage) -> int:
     return page.samplesperpixel if page.planarconfig == 2 else 1
 
 
-def _tags(tif: tifffile.TiffFile, page: tifffile.TiffPage) -> dict:
+def _tags(page: tifffile.TiffPage) -> dict:
     """The values of georeference.TAGS and gdaltags.TAGS; Damaged if a value is cut off.
 
     tifffile leaves out a tag whose value lies beyond the end of the file. Without the check, a file
     that is cut short there would be read as a file without a CRS.
     """
-    handle, tiff = tif.filehandle, tif.tiff
-    handle.seek(page.offset)
-    (count,) = struct.unpack(tiff.tagnoformat, handle.read(tiff.tagnosize))
-    entries = handle.read(count * tiff.tagsize)
-    listed = {
-        struct.unpack_from(f"{tiff.byteorder}H", entries, at)[0]
-        for at in range(0, len(entries), tiff.tagsize)
-    }
+    _require_types(page)
     codes = (*georeference.TAGS, *gdaltags.TAGS)
-    for code in (*PIXEL_TAGS, *codes):
-        tag = page.tags.get(code)
-        if code in listed and tag is None:
-            raise Damaged(f"tag {code} is damaged")
-        if tag is not None and tag.dtype not in TYPES.get(code, {tag.dtype}):
-            raise Damaged(f"tag {code} has values of a wrong type, {tag.dtype_name}")
     values = {code: page.tags.valueof(code) for code in codes if code in page.tags}
     for code in georeference.TAGS:
         if code == georeference.TEXTS and code in values:
             # GeoKeys count bytes; a decoded text with an accent has fewer characters than bytes.
+            handle = page.parent.filehandle
             handle.seek(page.tags[code].valueoffset)
             values[code] = handle.read(page.tags[code].count)
         elif code in values:
@@ -119,19 +124,35 @@ def _tags(tif: tifffile.TiffFile, page: tifffile.TiffPage) -> dict:
     return values
 
 
-def _require_image(page: tifffile.TiffPage) -> None:
-    """Raise Damaged unless the sizes of image and block are single numbers above 0."""
-    sizes = {
-        "its height": page.imagelength,
-        "its width": page.imagewidth,
-        "the height of a block": block_shape(page)[0],
-        "the width of a block": block_shape(page)[1],
-        "its number of bands": page.samplesperpixel,
+def _require_types(page: tifffile.TiffPage) -> None:
+    """Raise Damaged if a tag that is used is cut off, or has values of a wrong type."""
+    handle, tiff = page.parent.filehandle, page.parent.tiff
+    handle.seek(page.offset)
+    (count,) = struct.unpack(tiff.tagnoformat, handle.read(tiff.tagnosize))
+    entries = handle.read(count * tiff.tagsize)
+    listed = {
+        struct.unpack_from(f"{tiff.byteorder}H", entries, at)[0]
+        for at in range(0, len(entries), tiff.tagsize)
     }
-    for name, size in sizes.items():
-        if not isinstance(size, int) or size < 1:
-            raise Damaged(f"{name} is {size}")
-    if page.samplesperpixel > MOST_BANDS or page.planarconfig not in (1, 2):
+    for code in (*PIXEL_TAGS, *georeference.TAGS, *gdaltags.TAGS):
+        tag = page.tags.get(code)
+        if code in listed and tag is None:
+            raise Damaged(f"tag {code} is damaged")
+        if tag is not None and tag.dtype not in TYPES.get(code, {tag.dtype}):
+            raise Damaged(f"tag {code} has values of the wrong type {tag.dtype_name}")
+
+
+def _require_sizes(page: tifffile.TiffPage) -> None:
+    """Raise Damaged unless each property of the layout is one number, and sizes are above 0."""
+    for name in LAYOUT:
+        if not isinstance(getattr(page, name), int):
+            raise Damaged(f"its {name} is not one number")
+    rows, cols = block_shape(page)
+    if min(page.imagelength, page.imagewidth, rows, cols) < 1:
+        raise Damaged(
+            f"{page.imagewidth} x {page.imagelength} pixels in blocks of {cols} x {rows}"
+        )
+    if not 1 <= page.samplesperpixel <= MOST_BANDS or page.planarconfig not in (1, 2):
         raise Damaged(f"{page.samplesperpixel} bands in the order {page.planarconfig}")
 
 
@@ -145,7 +166,7 @@ def _require_supported(page: tifffile.TiffPage, path: Path) -> None:
         raise InputError(f"{path}: not a flat image ({page.shape}); write one image to a GeoTIFF")
 
 
-def _check_blocks(page: tifffile.TiffPage, length: int) -> None:
+def _check_blocks(page: tifffile.TiffPage) -> None:
     """Check the table of blocks against the length of the file, and divide large strips.
 
     Raises:
@@ -169,7 +190,8 @@ def _check_blocks(page: tifffile.TiffPage, length: int) -> None:
         known = (offsets != 0) & ((sizes != 0) | (down == 1))
         sizes = np.where(known, np.minimum(pixel_bytes, 2.0**63), sizes).astype(np.uint64)
         page.databytecounts = tuple(sizes.tolist())
-    claims.require_blocks(offsets, sizes, pixel_bytes, claims.RATIOS.get(page.compression), length)
+    ratio, length = claims.RATIOS.get(page.compression), page.parent.filehandle.size
+    claims.require_blocks(offsets, sizes, pixel_bytes, ratio, length)
     row_bytes = int(page.imagewidth * bits // 8)
     if not page.is_tiled and row_bytes * rows > STRIP_BYTES:
         _divide_strips(page, row_bytes, down)
