@@ -28,7 +28,7 @@ STRIP_BYTES = 2**18
 MOST_BANDS = 2**16 - 1  # the tag SamplesPerPixel has 16 bits
 
 # The types that the values of a tag may have, by their numbers in the file.
-INTEGERS = {1, 3, 4, 6, 8, 9, 13, 16, 17, 18}
+INTEGERS = {3, 4, 8, 9, 13, 16, 17, 18}  # of 16, 32 and 64 bits
 NUMBERS = INTEGERS | {11, 12}  # and float, double
 TEXTS = {1, 2, 7}  # bytes, ASCII, undefined
 TYPES = {
@@ -89,7 +89,7 @@ def check_page(page: tifffile.TiffPage, path: Path) -> None:
 
 
 def _unreadable(path: Path, error: Damaged) -> InputError:
-    return InputError(f"{path}: not a readable TIFF ({error}); is the file cut short?")
+    return InputError(f"{path}: not a readable TIFF ({error}); copy or download it again")
 
 
 def block_shape(page: tifffile.TiffPage) -> tuple[int, int]:
@@ -112,7 +112,7 @@ def _tags(page: tifffile.TiffPage) -> dict:
     """
     _require_types(page)
     codes = (*georeference.TAGS, *gdaltags.TAGS)
-    values = {code: page.tags.valueof(code) for code in codes if code in page.tags}
+    values = {code: claims.call(page.tags.valueof, code) for code in codes if code in page.tags}
     for code in georeference.TAGS:
         if code == georeference.TEXTS and code in values:
             # GeoKeys count bytes; a decoded text with an accent has fewer characters than bytes.
@@ -153,7 +153,7 @@ def _require_sizes(page: tifffile.TiffPage) -> None:
             f"{page.imagewidth} x {page.imagelength} pixels in blocks of {cols} x {rows}"
         )
     if not 1 <= page.samplesperpixel <= MOST_BANDS or page.planarconfig not in (1, 2):
-        raise Damaged(f"{page.samplesperpixel} bands in the order {page.planarconfig}")
+        raise Damaged(f"{page.samplesperpixel} bands in layout {page.planarconfig}")
 
 
 def _require_supported(page: tifffile.TiffPage, path: Path) -> None:
