@@ -28,7 +28,7 @@ import tifffile
 
 from data.files import InputError, require_file
 from data.grid import IDENTITY, Grid, Window
-from data.raster import claims, gdaltags, georeference, pictures, tiffpage
+from data.raster import claims, codedsize, gdaltags, georeference, pictures, tiffpage
 from data.raster.claims import Damaged
 from data.scaling import valid_pixels
 
@@ -177,8 +177,7 @@ class Raster:
         if len(data) != size:
             raise InputError(f"{self.path}: the file is cut short; copy or download it again")
         try:
-            if self._page.compression == claims.JPEG:
-                claims.require_jpeg_block(data, *self.block_shape)
+            codedsize.require_fitting(data, self._page.compression, *self.block_shape)
             block = claims.call(self._decode, data, number)[0]
         except Damaged as error:
             raise InputError(

@@ -16,7 +16,7 @@ import zlib
 import imagecodecs
 import numpy as np
 
-from data.raster import claims
+from data.raster import claims, codedsize
 from data.raster.claims import Damaged
 
 PALETTE_TYPE, GREY_TYPE = 3, 0
@@ -45,10 +45,11 @@ def decode(data: bytes) -> tuple[np.ndarray, dict[int, tuple[int, int, int]] | N
         # libjpeg fills missing pixels with grey, without an error. So find the mark of the end.
         if data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
             raise Damaged("its end is missing")
-        claims.require_jpeg(data)
+        most = codedsize.JPEG_RATIO * len(data)
+        claims.require_picture(*codedsize.of_jpeg(data), most)
         pixels = claims.call(imagecodecs.jpeg_decode, data)
     elif data.startswith((b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")):
-        claims.require_jpeg2000(data)
+        claims.require_picture(*codedsize.of_jpeg2000(data))
         pixels = claims.call(imagecodecs.jpeg2k_decode, data)
     else:
         raise UnknownFormat("neither PNG nor JPEG nor JPEG 2000")
@@ -65,8 +66,7 @@ def _decode_png(data: bytes) -> tuple[np.ndarray, dict | None]:
     second, the greys are divided by 255 / (2^n - 1).
     """
     chunks, palette, at, compressed = [], None, 8, 0
-    if len(data) < 33 or data[12:16] != b"IHDR":
-        raise Damaged("it has no header")
+    claimed = codedsize.of_png(data)
     depth, color_type = data[24], data[25]
     while at + 12 <= len(data):
         (size,) = struct.unpack_from(">I", data, at)
@@ -81,7 +81,7 @@ def _decode_png(data: bytes) -> tuple[np.ndarray, dict | None]:
             chunks.append(data[at : at + 12 + size])
             compressed += size if kind == b"IDAT" else 0
         at += 12 + size
-    claims.require_png(data[16:29], compressed)
+    claims.require_picture(*claimed, codedsize.most_png_pixels(data, compressed))
     pixels = claims.call(imagecodecs.png_decode, data[:8] + b"".join(chunks))
     if depth < 8:
         pixels = pixels // (255 // (2**depth - 1))

@@ -22,8 +22,10 @@ from data.raster.claims import Damaged
 
 # Tags of the layout of the pixels: size, type, compression, strips or tiles.
 PIXEL_TAGS = (256, 257, 258, 259, 262, 273, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325, 339)
-LAYOUT = ("imagelength", "imagewidth", "imagedepth", "samplesperpixel", "planarconfig")
-LAYOUT += ("rowsperstrip", "tilelength", "tilewidth", "compression", "predictor", "photometric")
+LAYOUT = (  # properties of a page that are one number each
+    *("imagelength", "imagewidth", "imagedepth", "samplesperpixel", "planarconfig", "rowsperstrip"),
+    *("tilelength", "tilewidth", "compression", "predictor", "photometric", "subfiletype"),
+)
 STRIP_BYTES = 2**18
 MOST_BANDS = 2**16 - 1  # the tag SamplesPerPixel has 16 bits
 
@@ -149,9 +151,7 @@ def _require_sizes(page: tifffile.TiffPage) -> None:
             raise Damaged(f"its {name} is not one number")
     rows, cols = block_shape(page)
     if min(page.imagelength, page.imagewidth, rows, cols) < 1:
-        raise Damaged(
-            f"{page.imagewidth} x {page.imagelength} pixels in blocks of {cols} x {rows}"
-        )
+        raise Damaged(f"{page.imagewidth} x {page.imagelength} pixels in blocks of {cols} x {rows}")
     if not 1 <= page.samplesperpixel <= MOST_BANDS or page.planarconfig not in (1, 2):
         raise Damaged(f"{page.samplesperpixel} bands in layout {page.planarconfig}")
 
