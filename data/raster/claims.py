@@ -81,7 +81,7 @@ def require_blocks(
     if short.any():
         first = int(short.argmax())
         raise Damaged(
-            f"block {first} has {sizes[first]:,} bytes, too few for {pixel_bytes[first]:,}"
+            f"block {first} has {sizes[first]:,} bytes, too few for {pixel_bytes[first]:,.0f}"
             " bytes of pixels"
         )
 

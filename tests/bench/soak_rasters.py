@@ -30,7 +30,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from mutants import mutate, originals  # noqa: E402
 
-SECONDS, MEMORY = 10, 2**30
+SECONDS, STARTING, MEMORY = 10, 60, 2**30  # for a file, and for the start of a process
 SMALL = 2**26  # bytes of pixels that are read in full
 READ, REFUSED = "read", "refused"
 
@@ -67,7 +67,7 @@ def outcome(path: Path) -> str:
 
 
 def work(connection, files: dict[str, bytes], seed: int, folder: Path) -> None:
-    """Answer the number of a mutation with (name, outcome), until the connection is closed."""
+    """Answer the number of a mutation with its outcome, until the connection is closed."""
     import data.raster  # noqa: F401  so that its memory does not count
 
     noise = os.open(folder / f"{os.getpid()}.txt", os.O_RDWR | os.O_CREAT)
@@ -89,9 +89,7 @@ def work(connection, files: dict[str, bytes], seed: int, folder: Path) -> None:
                 found = f"on standard error: {os.pread(noise, 300, 0)!r} ({found}, {size} bytes)"
                 os.ftruncate(noise, 0)
                 os.lseek(noise, 0, os.SEEK_SET)
-            connection.send((name, found))
-            if grown > MEMORY:  # the peak of a process never falls
-                return
+            connection.send(found)
 
 
 class Worker:
@@ -102,24 +100,24 @@ class Worker:
 
     def __call__(self, number: int) -> str:
         """The outcome of one mutation."""
-        if self.process is None:
+        starting = 0 if self.process else STARTING
+        if not self.process:
             context = multiprocessing.get_context("spawn")
             self.connection, other = context.Pipe()
             self.process = context.Process(target=work, args=(other, *self.arguments), daemon=True)
             self.process.start()
             other.close()
-            first = True
-        else:
-            first = False
-        with contextlib.suppress(BrokenPipeError):
-            self.connection.send(number)
         try:
-            answered = self.connection.poll(SECONDS + 60 * first)
-            found = self.connection.recv()[1] if answered else f"more than {SECONDS} s"
+            self.connection.send(number)
+            if not self.connection.poll(SECONDS + starting):
+                self.stop()
+                return f"more than {SECONDS} s"
+            found = self.connection.recv()
         except (EOFError, ConnectionError):
             self.process.join()
             found = f"the process ended with {self.process.exitcode}"
-        if "more than" in found or "MiB of memory" in found or "the process ended" in found:
+            self.stop()
+        if "MiB of memory" in found:  # the peak of a process never falls
             self.stop()
         return found
 
