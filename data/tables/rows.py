@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from data.files import InputError, require_file
+from data.files import InputError
 from data.tables import colors
 from data.tables.colors import Color
 
@@ -29,7 +29,6 @@ IGNORE_WORDS = {
 
 def read(path: Path) -> list[dict[str, str]]:
     """Read the records of a CSV file. Raises InputError if it is not a CSV file in UTF-8."""
-    require_file(path)
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             return list(csv.DictReader(file, restval=""))
