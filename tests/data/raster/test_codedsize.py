@@ -76,7 +76,7 @@ def jpeg2000_of(image: tuple[int, int], tile: tuple[int, int]) -> bytes:
 
 HOSTILE = {
     "giant.png": (png_of(100_000, 100_000), "100,000 x 100,000 pixels, which the file cannot hold"),
-    "wider.png": (png_of(10, 2_000_000), "claims 2,000,000 x 10 pixels"),
+    "wider.png": (png_of(1, 2_000_000, bytes(2_000_001)), "claims 2,000,000 x 1 pixels"),
     "empty.png": (png_of(0, 10), "claims 10 x 0 pixels"),
     "giant.jpg": (jpeg_of(65_535, 65_535), "65,535 x 65,535 pixels, which the file cannot hold"),
     "empty.jpg": (jpeg_of(16, 0), "claims 0 x 16 pixels"),
@@ -134,16 +134,23 @@ def test_a_block_holds_no_larger_image_than_it_is(tmp_path, compression):
         raster.read()
 
 
-def test_warnings_of_libpng_do_not_reach_the_terminal(tmp_path, capfd):
+def test_warnings_of_libpng_do_not_reach_the_terminal(tmp_path, capfd, caplog):
     profile = b"iCCP" + b"profile\0\0" + zlib.compress(b"no profile" * 20)
     chunk = struct.pack(">I", len(profile) - 4) + profile + struct.pack(">I", zlib.crc32(profile))
     comment = b"\0\0\0\4tEXtabcd" + b"wrong checksum"[:4]
-    plain = CODED["png"]
-    path = tmp_path / "odd.png"
+    plain, path = CODED["png"], tmp_path / "odd.png"
     path.write_bytes(plain[:33] + chunk + comment + plain[33:])
     with Raster(path) as raster:
         assert np.array_equal(raster.read(), IMAGE.transpose(2, 0, 1))
-    path.write_bytes(png_of(9, 9, b"\0" * 95))  # more pixels than the image has
+    path.write_bytes(png_of(9, 9, b"\0" * 9_000))  # more pixels than the image has
     with Raster(path) as raster:
         assert raster.read().shape == (1, 9, 9)
-    assert capfd.readouterr() == ("", "")
+    # imagecodecs logs what libpng says. Without a handler, logging prints it.
+    assert capfd.readouterr() == ("", "") and caplog.records == []
+
+
+def test_a_frame_header_is_found_behind_other_segments_and_fill_bytes():
+    plain = jpeg_of(20, 30)
+    comment = b"\xff\xfe\0\x0b\xff\xc0\0\x11\x08\0\x01\0\x01"  # looks like a frame header
+    data = plain[:2] + comment + b"\xff\xff" + plain[2:]
+    assert codedsize.of_jpeg(data) == (20, 30, 1)
