@@ -77,7 +77,7 @@ def require_blocks(
     outside = stored & ((offsets > length) | (sizes > length) | (sizes > length - offsets))
     if outside.any():
         raise Damaged(f"block {outside.argmax()} lies beyond the end of the file")
-    short = stored & (pixel_bytes > sizes * (ratio or 0)) if ratio else stored & False
+    short = stored & (pixel_bytes > (sizes * ratio if ratio else np.inf))
     if short.any():
         first = int(short.argmax())
         raise Damaged(

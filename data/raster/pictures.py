@@ -79,7 +79,7 @@ def _decode_png(data: bytes) -> tuple[np.ndarray, dict | None]:
             palette = {code: tuple(color) for code, color in enumerate(colors)}
         elif kind in (b"IHDR", b"IDAT", b"IEND"):  # without tRNS, which would add an alpha band
             chunks.append(data[at : at + 12 + size])
-            compressed += size if kind == b"IDAT" else 0
+            compressed += len(body) if kind == b"IDAT" else 0
         at += 12 + size
     claims.require_picture(*claimed, codedsize.most_png_pixels(data, compressed))
     pixels = claims.call(imagecodecs.png_decode, data[:8] + b"".join(chunks))

@@ -32,12 +32,13 @@ MOST_BANDS = 2**16 - 1  # the tag SamplesPerPixel has 16 bits
 # The types that the values of a tag may have, by their numbers in the file.
 INTEGERS = {3, 4, 8, 9, 13, 16, 17, 18}  # of 16, 32 and 64 bits
 NUMBERS = INTEGERS | {11, 12}  # and float, double
-TEXTS = {1, 2, 7}  # bytes, ASCII, undefined
+ASCII, BYTES = {2}, {1, 2, 7}
 TYPES = {
     **dict.fromkeys((*PIXEL_TAGS, georeference.DIRECTORY), INTEGERS),
     **dict.fromkeys((georeference.SCALE, georeference.TIEPOINT), NUMBERS),
     **dict.fromkeys((georeference.MATRIX, georeference.DOUBLES), NUMBERS),
-    **dict.fromkeys((georeference.TEXTS, gdaltags.METADATA, gdaltags.NODATA), TEXTS),
+    **dict.fromkeys((gdaltags.METADATA, gdaltags.NODATA), ASCII),
+    georeference.TEXTS: BYTES,
 }
 
 

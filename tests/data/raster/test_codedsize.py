@@ -76,6 +76,12 @@ def jpeg2000_of(image: tuple[int, int], tile: tuple[int, int]) -> bytes:
 
 HOSTILE = {
     "giant.png": (png_of(100_000, 100_000), "100,000 x 100,000 pixels, which the file cannot hold"),
+    "claims.png": (  # its IDAT chunk claims 2 GiB
+        png_of(60_000, 60_000).replace(
+            struct.pack(">I", len(zlib.compress(bytes(100), 9))) + b"IDAT", b"\x7f\xff\xff\xffIDAT"
+        ),
+        "60,000 x 60,000 pixels, which the file cannot hold",
+    ),
     "wider.png": (png_of(1, 2_000_000, bytes(2_000_001)), "claims 2,000,000 x 1 pixels"),
     "empty.png": (png_of(0, 10), "claims 10 x 0 pixels"),
     "giant.jpg": (jpeg_of(65_535, 65_535), "65,535 x 65,535 pixels, which the file cannot hold"),

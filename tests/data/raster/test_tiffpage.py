@@ -100,6 +100,7 @@ WRONG = {
     "text for a number": ({"t256": (ASCII, b"16\0")}, "tag 256 has values of the wrong type ASCII"),
     "text for geo keys": ({"t34735": (ASCII, b"abcdefgh\0")}, "tag 34735 .* wrong type ASCII"),
     "number for no-data": ({"t42113": (DOUBLE, [5.0])}, "tag 42113 .* wrong type DOUBLE"),
+    "bytes for no-data": ({"t42113": (BYTE, b"5\0")}, "tag 42113 .* wrong type BYTE"),
     "text for a scale": ({"t33550": (ASCII, b"10 10 0\0")}, "tag 33550 .* wrong type ASCII"),
     "too few strips": ({"t278": (LONG, [8])}, "its table of blocks has not all 2"),
     "a giant image": ({f"t{t}": (LONG, [2**31 - 1]) for t in (256, 257, 278)}, "beyond the end"),
