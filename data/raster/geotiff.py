@@ -217,7 +217,9 @@ class Raster:
     def _open_picture(self) -> None:
         """Decode a PNG, JPEG or JPEG 2000 file as one block, and keep its pixels."""
         try:
-            self._picture, self.colormap = pictures.decode(self._file.read())
+            head = os.pread(self._file.fileno(), 12, 0)
+            data = self._file.read() if head.startswith(pictures.SIGNATURES) else head
+            self._picture, self.colormap = pictures.decode(data)
         except pictures.UnknownFormat:
             raise InputError(
                 f"{self.path}: not a TIFF, PNG, JPEG or JPEG 2000 file; convert it"

@@ -20,6 +20,10 @@ from data.raster import claims, codedsize
 from data.raster.claims import Damaged
 
 PALETTE_TYPE, GREY_TYPE = 3, 0
+# The first bytes of a file in each format.
+PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+JPEG2000 = (b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")
+SIGNATURES = (PNG, JPEG, *JPEG2000)
 
 
 class UnknownFormat(ValueError):
@@ -39,16 +43,16 @@ def decode(data: bytes) -> tuple[np.ndarray, dict[int, tuple[int, int, int]] | N
         Damaged: The file is damaged.
     """
     palette = None
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+    if data.startswith(PNG):
         pixels, palette = _decode_png(data)
-    elif data.startswith(b"\xff\xd8\xff"):
+    elif data.startswith(JPEG):
         # libjpeg fills missing pixels with grey, without an error. So find the mark of the end.
         if data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
             raise Damaged("its end is missing")
         most = codedsize.JPEG_RATIO * len(data)
         claims.require_picture(*codedsize.of_jpeg(data), most)
         pixels = claims.call(imagecodecs.jpeg_decode, data)
-    elif data.startswith((b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")):
+    elif data.startswith(JPEG2000):
         claims.require_picture(*codedsize.of_jpeg2000(data))
         pixels = claims.call(imagecodecs.jpeg2k_decode, data)
     else:

@@ -380,3 +380,11 @@ def test_a_pipe_is_refused_without_waiting_for_a_writer(tmp_path):
         with pytest.raises(InputError, match="is a pipe or a device"):
             geotiff.Raster(f"/dev/fd/{fd}")
         os.close(fd)
+
+
+def test_a_large_file_of_another_kind_is_refused_by_its_first_bytes(tmp_path):
+    path = tmp_path / "film.tif"
+    path.write_bytes(b"film")
+    os.truncate(path, 2**40)  # holds nothing on the disk
+    with pytest.raises(InputError, match=r"film.tif: not a TIFF, PNG, JPEG or JPEG 2000 file; "):
+        geotiff.Raster(path)
