@@ -5,9 +5,10 @@
 # make test      run the tests
 # make lint      check style (ruff) and type hints (mypy)
 # make bench     run the benchmarks
+# make soak      open thousands of damaged rasters: each must be read, or refused in one line
 # make clean     remove what was generated: .venv and runs
 #
-# ARGS="..." is handed on to train.py, predict.py or pytest.
+# ARGS="..." is handed on to train.py, predict.py, pytest or the trials of soak.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -21,7 +22,7 @@ DEMO = --size 150 --batch 4 --patience 99
 EPOCHS ?= 36
 endif
 
-.PHONY: help train predict test lint bench clean
+.PHONY: help train predict test lint bench soak clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -46,6 +47,9 @@ lint: .venv/ready-tests
 
 bench: .venv/ready-tests
 	set -e; for file in tests/bench/bench_*.py; do $(BIN)/python $$file; done
+
+soak: .venv/ready-tests
+	set -e; for file in tests/bench/soak_*.py; do $(BIN)/python $$file $(ARGS); done
 
 # Made again when the pins change. pip prints nothing unless something goes wrong.
 .venv/ready: requirements.txt

@@ -15,6 +15,7 @@ import functools
 import os
 import secrets
 import shutil
+import stat
 import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -30,6 +31,20 @@ class InputError(ValueError):
     The scripts print it without a traceback and exit with status 2. Errors of the program are other
     exceptions and keep their traceback.
     """
+
+
+def require_file(path: str | os.PathLike) -> None:
+    """Raise InputError if a path is a pipe, a device or a folder: to open it could wait for ever.
+
+    Raises FileNotFoundError if there is nothing.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: no such file; check its name and folder") from None
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
+        raise InputError(f"{path}: is {kind}; give a file")
 
 
 @contextlib.contextmanager

@@ -15,7 +15,6 @@ Specification: TIFF 6.0 (1992). Read tests/data/raster/test_geotiff.py beside th
 from __future__ import annotations
 
 import os
-import struct
 from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -25,7 +24,8 @@ import tifffile
 
 from data.files import InputError
 from data.grid import Window
-from data.raster import decoding, tiffpage
+from data.raster import claims, codedsize, decoding, tiffpage
+from data.raster.claims import Damaged
 
 
 class Decoded:
@@ -118,16 +118,18 @@ class Blocks:
         offset, size = self._page.dataoffsets[number], self._page.databytecounts[number]
         if offset == 0 or size == 0:  # a sparse file omits blocks that were never written
             bands = 1 if self._in_band else self.count
-            return np.full((*self.block_shape, bands), self.fill, self.dtype)
+            fill = np.array(self.fill, self.dtype)
+            return np.broadcast_to(fill, (*self.block_shape, bands))
         # pread does not move the file position, so threads and processes can share the file.
         data = os.pread(self._file.fileno(), size, offset)
         if len(data) != size:
             raise InputError(f"{self._path}: the file is cut short; copy or download it again")
         try:
-            block = decoding.decode_block(self._page, data, number)
+            codedsize.require_fitting(data, self._page.compression, *self.block_shape)
+            block = claims.call(decoding.decode_block, self._page, data, number)
             if any(part.stop > side for part, side in zip(needed, block.shape)):
-                raise ValueError(f"it has {block.shape[0]} x {block.shape[1]} pixels")
-        except (ValueError, RuntimeError, LookupError, struct.error) as error:
+                raise Damaged(f"it has {block.shape[0]} x {block.shape[1]} pixels")
+        except Damaged as error:
             raise InputError(
                 f"{self._path}: block {number} is damaged ({error}); copy or download the file "
                 "again"

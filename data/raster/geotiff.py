@@ -18,18 +18,17 @@ tests/data/raster/test_geotiff.py beside this file.
 from __future__ import annotations
 
 import os
-import struct
-import zlib
 from collections.abc import Sequence
 from operator import index
 from pathlib import Path
 
 import numpy as np
 
-from data.files import InputError
+from data.files import InputError, require_file
 from data.grid import IDENTITY, Grid, Window
 from data.raster import gdaltags, georeference, pictures, sidecars, tiffpage, validity
 from data.raster.blocks import Blocks, Decoded
+from data.raster.claims import Damaged
 from data.raster.pages import sort_pages
 from data.scaling import valid_pixels
 
@@ -76,10 +75,8 @@ class Raster:
         self._pages: list[Blocks | Decoded] = []
         self._masks: list[Blocks | Decoded | Raster] = []
         self._nodata_values: np.ndarray | None = None
-        try:
-            self._file = open(self.path, "rb", buffering=0)
-        except FileNotFoundError:
-            raise FileNotFoundError(f"{path}: no such file; check its name and folder") from None
+        require_file(path)
+        self._file = open(self.path, "rb", buffering=0)
         try:
             magic = self._file.read(4)
             self._file.seek(0)
@@ -188,12 +185,14 @@ class Raster:
     def _open_picture(self) -> None:
         """Decode a PNG, JPEG or JPEG 2000 file as one block, and keep its pixels."""
         try:
-            picture = pictures.decode(self._file.read())
+            head = os.pread(self._file.fileno(), 12, 0)
+            data = self._file.read() if head.startswith(pictures.SIGNATURES) else head
+            picture = pictures.decode(data)
         except pictures.UnknownFormat:
             raise InputError(
                 f"{self.path}: not a TIFF, PNG, JPEG or JPEG 2000 file; convert it"
             ) from None
-        except (ValueError, RuntimeError, LookupError, struct.error, zlib.error) as error:
+        except Damaged as error:
             raise InputError(
                 f"{self.path}: cannot be decoded ({error}); is the file cut short?"
             ) from error

@@ -17,8 +17,10 @@ from dataclasses import dataclass, field
 import imagecodecs
 import numpy as np
 
-from data.raster import jp2header, png
+from data.raster import claims, codedsize, jp2header, png
 
+# The first bytes of a file: PNG, JPEG, JPEG 2000, and the codestream of JPEG 2000 alone.
+SIGNATURES = (png.MAGIC, b"\xff\xd8\xff", jp2header.MAGIC, b"\xff\x4f\xff\x51")
 START_OF_SCAN, END = b"\xff\xda", b"\xff\xd9"  # marks in a JPEG
 
 
@@ -53,17 +55,12 @@ def decode(data: bytes) -> Picture:
 
     Raises:
         UnknownFormat: The bytes are of another format.
-        ValueError, RuntimeError, LookupError, struct.error, zlib.error: The file is damaged.
+        Damaged: The file is damaged.
     """
-    decoders = {
-        png.MAGIC: _decode_png,
-        b"\xff\xd8\xff": _decode_jpeg,
-        jp2header.MAGIC: _decode_jp2,
-        b"\xff\x4f\xff\x51": _decode_codestream,
-    }
-    for magic, decoder in decoders.items():
+    decoders = (_decode_png, _decode_jpeg, _decode_jp2, _decode_codestream)
+    for magic, decoder in zip(SIGNATURES, decoders):
         if data.startswith(magic):
-            return decoder(data)
+            return claims.call(decoder, data)
     raise UnknownFormat("neither PNG nor JPEG nor JPEG 2000")
 
 
@@ -90,7 +87,8 @@ def _decode_jp2(data: bytes) -> Picture:
 
 
 def _decode_codestream(data: bytes) -> Picture:
-    """Decode the pixels alone, as JPEG 2000."""
+    """Decode JPEG 2000 after a look at its size."""
+    claims.require_picture(*codedsize.of_jpeg2000(data))
     return Picture(_bands_first(imagecodecs.jpeg2k_decode(data)))
 
 
@@ -106,6 +104,7 @@ def _decode_jpeg(data: bytes) -> Picture:
     # libjpeg fills missing pixels with grey, without an error. So find the mark of the end.
     if data.rfind(END) < data.rfind(START_OF_SCAN):
         raise ValueError("its end is missing")
+    claims.require_picture(*codedsize.of_jpeg(data), codedsize.JPEG_RATIO * len(data))
     picture = Picture(_bands_first(imagecodecs.jpeg_decode(data)))
     count, height, width = picture.pixels.shape
     if packed:
@@ -122,4 +121,6 @@ def _decode_jpeg(data: bytes) -> Picture:
 
 def _bands_first(pixels: np.ndarray) -> np.ndarray:
     """Return (bands, height, width) of (height, width) or (height, width, bands)."""
+    if not pixels.size:
+        raise claims.Damaged("it has no pixels")
     return pixels.reshape(*pixels.shape[:2], -1).transpose(2, 0, 1)

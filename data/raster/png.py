@@ -18,6 +18,8 @@ from collections.abc import Iterator
 import imagecodecs
 import numpy as np
 
+from data.raster import claims, codedsize
+
 MAGIC = b"\x89PNG\r\n\x1a\n"
 GREY, RGB, PALETTE, GREY_ALPHA, RGB_ALPHA = 0, 2, 3, 4, 6  # colour types
 
@@ -36,6 +38,7 @@ def pixels(data: bytes) -> tuple[np.ndarray, Palette | None]:
     """
     kept: list[bytes] = []
     palette: Palette | None = None
+    claimed, compressed = codedsize.of_png(data), 0
     depth, color_type = data[24], data[25]
     for kind, body, chunk in _chunks(data):
         if kind == b"IHDR" and color_type == PALETTE:
@@ -43,10 +46,12 @@ def pixels(data: bytes) -> tuple[np.ndarray, Palette | None]:
             crc = struct.pack(">I", zlib.crc32(header))
             kept.append(struct.pack(">I", len(body)) + header + crc)
         elif kind == b"PLTE":
-            colors = np.frombuffer(body, np.uint8).reshape(-1, 3).tolist()
+            colors = np.frombuffer(body[: len(body) // 3 * 3], np.uint8).reshape(-1, 3).tolist()
             palette = {code: (r, g, b) for code, (r, g, b) in enumerate(colors)}
         elif kind in (b"IHDR", b"IDAT", b"IEND"):  # without tRNS, which would add an alpha band
             kept.append(chunk)
+            compressed += len(body) if kind == b"IDAT" else 0
+    claims.require_picture(*claimed, codedsize.most_png_pixels(data, compressed))
     decoded = imagecodecs.png_decode(MAGIC + b"".join(kept))
     if depth < 8:
         decoded = decoded // (255 // (2**depth - 1))
@@ -79,7 +84,7 @@ def transparent(data: bytes) -> tuple[list[int], str]:
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
     """Yield (kind, body, all bytes) of the chunks; bytes after the last chunk are ignored."""
     at, kind = len(MAGIC), b""
-    while kind != b"IEND" and at < len(data):
+    while kind != b"IEND" and at + 12 <= len(data):
         (size,) = struct.unpack_from(">I", data, at)
         kind, body = data[at + 4 : at + 8], data[at + 8 : at + 8 + size]
         yield kind, body, data[at : at + 12 + size]

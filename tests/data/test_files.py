@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from data.files import VERSION, InputError, refuse_input, replacing, version
+from data.files import VERSION, InputError, refuse_input, replacing, require_file, version
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path):
@@ -107,3 +107,22 @@ def test_an_output_that_is_one_of_the_inputs_is_refused_under_any_of_its_names(t
     for name in ("mask.tif", "symbolic.tif", "hard.tif"):
         with pytest.raises(InputError, match=f"{name}: is an input; give the output another name"):
             refuse_input(tmp_path / name, other, given)
+
+
+def test_a_pipe_a_device_and_a_folder_are_no_files(tmp_path):
+    pipe, link = tmp_path / "pipe.tif", tmp_path / "link.tif"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    for path, kind in (
+        (pipe, "a pipe or a device"),
+        (link, "a pipe or a device"),
+        ("/dev/null", "a pipe or a device"),
+        (tmp_path, "a folder"),
+    ):
+        with pytest.raises(InputError, match=f"^{path}: is {kind}; give a file$"):
+            require_file(path)
+    with pytest.raises(FileNotFoundError, match="nothing: no such file; check its name"):
+        require_file(tmp_path / "nothing")
+    (tmp_path / "file.tif").write_text("")
+    (tmp_path / "other.tif").symlink_to(tmp_path / "file.tif")
+    assert require_file(tmp_path / "file.tif") is require_file(tmp_path / "other.tif") is None

@@ -367,3 +367,25 @@ def test_a_damaged_block_is_an_error(tmp_path):
         pytest.raises(InputError, match=r"map.tif: block 0 is damaged"),
     ):
         raster.read()
+
+
+def test_a_pipe_is_refused_without_waiting_for_a_writer(tmp_path):
+    pipe, folder = tmp_path / "pipe.tif", tmp_path / "folder.tif"
+    os.mkfifo(pipe)
+    folder.mkdir()
+    with pytest.raises(InputError, match=r"pipe.tif: is a pipe or a device; give a file"):
+        geotiff.Raster(pipe)
+    with pytest.raises(InputError, match=r"folder.tif: is a folder; give a file"):
+        geotiff.Raster(folder)
+    for fd in os.pipe():
+        with pytest.raises(InputError, match="is a pipe or a device"):
+            geotiff.Raster(f"/dev/fd/{fd}")
+        os.close(fd)
+
+
+def test_a_large_file_of_another_kind_is_refused_by_its_first_bytes(tmp_path):
+    path = tmp_path / "film.tif"
+    path.write_bytes(b"film")
+    os.truncate(path, 2**40)  # holds nothing on the disk
+    with pytest.raises(InputError, match=r"film.tif: not a TIFF, PNG, JPEG or JPEG 2000 file; "):
+        geotiff.Raster(path)

@@ -245,7 +245,7 @@ def test_a_level_1c_product_has_a_file_for_each_band_and_is_named_in_a_remark(tm
         assert product.descriptions == ("Blue", "RE4", "Cirrus")
         assert product.read()[:, 5, 5].tolist() == [1500, 2000, 100]
         assert "top of the atmosphere" in product.remarks[0]
-    assert stack.token(path) == "T32TPS"
+    assert filenames.token(path) == "T32TPS"
     with Safe(write(tmp_path, numbers)) as product:
         assert product.remarks == []
 
