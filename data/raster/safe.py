@@ -70,6 +70,7 @@ class Safe:
     """
 
     dtype, nodata, colormap, block_shape = np.dtype(np.uint16), 0, None, (1024, 1024)
+    alpha, masked, scales, remarks = None, False, (), ()
 
     def __init__(self, path: Path, folder: Path | None = None) -> None:
         self.path, self._folder, self._lock = Path(path), folder, threading.Lock()
