@@ -27,6 +27,7 @@ from data.grid import Window
 METHODS = ("minmax", "standard", "image")
 PERCENTILES = (1, 99)
 LIMITS = {"minmax": (-1.0, 2.0), "image": (-1.0, 2.0), "standard": (-10.0, 10.0)}
+HUGE = 1e30  # no quantity reaches so far
 SAMPLE = 1 << 20  # pixels of a fit; the rank of a percentile is then exact to 0.1 %
 
 
@@ -47,7 +48,8 @@ class Scaling:
             method: One of METHODS. With `image`, a channel without a finite value is not changed.
 
         Raises:
-            InputError: A channel has no finite value, and the method is not `image`.
+            InputError: A channel has no finite value, and the method is not `image`. Or its values
+                reach farther than those of any quantity.
         """
         offset, scale = [], []
         for number, channel in enumerate(pixels, start=1):
@@ -58,6 +60,11 @@ class Scaling:
                     "check the images and --nodata"
                 )
             low, high = np.percentile(channel, PERCENTILES) if channel.size else (0, 1)
+            if high - low > HUGE:
+                raise InputError(
+                    f"channel {number} of the input reaches from {low:g} to {high:g} in the "
+                    "training windows; give the value that stands for no data by --nodata"
+                )
             shift, width = low, high - low
             if method == "standard":
                 inner = channel[(channel >= low) & (channel <= high)]

@@ -33,9 +33,9 @@ BRIGHT = COLOURS / FAR  # no reflectance is typically above it
 
 SIDE, ACROSS = 16, 8  # a sample is 8 x 8 windows of 16 x 16 pixels
 REPEATED, LEAST = 0.001, 8  # share and number of pixels that make a fill value
-APART = 2  # a fill value is farther from all others than so many times their spread
+FEW = 8  # numbers of so few different values have no spread to judge by
 MARGIN = 0.25  # the range of the training is widened by this share of it on each side
-DEVIATIONS = 3.5  # half width of the range, for the method "standard"
+DEVIATIONS = 4.5  # half width of the range, for the method "standard"
 TOLERATED = 0.05  # share of numbers outside the range that is not reported
 
 
@@ -184,7 +184,7 @@ def fill_values(sample: np.ndarray) -> dict[float, float]:
     """Find values that stand for no data without being declared, and take them out of the sample.
 
     Such a value is the lowest or highest of a band, is repeated, and lies farther from all others
-    than APART times their spread (the 1st to 99th percentile). A collar of 0 beside ordinary
+    than these are spread (from the 1st to the 99th percentile). A collar of 0 beside ordinary
     reflectances lies nearer, and saturated pixels have neighbours.
 
     Args:
@@ -195,28 +195,25 @@ def fill_values(sample: np.ndarray) -> dict[float, float]:
     """
     found: dict[float, float] = {}
     for band in sample:
-        numbers = band[np.isfinite(band)]
-        ends = (
-            [
-                end
-                for end in {numbers.min(), numbers.max()}
-                if (numbers == end).sum() >= max(LEAST, REPEATED * numbers.size)
-            ]
-            if numbers.size
-            else []
-        )
-        rest = numbers[~np.isin(numbers, ends)]
-        if not ends or rest.size < LEAST:
-            continue
-        low, high = np.percentile(rest, (1, 99))
-        for end in ends:
-            with np.errstate(over="ignore"):
-                gap = max(rest.min() - end, end - rest.max())
-            if gap > APART * (high - low) > 0:
-                value = _shortest(end)
-                found[value] = found.get(value, 0) + (band == end).sum() / sample.size
-                band[band == end] = np.nan
+        for end in _far_ends(band[np.isfinite(band)]):
+            value = _shortest(end)
+            found[value] = found.get(value, 0) + float((band == end).sum() / sample.size)
+            band[band == end] = np.nan
     return found
+
+
+def _far_ends(numbers: np.ndarray) -> list[np.floating]:
+    """Return the lowest and the highest of numbers (n,), each if it stands for no data."""
+    least = max(LEAST, REPEATED * numbers.size)
+    if numbers.size < least:
+        return []
+    repeated = [end for end in (numbers.min(), numbers.max()) if (numbers == end).sum() >= least]
+    rest = numbers[~np.isin(numbers, repeated)]
+    if not repeated or np.unique(rest).size <= FEW:
+        return []
+    low, high = np.percentile(rest, (1, 99))
+    with np.errstate(over="ignore"):
+        return [end for end in repeated if max(rest.min() - end, end - rest.max()) > high - low]
 
 
 def _shortest(value: np.floating) -> float:

@@ -68,5 +68,4 @@ def described(names: Sequence[str], indices: Sequence[str], named: Sequence[str]
         return f"{text}; indices: {', '.join(indices)}"
     if named is not None:
         return text
-    pairs = ", ".join(f"{a} and {b}" for a, b in bands.INDICES.values())
-    return f"{text}; indices: none can be made, they need {pairs}; name the bands by --bands"
+    return f"{text}; indices: none (NDVI needs bands named NIR and Red; name the bands by --bands)"
