@@ -260,5 +260,6 @@ def outside(sample: np.ndarray, names: Sequence[str], scaling: Scaling) -> str |
     own_range, trained_range = (f"{a:.4g} to {b:.4g}" for a, b in (own, trained))
     return (
         f"{share:.0%} of the numbers lie outside what the network was trained on "
-        f"(band {names[worst]}: {own_range}, trained on {trained_range}); check unit, --bands, --offset"
+        f"(band {names[worst]}: {own_range}, trained on {trained_range}); check unit, --bands, "
+        "--offset"
     )
