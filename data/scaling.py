@@ -155,7 +155,7 @@ def _stacked(
     A declared value in a pixel with data is NaN, and so are the indices made from it.
     """
     found = declared(image, nodata)
-    valid = valid_pixels(image, nodata, found)
+    valid = valid_pixels(image, None if found is None else nodata, found)
     if found is not None:
         image = np.where(found, np.float32(np.nan), image)
     return bands.stack(image, names, indices), valid, found is None and bool(valid.all())
