@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import small
+import tifffile
 
 import predict
 from data.grid import IDENTITY, Grid, Window
@@ -168,21 +169,18 @@ def test_masks_of_files_are_no_data_in_the_map_and_in_the_areas(tmp_path, kind, 
     numbers = np.random.default_rng(1).integers(1, 3000, (4, 32, 32)).astype(np.uint16)
     valid = np.ones((32, 32), bool)
     valid[:, :12] = False
-    if kind == "alpha":
-        numbers = np.concatenate([numbers, np.where(valid, 65535, 0)[None].astype(np.uint16)])
-    options = {"driver": "GTiff", "count": len(numbers), "height": 32, "width": 32}
-    options |= {"dtype": "uint16", "crs": "EPSG:32631"}
-    options |= {"transform": rasterio.transform.from_origin(4e5, 5e6, 10, 10)}
-    if kind == "alpha":
-        options |= {"photometric": "RGB", "alpha": "YES"}
     path = tmp_path / "a.tif"
-    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=kind == "inside"):
-        with rasterio.open(path, "w", **options) as file:
-            file.write(numbers)
-            if kind == "alpha":
-                colors = rasterio.enums.ColorInterp
-                file.colorinterp = [colors.gray] + [colors.undefined] * 3 + [colors.alpha]
-            else:
+    if kind == "alpha":
+        opacity = np.where(valid, 65535, 0)[None].astype(np.uint16)
+        pixels = np.concatenate([numbers, opacity]).transpose(1, 2, 0)
+        extra = [0, 0, 0, 2]  # bands 2 to 4 are unspecified, band 5 is unassociated alpha
+        tifffile.imwrite(path, pixels, photometric="minisblack", extrasamples=extra)
+    else:
+        options = {"driver": "GTiff", "count": 4, "height": 32, "width": 32, "dtype": "uint16"}
+        options |= {"transform": rasterio.transform.from_origin(4e5, 5e6, 10, 10)}
+        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=kind == "inside"):
+            with rasterio.open(path, "w", crs="EPSG:32631", **options) as file:
+                file.write(numbers)
                 file.write_mask(valid)
     with Raster(path) as raster:
         if not raster.masked:
