@@ -24,7 +24,9 @@ Read beside it: tests/test_predict.py.
 """
 
 from argparse import Namespace
+from collections.abc import Callable
 from contextlib import ExitStack, closing
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,12 +66,7 @@ def parse(arguments: list[str] | None = None) -> Namespace:
     add = parser.add_argument
     add("images", nargs="*", type=Path, help="GeoTIFFs (or PNG, JPEG) to map, or folders of them")
     add("--checkpoint", type=Path, help="file or folder of a run (default: newest in runs/)")
-    add(
-        "--output",
-        type=Path,
-        metavar="FOLDER",
-        help="for the maps (default: beside each image)",
-    )
+    add("--output", type=Path, metavar="FOLDER", help="for the maps (default: beside each image)")
     truth = "mask to compare with, or folder of masks, matched by name; repeat it for several"
     add("--truth", type=Path, action="append", metavar="MASK", help=truth)
     add("--overlap", type=within(int, 0), default=OVERLAP, help="pixels shared by windows")
@@ -108,7 +105,12 @@ class Result(NamedTuple):
 
 
 def map_image(
-    job: Job, predictor: Predictor, table: ClassTable, args: Namespace, messages: Messages | None
+    job: Job,
+    predictor: Predictor,
+    table: ClassTable,
+    args: Namespace,
+    messages: Messages | None,
+    say_once: Callable,
 ) -> Result | None:
     """Map one image: read, predict, blend and write strip by strip.
 
@@ -117,8 +119,8 @@ def map_image(
     loaded, confusion = predictor.checkpoint, ConfusionMatrix(predictor.classes)
     expected, keep = Expected.of(loaded), bool(args.probabilities or args.uncertainty)
     with ExitStack() as opened:
-        image = Input(job.dates, expected, args.bands, args.offset, args.nodata)
-        opened.enter_context(image)
+        options = args.bands, args.offset, args.nodata
+        image = opened.enter_context(Input(job.dates, expected, *options))
         source = Source(image, loaded, thumbnail_step(image.grid))
         made = map_scene(source, predictor, args.overlap, args.batch, keep, messages)
         opened.enter_context(closing(made))
@@ -126,7 +128,7 @@ def map_image(
             next(made, None)  # maps all strips of this process, and sends them to the first
             return None
         for remark in image.remarks:
-            note(remark)
+            say_once(remark)
         truth = Truth(job.truth, table, image.grid) if job.truth else None
         measures = predictor.uncertainty_names if args.uncertainty else []
         files = MapFiles(job.target, image, table, args.probabilities, measures, args.overlay)
@@ -194,9 +196,10 @@ def main(arguments: list[str] | None = None) -> None:
     # Processes share a single image. Several images are divided among them, so that an error stops
     # the map of one image only.
     several, results = len(todo) > 1, {}
+    shared, say_once = None if several else messages, cache(note)
     for job in todo[rank :: processes.world()] if several else todo:
         try:
-            results[job] = map_image(job, predictor, table, args, None if several else messages)
+            results[job] = map_image(job, predictor, table, args, shared, say_once)
         except Exception as error:  # whatever it is, the other images are still mapped
             if not several:
                 raise

@@ -59,6 +59,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--indices", nargs="*", choices=[*bands.INDICES], help="indices to add (default: all)")
     add("--stack-dates", action="store_true", help="stack the bands of images that share a mask")
     add("--nodata", type=float, help="value of no-data pixels (default: as in the files)")
+    add("--offset", type=within(float), default=0, help="added: -1000 from S2 baseline 04.00 on")
     add("--scaling", choices=scaling.METHODS, default="minmax", help="scaling of the bands")
     add("--align", choices=("nearest", "mode"), default="nearest", help="resampling of masks")
     add("--size", type=count, help="window side (default: largest image side if <= 512, else 256)")
@@ -127,7 +128,6 @@ def train(args: argparse.Namespace, run: Run, signals: terminal.Signals) -> None
     memory.keep_memory()
     processes.start(device)
     first = processes.rank() == 0
-
     progress = terminal.progress if first else lambda text: None
 
     def log(text: str) -> None:
@@ -138,7 +138,6 @@ def train(args: argparse.Namespace, run: Run, signals: terminal.Signals) -> None
 
     # Data: files -> scenes -> windows -> batches.
     table = ClassTable.load(args.classes)
-    classes = len(table.names)
     with processes.first_alone():
         data = pipeline.load(args, table, run.cache, log, progress)
     rank_of = (processes.rank(), processes.world())
@@ -147,7 +146,7 @@ def train(args: argparse.Namespace, run: Run, signals: terminal.Signals) -> None
 
     # Network, loss, optimizer.
     options = {"base": args.base, "dropout": args.dropout, "head_dropout": 0.1}
-    network = unet.describe(args.model, data.training.channels, classes, options)
+    network = unet.describe(args.model, data.training.channels, len(table.names), options)
     model = memory.build_to_fit(network, args, data.training, device, precision)
     inputs = data.checkpoint["bands"] + data.checkpoint["indices"]
     for path in [] if args.resume else args.weights:
@@ -209,7 +208,7 @@ def train(args: argparse.Namespace, run: Run, signals: terminal.Signals) -> None
                     between_steps(batch / len(training), f"loss {running.mean:.4f}")
         speed = running.windows_read / (time.monotonic() - began)
 
-        measure = (classes, device, precision)
+        measure = (len(table.names), device, precision)
         val_loss, confusion = evaluate(learner, validation, loss_function, *measure, between_steps)
         end_epoch(scheduler, confusion.macro_dice())
         row = epoch_row(epoch, lr, running.mean, val_loss, confusion, table.names)

@@ -27,6 +27,7 @@ from data.grid import Window
 METHODS = ("minmax", "standard", "image")
 PERCENTILES = (1, 99)
 LIMITS = {"minmax": (-1.0, 2.0), "image": (-1.0, 2.0), "standard": (-10.0, 10.0)}
+HUGE = 1e30  # no quantity reaches so far
 SAMPLE = 1 << 20  # pixels of a fit; the rank of a percentile is then exact to 0.1 %
 
 
@@ -47,7 +48,8 @@ class Scaling:
             method: One of METHODS. With `image`, a channel without a finite value is not changed.
 
         Raises:
-            InputError: A channel has no finite value, and the method is not `image`.
+            InputError: A channel has no finite value, and the method is not `image`. Or its values
+                reach farther than those of any quantity.
         """
         offset, scale = [], []
         for number, channel in enumerate(pixels, start=1):
@@ -58,6 +60,11 @@ class Scaling:
                     "check the images and --nodata"
                 )
             low, high = np.percentile(channel, PERCENTILES) if channel.size else (0, 1)
+            if high - low > HUGE:
+                raise InputError(
+                    f"channel {number} of the input reaches from {low:g} to {high:g} in the "
+                    "training windows; give the value that stands for no data by --nodata"
+                )
             shift, width = low, high - low
             if method == "standard":
                 inner = channel[(channel >= low) & (channel <= high)]
@@ -93,21 +100,65 @@ class Scaling:
         return Scaling(state["method"], tuple(state["offset"]), tuple(state["scale"]))
 
 
-def valid_pixels(image: np.ndarray, nodata: float | None) -> np.ndarray:
+def held_value(dtype: np.dtype, nodata: float | None) -> np.generic | None:
+    """Return the declared value as a number of a dtype; None if no finite number of it is equal."""
+    if nodata is None or not np.isfinite(nodata):
+        return None
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            value = dtype.type(nodata)
+        return value if np.isfinite(value) else None
+    limits = np.iinfo(dtype)
+    whole = limits.min <= nodata <= limits.max and nodata == int(nodata)
+    return dtype.type(nodata) if whole else None
+
+
+def declared(image: np.ndarray, nodata: float | None) -> np.ndarray | None:
+    """Return (C, H, W) bool: the numbers that have the declared value; None if there are none."""
+    value = held_value(image.dtype, nodata)
+    if value is None:
+        return None
+    found = image == value
+    return found if found.any() else None
+
+
+def valid_pixels(
+    image: np.ndarray, nodata: float | None, found: np.ndarray | None = None
+) -> np.ndarray:
     """Return (H, W) bool: the pixels of an image (C, H, W) that have data.
 
-    A pixel has no data if all its bands have the declared value, or if any band is NaN, infinite or
-    too large for float32. A single band with the declared value (often 0) may be a dark surface.
+    A pixel has no data if any band is NaN, infinite or too large for float32, or has the declared
+    value. The values 0 and the largest of an unsigned type may also be a dark or a saturated
+    surface. With these, a pixel has no data only if all its bands have the value.
+
+    Args:
+        image: The image.
+        nodata: The declared value, or None.
+        found: What `declared` returns, if it has been called already.
     """
     if image.dtype.kind == "f":
         valid = (np.abs(image) <= np.finfo(np.float32).max).all(axis=0)  # False for NaN too
     else:
         valid = np.ones(image.shape[1:], bool)
-    if nodata is not None and not np.isnan(nodata):
-        empty = image[0] == nodata
-        if empty.any():  # rarely true; only then the other bands are compared
-            valid &= ~empty | (image != nodata).any(axis=0)
-    return valid
+    found = declared(image, nodata) if found is None else found
+    if found is None:
+        return valid
+    measurable = nodata == 0 or (image.dtype.kind == "u" and nodata == np.iinfo(image.dtype).max)
+    return valid & ~(found.all(axis=0) if measurable else found.any(axis=0))
+
+
+def _stacked(
+    image: np.ndarray, names: Sequence[str], indices: Sequence[str], nodata: float | None
+) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Return bands and indices, the valid pixels, and whether all numbers are valid.
+
+    A declared value in a pixel with data is NaN, and so are the indices made from it.
+    """
+    found = declared(image, nodata)
+    valid = valid_pixels(image, None if found is None else nodata, found)
+    if found is not None:
+        image = np.where(found, np.float32(np.nan), image)
+    return bands.stack(image, names, indices), valid, found is None and bool(valid.all())
 
 
 def network_input(
@@ -127,42 +178,42 @@ def network_input(
         nodata: The declared value of pixels without data, or None.
 
     Returns:
-        The input (C + indices, H, W) float32, which is 0 for pixels without data; and (H, W) bool,
-        true for pixels with data.
+        The input (C + indices, H, W) float32; and (H, W) bool, true for pixels with data. The input
+        is 0 for pixels without data, and where a band has the declared value.
     """
-    valid = valid_pixels(image, nodata)
     with np.errstate(invalid="ignore", over="ignore"):
-        scaled = scaling.apply(bands.stack(image, names, indices))
-    if not valid.all():
+        stacked, valid, complete = _stacked(image, names, indices, nodata)
+        scaled = scaling.apply(stacked)
+    if not complete:
         scaled[:, ~valid] = 0
+        scaled[np.isnan(scaled)] = 0
     return scaled, valid
 
 
 def sample_pixels(
-    windows: Sequence[tuple[Callable[[Window], np.ndarray], Window]],
+    windows: Sequence[tuple[Callable[[Window], np.ndarray], Window, float | None]],
     names: Sequence[str],
     indices: Sequence[str],
-    nodata: float | None,
 ) -> np.ndarray:
     """Collect about SAMPLE pixels for a fit, evenly spaced, from at most 512 windows.
 
     Args:
-        windows: Pairs (read, window), where read(window) returns the pixels (C, h, w).
+        windows: Triples (read, window, nodata), where read(window) returns the pixels (C, h, w),
+            and nodata is their declared value or None.
         names: The names of the bands.
         indices: The spectral indices.
-        nodata: The declared value of pixels without data, or None.
 
     Returns:
-        (C + indices, n) float32, only pixels with data.
+        (C + indices, n) float32, only pixels with data. A declared value in one band is NaN.
     """
     windows = windows[:: -(-len(windows) // 512)]
-    total = sum(w.height * w.width for _, w in windows)
+    total = sum(w.height * w.width for _, w, _ in windows)
     step = max(1, total // SAMPLE)
     samples = []
-    for number, (read, window) in enumerate(windows):
+    for number, (read, window, nodata) in enumerate(windows):
         image = read(window)
         flat = np.flatnonzero(valid_pixels(image, nodata))[number % step :: step]
-        samples.append(bands.stack(image.reshape(len(image), -1)[:, flat], names, indices))
+        samples.append(_stacked(image.reshape(len(image), -1)[:, flat], names, indices, nodata)[0])
     return np.concatenate(samples, axis=1)
 
 

@@ -93,6 +93,35 @@ def select(
     return numbers
 
 
+def asked(expected: Sequence[str], given: Sequence[str] | None) -> Sequence[str | int]:
+    """Return the bands that are read of a file, for `data.input.image.Image`.
+
+    Args:
+        expected: Names of the network's bands, of one date.
+        given: The option --bands. Without it, the file may have the network's bands.
+    """
+    if given and all(text.isdecimal() for text in given):
+        return [int(text) for text in given]
+    return given or expected
+
+
+def assumed(
+    expected: Sequence[str], descriptions: Sequence[str | None], numbers: Sequence[int]
+) -> list[str]:
+    """Say which bands are taken for which, where names do not tell.
+
+    Args:
+        expected: Names of the network's bands.
+        descriptions: The image's name of each band, or None.
+        numbers: What `select` returned.
+    """
+    own = names(descriptions)
+    taken = [own[number - 1] for number in numbers]
+    if taken == list(expected):
+        return []
+    return [f"bands are taken in the file's order: {', '.join(taken)} as {', '.join(expected)}"]
+
+
 def _numbers(
     expected: Sequence[str], given: Sequence[str], count: int, dates: int, path: object
 ) -> list[int]:

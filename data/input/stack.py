@@ -22,8 +22,7 @@ import numpy as np
 from data import bands
 from data.files import InputError
 from data.grid import Grid, Window
-from data.raster import Raster
-from data.raster.safe import Safe, is_safe
+from data.input.image import Image
 from data.scaling import valid_pixels
 
 
@@ -35,6 +34,7 @@ class Stack:
     Args:
         paths: One image for each date, in order.
         nodata: The no-data value of all dates; by default the value that each date declares.
+        asked: The bands of --bands, or None, see `Image`.
         folder: Folder for the decoded bands of products, see `Safe`.
 
     Raises:
@@ -42,25 +42,31 @@ class Stack:
     """
 
     def __init__(
-        self, paths: Sequence[Path], nodata: float | None = None, folder: Path | None = None
+        self,
+        paths: Sequence[Path],
+        nodata: float | None = None,
+        asked: Sequence[str | int] | None = None,
+        folder: Path | None = None,
     ) -> None:
         with ExitStack() as opened:
-            self.rasters: list[Raster | Safe] = []
-            for path in paths:
-                raster = _open_file(path, folder)
-                opened.enter_context(raster)
-                self.rasters.append(raster)
-            first, *others = self.rasters
-            for raster in others:
-                _check_same(first, raster)
+            self.dates = [
+                opened.enter_context(Image(path, nodata, asked, folder)) for path in paths
+            ]
+            first, *others = self.dates
+            for date in others:
+                _check_same(first, date)
             self._opened = opened.pop_all()
         self.path, self.grid, self.geo_tags = first.path, first.grid, first.geo_tags
         self.block_shape, self.colormap = first.block_shape, None
+        self.remarks = [remark for date in self.dates for remark in date.remarks]
         self.count = len(paths) * first.count
-        self.dtype = np.result_type(*(raster.dtype for raster in self.rasters))
+        self.dtype = np.result_type(*(date.dtype for date in self.dates))
         self.descriptions = tuple(bands.dated(bands.names(first.descriptions), len(paths)))
-        self._nodata = [raster.nodata if nodata is None else nodata for raster in self.rasters]
-        self.nodata = next((value for value in self._nodata if value is not None), None)
+        declared = {date.nodata for date in self.dates} - {None}
+        # A value that one date declares may be a measurement at another date.
+        if len(declared) > 1 and self.dtype.kind != "f":
+            self.dtype = np.dtype(np.float32)
+        self.nodata = next(iter(declared)) if len(declared) == 1 else None
 
     def __enter__(self) -> Stack:
         return self
@@ -75,23 +81,21 @@ class Stack:
     def read(self, window: Window | None = None, bands: Sequence[int] | None = None) -> np.ndarray:
         """Read a window (bands, height, width) like `Raster.read`.
 
-        No-data is NaN in floats, and `nodata` in integers.
+        No-data is NaN in floats, and `nodata` in integers. A pixel without data at one date has
+        none at all.
         """
-        dates = [raster.read(window) for raster in self.rasters]
+        parts = [date.read(window) for date in self.dates]
         valid = np.logical_and.reduce(
-            [valid_pixels(date, value) for date, value in zip(dates, self._nodata)]
+            [valid_pixels(part, date.nodata) for part, date in zip(parts, self.dates)]
         )
-        pixels = np.concatenate(dates, dtype=self.dtype)
+        pixels = np.concatenate(parts, dtype=self.dtype, casting="unsafe")
         # Integers without a declared no-data value are all valid.
         if not valid.all():
             pixels[:, ~valid] = np.nan if self.dtype.kind == "f" else self.nodata
         return pixels if bands is None else pixels[[band - 1 for band in bands]]
 
 
-Image = Raster | Safe | Stack  # an open image; all three are read alike
-
-
-def _check_same(first: Raster | Safe, raster: Raster | Safe) -> None:
+def _check_same(first: Image, raster: Image) -> None:
     """Raise InputError where two dates differ in grid or bands."""
     names, others = bands.names(first.descriptions), bands.names(raster.descriptions)
     grids = _described(first.grid), _described(raster.grid)
@@ -115,22 +119,22 @@ def _described(grid: Grid) -> str:
 
 
 def open_image(
-    paths: Sequence[Path], nodata: float | None = None, folder: Path | None = None
-) -> Image:
+    paths: Sequence[Path],
+    nodata: float | None = None,
+    asked: Sequence[str | int] | None = None,
+    folder: Path | None = None,
+) -> Image | Stack:
     """Open the image of one place: a file, a SAFE folder, or a stack of dates.
 
     Args:
         paths: One path, or one for each date.
         nodata: The no-data value of all dates; by default the value that each date declares.
+        asked: The bands of --bands, or None, see `Image`.
         folder: Folder for the decoded bands of products, see `Safe`.
 
     Returns:
         A context manager, used like `Raster`.
     """
     if len(paths) > 1:
-        return Stack(paths, nodata, folder)
-    return _open_file(paths[0], folder)
-
-
-def _open_file(path: Path, folder: Path | None) -> Raster | Safe:
-    return Safe(path, folder) if is_safe(path) else Raster(path)
+        return Stack(paths, nodata, asked, folder)
+    return Image(paths[0], nodata, asked, folder)

@@ -39,10 +39,11 @@ class Source:
         self.read = image.read  # Window -> (bands, h, w)
         self._nodata, self._step = image.nodata, step
         bands, indices = self._channels = checkpoint["bands"], checkpoint["indices"]
-        windows = [(image.read, w) for w in spread_windows(self.height, self.width)]
+        spread = spread_windows(self.height, self.width)
+        windows = [(image.read, window, image.nodata) for window in spread]
         # The method `image` fits its scaling to this image. Other scalings come from the training.
         self._scaling = Scaling.from_state(checkpoint["scaling"]).for_image(
-            lambda: sample_pixels(windows, bands, indices, image.nodata)
+            lambda: sample_pixels(windows, bands, indices)
         )
 
     def prepare(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

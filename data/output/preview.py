@@ -17,7 +17,7 @@ from data import bands
 from data.classes import ClassTable
 from data.files import IGNORE, replacing
 from data.output import lettering
-from data.scaling import valid_pixels
+from data.scaling import declared, valid_pixels
 
 SIDE = 1024  # the largest height and width of a preview
 GAP = 8  # pixels between two pictures
@@ -54,12 +54,14 @@ def rgb(image: np.ndarray, names: Sequence[str], nodata: float | None = None) ->
     if image.dtype == np.uint8 and len(names) <= 4:
         return np.where(valid, shown, 0).astype(np.uint8).transpose(1, 2, 0)
     picture = np.zeros(shown.shape, np.uint8)
-    if valid.any():
-        for plane, band in zip(picture, shown):
-            values = band[valid].astype(np.float32)
+    missing = declared(shown, nodata)
+    known = np.broadcast_to(valid, shown.shape) if missing is None else valid & ~missing
+    for plane, band, here in zip(picture, shown, known):
+        if here.any():
+            values = band[here].astype(np.float32)
             low, high = np.percentile(values, (2, 98))
             stretched = np.clip((values - low) / ((high - low) or 1), 0, 1)
-            plane[valid] = (stretched * 255).round().astype(np.uint8)
+            plane[here] = (stretched * 255).round().astype(np.uint8)
     return picture.transpose(1, 2, 0)
 
 

@@ -27,7 +27,7 @@ from torch.utils.data import Dataset, Sampler
 
 from data.files import IGNORE
 from data.grid import Window
-from data.scaling import Scaling, network_input, sample_pixels, spread_windows, valid_pixels
+from data.scaling import Scaling, network_input, sample_pixels, spread_windows
 from data.training.augment import Augment
 from data.training.scenes import Scene
 from data.training.windows import Item
@@ -72,20 +72,17 @@ def fit_scalings(
         The scaling for the checkpoint, and the scaling of each scene.
     """
 
-    def read(scene: Scene, window: Window) -> np.ndarray:
-        image = scene.read(window)
-        return np.where(valid_pixels(image, scene.nodata), image, np.nan)
-
     def pixels(scene: Scene) -> np.ndarray:
         spread = spread_windows(scene.grid.height, scene.grid.width)
-        places = [(partial(read, scene), window) for window in spread]
-        return sample_pixels(places, names, indices, None)
+        places = [(scene.read, window, scene.nodata) for window in spread]
+        return sample_pixels(places, names, indices)
 
     if method == "image":
         scaling = Scaling("image")
     else:
-        places = [(partial(read, scenes[item.scene]), item.window) for item in items]
-        scaling = Scaling.fit(sample_pixels(places, names, indices, None), method)
+        chosen = [(scenes[item.scene], item.window) for item in items]
+        places = [(scene.read, window, scene.nodata) for scene, window in chosen]
+        scaling = Scaling.fit(sample_pixels(places, names, indices), method)
     return scaling, [scaling.for_image(partial(pixels, scene)) for scene in scenes]
 
 

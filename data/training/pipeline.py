@@ -18,15 +18,17 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from data import bands
 from data.classes import ClassTable
 from data.files import InputError
 from data.input import finding, inputs
 from data.input.filenames import by_mask
 from data.input.pairing import pair
 from data.sample import towns
+from data.terminal import grouped
 from data.training.augment import Augment
+from data.training.channels import chosen_indices, common_bands, described
 from data.training.dataset import Batches, EpochSampler, Windows, fit_scalings, repeat_factors
+from data.training.one_unit import in_one_unit
 from data.training.scenes import Scene, prepare
 from data.training.split import split
 from data.training.windows import Item, all_windows, automatic_size, class_counts, useful
@@ -58,12 +60,14 @@ def load(
     """
     skip_only = skipped_labels(args.skip_only, table)
     scenes = load_scenes(args, table, cache, say, progress)
+    scenes = in_one_unit(scenes, args.offset, args.scaling, say)
     names = common_bands(args.bands, scenes, say)
     indices = chosen_indices(args.indices, names)
     size = args.size or automatic_size(scenes)
     items, counts = useful_windows(scenes, size, table, skip_only, say)
     training, validation = training_and_validation(args, scenes, items, counts, say)
-    describe(table, counts[training].sum(0), scenes[0], names, indices, say)
+    describe(table, counts[training].sum(0), scenes[0], say)
+    say(described(names, indices, args.indices))
     learned_from = [items[number] for number in sorted(set(training))]
     scaling, scalings = fit_scalings(scenes, learned_from, names, indices, args.scaling)
 
@@ -111,12 +115,19 @@ def load_scenes(
         say(f"no --images: {len(images)} synthetic scenes in runs/sample")
     else:
         images, masks = finding.find_both(args.images, args.masks)
+    inputs.refuse_offset(args.offset, images)
     pairs = pair(images, masks)
     places = by_mask(pairs) if args.stack_dates else [((image,), mask) for image, mask in pairs]
     scenes = []
     for number, (dates, mask) in enumerate(places, start=1):
         progress(f"preparing scene {number} of {len(places)}: {dates[0].name}")
-        scenes.append(prepare(dates, mask, table, cache, args.align, args.nodata))
+        scenes.append(prepare(dates, mask, table, cache, args.align, args.nodata, args.bands))
+    for line in grouped(remark for scene in scenes for remark in scene.remarks):
+        say(line)
+    with_crs = sum(scene.grid.crs is not None for scene in scenes)
+    if 0 < with_crs < len(scenes):
+        first = next(scene for scene in scenes if scene.grid.crs is None)
+        say(f"{len(scenes) - with_crs} of {len(scenes)} images have no CRS, such as {first.name}")
     return scenes
 
 
@@ -129,49 +140,6 @@ def content(scenes: Sequence[Scene]) -> str:
 def dates_of(scene: Scene) -> int:
     """Return the number of dates that are stacked in a scene."""
     return 1 + len(scene.later_dates)
-
-
-def common_bands(named: Sequence[str] | None, scenes: Sequence[Scene], say: Callable) -> list[str]:
-    """Return the names of the bands. All scenes must have the same bands in the same order.
-
-    Args:
-        named: The option --bands: names for the bands of one date. They replace the files' names.
-        scenes: The scenes.
-        say: Prints a line for each band whose name in the file is that of another band.
-
-    Raises:
-        InputError: The bands of a scene differ from those of the first scene.
-    """
-    first = scenes[0]
-    given = named and bands.dated(named, dates_of(first))
-    names, *others = (bands.names(scene.descriptions, given, scene.image_path) for scene in scenes)
-    for number, theirs, ours in bands.contradictions(bands.names(first.descriptions), names):
-        say(f"band {number} is {ours} by --bands, but {theirs} by {first.image_path}")
-    for scene, other in zip(scenes[1:], others):
-        if other != names:
-            raise InputError(
-                f"{scene.image_path}: {len(other)} bands ({', '.join(other)}), but "
-                f"{first.image_path} has {len(names)} ({', '.join(names)}); all images of a run "
-                "must have the same bands in the same order"
-            )
-    return names
-
-
-def chosen_indices(named: Sequence[str] | None, names: Sequence[str]) -> list[str]:
-    """Return the spectral indices of each date: those of --indices, else all that are possible.
-
-    Raises:
-        InputError: The bands of an index are missing.
-    """
-    possible = bands.available(names)
-    if named is None:
-        return possible
-    indices = [index + date for date in bands.dates(names) for index in named]
-    if set(indices) - set(possible):
-        raise InputError(
-            f"--indices {' '.join(indices)}: needs bands that are not in {', '.join(names)}"
-        )
-    return indices
 
 
 def useful_windows(
@@ -230,17 +198,19 @@ def describe(
     table: ClassTable,
     total: np.ndarray,
     first: Scene,
-    names: Sequence[str],
-    indices: Sequence[str],
     say: Callable,
 ) -> None:
-    """Print the share of each class in the training labels (K,), the dates, bands and indices."""
+    """Print the share of each class in the training labels (K,), and the dates."""
     shares = [f"{name} {count / total.sum():.2%}" for name, count in zip(table.names, total)]
     say(f"training labels: {', '.join(shares)}")
+    if np.count_nonzero(total) == 1:
+        say(
+            f"all training labels are {table.names[int(total.argmax())]}: one class teaches "
+            "nothing; add masks with other classes"
+        )
     if first.later_dates:
         files = " + ".join(path.name for path in (first.image_path, *first.later_dates))
         say(f"{dates_of(first)} dates of each place are stacked, such as {files}")
-    say(f"bands: {', '.join(names)}" + (f"; indices: {', '.join(indices)}" if indices else ""))
 
 
 def usual_resolution(scenes: Sequence[Scene]) -> float | None:

@@ -4,9 +4,10 @@ Decompression, resampling and the conversion of classes take time only once, whe
 prepared. Training then reads two plain arrays from disk. The operating system keeps the used parts
 in memory, so reading a window takes one copy:
 
-    image.npy   (H, W, bands), dtype of the file   the bands of a pixel lie side by side
+    image.npy   (H, W, bands), dtype of the image  the bands of a pixel lie side by side
     labels.npy  (H, W) uint8                       IGNORE where the image has no data
     digest      a hash of both arrays, by which `--resume` knows the data after they were moved
+    remarks.json                                   what the files hold and is not used
 
 The arrays lie in a cache folder. Its name is a hash of the paths, sizes and dates of the files, and
 of all options that change the arrays. So a changed file is prepared again.
@@ -18,7 +19,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,13 +27,14 @@ import numpy as np
 from data.classes import ClassTable
 from data.files import IGNORE, InputError, replacing_folder
 from data.grid import Grid, Window
+from data.input.image import Image
 from data.input.stack import Stack, open_image
-from data.raster import Raster
-from data.raster.safe import Safe, is_safe, product_file
+from data.input.units import Unit
+from data.raster.safe import is_safe, product_file
 from data.scaling import valid_pixels
 from data.training.mask import Mask, labels_on, row_windows
 
-LAYOUT = 2  # version of the cache; raise it when the meaning of the arrays changes
+LAYOUT = 3  # version of the cache; raise it when the meaning of the arrays changes
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class Scene:
     nodata: float | None
     later_dates: tuple[Path, ...] = ()  # files whose bands follow those of image_path
     digest: str = ""  # hash of both arrays
+    unit: Unit | None = None  # the conversion of the numbers in `image`, if any
+    remarks: tuple[tuple[str, str], ...] = ()  # pairs (file, sentence for the user)
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -73,7 +77,13 @@ class Scene:
     def read(self, window: Window) -> np.ndarray:
         """Return the pixels (bands, h, w) of a window, unscaled."""
         row, col, height, width = window
-        return self.image[:, row : row + height, col : col + width]
+        stored = self.image[:, row : row + height, col : col + width]
+        return self.unit.apply(stored) if self.unit else stored
+
+    def in_unit(self, offset: float, gains: Sequence[float]) -> "Scene":
+        """Return the scene with its numbers converted to (number + offset) * gain of the band."""
+        unit = Unit(offset, tuple(gains), self.nodata)
+        return self if unit.unchanged else replace(self, unit=unit, nodata=None)
 
     def read_labels(self, window: Window) -> np.ndarray:
         """Return the labels (h, w) uint8 of a window."""
@@ -88,6 +98,7 @@ def prepare(
     cache: Path,
     method: str,
     nodata: float | None = None,
+    named: Sequence[str] | None = None,
 ) -> Scene:
     """Take a scene from the cache, or make it and put it there.
 
@@ -98,16 +109,18 @@ def prepare(
         cache: Folder for prepared scenes.
         method: "nearest" or "mode": how masks are resampled (data/resample.py).
         nodata: Value of pixels without data; by default the value that the image declares.
+        named: The option --bands. An alpha band is read only if it is named.
 
     Raises:
         InputError: The files do not fit each other or the class table, or the disk is full.
     """
     image_path, *later = images = [images] if isinstance(images, Path) else images
-    folder = cache / f"{image_path.stem}-{_key(images, mask_path, table, method, nodata)}"
-    with open_image(images, nodata, cache) as raster:
-        nodata = raster.nodata if nodata is None else nodata
+    with open_image(images, nodata, named, cache) as raster:
+        key = _key(images, mask_path, table, method, nodata, raster.count)
+        folder = cache / f"{image_path.stem}-{key}"
         if not folder.is_dir():
-            _make(folder, raster, mask_path, table, method, nodata)
+            _make(folder, raster, mask_path, table, method)
+        remarks = json.loads((folder / "remarks.json").read_text(encoding="utf-8"))
         return Scene(
             name=image_path.stem,
             image_path=image_path,
@@ -116,31 +129,41 @@ def prepare(
             image=MemoryMap(folder / "image.npy", (2, 0, 1)),
             labels=MemoryMap(folder / "labels.npy", (0, 1)),
             descriptions=raster.descriptions,
-            nodata=nodata,
+            nodata=raster.nodata,
             later_dates=tuple(later),
             digest=(folder / "digest").read_text(),
+            remarks=tuple((file, text) for file, text in remarks),
         )
 
 
-def _key(
-    images: Sequence[Path], mask: Path, table: ClassTable, method: str, nodata: float | None
-) -> str:
-    """Return a hash of everything that changes the arrays of a scene."""
-    dated = [(path, is_safe(path) and product_file(path) or path) for path in (*images, mask)]
-    files = [(str(p.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for p, f in dated]
-    described = json.dumps([LAYOUT, files, table.records, method, nodata])
+def _key(images: Sequence[Path], mask: Path, table: ClassTable, *options) -> str:
+    """Return a hash of everything that changes the arrays of a scene.
+
+    Offset and gain are no part of it, because they are applied when the arrays are read.
+    """
+    paths = [is_safe(path) and product_file(path) or path for path in (*images, mask)]
+    paths += [beside for path in paths for beside in _sidecars(path) if beside.exists()]
+    files = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in paths]
+    described = json.dumps([LAYOUT, files, table.records, options])
     return hashlib.sha256(described.encode()).hexdigest()[:16]
+
+
+def _sidecars(path: Path) -> list[Path]:
+    """List the files beside a raster that may hold its mask, metadata or georeference."""
+    suffix = path.suffix
+    world = (".wld", f"{suffix}w", f"{suffix[:2]}{suffix[-1:]}w")
+    beside = [path.with_name(path.name + ending) for ending in (".msk", ".aux.xml")]
+    return beside + [path.with_suffix(ending) for ending in world]
 
 
 def _make(
     folder: Path,
-    raster: Raster | Safe | Stack,
+    raster: Image | Stack,
     mask_path: Path,
     table: ClassTable,
     method: str,
-    nodata: float | None,
 ) -> None:
-    """Write image.npy and labels.npy into a new folder."""
+    """Write the arrays and remarks into a new folder."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     _check_room(folder.parent, raster)
     height, width = raster.grid.height, raster.grid.width
@@ -157,15 +180,18 @@ def _make(
             rows = slice(window.row, window.row + window.height)
             pixels = raster.read(window)
             image[rows] = pixels.transpose(1, 2, 0)
-            labels[rows][~valid_pixels(pixels, nodata)] = IGNORE
+            labels[rows][~valid_pixels(pixels, raster.nodata)] = IGNORE
             digest.update(image[rows].data)
             digest.update(labels[rows].data)
         image.flush()
         labels.flush()
         (half_made / "digest").write_text(digest.hexdigest())
+        remarks = [*raster.remarks, *((mask_path, text) for text in mask.raster.remarks)]
+        texts = json.dumps([[str(file), text] for file, text in remarks])
+        (half_made / "remarks.json").write_text(texts, encoding="utf-8")
 
 
-def _check_room(cache: Path, raster: Raster | Safe | Stack) -> None:
+def _check_room(cache: Path, raster: Image | Stack) -> None:
     """Raise InputError if the disk is too small. Writing a memory map to a full disk is fatal."""
     grid = raster.grid
     needed = grid.height * grid.width * (raster.count * raster.dtype.itemsize + 1)

@@ -73,6 +73,14 @@ def test_a_constant_channel_becomes_0(method, value):
     assert fitted.scale == (1,) and apply(fitted, value) == [0]
 
 
+def test_numbers_beyond_any_quantity_are_an_error_that_names_the_remedy():
+    wide = np.full((1, 1000), np.finfo(np.float32).min)
+    wide[0, :900] = 7
+    for method in ("minmax", "standard"):
+        with pytest.raises(InputError, match=r"channel 1 .* from -3.4\S+ to 7 .* --nodata"):
+            Scaling.fit(wide, method)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_a_single_pixel_can_be_fitted(method):
     assert apply(Scaling.fit(np.array([[7.0]]), method), 7) == [0]
@@ -111,10 +119,33 @@ def test_no_data_is_the_declared_value_in_all_bands_and_0_in_one_is_a_dark_surfa
     assert valid_pixels(image, None).all()
 
 
+@pytest.mark.parametrize(
+    ("dtype", "nodata", "measurable"),
+    [
+        (np.uint8, 0, True),
+        (np.int16, 0, True),
+        (np.float32, 0, True),
+        (np.uint8, 255, True),
+        (np.uint16, 65535, True),
+        (np.uint16, 255, False),
+        (np.int16, -9999, False),
+        (np.int16, 32767, False),
+        (np.float32, -3.4028234663852886e38, False),
+        (np.float32, -3.4028235e38, False),
+        (np.float32, 1e20, False),
+    ],
+)
+def test_one_band_with_a_value_that_no_surface_has_is_enough(dtype, nodata, measurable):
+    with np.errstate(over="ignore"):
+        image = np.full((3, 1, 3), 100, dtype)
+        image[:, 0, 0], image[1, 0, 1] = nodata, nodata
+    assert valid_pixels(image, nodata).tolist() == [[False, measurable, True]]
+
+
 def test_nan_in_any_band_is_no_data_whatever_is_declared():
     image = np.array([[[np.nan, 1, -9, np.inf, 3]], [[1, 2, -9, 3, -9]]], np.float32)
-    for nodata, third in ((-9, False), (None, True), (np.nan, True)):
-        assert valid_pixels(image, nodata).tolist() == [[False, True, third, False, True]]
+    for nodata, minus9 in ((-9, False), (None, True), (np.nan, True)):
+        assert valid_pixels(image, nodata).tolist() == [[False, True, minus9, False, minus9]]
 
 
 def test_what_float32_cannot_hold_is_no_data():
@@ -150,6 +181,17 @@ def test_bands_and_indices_are_scaled_and_no_data_is_0_in_every_channel():
     assert values[:, 0, 1].tolist() == [0, 0, 0]
 
 
+def test_a_declared_value_in_one_band_is_0_there_and_in_its_indices():
+    image = np.array([[[3000, 0, 200]], [[1000, 1000, 0]], [[500, 500, 500]]], np.uint16)
+    names, indices = ["NIR", "Red", "Blue"], ["NDVI"]
+    fitted = Scaling("standard", (-100.0, -100.0, -100.0, -0.25), (100.0, 100.0, 100.0, 1.0))
+    values, valid = network_input(image, names, indices, fitted, 0)
+    assert valid.all()
+    assert values[:, 0, 1].tolist() == [0, 10, 6, 0] and values[:, 0, 2].tolist() == [3, 0, 6, 0]
+    plain, _ = network_input(image, names, indices, fitted, None)
+    assert values[:, 0, 0].tolist() == plain[:, 0, 0].tolist() and plain[:, 0, 1].tolist()[0] == 1
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(
     "dtype", [np.uint8, np.int32, np.uint64, np.float16, np.float32, np.float64]
@@ -172,7 +214,7 @@ def test_whatever_a_file_holds_the_input_is_finite_and_held(method, dtype):
         ).astype(dtype)
     names, indices = ["Green", "Red", "NIR", "SWIR1"], ["NDVI", "MNDWI"]
     with np.errstate(all="ignore"):
-        sample = sample_pixels([(lambda w: image, Window(0, 0, 20, 30))], names, indices, 0)
+        sample = sample_pixels([(lambda w: image, Window(0, 0, 20, 30), 0)], names, indices)
         values, valid = network_input(image, names, indices, Scaling.fit(sample, method), 0)
     assert np.isfinite(values).all() and valid.any()
     low, high = scaling.LIMITS[method]
@@ -195,9 +237,8 @@ def test_the_image_may_be_read_only_and_in_any_layout():
     fitted = Scaling("minmax", (0, 0, 0), (1, 1, 1))
     for view in (image.transpose(2, 0, 1), np.ascontiguousarray(image.transpose(2, 0, 1))):
         values, _ = network_input(view, ["NIR", "Red"], ["NDVI"], fitted, 0)
-        sample = sample_pixels(
-            [(lambda w, view=view: view, Window(0, 0, 30, 40))], ["NIR", "Red"], ["NDVI"], 0
-        )
+        places = [(lambda w, view=view: view, Window(0, 0, 30, 40), 0)]
+        sample = sample_pixels(places, ["NIR", "Red"], ["NDVI"])
         assert values.shape == (3, 30, 40) and sample.shape == (3, 1200)
         assert sample[2, 41] == pytest.approx(
             (image[1, 1, 0] - 1.0 * image[1, 1, 1]) / image[1, 1].sum()
@@ -209,8 +250,19 @@ def test_the_image_may_be_read_only_and_in_any_layout():
 
 def test_the_sample_holds_every_valid_pixel_of_a_small_set_with_its_indices():
     image = np.array([[[3000, 0], [1000, 0]], [[1000, 0], [0, 500]]], np.uint16)
-    found = sample_pixels([(lambda w: image, Window(0, 0, 2, 2))], ["NIR", "Red"], ["NDVI"], 0)
-    assert found.T.tolist() == [[3000, 1000, 0.5], [1000, 0, 1], [0, 500, -1]]
+    places = [(lambda w: image, Window(0, 0, 2, 2), 0)]
+    nan = np.nan  # 0 is the declared value, and a number is missing where one band has it
+    np.testing.assert_array_equal(
+        sample_pixels(places, ["NIR", "Red"], ["NDVI"]).T,
+        [[3000, 1000, 0.5], [1000, nan, nan], [nan, 500, nan]],
+    )
+    places = [(lambda w: image, Window(0, 0, 2, 2), None)]
+    assert sample_pixels(places, ["NIR", "Red"], ["NDVI"]).T.tolist() == [
+        [3000, 1000, 0.5],
+        [0, 0, 0],
+        [1000, 0, 1],
+        [0, 500, -1],
+    ]
 
 
 def test_the_sample_of_a_large_set_is_thinned_evenly(monkeypatch):
@@ -224,7 +276,8 @@ def test_the_sample_of_a_large_set_is_thinned_evenly(monkeypatch):
 
         return pixels
 
-    found = sample_pixels([(reader(n), Window(0, 0, 10, 10)) for n in range(1000)], ["a"], [], None)
+    places = [(reader(n), Window(0, 0, 10, 10), None) for n in range(1000)]
+    found = sample_pixels(places, ["a"], [])
     # Few windows are read, and they are spread over the whole set.
     assert 256 < len(read) <= 512 and max(np.diff(read)) <= 2
     assert 1000 <= found.shape[1] <= 2000
@@ -247,7 +300,7 @@ def test_percentiles_of_the_sample_are_those_of_all_pixels(monkeypatch):
         ]
 
     fitted = Scaling.fit(
-        sample_pixels([(read, place) for place in places], ["a"], [], None), "minmax"
+        sample_pixels([(read, place, None) for place in places], ["a"], []), "minmax"
     )
     low, high = np.percentile(scene, (1, 99))
     found = fitted.offset[0], fitted.offset[0] + fitted.scale[0]

@@ -98,50 +98,6 @@ def test_what_needs_no_change_is_read_as_it_is_in_the_network_s_order(tmp_path):
 
 # --- units ----------------------------------------------------------------------------------------
 
-TEN_THOUSANDTHS, REFLECTANCE = (
-    Scaling("minmax", (100, 200), (3000, 4000)),
-    Scaling("minmax", (0.01, 0.02), (0.3, 0.4)),
-)
-
-
-def gain(tmp_path, pixels, scaling, nodata=None) -> float:
-    with geotiff.Raster(image(tmp_path / "a.tif", pixels)) as raster:
-        return inputs.gain_to(raster, [1, 2], nodata, scaling)
-
-
-@pytest.mark.parametrize("method", ["minmax", "standard"])
-def test_reflectance_and_ten_thousandths_are_told_apart(tmp_path, method):
-    units = [Scaling(method, s.offset, s.scale) for s in (TEN_THOUSANDTHS, REFLECTANCE)]
-    pixels = np.random.default_rng(0).uniform(200, 4000, (2, 50, 60))
-    for factor in (1, 0.1, 3):  # a dark scene, and a bright one, are of the same unit still
-        assert gain(tmp_path, (pixels * factor).astype(np.uint16), units[0]) == 1
-        assert gain(tmp_path, (pixels * factor).astype(np.float32), units[0]) == 1
-        assert gain(tmp_path, (pixels * factor / 10000).astype(np.float32), units[1]) == 1
-        assert gain(tmp_path, (pixels * factor / 10000).astype(np.float32), units[0]) == 10000
-        assert gain(tmp_path, (pixels * factor).astype(np.uint16), units[1]) == 1 / 10000
-
-
-def test_colours_and_images_scaled_by_themselves_are_left_alone(tmp_path):
-    photo = np.random.default_rng(0).integers(0, 256, (2, 20, 20)).astype(np.uint8)
-    for top in (255, 1):
-        assert gain(tmp_path, photo, Scaling("minmax", (0, 0), (top, top))) == 1
-        assert (
-            gain(tmp_path, (photo / 255).astype(np.float32), Scaling("minmax", (0, 0), (top, top)))
-            == 1
-        )
-    assert gain(tmp_path, np.full((2, 9, 9), 0.2, np.float32), Scaling("image")) == 1
-
-
-def test_no_data_says_nothing_about_the_unit(tmp_path):
-    pixels = np.full((2, 30, 30), np.nan, np.float32)
-    assert gain(tmp_path, pixels, TEN_THOUSANDTHS) == 1  # nothing to judge by
-    pixels[:, :5] = 0.1
-    pixels[:, 20:] = -9999
-    assert gain(tmp_path, pixels, TEN_THOUSANDTHS, -9999) == 10000
-    lone = np.full((2, 700, 700), np.nan, np.float32)
-    lone[:, 340:420, 330:420] = 0.1  # a small patch in a large scene is found
-    assert gain(tmp_path, lone, TEN_THOUSANDTHS) == 10000
-
 
 def test_the_sum_of_number_and_offset_is_never_below_1_and_no_data_is_nan(tmp_path):
     numbers = np.array([[[0, 900, 1001], [3000, 65535, 1000]]], np.uint16)
@@ -152,6 +108,9 @@ def test_the_sum_of_number_and_offset_is_never_below_1_and_no_data_is_nan(tmp_pa
         expected = [[[np.nan, 1, 1], [2000, 64535, 1]]]
         np.testing.assert_array_equal(adjusted.read(), np.array(expected, np.float32))
         np.testing.assert_array_equal(adjusted.read(Window(0, 1, 1, 2), [1]), [[[1, 1]]])
+        assert (
+            len(adjusted.remarks) == 1 and "20% of the numbers lie outside" in adjusted.remarks[0]
+        )
     # Floats may be anything, and are not held at 1 or above.
     path = image(tmp_path / "b.tif", np.array([[[0.05, 0.2, np.nan]]], np.float32))
     with inputs.Input([path], wanted(1), offset=-0.1) as adjusted:
@@ -201,6 +160,8 @@ def test_the_same_ground_in_another_unit_gives_the_same_map_and_a_note(here, cap
     image(Path("float.tif"), pixels.astype(np.float32), grid, 0, small.BANDS)
     image(Path("reflectance.tif"), (pixels / 10000).astype(np.float32), grid, 0, small.BANDS)
     assert (mapped("new.tif") != plain).mean() > 0.02
+    said = capsys.readouterr().err
+    assert "note: new.tif: " in said and "numbers lie outside what the network was trained" in said
     assert (mapped("new.tif", "--offset", "-1000") == plain).all()
     assert (mapped("float.tif") == plain).all() and "note:" not in capsys.readouterr().err
     assert (mapped("reflectance.tif") == plain).mean() > 0.998  # but for rounding
@@ -317,3 +278,46 @@ def test_bands_renamed_in_training_do_not_change_places_in_prediction(here):
         predict.main(["a.tif", "--checkpoint", "renamed.pt"])
     plain = mapped("in/images/s_0.tif")
     assert (mapped("a.tif", "--checkpoint", "renamed.pt", "--bands", *"1234") == plain).all()
+
+
+def test_what_concerns_all_images_of_a_run_is_said_once(here, capsys):
+    """The order of bands without names, and an --offset that only the training had."""
+    loaded = checkpoint.load("runs/lakes/best.pt")
+    settings = {**loaded["settings"], "offset": -1000.0}
+    checkpoint.save("offset.pt", {**loaded, "settings": settings})
+    for number in range(2):
+        image(Path(f"plain_{number}.tif"), *scene(number), 0)
+    paths = ["plain_0.tif", "plain_1.tif", "--output", "maps", "--checkpoint", "offset.pt"]
+    predict.main(paths)
+    said = capsys.readouterr().err
+    order = "note: bands are taken in the file's order: 1, 2, 3, 4 as Green, Red, NIR, SWIR1\n"
+    assert said.count(order) == 1
+    assert said.count("note: --offset -1000 was given in training and is not given now") == 1
+    predict.main([*paths, "--offset", "0.5", "--bands", *small.BANDS])
+    assert "note:" not in capsys.readouterr().err
+
+
+def test_a_fill_value_is_told_with_its_share_and_the_remedy_works(here, capsys):
+    pixels, grid = scene()
+    pixels = pixels.astype(np.float32)
+    pixels[:, :6] = -9999
+    image(Path("a.tif"), pixels, grid, None, small.BANDS)
+    mapped("a.tif")
+    said = capsys.readouterr().err
+    assert "a.tif: 12.5% of the numbers are -9999, far from all others; if that is no data" in said
+    codes = mapped("a.tif", said.rsplit(" ", 1)[1].strip())
+    assert (codes[:6] == 0).all() and (codes[6:] > 0).all()
+    assert "note:" not in capsys.readouterr().err
+
+
+def test_one_date_in_another_unit_is_converted_alone(tmp_path):
+    numbers = np.random.default_rng(0).integers(300, 3000, (1, 9, 9)).astype(np.uint16)
+    paths = [image(tmp_path / "a.tif", numbers)]
+    paths.append(image(tmp_path / "b.tif", (numbers / 1e4).astype(np.float32)))
+    expected = wanted(2)._replace(bands=["1", "1@2"], dates=2)
+    with inputs.Input(paths, expected) as found:
+        np.testing.assert_allclose(*found.read(), atol=0.01)
+        assert found.remarks[1] == (
+            f"{paths[1]}: is in reflectance, the training images are in reflectance x 10,000: "
+            "multiplied by 10000"
+        )

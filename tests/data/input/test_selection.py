@@ -72,3 +72,20 @@ def test_ordered_bands_make_the_network_s_input_the_same():
     image, shuffled = random.integers(0, 9999, (11, 3, 4)), random.permutation(11)
     numbers = selection.order(ESM, [ESM[i] for i in shuffled])
     assert np.array_equal(image[shuffled][[n - 1 for n in numbers]], image)
+
+
+def test_the_order_that_is_assumed_is_told():
+    assert selection.assumed(["Red", "NIR"], [None, None], [1, 2]) == [
+        "bands are taken in the file's order: 1, 2 as Red, NIR"
+    ]
+    assert selection.assumed(["1", "2"], ["B8", "B4"], [1, 2]) == [
+        "bands are taken in the file's order: NIR, Red as 1, 2"
+    ]
+    assert selection.assumed(["1", "2"], [None, None], [1, 2]) == []
+    assert selection.assumed(["Red", "NIR"], ["B8", "B4"], [2, 1]) == []
+
+
+def test_bands_that_are_asked_for_are_numbers_or_the_names_of_all():
+    assert selection.asked(["Red", "NIR"], ["4", "2"]) == [4, 2]
+    assert selection.asked(["Red", "NIR"], ["4", "B8"]) == ["4", "B8"]
+    assert selection.asked(["Red", "NIR"], None) == ["Red", "NIR"]

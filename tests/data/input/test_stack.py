@@ -60,21 +60,20 @@ def test_dates_of_several_types_meet_in_the_wider_one_and_no_data_of_floats_is_n
         dtype=np.float32,
     )
     with stack.Stack([june, april]) as both:
-        assert both.dtype == np.float32 and both.nodata == -9
-        missing = [
-            [True, False, False],
-            [False, False, True],
-        ]  # June has no first, April no last; one -9 is a value
-        assert (np.isnan(both.read()) == missing).all()
-        assert both.read()[1, 0, 2] == -9 and both.read()[2, 0, 2] == 3
+        assert both.dtype == np.float32 and both.nodata is None
+        # June has no first and no third pixel, because no measurement is -9; April has no last.
+        missing = [[True, False, True], [False, False, True]]
+        assert (np.isnan(both.read()) == missing).all() and both.read()[2, 0, 1] == 2
 
 
 def test_each_date_has_a_no_data_value_of_its_own_and_one_given_by_hand_holds_for_all(
     april, tmp_path
 ):
-    june = date(tmp_path / "june.tif", [[[7, 7, 3], [4, 5, 6]], [[7, 2, 7], [4, 5, 6]]], nodata=7)
-    with stack.Stack([april, june]) as both:
-        assert (both.read() == 0).all(0).tolist() == [[True, False, False], [False, False, True]]
+    june = date(tmp_path / "june.tif", [[[7, 7, 3], [4, 5, 6]], [[7, 2, 6], [4, 5, 6]]], nodata=7)
+    with stack.Stack([april, june]) as both:  # neither value means the same at both dates
+        assert both.nodata is None and both.dtype == np.float32
+        assert np.isnan(both.read()).all(0).tolist() == [[True, True, False], [False, False, True]]
+        assert both.read()[0, 1].tolist()[:2] == [4, 5]
     with stack.Stack([april, june], nodata=5) as both:
         assert both.nodata == 5  # which June shows in one pixel, in both bands
         assert (both.read() == 5).all(0).tolist() == [[False, False, False], [False, True, False]]

@@ -226,3 +226,14 @@ def test_black_stands_for_no_data_in_image_and_map_alike():
     table = ClassTable.load("catalonia")
     assert colored(np.full((1, 1), IGNORE, np.uint8), table)[0, 0].tolist() == list(picture.NO_DATA)
     assert picture.NO_DATA not in table.colors
+
+
+def test_a_band_with_the_declared_value_does_not_change_the_stretch_of_the_others():
+    image = np.random.default_rng(0).integers(100, 200, (3, 20, 20)).astype(np.uint16)
+    spoilt = image.copy()
+    spoilt[0, :5] = 65535  # no data in one band alone
+    plain, drawn = (rgb(one, ["Red", "Green", "Blue"], 65535) for one in (image, spoilt))
+    assert not drawn[:5, :, 0].any() and np.array_equal(drawn[..., 1:], plain[..., 1:])
+    assert abs(drawn[5:].astype(int) - plain[5:]).max() <= 6
+    spoilt[0] = 65535
+    assert not rgb(spoilt, ["Red", "Green", "Blue"], 65535)[..., 0].any()

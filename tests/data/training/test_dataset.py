@@ -267,10 +267,10 @@ def test_in_training_a_pixel_may_be_in_two_windows():
 
 
 def test_no_data_is_0_in_every_channel():
-    image = np.full((2, 4, 4), 3000, np.uint16)
+    image = np.arange(3000, 3032, dtype=np.uint16).reshape(2, 4, 4)
     image[:, 1, 2], image[0, 0, 0] = 0, 0
     values, _, _ = windows([scene(4, 4, image=image, nodata=0)], 4)[0]
-    assert not values[:, 1, 2].any() and values[:, 0, 0].any()
+    assert not values[:, 1, 2].any() and values[1, 0, 0] and not values[[0, 2], 0, 0].any()
 
 
 def test_a_seed_gives_one_sample_and_another_seed_another():

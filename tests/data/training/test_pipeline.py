@@ -125,3 +125,55 @@ def test_big_images_are_cut_into_windows_of_256(tmp_path):
     data, said = small.load(small.options(tmp_path, images=[images], masks=[masks], classes=table))
     assert "1 scenes, 9 windows of 256 x 256" in said
     assert data.training[0][0].shape == (6, 256, 256)
+
+
+def test_one_class_alone_is_told_and_the_training_goes_on(tmp_path):
+    args = small.options(tmp_path)
+    assert "teaches nothing" not in small.load(args)[1]
+    for path in (tmp_path / "in/masks").iterdir():
+        with geotiff.Raster(path) as raster:
+            grid = raster.grid
+        cog.write(path, np.full((48, 48), 20, np.uint8), grid)
+    data, said = small.load(args)
+    assert "all training labels are water: one class teaches nothing" in said
+    assert len(data.training) == 3
+
+
+def test_bands_without_names_are_told(tmp_path):
+    args = small.options(tmp_path)
+    for path in (tmp_path / "in/images").iterdir():
+        with geotiff.Raster(path) as raster:
+            cog.write(path, raster.read(), raster.grid, nodata=0)
+    assert (
+        "bands: 1, 2, 3, 4 (the files do not name them; their order counts)"
+        in (small.load(args)[1])
+    )
+
+
+def test_remarks_of_images_and_masks_are_told_once_also_of_scenes_from_the_cache(
+    tmp_path, monkeypatch
+):
+    opened = geotiff.Raster.__init__
+
+    def remarking(self, path):
+        opened(self, path)
+        self.remarks.append(
+            "its mask of pages is not used" if self.path.parent.name == "images" else "odd"
+        )
+
+    monkeypatch.setattr(geotiff.Raster, "__init__", remarking)
+    args = small.options(tmp_path)
+    for _ in range(2):
+        said = small.load(args)[1].splitlines()
+        assert said[0].endswith("s_0.tif and 3 more files: its mask of pages is not used")
+        assert said[1].endswith("m_0.tif and 3 more files: odd")
+
+
+def test_images_without_a_crs_are_told_where_others_have_one(tmp_path):
+    args = small.options(tmp_path)
+    assert "CRS" not in small.load(args)[1]
+    with geotiff.Raster(tmp_path / "in/images/s_2.tif") as raster:
+        pixels, plain = raster.read(), Grid(None, (1, 0, 0, 0, 1, 0), 48, 48)
+    path = tmp_path / "in/images/s_2.tif"
+    cog.write(path, pixels, plain, nodata=0, descriptions=small.BANDS)
+    assert "1 of 4 images have no CRS, such as s_2" in small.load(args)[1]

@@ -179,6 +179,7 @@ def test_two_processes_may_prepare_a_scene_at_once_and_either_may_be_interrupted
         np.save(other / "image.npy", ones.transpose(1, 2, 0))
         np.save(other / "labels.npy", ones[0] * 2)
         (other / "digest").write_text("of the other process")
+        (other / "remarks.json").write_text("[]")
         yield ones[0]
         if stop:
             raise KeyboardInterrupt
@@ -200,3 +201,13 @@ def test_what_a_killed_process_of_the_same_number_left_is_no_hindrance(tmp_path)
     left = folder.rename(folder.with_name(f".{folder.name}.{os.getpid()}.tmp"))
     assert (prepare(paths, tmp_path).labels[:] == 0).all()
     assert not left.exists()
+
+
+@pytest.mark.parametrize("name", ["image.tif.aux.xml", "image.tif.msk", "image.tfw", "mask.tfw"])
+def test_a_file_beside_image_or_mask_makes_the_scene_again(tmp_path, name):
+    """It may hold the mask, the no-data value, scales or the georeference."""
+    ones = np.ones((1, 6, 8), np.uint8)
+    paths = image_and_mask(tmp_path, ones, ones[0])
+    before = scenes._key(paths[:1], paths[1], ESM)
+    (tmp_path / name).write_bytes(b"")
+    assert scenes._key(paths[:1], paths[1], ESM) != before
