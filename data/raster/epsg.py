@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 from pyproj import CRS
 from pyproj.database import get_units_map
@@ -17,8 +18,9 @@ from pyproj.exceptions import CRSError
 from tifffile.geodb import GeoKeys as Key
 
 UNDEFINED, USER_DEFINED = 0, 32767  # values of a key that holds a code
-DEGREE = {"type": "AngularUnit", "name": "degree", "conversion_factor": 0.0174532925199433}
-METRE = {"type": "LinearUnit", "name": "metre", "conversion_factor": 1.0}
+Unit = dict[str, Any]
+DEGREE: Unit = {"type": "AngularUnit", "name": "degree", "conversion_factor": 0.0174532925199433}
+METRE: Unit = {"type": "LinearUnit", "name": "metre", "conversion_factor": 1.0}
 
 
 class NotUnderstood(LookupError):
@@ -65,11 +67,11 @@ def horizontal(code: int) -> CRS:
     if len(crs.axis_info) == 3:
         crs = crs.to_2d()
     if not (crs.is_projected or crs.is_geographic):
-        raise CRSError(code)
+        raise CRSError(f"EPSG:{code} is neither projected nor geographic")
     return crs
 
 
-def angular_unit(keys: dict) -> dict:
+def angular_unit(keys: dict) -> Unit:
     """Return the unit of all angles in the keys.
 
     Raises:
@@ -83,13 +85,13 @@ def angular_unit(keys: dict) -> dict:
     return unit
 
 
-def linear_unit(keys: dict) -> dict:
+def linear_unit(keys: dict) -> Unit:
     """Return the unit of all lengths in the keys. Raises NotUnderstood if its code is unknown."""
     code = keys.get(Key.ProjLinearUnitsGeoKey, keys.get(Key.GeogLinearUnitsGeoKey))
     return _unit(code, "linear", keys.get(Key.ProjLinearUnitSizeGeoKey))
 
 
-def _unit(code: int | None, category: str, size: float | None) -> dict:
+def _unit(code: int | None, category: str, size: float | None) -> Unit:
     """The unit with an EPSG code, or a unit of `size` metres or radians."""
     default = METRE if category == "linear" else DEGREE
     if code in (None, UNDEFINED, USER_DEFINED) and size:

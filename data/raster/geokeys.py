@@ -20,11 +20,13 @@ tests/data/raster/test_geokeys.py beside this file.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 from tifffile.geodb import GeoKeys as Key
 
+from data.files import InputError
 from data.raster import userdefined
 from data.raster.epsg import (
     METRE,
@@ -35,7 +37,7 @@ from data.raster.epsg import (
     linear_unit,
     registered,
 )
-from data.raster.sameplace import distance, same_earth
+from data.raster.sameplace import distance, same_earth, same_place
 
 PROJECTED, GEOGRAPHIC, GEOCENTRIC = 1, 2, 3  # values of GTModelTypeGeoKey
 ROUNDED = 1.0  # m; some writers round the parameters of a projection
@@ -184,28 +186,42 @@ def _from_wkt(keys: dict) -> CRS | None:
 
 
 def encode(crs: CRS) -> dict:
-    """Encode a CRS as GeoKeys: its EPSG code, or a citation with WKT that GDAL and ESRI read."""
+    """Encode a CRS as GeoKeys: its EPSG code, or a citation with WKT that GDAL and ESRI read.
+
+    Args:
+        crs: A projected or geographic CRS. Its heights are left out.
+
+    Raises:
+        InputError: No form of the GeoKeys is read as this CRS again.
+    """
     if crs.is_compound:
         crs = crs.sub_crs_list[0]
     if len(crs.axis_info) == 3:
         crs = crs.to_2d()
-    epsg = _epsg(crs)
-    if epsg is not None:
+    for keys, alike in _forms(crs):
+        again = decode(keys)
+        if again is not None and alike(again, crs):
+            return keys
+    raise InputError(f"a GeoTIFF cannot hold the CRS {crs.name}; choose another")
+
+
+def _forms(crs: CRS) -> Iterator[tuple[dict, Callable[[CRS, CRS], bool]]]:
+    """Yield the GeoKeys that may hold a CRS, and how to compare it with the CRS read from them."""
+    code = _epsg(crs)
+    if code is not None and code < USER_DEFINED:
         if crs.is_projected:
-            return {Key.GTModelTypeGeoKey: PROJECTED, Key.ProjectedCSTypeGeoKey: epsg}
-        return {Key.GTModelTypeGeoKey: GEOGRAPHIC, Key.GeographicTypeGeoKey: epsg}
-    # ESRI's dialect of WKT lacks some properties (a shift to WGS 84, for one); WKT 2 has them.
+            yield {Key.GTModelTypeGeoKey: PROJECTED, Key.ProjectedCSTypeGeoKey: code}, same_place
+        else:
+            yield {Key.GTModelTypeGeoKey: GEOGRAPHIC, Key.GeographicTypeGeoKey: code}, same_place
+    citation = {Key.GTModelTypeGeoKey: USER_DEFINED, Key.GTCitationGeoKey: crs.name}
     try:
-        wkt = crs.to_wkt("WKT1_ESRI")
-        lossless = CRS.from_wkt(wkt).equals(crs, ignore_axis_order=True)
+        text = PE_STRING + crs.to_wkt("WKT1_ESRI")
     except CRSError:
-        lossless = False
-    text = PE_STRING + (wkt if lossless else crs.to_wkt())
-    return {
-        Key.GTModelTypeGeoKey: USER_DEFINED,
-        Key.GTCitationGeoKey: crs.name,
-        Key.PCSCitationGeoKey: text,
-    }
+        pass
+    else:
+        # ESRI's dialect of WKT lacks some properties (a shift to WGS 84, for one); WKT 2 has them.
+        yield citation | {Key.PCSCitationGeoKey: text}, lambda a, b: a.equals(b, True)
+    yield citation | {Key.PCSCitationGeoKey: PE_STRING + crs.to_wkt()}, same_place
 
 
 def _epsg(crs: CRS) -> int | None:

@@ -55,6 +55,8 @@ class Raster:
             are the codes.
         descriptions: A name or None for each band.
         items: The metadata {name: text} of the whole raster.
+        crs_problem: What is not understood of the CRS that the file holds, or None. If it is not
+            None, `grid.crs` is None.
         geo_tags: The georeference tags of the file for `write(geo_tags=...)`, also with a CRS that
             cannot be decoded. PixelIsPoint is converted to PixelIsArea.
         block_shape: (height, width) of a block. A block is always decoded as a whole.
@@ -72,6 +74,7 @@ class Raster:
         self.masked = False
         self.scales: tuple[tuple[float, float] | None, ...] = ()
         self.remarks: list[str] = []
+        self.crs_problem: str | None = None
         self._page: tifffile.TiffPage | None = None
         try:
             self._file = open(self.path, "rb", buffering=0)
@@ -84,6 +87,8 @@ class Raster:
                 self._open_tiff()
             else:
                 self._open_picture()
+            if self.grid.crs is None and self.geo_tags:
+                self._explain_crs()
         except BaseException:
             self._file.close()
             raise
@@ -209,6 +214,15 @@ class Raster:
             raise InputError(
                 f"{self.path}: its tags are damaged ({error}); write the file again"
             ) from error
+
+    def _explain_crs(self) -> None:
+        """Set `crs_problem`, with a remark, if the file holds a CRS that is not understood."""
+        self.crs_problem = georeference.crs_problem(self.geo_tags)
+        if self.crs_problem:
+            self.remarks.append(
+                f"CRS not understood: {self.crs_problem}; maps keep it, but nothing can be "
+                "resampled or measured in km2; assign another with gdal_edit.py -a_srs"
+            )
 
     def _open_picture(self) -> None:
         """Decode a PNG, JPEG or JPEG 2000 file as one block, and keep its pixels."""

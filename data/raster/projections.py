@@ -167,11 +167,13 @@ def _value(keys: dict, role: Role) -> float | None:
 
 def _method(keys: dict, right_angle: float) -> Method:
     """Choose the method. Variants A have a scale at the equator or pole, variants B a parallel."""
-    number = keys.get(Key.ProjCoordTransGeoKey)
+    if Key.ProjCoordTransGeoKey not in keys:
+        raise NotUnderstood("a projected CRS without projection method")
+    number = keys[Key.ProjCoordTransGeoKey]
     if number not in METHODS:
         names = {int(method): method.name for method in CT}
         raise NotUnderstood(f"projection method {number} ({names.get(number, 'unknown')})")
-    latitude, scale = _value(keys, LATITUDE), _value(keys, SCALE)
+    latitude, scale = (_value(keys, role) or 0.0 for role in (LATITUDE, SCALE))
     if number == MERCATOR and PARALLEL_1.keys[0] in keys:
         if latitude == 0:
             return MERCATOR_B

@@ -9,6 +9,8 @@ Read beside it: tests/data/raster/test_sameplace.py.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from pyproj import CRS, Transformer
 from pyproj.crs import Ellipsoid, PrimeMeridian
@@ -38,8 +40,21 @@ def longitude(meridian: PrimeMeridian | None) -> float:
 
 def same_earth(one: CRS, other: CRS) -> bool:
     """Return whether two CRSs have the same ellipsoid and prime meridian."""
+    assert one.ellipsoid and other.ellipsoid  # every projected or geographic CRS has one
     meridians = longitude(one.prime_meridian), longitude(other.prime_meridian)
     return same_size(one.ellipsoid, other.ellipsoid) and meridians[0] == meridians[1]
+
+
+def same_place(one: CRS, other: CRS) -> bool:
+    """Return whether two CRSs place the same coordinates within a millimetre of each other."""
+    if not same_earth(one, other):
+        return False
+    if one.is_projected:
+        return distance(one, other) < MILLIMETRE
+    if one.is_derived:  # such as rotated poles
+        return one.equals(other, ignore_axis_order=True)
+    units = [crs.axis_info[0].unit_conversion_factor for crs in (one, other)]
+    return other.is_geographic and not other.is_derived and math.isclose(*units)
 
 
 def distance(one: CRS, other: CRS) -> float:
@@ -71,7 +86,7 @@ def _false_origin(crs: CRS) -> tuple[float, float]:
     for parameter in crs.coordinate_operation.params:
         for word in values:
             if word in parameter.name.lower():
-                values[word] = parameter.value * parameter.unit_conversion_factor / unit
+                values[word] = float(parameter.value) * parameter.unit_conversion_factor / unit
     return values["easting"], values["northing"]
 
 

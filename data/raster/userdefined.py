@@ -140,10 +140,11 @@ def _prime_meridian(keys: dict, name: str) -> PrimeMeridian | None:
         return registered(keys, Key.GeogPrimeMeridianGeoKey, find, "prime meridian")
     if Key.GeogPrimeMeridianLongGeoKey not in keys:
         return None
-    if angular_unit(keys) != DEGREE:
+    value, unit = keys[Key.GeogPrimeMeridianLongGeoKey], angular_unit(keys)
+    if value != 0 and unit != DEGREE:
         # GDAL writes a wrong number here, and reads another one, if the unit is not the degree.
-        raise NotUnderstood("the longitude of a prime meridian that is not in degrees")
-    east = {"value": keys[Key.GeogPrimeMeridianLongGeoKey], "unit": DEGREE}
+        raise NotUnderstood(f"a prime meridian at {value} {unit['name']}")
+    east = {"value": value, "unit": unit}
     return PrimeMeridian.from_json_dict({"type": "PrimeMeridian", "name": name, "longitude": east})
 
 
