@@ -50,6 +50,8 @@ def decode(keys: dict, is_projected: bool) -> CRS:
     shift = keys.get(Key.GeogTOWGS84GeoKey)
     if shift is None or has_code(keys, Key.GeographicTypeGeoKey):
         return crs
+    if len(shift) not in (3, 7):
+        raise NotUnderstood(f"a shift of {len(shift)} numbers to WGS 84")
     return BoundCRS(crs, "EPSG:4326", ToWGS84Transformation(crs.geodetic_crs, *shift))
 
 
