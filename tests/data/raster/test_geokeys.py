@@ -392,3 +392,102 @@ def test_a_written_crs_is_read_by_rasterio_and_by_us(tmp_path, definition):
         assert dataset.crs == rasterio.CRS.from_user_input(crs)
         assert same_place(CRS.from_wkt(dataset.crs.to_wkt()), crs)
         assert same_place(raster.grid.crs, crs)
+
+
+def sample(number: int) -> list[int]:
+    """Codes of EPSG: one of each method, and others up to a number, by a fixed seed."""
+    codes = [
+        int(info.code)
+        for kind in (PJType.PROJECTED_CRS, PJType.GEOGRAPHIC_2D_CRS)
+        for info in query_crs_info("EPSG", pj_types=kind)
+    ]
+    random.Random(1).shuffle(codes)
+    of_method: dict[str | None, int] = {}
+    for code in codes:
+        crs = CRS.from_epsg(code)
+        of_method.setdefault(crs.is_projected and crs.coordinate_operation.method_name, code)
+    chosen = list(of_method.values())
+    return chosen + codes[: number - len(chosen)]
+
+
+def user_defined(crs: CRS) -> str:
+    """WKT of a CRS without any code."""
+
+    def without_codes(part):
+        if isinstance(part, list):
+            return list(map(without_codes, part))
+        if not isinstance(part, dict):
+            return part
+        left_out = ("id", "ids", "bbox", "area", "scope", "usages")
+        return {name: without_codes(one) for name, one in part.items() if name not in left_out}
+
+    return CRS.from_json_dict(without_codes(crs.to_json_dict())).to_wkt()
+
+
+def points_of(crs: CRS) -> tuple[np.ndarray, np.ndarray]:
+    """Coordinates of five points in the area of use of a CRS."""
+    west, south, east, north = crs.area_of_use.bounds
+    east += 360 * (east < west)
+    share = np.array([0.2, 0.5, 0.8, 0.35, 0.65])
+    longitude, latitude = west + share * (east - west), south + share[::-1] * (north - south)
+    unit = np.pi / 180 / crs.geodetic_crs.axis_info[0].unit_conversion_factor
+    to_crs = Transformer.from_crs(crs.geodetic_crs, crs, always_xy=True)
+    return to_crs.transform(longitude * unit, latitude * unit)
+
+
+def places(transform, crs, base: CRS, x, y) -> np.ndarray:
+    """(2, 5) longitude and latitude in radians of points, by a function that transforms."""
+    unit = base.axis_info[0].unit_conversion_factor
+    return unit * np.array(transform(crs, base, list(x), list(y)))
+
+
+CODES = sample(50)
+
+
+@pytest.mark.parametrize("form", ["code", "keys"])
+@pytest.mark.parametrize("code", CODES)
+def test_codes_of_every_method_are_placed_as_by_rasterio_or_not_understood(tmp_path, code, form):
+    """The points lie within 1 mm of those of rasterio, on the geographic CRS of each side.
+
+    rasterio reads some of its own files wrongly: it forgets that EPSG:9311 is on a sphere, for one.
+    So the place may also be that of the CRS that rasterio was given to write.
+    """
+    rasterio = pytest.importorskip("rasterio")
+    warp = pytest.importorskip("rasterio.warp")
+    crs, path = CRS.from_epsg(code), tmp_path / "theirs.tif"
+    given = rasterio.CRS.from_wkt(crs.to_wkt() if form == "code" else user_defined(crs))
+    try:
+        with rasterio.open(
+            path, "w", driver="GTiff", count=1, dtype="uint8", crs=given, width=1, height=1,
+            transform=rasterio.Affine(1, 0, 0, 0, -1, 0),
+        ) as dataset:  # fmt: skip
+            dataset.write(np.zeros((1, 1, 1), np.uint8))
+    except rasterio.errors.RasterioError:
+        pytest.skip("rasterio cannot write this CRS")
+    # GDAL writes a CRS that GeoTIFF cannot hold beside the file. That is not the matter here.
+    path.with_name("theirs.tif.aux.xml").unlink(missing_ok=True)
+    with rasterio.open(path) as dataset, geotiff.Raster(path) as raster:
+        ours, theirs = raster.grid.crs, dataset.crs
+        if ours is None:
+            assert raster.crs_problem or theirs is None
+            return
+    read = CRS.from_wkt(theirs.to_wkt(version="WKT2_2019"))
+    assert sameplace.same_earth(ours, read)
+    if crs.is_geographic:
+        assert sameplace.same_place(ours, read)
+        return
+
+    def by_pyproj(one, base, x, y):
+        return Transformer.from_crs(one, base, always_xy=True).transform(x, y)
+
+    def by_rasterio(one, base, x, y):
+        return warp.transform(one, rasterio.CRS.from_wkt(base.to_wkt()), x, y)
+
+    x, y = points_of(crs)
+    place = places(by_pyproj, ours, ours.geodetic_crs, x, y)
+    expected = [
+        places(by_rasterio, theirs, read.geodetic_crs, x, y),
+        places(by_rasterio, given, crs.geodetic_crs, x, y),
+    ]
+    apart = [6.4e6 * np.abs(place - one).max() for one in expected]
+    assert min(apart) < 1e-3 + 1e-3 * ("Equal" in crs.coordinate_operation.method_name)

@@ -1,7 +1,8 @@
-"""Map projections of GeoKeys: by hand, then every method as PROJ computes it and rasterio reads it."""
+"""Map projections of GeoKeys: every method as PROJ computes it, and as rasterio reads it."""
 
 import numpy as np
 import pytest
+import tifffile
 from pyproj import CRS, Transformer
 
 from data.raster import geokeys, georeference
@@ -112,7 +113,7 @@ def test_a_projection_is_that_of_proj(name):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_projection_is_that_of_rasterio(tmp_path, name, written):
+def test_a_projection_is_that_of_rasterio(name, written):
     rasterio = pytest.importorskip("rasterio")
     with rasterio.open(written(BASE | ALL[name][0])) as dataset:
         theirs = pytest.importorskip("rasterio.warp").transform(
@@ -125,7 +126,6 @@ def test_a_projection_is_that_of_rasterio(tmp_path, name, written):
 @pytest.fixture
 def written(tmp_path):
     """Writes a small GeoTIFF with some GeoKeys and returns its path."""
-    import tifffile
 
     def write(keys: dict):
         numbers = {key: value for key, value in keys.items() if isinstance(value, float)}
