@@ -90,8 +90,9 @@ def understand(keys: dict) -> CRS | None:
         crs = _decoded(keys)
         if crs.geodetic_crs.axis_info[0].unit_conversion_factor == 1:
             raise NotUnderstood("angles in radians")
-        if crs.is_projected and not crs.coordinate_operation.is_instantiable:
-            raise NotUnderstood(f"projection method {crs.coordinate_operation.method_name}")
+        plain = crs.source_crs if crs.is_bound else crs
+        if plain.is_projected and not plain.coordinate_operation.is_instantiable:
+            raise NotUnderstood(f"projection method {plain.coordinate_operation.method_name}")
     except NotUnderstood as error:
         raise NotUnderstood(f"{error}{name}") from None
     except (CRSError, TypeError, ValueError):
@@ -114,7 +115,9 @@ def _decoded(keys: dict) -> CRS:
             raise NotUnderstood("local coordinates")
         return from_wkt
     try:
-        crs = _web_mercator(keys) or userdefined.decode(keys, model == PROJECTED)
+        crs = userdefined.decode(keys, model == PROJECTED)
+        if model == PROJECTED and _is_web_mercator(keys, crs):
+            crs = CRS.from_epsg(3857)
     except NotUnderstood:
         if from_wkt is None:
             raise
@@ -133,7 +136,8 @@ def _coded(keys: dict) -> CRS:
     base = _base(keys)
     if base is not None and not same_earth(base, crs):
         raise NotUnderstood(f"{code} on another ellipsoid or prime meridian, {base.name}")
-    if has_code(keys, Key.GeographicTypeGeoKey) and not base.equals(crs.geodetic_crs, True):
+    coded = base is not None and has_code(keys, Key.GeographicTypeGeoKey)
+    if coded and not base.equals(crs.geodetic_crs, ignore_axis_order=True):
         crs = userdefined.changed(crs, base_crs=base.to_json_dict())
     own = METRE | {"name": "unknown", "conversion_factor": crs.axis_info[0].unit_conversion_factor}
     unit = own
@@ -149,39 +153,48 @@ def _coded(keys: dict) -> CRS:
 
 
 def _base(keys: dict) -> CRS | None:
-    """The geographic CRS of the keys; None if they hold none that is understood."""
+    """The geographic CRS of the keys, in degrees; None if they hold none that is understood."""
     parts = (Key.GeographicTypeGeoKey, Key.GeogGeodeticDatumGeoKey, Key.GeogEllipsoidGeoKey)
     if not any(part in keys for part in parts):
         return None
+    units = (Key.GeogAngularUnitsGeoKey, Key.GeogAngularUnitsSizeGeoKey)
     try:
-        return userdefined.geographic(keys)
+        return userdefined.geographic({k: keys[k] for k in keys if k not in units})
     except NotUnderstood:
         return None
 
 
-def _web_mercator(keys: dict) -> CRS | None:
-    """EPSG:3857, if the keys are those of Mercator with a name of web maps; else None."""
+def _is_web_mercator(keys: dict, crs: CRS) -> bool:
+    """Return whether the keys are those of Mercator with a name of web maps.
+
+    Raises:
+        NotUnderstood: It may be, but the name or the parameters are others.
+    """
     if keys.get(Key.ProjCoordTransGeoKey) != MERCATOR:
-        return None
+        return False
     names = " ".join(str(keys.get(key, "")) for key in CITATIONS).lower()
     surely = any(name in names for name in WEB_MERCATOR)
     surely |= keys.get(Key.ProjectionGeoKey) in WEB_MERCATOR_PROJECTIONS
     if not surely and not any(name in names for name in PERHAPS_WEB_MERCATOR):
-        return None
-    true_mercator = userdefined.decode(keys, True)
-    plain = distance(true_mercator, CRS("+proj=merc +datum=WGS84")) < ROUNDED
-    if plain and surely:
-        return CRS.from_epsg(3857)
+        return False
+    if surely and distance(crs, CRS("+proj=merc +datum=WGS84")) < ROUNDED:
+        return True
     raise NotUnderstood("Mercator that may be that of web maps")
 
 
 def _from_wkt(keys: dict) -> CRS | None:
-    """The CRS of a WKT in a citation; None if no citation has one."""
+    """The CRS of a WKT in a citation; None if no citation has one that is whole."""
     for key in CITATIONS:
         text = str(keys.get(key, "")).removeprefix(PE_STRING)
-        if text.startswith(WKT_NAMES):
+        if not text.startswith(WKT_NAMES):
+            continue
+        try:
             crs = CRS.from_wkt(text)
-            return crs.sub_crs_list[0] if crs.is_compound else crs
+        except CRSError:
+            continue
+        crs = crs.sub_crs_list[0] if crs.is_compound else crs
+        if crs.is_projected or crs.is_geographic:
+            return crs
     return None
 
 
@@ -220,7 +233,10 @@ def _forms(crs: CRS) -> Iterator[tuple[dict, Callable[[CRS, CRS], bool]]]:
         pass
     else:
         # ESRI's dialect of WKT lacks some properties (a shift to WGS 84, for one); WKT 2 has them.
-        yield citation | {Key.PCSCitationGeoKey: text}, lambda a, b: a.equals(b, True)
+        yield (
+            citation | {Key.PCSCitationGeoKey: text},
+            lambda a, b: a.equals(b, ignore_axis_order=True),
+        )
     yield citation | {Key.PCSCitationGeoKey: PE_STRING + crs.to_wkt()}, same_place
 
 

@@ -83,7 +83,8 @@ def _false_origin(crs: CRS) -> tuple[float, float]:
     """False easting and northing in the unit of the CRS."""
     unit = crs.axis_info[0].unit_conversion_factor
     values = {"easting": 0.0, "northing": 0.0}
-    for parameter in crs.coordinate_operation.params:
+    plain = crs.source_crs if crs.is_bound else crs
+    for parameter in plain.coordinate_operation.params:
         for word in values:
             if word in parameter.name.lower():
                 values[word] = float(parameter.value) * parameter.unit_conversion_factor / unit

@@ -222,6 +222,8 @@ TM = {1024: 1, 2048: 4326, 3072: 32767, 3075: 1, 3080: 15.0, 3082: 5e5, 3092: 0.
         (UTM_33 | {3076: 32767, 3077: 0.5}, "+proj=utm +zone=33 +datum=WGS84 +to_meter=0.5"),
         (UTM_33 | {2048: 4258}, "EPSG:25833"),
         (UTM_33 | {k: v for k, v in TM.items() if k > 3074}, "EPSG:32633"),  # the same parameters
+        (UTM_33 | {2048: 12345}, "EPSG:32633"),
+        ({1024: 1, 3072: 27572, 2048: 4807, 2054: 9102}, "EPSG:27572"),
         ({1024: 1, 3072: 2263, 3076: 9003}, "EPSG:2263"),
         ({1024: 1, 3072: 7405}, "EPSG:27700"),  # with heights
         ({1024: 2, 2048: 4979}, "EPSG:4326"),
@@ -235,6 +237,8 @@ TM = {1024: 1, 2048: 4326, 3072: 32767, 3075: 1, 3080: 15.0, 3082: 5e5, 3092: 0.
         (TM | {2052: 9002, 3082: 5e5 / 0.3048}, "+proj=utm +zone=33 +datum=WGS84 +units=ft"),
         (TM | {3074: 16032}, "EPSG:32633"),  # GDAL, too, prefers the parameters
         (TM | {3073: PE_UTM_33}, "EPSG:32633"),
+        (TM | {3073: PE_UTM_33[:90]}, "EPSG:32633"),  # cut short
+        (MERCATOR | {1024: 2, 1026: "WGS 84 / Pseudo-Mercator"}, "EPSG:4326"),
         ({1024: 32767, 3073: PE_UTM_33}, "EPSG:32633"),
         (MERCATOR | {1026: "Google Maps Global Mercator"}, "EPSG:3857"),
         (MERCATOR | {1026: "WGS 84 / Pseudo-Mercator"}, "EPSG:3857"),
@@ -289,7 +293,9 @@ def test_rounded_parameters_beside_a_code_do_not_matter():
         (TM | {3080: 9.0, 3073: PE_UTM_33}, "keys and WKT of different CRSs"),
         (TM | {3080: "fifteen"}, "its keys contradict each other"),
         ({1024: 2, 2048: 32767, 2056: 7030, 2062: (1.0, 2.0)}, "a shift of 2 numbers to WGS 84"),
-        ({1024: 32767, 3073: 'GEOGCS["x",'}, "its keys contradict each other"),
+        ({1024: 32767, 3073: 'GEOGCS["x",'}, 'local coordinates .named "GEOGCS'),  # cut short
+        ({1024: 1, 2048: 32633, 3072: 32767, 3075: 1}, "its keys contradict each other"),
+        ({1024: 32767, 3073: GEOGRAPHIC % ("radian", 1.0)}, "angles in radians"),
     ],
 )
 def test_a_crs_that_is_not_understood_is_named(tmp_path, keys, reason):
@@ -352,6 +358,13 @@ def test_a_crs_that_only_resembles_an_epsg_code_does_not_get_it():
     unknown_datum = CRS("+proj=utm +zone=33 +ellps=GRS80")
     assert unknown_datum.to_epsg() == 25833
     assert georeference.decode(georeference.encode(unknown_datum, NORTH_UP))[0] == unknown_datum
+
+
+@pytest.mark.parametrize("definition", ["EPSG:4978", "EPSG:5773", 'LOCAL_CS["x",UNIT["metre",1]]'])
+def test_a_crs_that_a_geotiff_cannot_hold_is_refused(definition):
+    crs = CRS.from_user_input(definition)
+    with pytest.raises(InputError, match=f"a GeoTIFF cannot hold the CRS {crs.name}; choose"):
+        georeference.encode(crs, NORTH_UP)
 
 
 @pytest.mark.parametrize("code", EPSG)
@@ -444,7 +457,7 @@ def places(transform, crs, base: CRS, x, y) -> np.ndarray:
 CODES = sample(50)
 
 
-@pytest.mark.parametrize("form", ["code", "keys"])
+@pytest.mark.parametrize("form", ["code by rasterio", "keys by rasterio", "keys by us"])
 @pytest.mark.parametrize("code", CODES)
 def test_codes_of_every_method_are_placed_as_by_rasterio_or_not_understood(tmp_path, code, form):
     """The points lie within 1 mm of those of rasterio, on the geographic CRS of each side.
@@ -454,18 +467,21 @@ def test_codes_of_every_method_are_placed_as_by_rasterio_or_not_understood(tmp_p
     """
     rasterio = pytest.importorskip("rasterio")
     warp = pytest.importorskip("rasterio.warp")
-    crs, path = CRS.from_epsg(code), tmp_path / "theirs.tif"
-    given = rasterio.CRS.from_wkt(crs.to_wkt() if form == "code" else user_defined(crs))
+    crs, path = CRS.from_epsg(code), tmp_path / "file.tif"
+    definition = crs.to_wkt() if form == "code by rasterio" else user_defined(crs)
+    given, pixel = rasterio.CRS.from_wkt(definition), np.zeros((1, 1), np.uint8)
+    profile = {"driver": "GTiff", "count": 1, "dtype": "uint8", "width": 1, "height": 1}
+    profile["transform"] = rasterio.Affine(*NORTH_UP)
     try:
-        with rasterio.open(
-            path, "w", driver="GTiff", count=1, dtype="uint8", crs=given, width=1, height=1,
-            transform=rasterio.Affine(1, 0, 0, 0, -1, 0),
-        ) as dataset:  # fmt: skip
-            dataset.write(np.zeros((1, 1, 1), np.uint8))
-    except rasterio.errors.RasterioError:
-        pytest.skip("rasterio cannot write this CRS")
+        if form == "keys by us":
+            cog.write(path, pixel, Grid(CRS.from_wkt(definition), NORTH_UP, 1, 1))
+        else:
+            with rasterio.open(path, "w", crs=given, **profile) as dataset:
+                dataset.write(pixel, 1)
+    except (rasterio.errors.RasterioError, InputError):
+        pytest.skip("the writer refuses this CRS")
     # GDAL writes a CRS that GeoTIFF cannot hold beside the file. That is not the matter here.
-    path.with_name("theirs.tif.aux.xml").unlink(missing_ok=True)
+    path.with_name("file.tif.aux.xml").unlink(missing_ok=True)
     with rasterio.open(path) as dataset, geotiff.Raster(path) as raster:
         ours, theirs = raster.grid.crs, dataset.crs
         if ours is None:
