@@ -21,6 +21,7 @@ from pyproj import CRS
 
 from data.grid import IDENTITY, Transform
 from data.raster import geokeys
+from data.raster.epsg import NotUnderstood
 
 SCALE, TIEPOINT, MATRIX = 33550, 33922, 34264
 DIRECTORY, DOUBLES, TEXTS = 34735, 34736, 34737
@@ -50,6 +51,15 @@ def decode(tags: dict) -> tuple[CRS | None, Transform, dict]:
     if keys.get(RASTER_TYPE) == POINT:
         transform, tags = _point_to_area(transform, tags)
     return geokeys.decode(keys), transform, dict(tags)
+
+
+def crs_problem(tags: dict) -> str | None:
+    """Return what is not understood of the CRS in the tags; None if it is, or if there is none."""
+    try:
+        geokeys.understand(read_keys(tags))
+    except NotUnderstood as error:
+        return str(error)
+    return None
 
 
 def encode(crs: CRS | None, transform: Transform) -> dict:

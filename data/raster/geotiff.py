@@ -55,6 +55,8 @@ class Raster:
             are the codes.
         descriptions: A name or None for each band.
         items: The metadata {name: text} of the whole raster.
+        crs_problem: What is not understood of the CRS that the file holds, or None. If it is not
+            None, `grid.crs` is None.
         geo_tags: The georeference tags of the file for `write(geo_tags=...)`, also with a CRS that
             cannot be decoded. PixelIsPoint is converted to PixelIsArea.
         block_shape: (height, width) of a block. A block is always decoded as a whole.
@@ -72,6 +74,7 @@ class Raster:
         self.masked = False
         self.scales: tuple[tuple[float, float] | None, ...] = ()
         self.remarks: list[str] = []
+        self.crs_problem: str | None = None
         self._pages: list[Blocks | Decoded] = []
         self._masks: list[Blocks | Decoded | Raster] = []
         self._nodata_values: np.ndarray | None = None
@@ -85,6 +88,8 @@ class Raster:
             else:
                 self._open_picture()
             sidecars.place(self, magic)
+            if self.grid.crs is None and self.geo_tags:
+                self._explain_crs()
             self._open_masks()
         except BaseException:
             self.close()
@@ -181,6 +186,15 @@ class Raster:
         self.remarks += remarks
         for each in blocks:
             each.fill = self.nodata or 0
+
+    def _explain_crs(self) -> None:
+        """Set `crs_problem`, with a remark, if the file holds a CRS that is not understood."""
+        self.crs_problem = georeference.crs_problem(self.geo_tags)
+        if self.crs_problem:
+            self.remarks.append(
+                f"CRS not understood: {self.crs_problem}; maps keep it, but nothing can be "
+                "resampled or measured in km2; assign another with gdal_edit.py -a_srs"
+            )
 
     def _open_picture(self) -> None:
         """Decode a PNG, JPEG or JPEG 2000 file as one block, and keep its pixels."""

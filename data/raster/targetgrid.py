@@ -75,10 +75,11 @@ def covers(source: Grid, target: Grid) -> bool:
 
 
 def require_crs(raster: Raster) -> None:
-    """Raise InputError if a file has no CRS."""
+    """Raise InputError if a file has no CRS, or one that is not understood."""
     if raster.grid.crs is None:
-        advice = "assign it, for example with gdal_edit.py -a_srs"
-        raise InputError(f"{raster.path}: CRS is missing; {advice}")
+        problem = raster.crs_problem
+        what = f"CRS not understood: {problem}" if problem else "CRS is missing"
+        raise InputError(f"{raster.path}: {what}; assign it, for example with gdal_edit.py -a_srs")
 
 
 def require_places(source: Grid, target: Grid) -> None:
