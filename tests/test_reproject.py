@@ -186,8 +186,15 @@ def test_a_source_without_no_data_needs_none_inside_and_gets_an_unused_one_outsi
 
 
 WRONG = {
-    "no CRS in the source": ("bare.tif --like image.tif", "bare.tif: CRS is missing; assign"),
-    "no CRS in the target": ("mask.tif --like bare.tif", "bare.tif: CRS is missing; assign"),
+    "no CRS in the source": (
+        "bare.tif --like image.tif",
+        "bare.tif: has 65 x 70 pixels and the target 30 x 30, and it has no CRS to align them by",
+    ),
+    "no CRS in the target": (
+        "mask.tif --like bare.tif",
+        "mask.tif: has 650 x 700 pixels and the target 65 x 70, and the target has no CRS",
+    ),
+    "no CRS for another one": ("bare.tif --crs EPSG:3857", "bare.tif: CRS is missing; assign"),
     "disjoint": (
         "mask.tif --like far.tif",
         "mask.tif: the target lies wholly outside the source; check",
@@ -196,8 +203,12 @@ WRONG = {
         "mask.tif --like far.tif --method mode",
         "mask.tif: the target lies wholly outside",
     ),
-    "float": ("float.tif --like image.tif", "float.tif: has 1 band of float32, and classes are"),
-    "bands": ("bands.tif --like image.tif", "bands.tif: has 3 bands of uint8, and classes are one"),
+    "fractions": (
+        "float.tif --like image.tif",
+        "float.tif: holds fractions or infinity (0.5); class codes are whole numbers",
+    ),
+    "bands": ("bands.tif --like image.tif", "bands.tif: has 2 bands of uint8, and classes are one"),
+    "colours": ("colors.tif --like image.tif", "colors.tif: its three channels differ, so it"),
     "no such CRS": ("mask.tif --crs EPSG:99 --resolution 9", "'EPSG:99' is not a CRS; give"),
     "no such file": ("none.tif --like image.tif", "none.tif: No such file"),
     "not a raster": ("text.tif --like image.tif", "text.tif: "),
@@ -219,8 +230,9 @@ def folder(tmp_path_factory):
     write(folder / "bare.tif", patches(70, 65), Grid(None, IDENTITY, 70, 65))
     write(folder / "image.tif", patches(30, 30), grid("EPSG:3857", 240_700, 5_106_000, 12, 30, 30))
     write(folder / "far.tif", patches(30, 30), grid("EPSG:3857", 340_700, 5_106_000, 12, 30, 30))
-    write(folder / "float.tif", patches(700, 650).astype(np.float32), UTM)
-    write(folder / "bands.tif", np.stack([patches(700, 650)] * 3), UTM)
+    write(folder / "float.tif", patches(700, 650) / np.float32(2), UTM)
+    write(folder / "bands.tif", np.stack([patches(700, 650)] * 2), UTM)
+    write(folder / "colors.tif", np.stack([patches(700, 650, seed=seed) for seed in range(3)]), UTM)
     (folder / "text.tif").write_text("not a raster")
     return folder
 

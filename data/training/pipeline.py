@@ -22,6 +22,7 @@ from data.classes import ClassTable
 from data.files import InputError
 from data.input import inputs, pairing, stack
 from data.sample import towns
+from data.tables.tally import Tally
 from data.training.augment import Augment
 from data.training.dataset import Batches, EpochSampler, Windows, fit_scalings, repeat_factors
 from data.training.scenes import Scene, prepare
@@ -115,6 +116,9 @@ def load_scenes(
     for number, (dates, mask) in enumerate(places, start=1):
         progress(f"preparing scene {number} of {len(places)}: {dates[0].name}")
         scenes.append(prepare(dates, mask, table, cache, args.align, args.nodata))
+    rounded, pixels = np.sum([scene.rounded for scene in scenes], axis=0).tolist()
+    if remark := Tally(rounded=rounded, pixels=pixels).remark():
+        say(f"masks: {remark}")
     return scenes
 
 

@@ -6,6 +6,7 @@ in memory, so reading a window takes one copy:
 
     image.npy   (H, W, bands), dtype of the file   the bands of a pixel lie side by side
     labels.npy  (H, W) uint8                       IGNORE where the image has no data
+    rounded.json                                   how many colours of the mask were rounded
 
 The arrays lie in a cache folder. Its name is a hash of the paths, sizes and dates of the files, and
 of all options that change the arrays. So a changed file is prepared again.
@@ -31,7 +32,7 @@ from data.raster.safe import PRODUCT, Safe, is_safe
 from data.scaling import valid_pixels
 from data.training.mask import Mask, labels_on, row_windows
 
-LAYOUT = 1  # version of the cache; raise it when the meaning of the arrays changes
+LAYOUT = 2  # version of the cache; raise it when the meaning of the arrays changes
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class Scene:
     descriptions: tuple[str | None, ...]
     nodata: float | None
     later_dates: tuple[Path, ...] = ()  # files whose bands follow those of image_path
+    rounded: tuple[int, int] = (0, 0)  # pixels of the mask that were no pure colours, and all
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -116,6 +118,7 @@ def prepare(
             descriptions=raster.descriptions,
             nodata=nodata,
             later_dates=tuple(later),
+            rounded=tuple(json.loads((folder / "rounded.json").read_text())),
         )
 
 
@@ -147,6 +150,8 @@ def _make(
         for strip in labels_on(mask, raster.grid, method):
             labels[row : row + len(strip)] = strip
             row += len(strip)
+        counts = mask.tally.rounded, mask.tally.pixels
+        (half_made / "rounded.json").write_text(json.dumps(counts))
         shape = (height, width, raster.count)
         image = _new_array(half_made / "image.npy", raster.dtype.newbyteorder("="), shape)
         for window in row_windows(raster.grid):

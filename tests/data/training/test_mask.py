@@ -125,9 +125,7 @@ def test_without_crs_only_equal_sizes_go_together(tmp_path):
     cog.write(path, np.ones((6, 8), np.uint8), plain)
     assert labels(path, plain).shape == labels(path, grid()).shape == (6, 8)
     cog.write(path, np.ones((5, 8), np.uint8), other)
-    with pytest.raises(
-        InputError, match=r"mask\.tif: 8 x 5 pixels for an image of 8 x 6, and neither .* has a CRS"
-    ):
+    with pytest.raises(InputError, match=r"mask\.tif: has 8 x 5 .* 8 x 6, and neither .* a CRS"):
         labels(path, plain)
     with pytest.raises(InputError, match=r"mask\.tif: .* and it has no CRS"):
         labels(path, grid())
