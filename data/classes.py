@@ -218,8 +218,10 @@ class ClassTable:
         met = tally or Tally()
         codes, nodata = self._codes_of(raster, nodata, colormap)
         if self.pure:
-            codes, rounded = colors.rounded(codes)
-            met.rounded += int(np.count_nonzero(rounded if valid is None else rounded & valid))
+            given, (codes, rounded) = codes, colors.rounded(codes)
+            counted = given[rounded if valid is None else rounded & valid]
+            met.rounded += counted.size
+            met.far += int(np.count_nonzero(colors.are_far(counted)))
         met.pixels += codes.size
         low, lookup = self._lookup
         inside = (codes >= low) & (codes < low + len(lookup))

@@ -205,7 +205,7 @@ WRONG = {
     ),
     "fractions": (
         "float.tif --like image.tif",
-        "float.tif: holds fractions or infinity (0.5); class codes are whole numbers",
+        "float.tif: holds fractions or infinity (",
     ),
     "bands": ("bands.tif --like image.tif", "bands.tif: has 2 bands of uint8, and classes are one"),
     "colours": ("colors.tif --like image.tif", "colors.tif: its three channels differ, so it"),

@@ -66,6 +66,11 @@ def rounded(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return pure, pure != codes
 
 
+def are_far(codes: np.ndarray) -> np.ndarray:
+    """Find which colours 0xRRGGBB have a channel of 64 to 191, far from 0 and 255."""
+    return ((codes >> 7) ^ (codes >> 6)) & 0x010101 != 0
+
+
 def of_rgb(raster: np.ndarray) -> np.ndarray:
     """Convert 8-bit RGB (3 or more, H, W) to integers (H, W); a fourth band is left out."""
     red, green, blue = raster[:3].astype(np.int32)

@@ -18,11 +18,13 @@ class Tally:
     Attributes:
         unknown: Number of pixels of each code that is missing from the class table.
         rounded: Number of pixels whose colour was rounded to one of 0 and 255 only.
+        far: Number of those that were far from it: a channel of 64 to 191.
         pixels: Number of all pixels.
     """
 
     unknown: Counter[int] = field(default_factory=Counter)
     rounded: int = 0
+    far: int = 0
     pixels: int = 0
 
     def remark(self) -> str | None:

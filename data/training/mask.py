@@ -24,6 +24,7 @@ from data.tables.tally import Tally
 from data.terminal import note
 
 ROWS = 256  # rows of a strip
+MOST = 0.5  # of the pixels; a mask with more colours far from those of the table has another one
 
 
 def row_windows(grid: Grid) -> Iterator[Window]:
@@ -83,7 +84,17 @@ class Mask:
             self.read(window)
 
     def check(self) -> None:
-        """Raise InputError if an unknown code was read. All unknown codes are counted again."""
+        """Raise InputError if an unknown code was read, or if most colours are not in the table.
+
+        All unknown codes are counted again.
+        """
+        share = self.tally.far / max(1, self.tally.pixels)
+        if share > MOST:
+            raise InputError(
+                f"{self.path}: {100 * share:.0f} % of its pixels are far from the colours of the "
+                f"class table {self.table.name}, which are made of 0 and 255; name its own table "
+                "with --classes"
+            )
         if self.tally.unknown:
             self.recount()
             jpeg = "; JPEG changes codes, so keep masks in PNG or GeoTIFF files"

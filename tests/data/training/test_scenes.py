@@ -178,6 +178,7 @@ def test_two_processes_may_prepare_a_scene_at_once_and_either_may_be_interrupted
         other.mkdir()
         np.save(other / "image.npy", ones.transpose(1, 2, 0))
         np.save(other / "labels.npy", ones[0] * 2)
+        (other / "rounded.json").write_text("[0, 0]")
         yield ones[0]
         if stop:
             raise KeyboardInterrupt
