@@ -20,7 +20,7 @@ from data.raster.warp import between
 
 POINTS = 65  # of the lattice, along each side of the source
 BISECTIONS = 40  # from a 64th of a source to less than a thousandth of a pixel
-POLE = 0.1  # of the extent; a pole further away than this is left out
+FAR = 0.1  # of the extent; a point further outside than this is left out
 
 
 def positions(grid: Grid, points: int = POINTS, inner: bool = False) -> tuple[np.ndarray, ...]:
@@ -71,18 +71,28 @@ def usual_resolution(source: Grid, x: np.ndarray, y: np.ndarray) -> float:
 def extent(source: Grid, crs: CRS, x: np.ndarray, y: np.ndarray) -> tuple[float, ...]:
     """Measure the extent of a source in a CRS, up to a cut of the map and to a pole.
 
+    In Mercator a pole is infinitely far. So points far from all those of the lattice are left out.
+
+    Args:
+        source: The grid of the source.
+        crs: The CRS.
+        x, y: The result of `lattice`.
+
     Returns:
         Its left, right, bottom and top.
     """
-    found = [np.stack([x.ravel(), y.ravel()])]
-    where = np.stack(positions(source))
+    where, hidden = np.stack(positions(source)), [_poles(source, crs)]
     for axis in (0, 1):
         cut = jumps(x, y, axis)
         first, last = (np.delete(where, side, 1 + axis)[:, cut] for side in (-1, 0))
-        found += _at_cuts(source, crs, first, last)
-    found.append(_poles(source, crs, found[0]))
-    x, y = np.hstack(found)
-    return np.nanmin(x), np.nanmax(x), np.nanmin(y), np.nanmax(y)
+        hidden += _at_cuts(source, crs, first, last)
+    found = []
+    for measured, others in zip((x, y), np.hstack(hidden)):
+        low, high = np.nanmin(measured), np.nanmax(measured)
+        margin = FAR * (high - low)
+        others = others[(others > low - margin) & (others < high + margin)]
+        found += [others.min(initial=low), others.max(initial=high)]
+    return tuple(found)
 
 
 def _at_cuts(source: Grid, crs: CRS, first: np.ndarray, last: np.ndarray) -> list[np.ndarray]:
@@ -95,19 +105,14 @@ def _at_cuts(source: Grid, crs: CRS, first: np.ndarray, last: np.ndarray) -> lis
     return [_locate(source, crs, *point) for point in (first, last)]
 
 
-def _poles(source: Grid, crs: CRS, points: np.ndarray) -> np.ndarray:
-    """Locate the poles in a CRS: (2, 0 to 2) x and y of those that lie in a source.
-
-    A pole far from all `points` (2, n) is left out. In Mercator it is infinitely far.
-    """
+def _poles(source: Grid, crs: CRS) -> np.ndarray:
+    """Locate the poles in a CRS: (2, 0 to 2) x and y of those that lie in a source."""
     sphere = crs.geodetic_crs
     quarter = np.pi / 2 / sphere.axis_info[0].unit_conversion_factor  # 90 degrees, or 100 grads
     poles = np.zeros(2), np.array([quarter, -quarter])
-    x, y = Transformer.from_crs(sphere, crs, always_xy=True).transform(*poles)
-    to_source = Transformer.from_crs(sphere, source.crs, always_xy=True)
-    row, col = source.rowcol(*to_source.transform(*poles))
+    row, col = source.rowcol(
+        *Transformer.from_crs(sphere, source.crs, always_xy=True).transform(*poles)
+    )
     inside = (row >= 0) & (row <= source.height) & (col >= 0) & (col <= source.width)
-    low, high = np.nanmin(points, axis=1), np.nanmax(points, axis=1)
-    margin = (high - low)[1] * POLE
-    inside &= (y > low[1] - margin) & (y < high[1] + margin)
-    return np.stack([x, y])[:, inside]
+    at = Transformer.from_crs(sphere, crs, always_xy=True).transform(*poles)
+    return np.stack(at)[:, inside]

@@ -1,5 +1,7 @@
 """data/raster/targetgrid.py: the grid in another CRS that holds a raster; rasters without CRS."""
 
+import re
+
 import numpy as np
 import pytest
 from landcover import grid, plain
@@ -147,7 +149,7 @@ def test_a_source_across_a_cut_is_told_unless_the_target_lies_on_one_side():
     for crs, name in (("EPSG:4326", "WGS 84"), ("EPSG:3857", "WGS 84 / Pseudo-Mercator")):
         (said,) = doubts(ACROSS, target_grid_for(ACROSS, crs))
         assert said.startswith(f"the source crosses a cut of {name} (for example 180 degrees)")
-        assert "fills about 0.5 % of the output" in said or "fills about 0.6 %" in said
+        assert re.search("fills about 0.[3-7] % of the output", said)  # 40,000 of 7.6 million
     assert doubts(ACROSS, target_grid_for(ACROSS, "EPSG:3832")) == []
     assert doubts(ACROSS, grid("EPSG:4326", -180, -18.5, 0.01, 50, 50)) == []
 
