@@ -12,7 +12,7 @@ import argparse
 import time
 from pathlib import Path
 
-from data.files import InputError, refuse_input
+from data.files import naming, refuse_input
 from data.grid import Grid
 from data.raster import Raster, writer
 from data.raster.cache import rows_that_fit
@@ -53,7 +53,7 @@ def reproject_file(
         options["rows"] = rows_that_fit(raster, grid, target_grid, TILE)
         tags = nodata, raster.colormap, raster.descriptions[:1], geo_tags
         start, done, height = time.monotonic(), 0, target_grid.height
-        try:
+        with naming(source_path):
             resampled = strips(read, grid, target_grid, method, nodata, dtype, **options)
             with writer(output_path, target_grid, 1, dtype, *tags, overviews="mode") as add:
                 for strip in told(resampled, raster, grid, target_grid, nodata):
@@ -61,8 +61,6 @@ def reproject_file(
                     done += len(strip)
                     left = (time.monotonic() - start) * (height - done) / done
                     progress(f"{done:,} of {height:,} rows, {duration(left)} left")
-        except InputError as error:
-            raise InputError(f"{source_path}: {error}") from error
         progress("")
 
 

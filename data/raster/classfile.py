@@ -19,7 +19,7 @@ from __future__ import annotations
 import numpy as np
 import tifffile
 
-from data.files import InputError
+from data.files import InputError, naming
 from data.grid import Window
 from data.raster.geotiff import Raster
 from data.tables.tally import require_whole
@@ -63,10 +63,8 @@ def read_codes(raster: Raster, window: Window) -> tuple[np.ndarray, np.ndarray]:
         valid &= ~np.isnan(codes)
         if raster.nodata is not None and whole(raster.nodata) is None:
             valid &= codes != raster.nodata
-        try:
+        with naming(raster.path):
             require_whole(codes[valid])
-        except InputError as error:
-            raise InputError(f"{raster.path}: {error}") from None
     return codes, valid
 
 

@@ -95,12 +95,14 @@ def told(
         target: The grid of the result.
         nodata: The value of pixels without a class.
     """
-    for remark in (*raster.remarks, *remarks(raster), *doubts(source, target)):
+    for remark in (*raster.remarks, *doubts(source, target)):
         note(f"{raster.path}: {remark}")
     known, pixels = 0, target.height * target.width
     for strip in strips:
         known += strip.size if nodata is None else int(np.count_nonzero(strip != nodata))
         yield strip
+    for remark in remarks(raster):
+        note(f"{raster.path}: {remark}")
     if known < FEW * pixels:
         note(
             f"{raster.path}: {known:,} of {pixels:,} pixels of the output have a class; check the "

@@ -16,7 +16,7 @@ import numpy as np
 
 from data import resample
 from data.classes import ClassTable
-from data.files import IGNORE, InputError
+from data.files import IGNORE, InputError, naming
 from data.grid import Grid, Window
 from data.raster import Raster, classfile
 from data.raster.placed import placed
@@ -69,10 +69,8 @@ class Mask:
         read = classfile.read_colors if self._by_color else classfile.read_codes
         codes, valid = read(self.raster, window)
         given = self.raster.nodata, self.tally, self.raster.colormap, valid
-        try:
+        with naming(self.path):
             return self.table.encode(codes, *given)
-        except InputError as error:
-            raise InputError(f"{self.path}: {error}") from None
 
     def recount(self) -> None:
         """Read the whole mask again and count its pixels once.
@@ -136,8 +134,5 @@ def tell(mask: Mask) -> None:
 
 def _resampled(mask: Mask, grid: Grid, method: str) -> Iterator[np.ndarray]:
     """Resample a mask. Errors name its file."""
-    try:
+    with naming(mask.path):
         yield from resample.strips(mask.read, mask.grid, grid, method, IGNORE, np.uint8)
-    except InputError as error:
-        named = str(mask.path) in str(error)
-        raise error if named else InputError(f"{mask.path}: {error}") from None

@@ -1,13 +1,14 @@
-"""Files that are written whole or not at all: data/files.py."""
+"""Files that are written whole or not at all, and errors that name them: data/files.py."""
 
 import errno
 import os
 import stat
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from data.files import VERSION, InputError, refuse_input, replacing, version
+from data.files import VERSION, InputError, naming, refuse_input, replacing, version
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path):
@@ -107,3 +108,12 @@ def test_an_output_that_is_one_of_the_inputs_is_refused_under_any_of_its_names(t
     for name in ("mask.tif", "symbolic.tif", "hard.tif"):
         with pytest.raises(InputError, match=f"{name}: is an input; give the output another name"):
             refuse_input(tmp_path / name, other, given)
+
+
+def test_an_error_names_its_file_once():
+    for text in ("is cut short", "folder/m.tif: is cut short"):
+        with pytest.raises(InputError, match="^folder/m.tif: is cut short$"):
+            with naming(Path("folder/m.tif")):
+                raise InputError(text)
+    with pytest.raises(OSError, match="^full$"), naming("m.tif"):
+        raise OSError("full")
