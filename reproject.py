@@ -19,7 +19,7 @@ from data.raster.cache import rows_that_fit
 from data.raster.classsource import class_file, told
 from data.raster.targetgrid import require_crs, target_grid_for
 from data.resample import METHODS, TILE, reproject, strips
-from data.terminal import Parser, duration, one_line_errors, progress, within
+from data.terminal import Parser, duration, note, one_line_errors, progress, within
 
 __all__ = ["reproject", "reproject_file"]
 
@@ -106,6 +106,8 @@ def main() -> None:
         with Raster(args.like or args.source) as raster:
             refuse_input(args.output, raster.path)
             grid, tags = raster.grid, raster.geo_tags if args.like else None
+            for remark in raster.remarks if args.like else ():
+                note(f"{raster.path}: {remark}")
         if args.crs:
             require_crs(raster)
             grid = target_grid_for(grid, args.crs, args.resolution)

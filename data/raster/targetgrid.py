@@ -77,13 +77,10 @@ def doubts(source: Grid, target: Grid) -> list[str]:
     """
     if source.crs is None or target.crs is None:
         return []
-    found, name = [], target.crs.name
-    lost = 1 - np.isfinite(lattice(source, target.crs, inner=True)[0]).mean()
     x, y = lattice(source, target.crs)
     if not np.isfinite(x).any():
         return []  # an error follows: the target lies wholly outside the source
-    if lost:
-        found.append(f"{_percent(lost)} of the source has no coordinates in {name} and is left out")
+    found, name = _missing(source, target), target.crs.name
     if any(jumps(x, y, axis).any() for axis in (0, 1)):
         filled = _inside(source, target, *positions(target, SAMPLE, inner=True)).mean()
         if filled < HALF:
@@ -99,6 +96,22 @@ def doubts(source: Grid, target: Grid) -> list[str]:
             f"{target.resolution[0]:g} {target.crs.axis_info[0].unit_name}, {times:.2g} times as "
             f"wide as those of the source; check that the resolution is in units of {name}"
         )
+    return found
+
+
+def _missing(source: Grid, target: Grid) -> list[str]:
+    """Describe which parts of two grids have no coordinates in the other CRS."""
+    found, crs = [], target.crs
+    lost = 1 - np.isfinite(lattice(source, crs, inner=True)[0]).mean()
+    if lost:
+        found.append(
+            f"{_percent(lost)} of the source has no coordinates in {crs.name} and is left out"
+        )
+    if crs.is_geographic and not crs.equals(source.crs, ignore_axis_order=True):
+        half_turn = np.pi / crs.axis_info[0].unit_conversion_factor
+        left, _, right, _ = target.bounds
+        if max(-left, right) > half_turn + target.resolution[0]:
+            found.append("longitudes beyond 180 degrees stay empty; end the output there")
     return found
 
 

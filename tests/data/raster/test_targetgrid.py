@@ -154,6 +154,13 @@ def test_a_source_across_a_cut_is_told_unless_the_target_lies_on_one_side():
     assert doubts(ACROSS, grid("EPSG:4326", -180, -18.5, 0.01, 50, 50)) == []
 
 
+def test_longitudes_beyond_180_degrees_are_told():
+    said = doubts(ACROSS, grid("EPSG:4326", 178, -18, 0.01, 200, 400))
+    assert any(text.startswith("longitudes beyond 180 degrees stay empty") for text in said)
+    globe = grid("EPSG:4326", 0, 90, 1, 180, 360)
+    assert doubts(globe, globe) == []
+
+
 def test_a_source_around_a_pole_fills_its_grid_and_is_not_told():
     arctic = grid("EPSG:3413", -2e6, 2e6, 10_000, 400, 400)
     assert doubts(arctic, target_grid_for(arctic, "EPSG:4326", 0.1)) == []
