@@ -80,7 +80,7 @@ def doubts(source: Grid, target: Grid) -> list[str]:
     x, y = lattice(source, target.crs)
     if not np.isfinite(x).any():
         return []  # an error follows: the target lies wholly outside the source
-    found, name = _missing(source, target), target.crs.name
+    found, name = _missing(source, target, target.crs), target.crs.name
     if any(jumps(x, y, axis).any() for axis in (0, 1)):
         filled = _inside(source, target, *positions(target, SAMPLE, inner=True)).mean()
         if filled < HALF:
@@ -99,9 +99,9 @@ def doubts(source: Grid, target: Grid) -> list[str]:
     return found
 
 
-def _missing(source: Grid, target: Grid) -> list[str]:
+def _missing(source: Grid, target: Grid, crs: CRS) -> list[str]:
     """Describe which parts of two grids have no coordinates in the other CRS."""
-    found, crs = [], target.crs
+    found = []
     lost = 1 - np.isfinite(lattice(source, crs, inner=True)[0]).mean()
     if lost:
         found.append(

@@ -50,7 +50,10 @@ def test_masked_pixels_become_no_data(made):
             source = class_file(raster, INSIDE, given)
             assert source.nodata == expected
             assert source.read(WHOLE).tolist() == [[5, 5, 5, expected]] * 4
-    pixels[0, 0] = pixels[0, 3] = 255  # a class; the one that is masked would be none
+    pixels[0, 3] = 255  # masked, so it is no class
+    with made(pixels, kind=Masked) as raster:
+        assert class_file(raster, INSIDE).read(WHOLE).tolist() == [[5, 5, 5, 255]] * 4
+    pixels[0, 0] = 255
     with made(pixels, kind=Masked) as raster:
         with pytest.raises(InputError, match="255 is a class; give one with --nodata"):
             class_file(raster, INSIDE).read(WHOLE)
