@@ -20,6 +20,7 @@ from data.raster.warp import between
 
 POINTS = 65  # of the lattice, along each side of the source
 BISECTIONS = 40  # from a 64th of a source to less than a thousandth of a pixel
+LONG = 10  # times the median; a longer step crosses a cut, or leads to a pole far away
 FAR = 0.1  # of the extent; a point further outside than this is left out
 
 
@@ -55,14 +56,15 @@ def jumps(x: np.ndarray, y: np.ndarray, axis: int) -> np.ndarray:
 def usual_resolution(source: Grid, x: np.ndarray, y: np.ndarray) -> float:
     """Compute the pixel size with which the diagonal keeps its number of pixels (gdalwarp).
 
-    If the map is cut along the diagonal, or has no coordinates at one of its ends, the median of
-    its steps counts for all of them.
+    If the map is cut along the diagonal, or stretched to a pole far away, or has no coordinates at
+    one of its ends, the median of its steps counts for all of them.
     """
     along = x.diagonal(), y.diagonal()
     steps, diagonal = np.hypot(*np.diff(along)), np.hypot(*(at[-1] - at[0] for at in along))
-    cut = steps.max() > diagonal / 2  # False for NaN
-    if (cut or np.isnan(diagonal)) and not np.isnan(steps).all():
-        diagonal = np.nanmedian(steps) * len(steps)
+    if not np.isnan(steps).all():
+        usual = np.nanmedian(steps)
+        if np.isnan(diagonal) or np.nanmax(steps) > LONG * usual:
+            diagonal = usual * len(steps)
     if not diagonal > 0:
         diagonal = np.hypot(np.nanmax(x) - np.nanmin(x), np.nanmax(y) - np.nanmin(y))
     return float(diagonal / np.hypot(source.height, source.width))

@@ -58,3 +58,11 @@ def test_the_pixel_size_of_a_source_partly_without_coordinates_is_that_of_its_ot
     found, expected = (usual_resolution(at, *lattice(at, crs)) for at in (source, whole))
     assert 0.4 < found / expected < 2.5
     assert not np.isnan(measured(source, crs)).any()
+
+
+def test_the_poles_of_mercator_do_not_stretch_the_pixels():
+    mercator = CRS.from_epsg(3857)
+    world = grid("EPSG:4326", -180, 90, 1, 180, 360)
+    without_poles = grid("EPSG:4326", -180, 60, 1, 120, 360)
+    found, expected = (usual_resolution(w, *lattice(w, mercator)) for w in (world, without_poles))
+    assert 0.5 < found / expected < 2
