@@ -12,14 +12,14 @@ import argparse
 import time
 from pathlib import Path
 
-from data.files import InputError, refuse_input
+from data.files import naming, refuse_input
 from data.grid import Grid
 from data.raster import Raster, writer
 from data.raster.cache import rows_that_fit
-from data.raster.classfile import class_reader
+from data.raster.classsource import class_file, told
 from data.raster.targetgrid import require_crs, target_grid_for
 from data.resample import METHODS, TILE, reproject, strips
-from data.terminal import Parser, duration, one_line_errors, progress, within
+from data.terminal import Parser, duration, note, one_line_errors, progress, within
 
 __all__ = ["reproject", "reproject_file"]
 
@@ -36,10 +36,10 @@ def reproject_file(
     """Resample a file of classes; write the result whole or not at all.
 
     Args:
-        source_path: A raster with one band of integers and a CRS.
+        source_path: A raster of classes, see data/raster/classfile.py.
         method: "nearest" or "mode".
         nodata: Value of pixels without a class, by default the value that the source declares. If
-            it declares none and the target extends beyond the source: the largest of its type.
+            it declares none and there are such pixels: the largest of its type.
         geo_tags: `Raster.geo_tags` of the raster that has the target grid; written unchanged.
         options: Other arguments of `data.resample.strips`.
 
@@ -49,21 +49,18 @@ def reproject_file(
     """
     refuse_input(output_path, source_path)
     with Raster(source_path) as raster:
-        read, nodata = class_reader(raster, target_grid, nodata)
-        dtype = raster.dtype
-        options["rows"] = rows_that_fit(raster, target_grid, TILE)
-        tags = nodata, raster.colormap, raster.descriptions, geo_tags
+        read, grid, dtype, nodata = class_file(raster, target_grid, nodata)
+        options["rows"] = rows_that_fit(raster, grid, target_grid, TILE)
+        tags = nodata, raster.colormap, raster.descriptions[:1], geo_tags
         start, done, height = time.monotonic(), 0, target_grid.height
-        try:
-            resampled = strips(read, raster.grid, target_grid, method, nodata, dtype, **options)
+        with naming(source_path):
+            resampled = strips(read, grid, target_grid, method, nodata, dtype, **options)
             with writer(output_path, target_grid, 1, dtype, *tags, overviews="mode") as add:
-                for strip in resampled:
+                for strip in told(resampled, raster, grid, target_grid, nodata):
                     add(strip[None])
                     done += len(strip)
                     left = (time.monotonic() - start) * (height - done) / done
                     progress(f"{done:,} of {height:,} rows, {duration(left)} left")
-        except InputError as error:
-            raise InputError(f"{source_path}: {error}") from error
         progress("")
 
 
@@ -85,7 +82,7 @@ def parse_options() -> argparse.Namespace:
     """Parse the command line."""
     parser = Parser(__doc__)
     add = parser.add_argument
-    add("source", help="raster of classes: one band of integers")
+    add("source", help="raster of classes: one band of whole numbers")
     add("-o", "--output", required=True, help="GeoTIFF to write")
     add("--like", metavar="RASTER", help="raster whose CRS, pixels and extent the output gets")
     add("--crs", help="CRS of an output that covers the source, such as EPSG:3857")
@@ -108,9 +105,11 @@ def main() -> None:
         args = parse_options()
         with Raster(args.like or args.source) as raster:
             refuse_input(args.output, raster.path)
-            require_crs(raster)
             grid, tags = raster.grid, raster.geo_tags if args.like else None
+            for remark in raster.remarks if args.like else ():
+                note(f"{raster.path}: {remark}")
         if args.crs:
+            require_crs(raster)
             grid = target_grid_for(grid, args.crs, args.resolution)
         given = args.method, args.nodata, tags
         reproject_file(args.source, args.output, grid, *given, vote_weights=args.vote_weights)

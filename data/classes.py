@@ -16,6 +16,9 @@ that are RGB pictures. With colours as codes, the map is a palette image. `color
 which the class is displayed. Pixels with the code of an ignore=true row have no class. A code of
 the mask that is missing from the table is an error.
 
+If all colours that are codes are pure, made of 0 and 255 only, each channel of a mask is rounded to
+0 or 255 at 128. The description of DeepGlobe asks for this, because its masks hold 254 for 255.
+
 Read beside it: tests/data/test_classes.py.
 """
 
@@ -32,6 +35,7 @@ from data.files import IGNORE, InputError
 from data.tables import colors, rows
 from data.tables.colors import Color
 from data.tables.rows import UNKNOWN, Row
+from data.tables.tally import Tally, count
 
 TABLES = Path(__file__).with_name("tables")
 
@@ -139,6 +143,11 @@ class ClassTable:
             return self.colors
         return self._code_colors
 
+    @cached_property
+    def pure(self) -> bool:
+        """Whether the codes are colours of 0 and 255 only, those of ignored rows too."""
+        return self.coded_by_color and all(colors.is_pure(code) for code, *_ in self.rows)
+
     @property
     def _code_colors(self) -> list[Color]:
         """Colour that is the code of each label, for a colour-coded table."""
@@ -179,8 +188,9 @@ class ClassTable:
         self,
         raster: np.ndarray,
         nodata: float | None = None,
-        unknown: Counter | None = None,
+        tally: Tally | None = None,
         colormap: Mapping[int, tuple[int, ...]] | None = None,
+        valid: np.ndarray | None = None,
     ) -> np.ndarray:
         """Convert the values of a mask to labels.
 
@@ -193,34 +203,43 @@ class ClassTable:
                 colour-coded table. A fourth band is left out.
             nodata: The value that the file declares as no-data. A pixel of that value becomes
                 IGNORE, unless the value is an integer code of the table. NaN becomes IGNORE, too.
-            unknown: If given, codes that are missing from the table are counted in it and become
+            tally: If given, codes that are missing from the table are counted in it and become
                 IGNORE. `complain` then reports the codes of all blocks of a file together.
             colormap: {value: (r, g, b)} of a file that is a palette image.
+            valid: (H, W) bool, False for pixels that become IGNORE whatever their value.
 
         Returns:
             Labels (H, W) uint8.
 
         Raises:
             InputError: The number of bands or the type is wrong, a value is a fraction, or a code
-                is missing from the table and `unknown` is None.
+                is missing from the table and `tally` is None.
         """
+        met = tally or Tally()
         codes, nodata = self._codes_of(raster, nodata, colormap)
+        if self.pure:
+            given, (codes, rounded) = codes, colors.rounded(codes)
+            counted = given[rounded if valid is None else rounded & valid]
+            met.rounded += counted.size
+            met.far += int(np.count_nonzero(colors.are_far(counted)))
+        met.pixels += codes.size
         low, lookup = self._lookup
         inside = (codes >= low) & (codes < low + len(lookup))
         if codes.dtype.kind == "f":
             inside &= codes == np.floor(codes)
         labels = np.full(codes.shape, UNKNOWN, np.uint8)
         labels[inside] = lookup[codes[inside].astype(np.int64) - low]
+        if valid is not None:
+            labels[~valid] = IGNORE
         missing = labels == UNKNOWN
         if missing.any():
             labels[missing & (np.isnan(codes) | (codes == nodata))] = IGNORE
             missing = labels == UNKNOWN
         if missing.any():
-            pixels_of = _count(codes[missing])
-            if unknown is None:
-                self.complain(pixels_of, "mask")
-            unknown.update(pixels_of)
+            met.unknown.update(count(codes[missing]))
             labels[missing] = IGNORE
+        if tally is None:
+            self.complain(met.unknown, "mask")
         return labels
 
     def _codes_of(
@@ -252,7 +271,7 @@ class ClassTable:
         lookup[: len(self.codes)] = self.codes
         return lookup[labels]
 
-    def complain(self, unknown: Counter, path: str | Path) -> None:
+    def complain(self, unknown: Counter, path: str | Path, hint: str = "") -> None:
         """Raise InputError if there are unknown codes; the message names them and the file."""
         if not unknown:
             return
@@ -263,13 +282,5 @@ class ClassTable:
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
         raise InputError(
             f"{path}: code {listed}{more} not in the class table {self.name}; add a row for each "
-            "(ignore=true if it is no class) and name the table with --classes"
+            f"(ignore=true if it is no class) and name the table with --classes{hint}"
         )
-
-
-def _count(codes: np.ndarray) -> Counter:
-    """Count the pixels of each code in codes (n,). Raises InputError for fractions and infinity."""
-    values, counts = np.unique(codes, return_counts=True)
-    if values.dtype.kind == "f" and not (np.isfinite(values) & (values == np.floor(values))).all():
-        raise InputError("the mask holds fractions or infinity; class codes are integers")
-    return Counter(dict(zip(map(int, values), counts.tolist())))

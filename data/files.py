@@ -48,6 +48,15 @@ def require_file(path: str | os.PathLike) -> None:
 
 
 @contextlib.contextmanager
+def naming(path: str | os.PathLike) -> Iterator[None]:
+    """Add the name of a file to an InputError that does not name it."""
+    try:
+        yield
+    except InputError as error:
+        raise error if str(path) in str(error) else InputError(f"{path}: {error}") from None
+
+
+@contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
     """Yield an empty temporary file beside `path`, and rename it to `path` when the block ends.
 

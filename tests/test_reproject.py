@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 import torch
@@ -185,9 +186,89 @@ def test_a_source_without_no_data_needs_none_inside_and_gets_an_unused_one_outsi
         assert out.nodata == 0 and set(np.unique(out.read())) == {0, 1, 255}
 
 
+def info(path) -> tuple:
+    with geotiff.Raster(path) as raster:
+        return raster.read()[0], raster.nodata, raster.grid
+
+
+def test_a_float_raster_of_whole_numbers_becomes_integers(tmp_path):
+    codes = patches(70, 65).astype(np.float32)
+    codes[:9] = np.nan
+    where = grid("EPSG:25831", 430_000, 4_609_900, 10, 70, 65)
+    write(tmp_path / "mask.tif", codes, where, nodata=None)
+    for method in ("nearest", "mode"):
+        reproject_file(tmp_path / "mask.tif", tmp_path / "out.tif", where, method)
+        made, nodata, _ = info(tmp_path / "out.tif")
+        assert (made.dtype, nodata) == (np.uint8, 255)
+        assert np.array_equal(made, np.where(np.isnan(codes), 255, codes))
+
+
+def test_three_equal_channels_become_one_band_and_that_is_told(tmp_path, capsys):
+    codes = patches(70, 65)
+    where = grid("EPSG:25831", 430_000, 4_609_900, 10, 70, 65)
+    write(tmp_path / "mask.tif", np.stack([codes] * 3), where, descriptions=["r", "g", "b"])
+    reproject_file(tmp_path / "mask.tif", tmp_path / "out.tif", where)
+    assert np.array_equal(info(tmp_path / "out.tif")[0], codes)
+    said = capsys.readouterr().err
+    assert (
+        said
+        == f"note: {tmp_path / 'mask.tif'}: its three channels are equal; one of them is used\n"
+    )
+
+
+def test_a_picture_of_the_size_of_its_image_gets_the_place_of_the_image(tmp_path):
+    where, codes = grid("EPSG:25831", 430_000, 4_609_900, 10, 70, 65), patches(70, 65)
+    (tmp_path / "mask.png").write_bytes(imagecodecs.png_encode(codes))
+    for method in ("nearest", "mode"):
+        reproject_file(tmp_path / "mask.png", tmp_path / "out.tif", where, method)
+        made, nodata, at = info(tmp_path / "out.tif")
+        assert np.array_equal(made, codes) and nodata is None and at.matches(where)
+
+
+@pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:3857"])
+def test_a_source_across_180_degrees_keeps_its_pixels_and_is_told(tmp_path, crs, capsys):
+    source = grid("EPSG:32701", 170_000, 8_000_000, 1000, 200, 200)
+    write(tmp_path / "mask.tif", patches(200, 200), source)
+    target = target_grid_for(source, crs)
+    reproject_file(tmp_path / "mask.tif", tmp_path / "out.tif", target)
+    made = info(tmp_path / "out.tif")[0]
+    assert (made != NO).sum() == pytest.approx(40_000, rel=0.02)
+    assert (made[:, : made.shape[1] // 2] != NO).any(1).mean() > 0.9  # on both sides of the cut
+    assert (made[:, made.shape[1] // 2 :] != NO).any(1).mean() > 0.9
+    said = capsys.readouterr().err
+    assert "mask.tif: the source crosses a cut of" in said and " have a class; check" in said
+
+
+def test_a_resolution_in_the_wrong_unit_is_told_or_refused(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    for options, message in (
+        (
+            "--crs EPSG:4326 --resolution 10",
+            "note: mask.tif: the output has 1 x 1 pixels of 10 deg",
+        ),
+        ("--crs EPSG:3857 --resolution 1e-5", "reproject.py: error: the target would have "),
+    ):
+        monkeypatch.setattr(sys, "argv", f"reproject.py mask.tif {options} -o unit.tif".split())
+        with pytest.raises(SystemExit) as stopped:
+            module.main()
+        assert stopped.value.code == 2 and message in capsys.readouterr().err
+        assert not Path("unit.tif").exists()
+
+
 WRONG = {
-    "no CRS in the source": ("bare.tif --like image.tif", "bare.tif: CRS is missing; assign"),
-    "no CRS in the target": ("mask.tif --like bare.tif", "bare.tif: CRS is missing; assign"),
+    "no CRS in the source": (
+        "bare.tif --like image.tif",
+        "bare.tif: has 65 x 70 pixels and the target 30 x 30, and it has no CRS to align them by",
+    ),
+    "no CRS in the target": (
+        "mask.tif --like bare.tif",
+        "mask.tif: has 650 x 700 pixels and the target 65 x 70, and the target has no CRS",
+    ),
+    "no CRS for another one": ("bare.tif --crs EPSG:3857", "bare.tif: CRS is missing; assign"),
+    "transforms that differ": (
+        "plane.tif --like image.tif",
+        "plane.tif: its transform differs from that of the target (x from ",
+    ),
     "disjoint": (
         "mask.tif --like far.tif",
         "mask.tif: the target lies wholly outside the source; check",
@@ -196,8 +277,12 @@ WRONG = {
         "mask.tif --like far.tif --method mode",
         "mask.tif: the target lies wholly outside",
     ),
-    "float": ("float.tif --like image.tif", "float.tif: has 1 band of float32, and classes are"),
-    "bands": ("bands.tif --like image.tif", "bands.tif: has 3 bands of uint8, and classes are one"),
+    "fractions": (
+        "float.tif --like image.tif",
+        "float.tif: holds fractions or infinity (",
+    ),
+    "bands": ("bands.tif --like image.tif", "bands.tif: has 2 bands of uint8, and classes are one"),
+    "colours": ("colors.tif --like mask.tif", "colors.tif: its three channels differ, so it"),
     "no such CRS": ("mask.tif --crs EPSG:99 --resolution 9", "'EPSG:99' is not a CRS; give"),
     "no such file": ("none.tif --like image.tif", "none.tif: No such file"),
     "not a raster": ("text.tif --like image.tif", "text.tif: "),
@@ -217,10 +302,12 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wrong")
     write(folder / "mask.tif", patches(700, 650), UTM)
     write(folder / "bare.tif", patches(70, 65), Grid(None, IDENTITY, 70, 65))
+    write(folder / "plane.tif", patches(30, 30), grid(None, 240_712, 5_106_000, 12, 30, 30))
     write(folder / "image.tif", patches(30, 30), grid("EPSG:3857", 240_700, 5_106_000, 12, 30, 30))
     write(folder / "far.tif", patches(30, 30), grid("EPSG:3857", 340_700, 5_106_000, 12, 30, 30))
-    write(folder / "float.tif", patches(700, 650).astype(np.float32), UTM)
-    write(folder / "bands.tif", np.stack([patches(700, 650)] * 3), UTM)
+    write(folder / "float.tif", patches(700, 650) / np.float32(2), UTM)
+    write(folder / "bands.tif", np.stack([patches(700, 650)] * 2), UTM)
+    write(folder / "colors.tif", np.stack([patches(700, 650, seed=seed) for seed in range(3)]), UTM)
     (folder / "text.tif").write_text("not a raster")
     return folder
 

@@ -34,7 +34,7 @@ from data.output import maps
 from data.raster.geotiff import Raster
 from data.raster.ground import pixel_areas
 from data.terminal import Parser, note, one_line_errors
-from data.training.mask import Mask, labels_on
+from data.training.mask import Mask, labels_on, tell
 
 PALE = 0.75  # share of white in the colour of unchanged ground
 
@@ -167,9 +167,12 @@ def labels_of_both(
     """Yield labels (h, W) of two maps on the grid of the first, strip by strip from the top."""
     with Mask(before, table) as first, Mask(after, table) as second:
         row = 0
-        for labels in labels_on(second, first.grid, "nearest"):
+        for labels in labels_on(second, first.grid, "nearest", "the earlier map"):
             yield first.read(Window(row, 0, *labels.shape)), labels
             row += len(labels)
+        first.check()
+        tell(first)
+        tell(second)
 
 
 def write_changes(table: ClassTable, before: Path, after: Path, path: Path) -> Changes:

@@ -15,7 +15,7 @@ from data.classes import ClassTable
 from data.files import IGNORE, InputError
 from data.grid import Grid
 from data.output import preview
-from data.training.mask import Mask, labels_on
+from data.training.mask import Mask, labels_on, tell
 
 
 class Truth:
@@ -35,6 +35,7 @@ class Truth:
     def _labels(path: Path, table: ClassTable, grid: Grid) -> Iterator[np.ndarray]:
         with Mask(path, table) as mask:
             yield from labels_on(mask, grid, "nearest")
+            tell(mask)
 
     def next_rows(self, labels: np.ndarray) -> np.ndarray:
         """Return the true labels of the next rows of the map.

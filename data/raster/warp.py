@@ -135,7 +135,8 @@ class Coordinates:
                 return Quads(origin, corners, np.zeros((n, n), bool), torch.float64)
             # Pixels of `there` for each pixel of `here`. Below 1, `here` is the finer grid.
             step = np.hypot(*np.diff(corners, axis=2)) * (n / self.cell)
-            error = _errors(fine) / min(1, np.nanmin(step, initial=1))
+            with np.errstate(divide="ignore"):  # all of `here` may lie in one point of `there`
+                error = _errors(fine) / min(1, np.nanmin(step, initial=1))
             if not self.threshold or (error < self.threshold * GOAL).all():
                 break
         single = self.threshold and np.nanmax(corners, initial=0) < SINGLE

@@ -48,6 +48,29 @@ def from_integer(number: int) -> Color:
     return red, green, blue
 
 
+def is_pure(number: int) -> bool:
+    """Return whether each channel of a colour 0xRRGGBB is 0 or 255."""
+    return set(from_integer(number)) <= {0, 255}
+
+
+def rounded(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Round each channel of colours 0xRRGGBB to 0 or 255; 128 is rounded up.
+
+    Args:
+        codes: (H, W) int32. Values below 0 (NO_DATA) stay as they are.
+
+    Returns:
+        The colours (H, W), and (H, W) bool: which of them are changed.
+    """
+    pure = np.where(codes < 0, codes, ((codes >> 7) & 0x010101) * 255)
+    return pure, pure != codes
+
+
+def are_far(codes: np.ndarray) -> np.ndarray:
+    """Find which colours 0xRRGGBB have a channel of 64 to 191, far from 0 and 255."""
+    return ((codes >> 7) ^ (codes >> 6)) & 0x010101 != 0
+
+
 def of_rgb(raster: np.ndarray) -> np.ndarray:
     """Convert 8-bit RGB (3 or more, H, W) to integers (H, W); a fourth band is left out."""
     red, green, blue = raster[:3].astype(np.int32)

@@ -1,15 +1,14 @@
 """A mask raster as labels, on its own grid or on that of an image.
 
-The class table converts codes or colours to labels. A mask on the grid of its image is taken pixel
-by pixel. A mask on another grid is resampled (data/resample.py). Masks are read in strips of rows,
-so memory does not depend on their height.
+data/raster/classfile.py reads codes or colours, and the class table converts them to labels. A mask
+on the grid of its image is taken pixel by pixel. A mask on another grid is resampled
+(data/resample.py). Masks are read in strips of rows, so memory does not depend on their height.
 
 Read beside it: tests/data/training/test_mask.py.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,11 +16,15 @@ import numpy as np
 
 from data import resample
 from data.classes import ClassTable
-from data.files import IGNORE, InputError
+from data.files import IGNORE, InputError, naming
 from data.grid import Grid, Window
-from data.raster import Raster
+from data.raster import Raster, classfile
+from data.raster.placed import placed
+from data.tables.tally import Tally
+from data.terminal import note
 
 ROWS = 256  # rows of a strip
+MOST = 0.5  # of the pixels; a mask with more colours far from those of the table has another one
 
 
 def row_windows(grid: Grid) -> Iterator[Window]:
@@ -33,21 +36,22 @@ def row_windows(grid: Grid) -> Iterator[Window]:
 class Mask:
     """A mask raster whose codes or colours are read as labels. A context manager.
 
-    A code without a row in the class table is read as IGNORE and counted in `unknown`. `check` then
-    raises an error that names all unknown codes.
+    A pixel that the alpha band or the dataset mask excludes is read as IGNORE. A code without a row
+    in the class table is read as IGNORE and counted. `check` then raises an error that names all
+    unknown codes.
 
     Attributes:
         path: The file.
         table: The class table.
         grid: The grid of the mask.
-        unknown: Number of pixels of each unknown code that has been read.
+        tally: The number of pixels read so far, of unknown codes, and of rounded colours.
     """
 
     def __init__(self, path: str | Path, table: ClassTable):
-        self.path, self.table = path, table
-        self.unknown: Counter[int] = Counter()
+        self.path, self.table, self.tally = path, table, Tally()
         self.raster = Raster(path)
         self.grid = self.raster.grid
+        self._by_color = table.coded_by_color and not self.raster.colormap
 
     def __enter__(self) -> Mask:
         return self
@@ -55,61 +59,80 @@ class Mask:
     def __exit__(self, *exception) -> None:
         self.raster.__exit__(*exception)
 
+    @property
+    def remarks(self) -> list[str]:
+        """What the user should know of the file, in sentences, without its name."""
+        return [*self.raster.remarks, *classfile.remarks(self.raster, self._by_color)]
+
     def read(self, window: Window) -> np.ndarray:
         """Read the labels (h, w) uint8 of a window. Raise InputError if the table does not fit."""
-        codes = self.raster.read(window)
-        try:
-            return self.table.encode(codes, self.raster.nodata, self.unknown, self.raster.colormap)
-        except InputError as error:
-            raise InputError(f"{self.path}: {error}") from None
+        read = classfile.read_colors if self._by_color else classfile.read_codes
+        codes, valid = read(self.raster, window)
+        given = self.raster.nodata, self.tally, self.raster.colormap, valid
+        with naming(self.path):
+            return self.table.encode(codes, *given)
+
+    def recount(self) -> None:
+        """Read the whole mask again and count its pixels once.
+
+        `read` may have counted some of them twice and others not at all.
+        """
+        self.tally = Tally()
+        for window in row_windows(self.grid):
+            self.read(window)
 
     def check(self) -> None:
-        """Raise InputError if an unknown code was read.
+        """Raise InputError if an unknown code was read, or if most colours are not in the table.
 
-        The pixels are counted again over the whole mask, because `read` may have counted some of
-        them twice and others not at all.
+        All unknown codes are counted again.
         """
-        if self.unknown:
-            self.unknown.clear()
-            for window in row_windows(self.grid):
-                self.read(window)
-            self.table.complain(self.unknown, self.path)
+        share = self.tally.far / max(1, self.tally.pixels)
+        if share > MOST:
+            raise InputError(
+                f"{self.path}: {100 * share:.0f} % of its pixels are far from the colours of the "
+                f"class table {self.table.name}, which are made of 0 and 255; name its own table "
+                "with --classes"
+            )
+        if self.tally.unknown:
+            self.recount()
+            jpeg = "; JPEG changes codes, so keep masks in PNG or GeoTIFF files"
+            hint = jpeg if classfile.is_jpeg(self.raster) else ""
+            self.table.complain(self.tally.unknown, self.path, hint)
 
 
-def labels_on(mask: Mask, grid: Grid, method: str) -> Iterator[np.ndarray]:
+def labels_on(
+    mask: Mask, grid: Grid, method: str, other: str = "the image"
+) -> Iterator[np.ndarray]:
     """Yield the labels of a mask on the grid of an image, as strips (h, width) from top to bottom.
 
-    If the mask or the image has no CRS, they must have the same size. Their pixels then correspond
-    one to one.
+    data/raster/placed.py says when their pixels correspond one to one.
 
     Args:
         mask: The mask.
         grid: The image's grid.
         method: "nearest" or "mode", see data/resample.py. It has no effect where the grids agree.
+        other: What has this grid, for error messages.
 
     Raises:
-        InputError: The mask has unknown codes, or the sizes differ without a CRS on both sides.
+        InputError: The mask has unknown codes, or its place on the grid is not known.
     """
-    without = [name for name, one in (("it", mask.grid), ("the image", grid)) if one.crs is None]
-    same_size = (mask.grid.height, mask.grid.width) == (grid.height, grid.width)
-    if mask.grid.matches(grid) or (same_size and without):
+    if placed(mask.grid, grid, mask.path, other).matches(grid):
         yield from map(mask.read, row_windows(grid))
-    elif without:
-        missing = "neither it nor the image has a" if len(without) > 1 else f"{without[0]} has no"
-        raise InputError(
-            f"{mask.path}: {mask.grid.width} x {mask.grid.height} pixels for an image of "
-            f"{grid.width} x {grid.height}, and {missing} CRS to align them by; give both a CRS or "
-            "one size"
-        )
     else:
         yield from _resampled(mask, grid, method)
+        if mask.tally.rounded:
+            mask.recount()
     mask.check()
+
+
+def tell(mask: Mask) -> None:
+    """Print the remarks on a mask that has been read."""
+    for remark in (*mask.remarks, mask.tally.remark()):
+        if remark:
+            note(f"{mask.path}: {remark}")
 
 
 def _resampled(mask: Mask, grid: Grid, method: str) -> Iterator[np.ndarray]:
     """Resample a mask. Errors name its file."""
-    try:
+    with naming(mask.path):
         yield from resample.strips(mask.read, mask.grid, grid, method, IGNORE, np.uint8)
-    except InputError as error:
-        named = str(mask.path) in str(error)
-        raise error if named else InputError(f"{mask.path}: {error}") from None

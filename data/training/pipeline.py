@@ -24,6 +24,7 @@ from data.input import finding, inputs
 from data.input.filenames import by_mask
 from data.input.pairing import pair
 from data.sample import towns
+from data.tables.tally import Tally
 from data.terminal import grouped
 from data.training.augment import Augment
 from data.training.channels import chosen_indices, common_bands, described
@@ -122,6 +123,9 @@ def load_scenes(
     for number, (dates, mask) in enumerate(places, start=1):
         progress(f"preparing scene {number} of {len(places)}: {dates[0].name}")
         scenes.append(prepare(dates, mask, table, cache, args.align, args.nodata, args.bands))
+    rounded, pixels = np.sum([scene.rounded for scene in scenes], axis=0).tolist()
+    if remark := Tally(rounded=rounded, pixels=pixels).remark():
+        say(f"masks: {remark}")
     for line in grouped(remark for scene in scenes for remark in scene.remarks):
         say(line)
     with_crs = sum(scene.grid.crs is not None for scene in scenes)

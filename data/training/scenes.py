@@ -6,8 +6,7 @@ in memory, so reading a window takes one copy:
 
     image.npy   (H, W, bands), dtype of the image  the bands of a pixel lie side by side
     labels.npy  (H, W) uint8                       IGNORE where the image has no data
-    digest      a hash of both arrays, by which `--resume` knows the data after they were moved
-    remarks.json                                   what the files hold and is not used
+    scene.json                                     what is to be told, and a hash of both arrays
 
 The arrays lie in a cache folder. Its name is a hash of the paths, sizes and dates of the files, and
 of all options that change the arrays. So a changed file is prepared again.
@@ -65,9 +64,10 @@ class Scene:
     descriptions: tuple[str | None, ...]
     nodata: float | None
     later_dates: tuple[Path, ...] = ()  # files whose bands follow those of image_path
-    digest: str = ""  # hash of both arrays
+    digest: str = ""  # hash of both arrays, by which --resume knows the data after they were moved
     unit: Unit | None = None  # the conversion of the numbers in `image`, if any
     remarks: tuple[tuple[str, str], ...] = ()  # pairs (file, sentence for the user)
+    rounded: tuple[int, int] = (0, 0)  # pixels of the mask that were no pure colours, and all
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -120,7 +120,7 @@ def prepare(
         folder = cache / f"{image_path.stem}-{key}"
         if not folder.is_dir():
             _make(folder, raster, mask_path, table, method)
-        remarks = json.loads((folder / "remarks.json").read_text(encoding="utf-8"))
+        about = json.loads((folder / "scene.json").read_text(encoding="utf-8"))
         return Scene(
             name=image_path.stem,
             image_path=image_path,
@@ -131,8 +131,9 @@ def prepare(
             descriptions=raster.descriptions,
             nodata=raster.nodata,
             later_dates=tuple(later),
-            digest=(folder / "digest").read_text(),
-            remarks=tuple((file, text) for file, text in remarks),
+            digest=about["digest"],
+            remarks=tuple((file, text) for file, text in about["remarks"]),
+            rounded=tuple(about["rounded"]),
         )
 
 
@@ -185,10 +186,13 @@ def _make(
             digest.update(labels[rows].data)
         image.flush()
         labels.flush()
-        (half_made / "digest").write_text(digest.hexdigest())
-        remarks = [*raster.remarks, *((mask_path, text) for text in mask.raster.remarks)]
-        texts = json.dumps([[str(file), text] for file, text in remarks])
-        (half_made / "remarks.json").write_text(texts, encoding="utf-8")
+        remarks = [*raster.remarks, *((mask_path, text) for text in mask.remarks)]
+        about = {
+            "digest": digest.hexdigest(),
+            "remarks": [[str(file), text] for file, text in remarks],
+            "rounded": [mask.tally.rounded, mask.tally.pixels],
+        }
+        (half_made / "scene.json").write_text(json.dumps(about), encoding="utf-8")
 
 
 def _check_room(cache: Path, raster: Image | Stack) -> None:

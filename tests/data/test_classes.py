@@ -9,6 +9,7 @@ import pytest
 
 from data.classes import TABLES, ClassTable
 from data.files import IGNORE, InputError
+from data.tables.tally import Tally
 
 # Every table in data/tables, so that a new one is tested, too.
 BUILT_IN = sorted(path.stem for path in TABLES.glob("*.csv"))
@@ -122,13 +123,13 @@ def test_a_map_shows_the_display_colours_unless_they_are_the_codes_of_others():
 
 def test_a_palette_mask_of_somebody_else_is_read_by_its_colours():
     found = table(COLORED["displayed in other colours"])
-    colormap = {7: (255, 0, 0), 300: (0, 0, 255, 128), 0: (0, 0, 0), 9: (1, 2, 3)}
+    colormap = {7: (255, 0, 0), 300: (0, 0, 255, 128), 0: (0, 0, 0), 9: (0, 255, 0)}
     values = np.array([[[7, 300, 0, 7]]], np.uint16)
     assert found.encode(values, colormap=colormap).tolist() == [[0, 1, IGNORE, 0]]
     assert found.encode(values, nodata=7, colormap=colormap).tolist() == [
         [IGNORE, 1, IGNORE, IGNORE]
     ]
-    with pytest.raises(InputError, match=r"code #010203 \(2 pixels\) not in the class table"):
+    with pytest.raises(InputError, match=r"code #00FF00 \(2 pixels\) not in the class table"):
         found.encode(np.array([[9, 9]], np.uint8), colormap=colormap)
     with pytest.raises(InputError, match="value 8 has no colour"):
         found.encode(np.array([[7, 8]], np.uint8), colormap=colormap)
@@ -139,6 +140,59 @@ def test_a_table_of_integers_reads_the_values_of_a_palette_mask():
     assert ESM.encode(np.array([[0, 250, 255]], np.uint8), colormap=colormap).tolist() == [
         [0, 1, 2]
     ]
+
+
+# Pure colours.
+
+PURE = "#00FFFF,town,#00FFFF #FFFF00,field,#C8B478 #000000,unknown,#000000,true"
+
+
+def test_colours_near_pure_ones_are_those_of_the_table_and_are_counted():
+    found, tally = table(PURE), Tally()
+    mask = rgb("00FFFF", "017FFE", "FEFE00", "7F7F7F", "00FFFF")
+    mask[1, 0, 1] = 128  # 127 would make it blue
+    assert found.pure
+    assert found.encode(mask, tally=tally).tolist() == [[0, 0, 1, IGNORE, 0]]
+    assert (tally.rounded, tally.far, tally.pixels) == (3, 2, 5)
+
+
+def test_a_pure_colour_without_a_row_is_unknown_also_after_rounding():
+    with pytest.raises(InputError, match=r"code #FF0000 \(2 pixels\) not in the class table"):
+        table(PURE).encode(rgb("FE0102", "FF0000", "00FFFF"))
+
+
+@pytest.mark.parametrize("row", ["#00FFFE,near,#00FFFE", "#3C1098,house,#3C1098,true"])
+def test_a_table_with_any_other_colour_is_matched_exactly(row):
+    found, tally = table(f"{PURE} {row}"), Tally()
+    assert not found.pure
+    found.encode(rgb("01FFFF", "00FFFF"), tally=tally)
+    assert tally.unknown == {0x01FFFF: 1} and tally.rounded == 0
+
+
+def test_the_colours_of_a_palette_are_rounded_and_its_no_data_is_not():
+    found, tally = table(PURE), Tally()
+    colormap = {1: (2, 254, 255), 2: (255, 255, 0), 3: (0, 255, 254)}
+    labels = found.encode(np.array([[1, 2, 3, 1]], np.uint8), 3, tally, colormap)
+    assert labels.tolist() == [[0, 1, IGNORE, 0]] and tally.rounded == 2
+
+
+def test_a_map_in_display_colours_is_read_back_without_rounding():
+    found, tally = table(PURE), Tally()
+    assert found.colormap[1] == (0xC8, 0xB4, 0x78)
+    assert found.encode(np.array([[0, 1]], np.uint8), None, tally, found.colormap).tolist() == [
+        [0, 1]
+    ]
+    assert tally.rounded == 0
+
+
+def test_pixels_that_are_not_valid_are_no_label_whatever_they_hold():
+    tally, valid = Tally(), np.array([[True, False, False]])
+    assert ESM.encode(np.array([[1, 1, 99]], np.uint8), tally=tally, valid=valid).tolist() == [
+        [0, IGNORE, IGNORE]
+    ]
+    labels = table(PURE).encode(rgb("00FFFF", "00FFFF", "010101"), tally=tally, valid=valid)
+    assert labels.tolist() == [[0, IGNORE, IGNORE]]
+    assert not tally.unknown and tally.rounded == 0
 
 
 # The user's own.
@@ -201,18 +255,18 @@ def test_of_many_unknown_codes_the_five_most_common_are_named():
 
 
 def test_an_unknown_colour_is_named_as_a_colour():
-    with pytest.raises(InputError, match=r"code #0A0B0C \(2 pixels\)"):
-        ClassTable.load("deepglobe").encode(rgb("0A0B0C", "00FFFF", "0A0B0C"))
+    with pytest.raises(InputError, match=r"code #FF0000 \(2 pixels\)"):
+        ClassTable.load("deepglobe").encode(rgb("FF0000", "00FFFF", "FF0000"))
 
 
 def test_unknown_codes_are_counted_over_blocks_and_then_complained_about_with_the_file():
-    unknown = Counter()
+    tally = Tally()
     for block in ([[1, 7]], [[7, 7]], [[3, 255]]):
-        labels = ESM.encode(np.array(block, np.uint8), unknown=unknown)
+        labels = ESM.encode(np.array(block, np.uint8), tally=tally)
     assert labels.tolist() == [[IGNORE, 2]]
-    assert unknown == {7: 3, 3: 1}
+    assert tally.unknown == {7: 3, 3: 1} and tally.pixels == 6
     with pytest.raises(InputError, match=r"^folder/mask.tif: code 7 \(3 pixels\), 3 \(1 pixels\)"):
-        ESM.complain(unknown, "folder/mask.tif")
+        ESM.complain(tally.unknown, "folder/mask.tif")
 
 
 def test_nothing_unknown_is_no_complaint():
@@ -257,7 +311,7 @@ def test_masks_of_floats_are_read_with_nan_and_whatever_they_declare_as_no_data(
 
 @pytest.mark.parametrize("value", [1.5, np.inf, -np.inf])
 def test_a_mask_with_fractions_is_no_mask_of_classes(value):
-    with pytest.raises(InputError, match="fractions"):
+    with pytest.raises(InputError, match=rf"fractions or infinity \({value}\)"):
         ESM.encode(np.array([[1, value]], np.float64))
 
 
@@ -325,12 +379,12 @@ def test_random_tables_read_random_masks_as_a_dictionary_does(seed, dtype):
 
     # One code in twelve has no row.
     raster = random.choice(np.array(codes), (9, 11)).astype(dtype)
-    unknown = Counter()
-    labels = found.encode(raster, unknown=unknown)
+    tally = Tally()
+    labels = found.encode(raster, tally=tally)
     assert labels.tolist() == [
         [meaning.get(code, IGNORE) for code in row] for row in raster.tolist()
     ]
-    assert unknown == Counter(code for code in raster.ravel().tolist() if code not in meaning)
+    assert tally.unknown == Counter(code for code in raster.ravel().tolist() if code not in meaning)
 
     again = found.decode(labels)
     first = {}

@@ -1,13 +1,14 @@
-"""Files that are written whole or not at all: data/files.py."""
+"""Files that are written whole or not at all, and errors that name them: data/files.py."""
 
 import errno
 import os
 import stat
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from data.files import VERSION, InputError, refuse_input, replacing, require_file, version
+from data.files import VERSION, InputError, naming, refuse_input, replacing, require_file, version
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path):
@@ -126,3 +127,12 @@ def test_a_pipe_a_device_and_a_folder_are_no_files(tmp_path):
     (tmp_path / "file.tif").write_text("")
     (tmp_path / "other.tif").symlink_to(tmp_path / "file.tif")
     assert require_file(tmp_path / "file.tif") is require_file(tmp_path / "other.tif") is None
+
+
+def test_an_error_names_its_file_once():
+    for text in ("is cut short", "folder/m.tif: is cut short"):
+        with pytest.raises(InputError, match="^folder/m.tif: is cut short$"):
+            with naming(Path("folder/m.tif")):
+                raise InputError(text)
+    with pytest.raises(OSError, match="^full$"), naming("m.tif"):
+        raise OSError("full")

@@ -3,6 +3,7 @@ colours.
 """
 
 import csv
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -199,6 +200,34 @@ def test_maps_of_different_ground_and_outputs_over_inputs_are_refused(tmp_path):
         change.main([a, a, "-o", a])
     assert (tmp_path / "a.tif").read_bytes() == before
     assert not list(tmp_path.glob("*_to_*"))
+
+
+def test_unknown_codes_of_either_map_are_an_error(tmp_path):
+    codes = ESM.decode(BEFORE)
+    cog.write(tmp_path / "a.tif", codes, EQUAL_AREA, ESM.nodata)
+    codes[0, 0] = 77
+    cog.write(tmp_path / "b.tif", codes, EQUAL_AREA, ESM.nodata)
+    for before, after in ("ab", "ba"):
+        paths = [str(tmp_path / f"{name}.tif") for name in (before, after)]
+        with pytest.raises(InputError, match=r"b\.tif: code 77 \(1 pixels\)"):
+            change.main([*paths, "--classes", "esm", "-o", str(tmp_path / "c.tif")])
+        assert not (tmp_path / "c.tif").exists()
+
+
+def test_maps_without_a_crs_are_compared_where_their_transforms_are_equal(tmp_path, capsys):
+    bare = dataclasses.replace(EQUAL_AREA, crs=None)
+    aside = dataclasses.replace(bare, transform=(1000, 0, 4_002_000, 0, -1000, 3e6))
+    cog.write(tmp_path / "a.tif", np.stack([ESM.decode(BEFORE)] * 3), EQUAL_AREA, ESM.nodata)
+    arguments = [str(tmp_path / name) for name in ("a.tif", "b.tif")]
+    arguments += ["--classes", "esm", "-o", str(tmp_path / "c.tif")]
+    cog.write(tmp_path / "b.tif", ESM.decode(AFTER), aside, ESM.nodata)
+    with pytest.raises(InputError, match=r"b\.tif: .* of the earlier map .* and it has no CRS"):
+        change.main(arguments)
+    cog.write(tmp_path / "b.tif", ESM.decode(AFTER), bare, ESM.nodata)
+    change.main(arguments)
+    with geotiff.Raster(tmp_path / "c.tif") as raster:
+        assert raster.read()[0].tolist() == [[1, 1, 3, 3], [6, 9, 0, 0]]
+    assert "note: " in (error := capsys.readouterr().err) and "a.tif: its three channels" in error
 
 
 def test_the_command_ends_in_one_line(tmp_path):

@@ -80,3 +80,16 @@ def test_what_is_wrong_with_the_mask_is_said_when_the_map_is_there(tmp_path, tab
         assert (found == IGNORE).all()
     with pytest.raises((InputError, OSError), match="m.tif"):
         truth.check()
+
+
+def test_what_is_told_of_the_mask_follows_when_it_is_read(tmp_path, capsys):
+    grid = Grid(GRID.crs, GRID.transform, 20, 30)
+    mask = np.full((3, 20, 30), 255, np.uint8)
+    mask[0] = 0
+    mask[1, 5] = 254
+    cog.write(tmp_path / "m.tif", mask, grid)
+    truth = Truth(tmp_path / "m.tif", ClassTable.load("deepglobe"), grid)
+    assert (labels_of(truth, [20]) == 0).all()
+    truth.check()
+    said = "m.tif: 30 pixels (5.00 %) were not pure colours; each channel was rounded to 0 or 255"
+    assert said in capsys.readouterr().err

@@ -1,5 +1,7 @@
 """data/raster/targetgrid.py: the grid in another CRS that holds a raster; rasters without CRS."""
 
+import re
+
 import numpy as np
 import pytest
 from landcover import grid, plain
@@ -7,7 +9,7 @@ from pyproj import CRS, Transformer
 
 from data.files import InputError
 from data.grid import IDENTITY, Grid
-from data.raster.targetgrid import covers, require_places, target_grid_for
+from data.raster.targetgrid import covers, doubts, require_places, target_grid_for
 
 
 def test_the_grid_that_holds_a_source_has_multiples_of_the_resolution_as_edges():
@@ -112,3 +114,61 @@ def test_two_grids_without_crs_lie_in_one_plane_but_two_pictures_do_not():
         require_places(picture, Grid(None, IDENTITY, 2, 2))
     with pytest.raises(InputError, match="the target has no CRS"):
         require_places(plain(4, 4), picture)
+
+
+# What may be wrong with a grid.
+
+ACROSS = grid("EPSG:32701", 170_000, 8_000_000, 1000, 200, 200)  # 179.9 degrees east to 178.2 west
+
+
+def test_a_grid_that_is_too_large_is_refused_with_its_size():
+    source = grid("EPSG:32631", 400_000, 5_000_000, 10, 48, 48)
+    with pytest.raises(
+        InputError, match=r"would have 6\d,\d{3},\d{3} x 6\d,.* pixels of 1e-05; give"
+    ):
+        target_grid_for(source, "EPSG:3857", 1e-5)
+    assert target_grid_for(source, "EPSG:3857", 0.01).width > 60_000
+
+
+def test_a_resolution_in_the_wrong_unit_is_told_with_the_size():
+    source = grid("EPSG:32631", 400_000, 5_000_000, 10, 48, 48)
+    (said,) = doubts(source, target_grid_for(source, "EPSG:4326", 10))
+    assert said.startswith("the output has 1 x 1 pixels of 10 degree, 9e+04 times as wide as those")
+    (said,) = doubts(source, target_grid_for(source, "EPSG:3857", 0.001))
+    assert "pixels of 0.001 metre, " in said
+
+
+@pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:3857", "EPSG:3035", "EPSG:32632"])
+def test_of_an_ordinary_grid_nothing_is_told(crs):
+    source = grid("EPSG:32631", 400_000, 5_000_000, 10, 480, 300, turn=30)
+    assert doubts(source, target_grid_for(source, crs)) == []
+    assert doubts(source, source) == []
+
+
+def test_a_source_across_a_cut_is_told_unless_the_target_lies_on_one_side():
+    for crs, name in (("EPSG:4326", "WGS 84"), ("EPSG:3857", "WGS 84 / Pseudo-Mercator")):
+        (said,) = doubts(ACROSS, target_grid_for(ACROSS, crs))
+        assert said.startswith(f"the source crosses a cut of {name} (for example 180 degrees)")
+        assert re.search("fills about 0.[3-7] % of the output", said)  # 40,000 of 7.6 million
+    assert doubts(ACROSS, target_grid_for(ACROSS, "EPSG:3832")) == []
+    assert doubts(ACROSS, grid("EPSG:4326", -180, -18.5, 0.01, 50, 50)) == []
+
+
+def test_longitudes_beyond_180_degrees_are_told():
+    said = doubts(ACROSS, grid("EPSG:4326", 178, -18, 0.01, 200, 400))
+    assert any(text.startswith("longitudes beyond 180 degrees stay empty") for text in said)
+    globe = grid("EPSG:4326", 0, 90, 1, 180, 360)
+    assert doubts(globe, globe) == []
+
+
+def test_a_source_around_a_pole_fills_its_grid_and_is_not_told():
+    arctic = grid("EPSG:3413", -2e6, 2e6, 10_000, 400, 400)
+    assert doubts(arctic, target_grid_for(arctic, "EPSG:4326", 0.1)) == []
+
+
+def test_the_part_of_a_source_without_coordinates_is_told():
+    half = grid("EPSG:4326", -90, 30, 0.5, 120, 360)  # 90 west to 90 east of the cut globe
+    target = target_grid_for(half, "+proj=ortho +lat_0=0 +lon_0=90", 50_000)
+    said = doubts(half, target)
+    assert said[0].startswith("50") or said[0].startswith("49")
+    assert " % of the source has no coordinates in unknown and is left out" in said[0]

@@ -43,3 +43,22 @@ def test_a_value_without_a_colour_is_an_error_unless_it_is_no_data():
     assert colors.of_palette(values, colormap, nodata=3).tolist() == [[1, colors.NO_DATA]]
     with pytest.raises(InputError, match="value 3 has no colour in the palette"):
         colors.of_palette(values, colormap)
+
+
+def test_colours_are_rounded_channel_by_channel_at_128():
+    codes = np.array([[0x7F80FF, 0xFEFE01, 0x00FF00, colors.NO_DATA]], np.int32)
+    pure, changed = colors.rounded(codes)
+    assert pure.tolist() == [[0x00FFFF, 0xFFFF00, 0x00FF00, colors.NO_DATA]]
+    assert changed.tolist() == [[True, True, False, False]]
+    assert [colors.is_pure(code) for code in (0x00FFFF, 0x000000, 0xFE0000)] == [True, True, False]
+
+
+def test_rounding_is_that_of_a_comparison():
+    raster = np.random.default_rng(0).integers(0, 256, (3, 20, 30), dtype=np.uint8)
+    expected = np.where(raster >= 128, 255, 0).astype(np.uint8)
+    assert np.array_equal(colors.rounded(colors.of_rgb(raster))[0], colors.of_rgb(expected))
+
+
+def test_a_colour_is_far_from_the_pure_ones_if_one_channel_is():
+    codes = np.array([0xFFFFFF, 0x3FC000, 0x00BFFF, 0x400000, 0xC000C0, colors.NO_DATA], np.int32)
+    assert colors.are_far(codes).tolist() == [False, False, True, True, False, False]

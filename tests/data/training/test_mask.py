@@ -1,5 +1,8 @@
 """Masks as labels: through palettes, on their own grid and on an image's."""
 
+from pathlib import Path
+
+import imagecodecs
 import numpy as np
 import pytest
 from pyproj import CRS, Transformer
@@ -7,8 +10,8 @@ from pyproj import CRS, Transformer
 from data import resample
 from data.classes import ClassTable
 from data.files import IGNORE, InputError
-from data.grid import Grid, Window
-from data.raster import cog
+from data.grid import IDENTITY, Grid, Window
+from data.raster import Raster, cog
 from data.training.mask import Mask, labels_on
 
 ESM = ClassTable.load("esm")
@@ -125,9 +128,7 @@ def test_without_crs_only_equal_sizes_go_together(tmp_path):
     cog.write(path, np.ones((6, 8), np.uint8), plain)
     assert labels(path, plain).shape == labels(path, grid()).shape == (6, 8)
     cog.write(path, np.ones((5, 8), np.uint8), other)
-    with pytest.raises(
-        InputError, match=r"mask\.tif: 8 x 5 pixels for an image of 8 x 6, and neither .* has a CRS"
-    ):
+    with pytest.raises(InputError, match=r"mask\.tif: has 8 x 5 .* 8 x 6, and neither .* a CRS"):
         labels(path, plain)
     with pytest.raises(InputError, match=r"mask\.tif: .* and it has no CRS"):
         labels(path, grid())
@@ -157,3 +158,178 @@ def test_unknown_codes_are_counted_once_however_the_mask_is_resampled(tmp_path, 
     cog.write(tmp_path / "mask.tif", codes, grid(height=60, width=60))
     with pytest.raises(InputError, match=r"code 7 \(100 pixels\)"):
         labels(tmp_path / "mask.tif", grid(height=30, width=30, pixel=20), method)
+
+
+# Without a CRS, and with transforms.
+
+
+def test_transforms_that_differ_are_not_joined_without_a_crs(tmp_path):
+    path, bare = tmp_path / "mask.tif", grid(None)
+    cog.write(path, np.ones((6, 8), np.uint8), grid(None, left=1_000_200.0))
+    with pytest.raises(InputError, match=r"mask\.tif: its transform differs .* and it has no CRS"):
+        labels(path, grid())
+    with pytest.raises(InputError, match=r"mask\.tif: .* neither it nor the image has a CRS"):
+        labels(path, bare)
+    cog.write(path, np.ones((6, 8), np.uint8), grid(left=1_000_200.0))
+    with pytest.raises(InputError, match=r"mask\.tif: .* the image has no CRS"):
+        labels(path, bare)
+    cog.write(path, np.ones((6, 8), np.uint8), bare)
+    for image_grid in (grid(), bare, Grid(None, IDENTITY, 6, 8)):
+        assert (labels(path, image_grid) == 0).all()
+
+
+def test_a_mask_of_pixel_is_point_lies_on_its_image_without_a_crs(tmp_path):
+    rasterio = pytest.importorskip("rasterio")
+    profile = dict(driver="GTiff", count=1, height=6, width=8, dtype="uint8")
+    where = rasterio.Affine(*grid().transform)
+    with rasterio.open(tmp_path / "m.tif", "w", transform=where, **profile) as dataset:
+        dataset.update_tags(AREA_OR_POINT="Point")
+        dataset.write(np.ones((6, 8), np.uint8), 1)
+    assert (labels(tmp_path / "m.tif", grid()) == 0).all()
+
+
+# What a mask may be.
+
+
+def read(path, table=ESM) -> tuple[np.ndarray, Mask]:
+    with Mask(path, table) as mask:
+        found = np.concatenate(list(labels_on(mask, Grid(None, IDENTITY, 2, 4), "nearest")))
+        return found, mask
+
+
+def picture(path, array) -> Path:
+    path.write_bytes(imagecodecs.png_encode(np.ascontiguousarray(array)))
+    return path
+
+
+CODES = np.array([[0, 1, 250, 255], [1, 1, 250, 0]], np.uint8)
+
+
+def test_a_grey_mask_stored_as_rgb_is_read_and_told(tmp_path):
+    path = picture(tmp_path / "m.png", np.repeat(CODES[..., None], 3, 2))
+    found, mask = read(path)
+    assert np.array_equal(found, ESM.encode(CODES))
+    assert mask.remarks == ["its three channels are equal; one of them is used"]
+
+
+def test_a_coloured_mask_with_a_table_of_codes_is_refused_by_name(tmp_path):
+    path = picture(tmp_path / "m.png", np.stack([CODES, CODES, CODES.T.reshape(2, 4)], 2))
+    with pytest.raises(InputError, match=r"m\.png: its three channels differ.*colours as codes"):
+        read(path)
+
+
+def test_bits_floats_and_unusual_integers_are_read(tmp_path):
+    rasterio = pytest.importorskip("rasterio")
+    path, table = tmp_path / "m.tif", ClassTable.from_records("t", RECORDS)
+    for dtype, options in (("uint8", {"nbits": 1}), ("int8", {}), ("int64", {}), ("float32", {})):
+        profile = dict(driver="GTiff", count=1, height=2, width=4, dtype=dtype, **options)
+        with rasterio.open(path, "w", **profile) as dataset:
+            dataset.write(np.array([[[0, 1, 1, 0], [0, 0, 1, 1]]], dtype))
+        assert read(path, table)[0].tolist() == [[1, 2, 2, 1], [1, 1, 2, 2]]
+    codes = np.array([[-1, 0, 1, 1], [0, 0, 0, -1]], np.int64)
+    cog.write(path, codes, Grid(None, IDENTITY, 2, 4))
+    assert read(path, table)[0].tolist() == [[0, 1, 2, 2], [1, 1, 1, 0]]
+    cog.write(path, codes + 2**53 + 1, Grid(None, IDENTITY, 2, 4))
+    with pytest.raises(InputError, match=rf"code {2**53 + 1} \(4 pixels\), {2**53} \(2 pixels\)"):
+        read(path, table)
+    cog.write(path, np.where(codes < 0, np.nan, codes), Grid(None, IDENTITY, 2, 4))
+    assert read(path, table)[0].tolist() == [[IGNORE, 1, 2, 2], [1, 1, 1, IGNORE]]
+    cog.write(path, np.where(codes < 0, 0.5, codes), Grid(None, IDENTITY, 2, 4))
+    with pytest.raises(InputError, match=r"m\.tif: holds fractions or infinity \(0.5\)"):
+        read(path, table)
+
+
+RECORDS = [
+    {"code": "-1", "name": "sea", "color": "#0000FF"},
+    {"code": "0", "name": "land", "color": "#00FF00"},
+    {"code": "1", "name": "ice", "color": "#FFFFFF"},
+    {"code": "70000", "name": "never", "color": "#FF0000"},  # no value of most types
+]
+
+
+# Where a mask has no label.
+
+
+@pytest.fixture
+def masked(monkeypatch):
+    """The first column of every mask is hidden by a dataset mask."""
+
+    class Masked(Raster):
+        def __init__(self, path):
+            super().__init__(path)
+            self.masked = True
+
+        def valid(self, window=None, pixels=None):
+            valid = super().valid(window, pixels)
+            if window.col == 0:
+                valid[:, 0] = False
+            return valid
+
+    monkeypatch.setattr("data.training.mask.Raster", Masked)
+
+
+@pytest.mark.parametrize("nodata", [None, 0, 1, 250])
+def test_masked_pixels_have_no_label_whatever_their_code(tmp_path, masked, nodata):
+    codes = CODES.copy()
+    codes[1, 0] = 99  # unknown, but masked
+    cog.write(tmp_path / "m.tif", codes, Grid(None, IDENTITY, 2, 4), nodata)
+    found, mask = read(tmp_path / "m.tif")
+    # The declared value is a code of the table, so it is a class where the mask is not 0.
+    assert found.tolist() == [[IGNORE, 0, 1, 2], [IGNORE, 0, 1, 0]]
+    assert mask.remarks == ["pixels with 0 in its dataset mask have no class"]
+
+
+def test_masked_pixels_do_not_vote(tmp_path, masked):
+    codes = np.array([[1, 250, 1], [1, 250, 1], [1, 1, 250]], np.uint8)
+    cog.write(tmp_path / "m.tif", codes, grid(height=3, width=3))
+    coarse = grid(height=1, width=1, pixel=30.0)
+    # 3 of 250 and 3 of 1 are left: the lower one wins. All nine have 6 of 1.
+    assert labels(tmp_path / "m.tif", coarse, "mode").tolist() == [[0]]
+    codes[0, 2] = 250
+    cog.write(tmp_path / "m.tif", codes, grid(height=3, width=3))
+    assert labels(tmp_path / "m.tif", coarse, "mode").tolist() == [[1]]
+
+
+def test_pixels_of_alpha_0_have_no_label(tmp_path):
+    table, alpha = ClassTable.load("deepglobe"), np.array([[0, 1, 255, 255]] * 2, np.uint8)
+    rgb = np.zeros((2, 4, 3), np.uint8) + np.array([0, 255, 255], np.uint8)
+    path = picture(tmp_path / "m.png", np.dstack([rgb, alpha]))
+    with Mask(path, table) as mask:
+        mask.raster.alpha = 4
+        assert mask.read(Window(0, 0, 2, 4)).tolist() == [[IGNORE, 0, 0, 0]] * 2
+        assert "pixels with alpha 0 have no class" in mask.remarks
+
+
+# Pure colours.
+
+
+def test_colours_that_are_nearly_pure_are_rounded_and_counted_once(tmp_path):
+    table, path = ClassTable.load("deepglobe"), tmp_path / "m.tif"
+    rgb = np.zeros((3, 60, 60), np.uint8)
+    rgb[1:] = 255
+    rgb[1, :10] = 254
+    cog.write(path, rgb, grid(height=60, width=60))
+    cases = (10, 60, "nearest"), (20, 30, "nearest"), (20, 30, "mode"), (20, 9, "mode")
+    for pixel, size, method in cases:  # the last image shows a part of the mask
+        with Mask(path, table) as mask:
+            strips = labels_on(mask, grid(height=size, width=size, pixel=pixel), method)
+            assert (np.concatenate(list(strips)) == 0).all()
+        assert (mask.tally.rounded, mask.tally.pixels) == (600, 3600)
+
+
+def test_a_mask_of_another_table_is_not_rounded_to_this_one(tmp_path):
+    path = picture(tmp_path / "m.png", np.full((2, 4, 3), (60, 16, 152), np.uint8))
+    with pytest.raises(
+        InputError, match=r"m\.png: 100 % of its pixels are far from the colours of"
+    ):
+        read(path, ClassTable.load("deepglobe"))
+
+
+def test_a_jpeg_mask_is_told_and_its_unknown_codes_are_explained(tmp_path):
+    grey = np.random.default_rng(0).choice([0, 255], (2, 4)).astype(np.uint8)
+    path = tmp_path / "m.jpg"
+    path.write_bytes(imagecodecs.jpeg_encode(grey, level=50))
+    with pytest.raises(InputError, match=r"m\.jpg: code .* --classes; JPEG changes codes, so keep"):
+        read(path, ClassTable.from_records("t", RECORDS))
+    with Mask(path, ESM) as mask:
+        assert any("JPEG changes codes and colours" in remark for remark in mask.remarks)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import small
 
+from data.classes import ClassTable
 from data.files import IGNORE, InputError
 from data.grid import Grid
 from data.raster import cog, geotiff
@@ -28,6 +29,30 @@ def test_four_scenes_become_three_to_train_and_one_to_validate(tmp_path):
         data.checkpoint["nodata"] is None
         and small.load(small.options(tmp_path, nodata=7))[0].checkpoint["nodata"] == 7
     )
+
+
+def test_rounded_colours_of_all_masks_are_one_line_also_from_the_cache(tmp_path):
+    options = small.options(tmp_path)
+    assert len(list(options.masks[0].iterdir())) == 4
+    for number, path in enumerate(sorted(options.masks[0].iterdir())):
+        with geotiff.Raster(path) as raster:
+            codes, grid = raster.read()[0], raster.grid
+        rgb = np.zeros((3, *codes.shape), np.uint8)
+        rgb[2] = np.where(codes == 20, 255, 0)
+        rgb[0, number] = 3  # a row of the first mask, of the second, ...
+        cog.write(path, rgb, grid)
+    records = [
+        {"code": "#000000", "name": "land", "color": "#000000"},
+        {"code": "#0000FF", "name": "water", "color": "#0000FF"},
+    ]
+    table = ClassTable.from_records("pure", records)
+    for _ in range(2):
+        said = []
+        pipeline.load_scenes(options, table, tmp_path / "cache", said.append, said.append)
+        line = (
+            "masks: 192 pixels (2.08 %) were not pure colours; each channel was rounded to 0 or 255"
+        )
+        assert said.count(line) == 1
 
 
 def test_scaling_sees_training_windows_only(tmp_path):

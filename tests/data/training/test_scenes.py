@@ -1,6 +1,7 @@
 """Images with labels on one grid, prepared once and kept in a cache."""
 
 import errno
+import json
 import os
 import pickle
 from pathlib import Path
@@ -178,8 +179,8 @@ def test_two_processes_may_prepare_a_scene_at_once_and_either_may_be_interrupted
         other.mkdir()
         np.save(other / "image.npy", ones.transpose(1, 2, 0))
         np.save(other / "labels.npy", ones[0] * 2)
-        (other / "digest").write_text("of the other process")
-        (other / "remarks.json").write_text("[]")
+        about = {"digest": "of the other process", "remarks": [], "rounded": [0, 0]}
+        (other / "scene.json").write_text(json.dumps(about))
         yield ones[0]
         if stop:
             raise KeyboardInterrupt
