@@ -17,7 +17,7 @@ import reproject as module
 from data import resample
 from data.files import InputError
 from data.grid import IDENTITY, Grid
-from data.raster import cache, cog, geotiff
+from data.raster import blocks, cache, cog, geotiff
 from data.raster.targetgrid import target_grid_for
 from data.resample import reproject
 from reproject import reproject_file
@@ -83,13 +83,13 @@ def test_every_block_is_decoded_about_once_and_only_if_needed(
         tmp_path / "mask.tif", "w", crs="EPSG:25831", transform=transform, **profile
     ) as file:
         file.write(source, 1)
-    decoded, block = Counter(), geotiff.Raster._block
+    decoded, block = Counter(), blocks.Blocks._block
 
-    def counting(self, number):
+    def counting(self, number, needed):
         decoded[number] += 1
-        return block(self, number)
+        return block(self, number, needed)
 
-    monkeypatch.setattr(geotiff.Raster, "_block", counting)
+    monkeypatch.setattr(blocks.Blocks, "_block", counting)
     monkeypatch.setattr(module, "TILE", 64)
     monkeypatch.setattr(resample, "TILE", 64)
     monkeypatch.setattr(cache, "CACHE_BYTES", 3 * 2**20)  # a quarter of the raster
