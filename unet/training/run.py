@@ -32,7 +32,7 @@ from unet.metrics import ConfusionMatrix
 from unet.training import processes
 from unet.training.optimizer import change_epochs
 from unet.training.passes import start_of_epoch
-from unet.training.resume import same
+from unet.training.resume import require_form, same
 
 
 class Run:
@@ -145,10 +145,14 @@ class Run:
             )
         if not path.with_name("best.pt").exists() and state["best_epoch"] < state["epoch"]:
             raise CheckpointError(f"{path}: best.pt is not beside it; give a whole run's folder")
-        for name, part in self.parts.items():
-            part.load_state_dict(state[name])
+        try:
+            self._load_parts(state)
+        except (ValueError, TypeError, LookupError, RuntimeError, AttributeError) as error:
+            raise CheckpointError(
+                f"{path}: its states are not those of this run ({error}); begin another run from "
+                f"its weights, by --weights {path}"
+            ) from error
         change_epochs(self.parts["scheduler"], self.parts["optimizer"], epochs)
-        processes.set_random_states(state["random"], self.device)
         for name in ("epoch", "best", "best_epoch", "history", "position"):
             setattr(self, name, state[name])
         self.waiting_since = state.get("waiting_since", self.best_epoch)
@@ -161,6 +165,17 @@ class Run:
                 "more --epochs to train longer"
             )
         return f"resumed after epoch {self.epoch} and {self.position['batch']} batches"
+
+    def _load_parts(self, state: dict) -> None:
+        """Load the states of all parts, and the random states.
+
+        The exceptions of torch for a state of another form are of many kinds. Some forms are loaded
+        without an exception, and fail later; `require_form` refuses these.
+        """
+        require_form(state, self.parts)
+        for name, part in self.parts.items():
+            part.load_state_dict(state[name])
+        processes.set_random_states(state["random"], self.device)
 
     def progress(self, share: float, epochs: int, doing: str) -> str:
         """Return a line about the present epoch, of which a `share` (0 to 1) is finished.
