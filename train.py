@@ -114,8 +114,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> Path:
     """Train a network with the options of the command line. Returns the folder of the run."""
     args = parse(arguments)
-    run = Run(args.output, args.resume)
-    with terminal.Signals() as signals:
+    with Run(args.output, args.resume) as run, terminal.Signals() as signals:
         train(args, run, signals)
     return run.folder
 

@@ -3,7 +3,8 @@ or not at all.
 
 A file is written under a temporary name in its own folder, flushed to the disk, and then renamed.
 The rename is atomic (POSIX rename(2)). So the name always belongs to the earlier file or to the
-complete new file, even if the program is stopped.
+complete new file, even if the program is stopped. A temporary file that a killed program left is
+removed by the next program that writes into its folder.
 
 Read beside it: tests/data/test_files.py.
 """
@@ -11,8 +12,10 @@ Read beside it: tests/data/test_files.py.
 import contextlib
 import csv
 import errno
+import fcntl
 import functools
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -23,6 +26,7 @@ from pathlib import Path
 IGNORE = 255  # label of a pixel without a class; statistics, losses and metrics leave it out
 
 VERSION = "2.0.0"
+TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")  # the names that `temporary_beside` gives
 
 
 class InputError(ValueError):
@@ -76,23 +80,86 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
         raise FileNotFoundError(f"{path}: there is no folder {path.parent}; make it first")
     if path.is_dir():
         raise IsADirectoryError(f"{path}: is a folder; name a file in it")
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     try:
-        open(temporary, "x").close()  # "x" fails if another writer has this name
-        yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with temporary_beside(path, folder=False) as temporary:
+            yield temporary
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
     except OSError as error:
-        if error.filename == str(temporary):  # name `path`, the file that the user knows
+        if is_temporary(error.filename, path):  # name `path`, the file that the user knows
             raise type(error)(error.errno, error.strerror, str(path)) from error
         # The error of a failed write has no file name in Python.
         if error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             advice = f"{error.strerror}; make room and run again"
             raise OSError(error.errno, advice, str(path)) from error
         raise
+
+
+@contextlib.contextmanager
+def temporary_beside(path: Path, folder: bool) -> Iterator[Path]:
+    """Yield a new temporary file or folder beside `path`. It is removed when the block ends.
+
+    The process holds a lock on it. The lock ends with the process, also if it is killed. So what
+    `remove_left` finds without a lock was left by a killed process.
+    """
+    remove_left(path.parent.resolve())
+    with contextlib.ExitStack() as held:
+        while True:
+            temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+            temporary.mkdir() if folder else open(temporary, "x").close()
+            try:
+                held.enter_context(lock(temporary))
+            except (BlockingIOError, FileNotFoundError):
+                continue  # another process found it before it was locked, and removes it
+            except OSError:
+                break  # a file system without locks
+            if temporary.exists():
+                break
+        try:
+            yield temporary
+        finally:
+            _remove(temporary)
+
+
+@functools.cache
+def remove_left(folder: Path) -> None:
+    """Remove the temporary files and folders that killed processes left in a folder.
+
+    A process does this once for each folder.
+    """
+    for path in folder.iterdir():
+        if TEMPORARY.fullmatch(path.name):
+            with contextlib.suppress(OSError), lock(path):
+                _remove(path)
+
+
+def is_temporary(name: object, path: Path) -> bool:
+    """Return whether a file name is that of a temporary file or folder of `path`."""
+    return isinstance(name, str) and Path(name).name.startswith(f".{path.name}.")
+
+
+@contextlib.contextmanager
+def lock(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock on a file or folder. It ends with the block or with the process.
+
+    Raises:
+        BlockingIOError: Another process holds it.
+    """
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
     finally:
-        temporary.unlink(missing_ok=True)
+        os.close(opened)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or folder, if it exists."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def refuse_input(output: str | os.PathLike, *inputs: str | os.PathLike) -> None:
@@ -113,23 +180,18 @@ def replacing_folder(path: str | os.PathLike) -> Iterator[Path]:
             names the parent folder.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    # A killed process may have left this folder: process numbers repeat in a container.
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
     try:
-        yield temporary
-        try:
-            temporary.rename(path)
-        except OSError:
-            if not path.is_dir():
-                raise
+        with temporary_beside(path, folder=True) as temporary:
+            yield temporary
+            try:
+                temporary.rename(path)
+            except OSError:
+                if not path.is_dir():
+                    raise
     except OSError as error:
         if error.errno and error.filename is None:
             raise OSError(error.errno, error.strerror, str(path.parent)) from error
         raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_csv(path: str | os.PathLike, rows: Iterable[Iterable]) -> None:

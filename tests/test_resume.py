@@ -4,6 +4,7 @@ import csv
 import math
 import multiprocessing
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -213,6 +214,37 @@ def test_killed_thirty_times_at_random_moments_and_resumed_each_time(tmp_path):
 def test_what_shapes_the_result_cannot_be_changed(whole, more, message):
     with pytest.raises(InputError, match=message):
         train.main(["--resume", str(whole / "whole"), *more])
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("batch", "twelve"), ("batch", [1]), ("loss", "mine"), ("compile", "yes"), ("augment", 3),
+    ("seed", -1), ("lr", float("nan")), ("oversample", {"a": 1}),
+])  # fmt: skip
+def test_a_setting_that_the_command_line_would_refuse_is_refused(whole, tmp_path, name, value):
+    state = checkpoint.load(whole / "whole/last.pt")
+    state["settings"][name] = value
+    checkpoint.save(tmp_path / "last.pt", state)
+    with pytest.raises(InputError, match=f"last.pt: the setting {name} is .* does not accept"):
+        train.main(["--resume", str(tmp_path)])
+
+
+@pytest.mark.parametrize(("place", "value", "message"), [
+    (("optimizer", "state", 0, "exp_avg"), torch.zeros(7), r"'exp_avg': \(7,\)"),
+    (("optimizer", "state", 0, "step"), 3, "has shapes"),
+    (("optimizer", "param_groups", 0, "betas"), 3, "betas"),
+    (("scheduler", "step"), 3, "would replace a function"),
+    (("scheduler", "best"), "x", r"scheduler\['best'\] is a str, not a float"),
+    (("random", "torch", 0), torch.zeros(3, dtype=torch.uint8), "states are not those of this run"),
+])  # fmt: skip
+def test_states_of_another_form_are_refused(whole, tmp_path, place, value, message):
+    state = inner = checkpoint.load(whole / "whole/last.pt")
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    shutil.copy(whole / "whole/best.pt", tmp_path)
+    checkpoint.save(tmp_path / "last.pt", state)
+    with pytest.raises(checkpoint.CheckpointError, match=message):
+        train.main(["--resume", str(tmp_path), "--epochs", "9"])
 
 
 @pytest.mark.parametrize("more", [[], ["--nodata", "nan"]])

@@ -19,7 +19,8 @@ from torch import Tensor
 from data.files import InputError, replacing, version
 from unet import build
 from unet.networks.layers import Network
-from unet.training.checkpoint_format import FORMAT, NEEDED, check, plain
+from unet.training.checkpoint_format import FORMAT, NEEDED, check
+from unet.training.rules import plain
 
 FOREIGN, ADVICE = "not one of our checkpoints", "give a checkpoint written by train.py"
 
@@ -142,7 +143,12 @@ def _read(path: Path) -> object:
         raise ForeignFileError(f"{path}: {FOREIGN}; {ADVICE}")
     try:
         with zipfile.ZipFile(path) as parts:
-            whole = parts.testzip() is None  # torch does not compare the checksums
+            sizes = [part.file_size for part in parts.infolist()]
+            # torch.save compresses nothing. A part that is larger than the file would fill the
+            # memory.
+            whole = sum(sizes) <= path.stat().st_size
+            # torch does not compare the checksums.
+            whole = whole and parts.testzip() is None
     except Exception:  # damaged bytes raise errors of many kinds, here and below
         whole = False
     if not whole:

@@ -2,13 +2,16 @@
 
 import errno
 import os
+import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from data.files import VERSION, InputError, naming, refuse_input, replacing, require_file, version
+from data.files import VERSION, InputError, naming, refuse_input, replacing, require_file, version, writing
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path):
@@ -136,3 +139,50 @@ def test_an_error_names_its_file_once():
                 raise InputError(text)
     with pytest.raises(OSError, match="^full$"), naming("m.tif"):
         raise OSError("full")
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from data.files import replacing, replacing_folder
+path = Path(sys.argv[1])
+with replacing(path) as temporary, replacing_folder(path.with_name("folder")) as folder:
+    temporary.write_text("half")
+    (folder / "array.npy").write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+WRITES = """
+import sys
+from data.files import replacing
+with replacing(sys.argv[1]) as temporary:
+    temporary.write_text("whole")
+"""
+
+
+def program(text: str, *arguments) -> int:
+    command = [sys.executable, "-c", text, *map(str, arguments)]
+    return subprocess.run(command, cwd=Path(__file__).parents[2]).returncode
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_one(tmp_path):
+    assert program(KILLED, tmp_path / "a.txt") == -signal.SIGKILL
+    assert len(list(tmp_path.iterdir())) == 2
+    (tmp_path / ".notes.tmp").write_text("a file of somebody else")
+    assert program(WRITES, tmp_path / "b.txt") == 0
+    assert {path.name for path in tmp_path.iterdir()} == {".notes.tmp", "b.txt"}
+
+
+def test_a_temporary_file_of_a_living_process_is_left_alone(tmp_path):
+    with replacing(tmp_path / "a.txt") as temporary:
+        temporary.write_text("half")
+        assert program(WRITES, tmp_path / "a.txt") == 0
+        assert temporary.read_text() == "half"
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.txt": "half"}
+
+
+def test_a_file_system_without_locks_is_written_all_the_same(tmp_path, monkeypatch):
+    def unsupported(*arguments):
+        raise OSError(errno.ENOTSUP, "not supported")
+
+    monkeypatch.setattr(writing.fcntl, "flock", unsupported)
+    with replacing(tmp_path / "a.txt") as temporary:
+        temporary.write_text("whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]

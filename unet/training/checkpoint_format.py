@@ -7,160 +7,45 @@ program trusts the values. Three tables have a rule for each key:
     RECORD   further keys for a map, which may be missing
     RESUME   further keys for `train.py --resume`
 
-A rule is a function (value, place) that raises ValueError if the value breaks the rule. The place
-is the address of the value in the checkpoint, such as "scaling['scale'][2]". Keys that are in no
-table are not checked. The names of classes, bands and indices are only checked to be texts, because
-only the package `data` knows their meaning.
+rules.py has the parts of the rules. Keys that are in no table are not checked. The names of
+classes, bands and indices are only checked to be texts, because only the package `data` knows their
+meaning.
 
 Read beside it: tests/unet/training/test_checkpoint_format.py.
 """
 
-import re
 import warnings
-from collections import OrderedDict
-from collections.abc import Callable
-from typing import Any
 
 import torch
-from torch import Tensor
 
 from unet import MODELS, build
-
-FORMAT = 1
-PLAIN = (type(None), bool, int, float, str, Tensor)
-LARGEST = 3.4e38  # of float32, which the network computes in
-
-Rule = Callable[[Any, str], None]
-
-
-# Rules. Types are compared exactly, because True is also an int, and a numpy.float64 also a float.
-
-
-def fail(place: str, value: object, expected: str) -> None:
-    """Raise ValueError with the value, or with its type if it is not a number or text."""
-    kind = type(value)
-    module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
-    shown = f"a {module}{kind.__qualname__}"
-    if kind in (int, float, str, bool, type(None)):
-        shown = f"{value!r}"[:60]
-    raise ValueError(f"{place} is {shown}, expected {expected}")
-
-
-def rule(expected: str, holds: Callable[[Any], bool]) -> Rule:
-    """Make the rule that `holds(value)` is true. `expected` describes it in the message."""
-
-    def apply(value: Any, place: str) -> None:
-        if not holds(value):
-            fail(place, value, expected)
-
-    return apply
-
-
-def whole(least: int, most: int = 2**53) -> Rule:
-    """Make the rule for an integer from `least` to `most`."""
-    return rule(
-        f"a whole number from {least:,} to {most:,}",
-        lambda value: type(value) is int and least <= value <= most,
-    )
-
-
-def one_of(*values: str) -> Rule:
-    """Make the rule for one of several texts."""
-    return rule(f"one of {', '.join(values)}", lambda value: type(value) is str and value in values)
-
-
-def optional(inner: Rule) -> Rule:
-    """Make the rule for None, or a value of the inner rule."""
-    return lambda value, place: None if value is None else inner(value, place)
-
-
-def list_of(inner: Rule, least: int = 0) -> Rule:
-    """Make the rule for a list of at least `least` values of the inner rule."""
-
-    def apply(value: Any, place: str) -> None:
-        if type(value) is not list or len(value) < least:
-            fail(place, value, f"a list of {least} or more")
-        for number, item in enumerate(value):
-            inner(item, f"{place}[{number}]")
-
-    return apply
-
-
-def dict_of(inner: Rule, keys: type = str) -> Rule:
-    """Make the rule for a dict with keys of one type and values of the inner rule."""
-
-    def apply(value: Any, place: str) -> None:
-        if type(value) not in (dict, OrderedDict):
-            fail(place, value, "a dict")
-        for key, item in value.items():
-            if type(key) is not keys:
-                fail(f"{place} has a key that", key, f"{keys.__name__} keys")
-            inner(item, f"{place}[{key!r}]")
-
-    return apply
-
-
-def record(needed: dict[str, Rule], others: dict[str, Rule] | None = None) -> Rule:
-    """Make the rule for a dict with a rule for each key. The keys in `others` may be missing."""
-
-    def apply(value: Any, place: str) -> None:
-        dict_of(anything)(value, place)
-        for key, inner in {**needed, **(others or {})}.items():
-            if key in value:
-                inner(value[key], f"{place}[{key!r}]")
-            elif key in needed:
-                raise ValueError(f"{place} has no {key!r}")
-
-    return apply
-
-
-def anything(value: Any, place: str) -> None:
-    """Accept any value: a rule."""
-
-
-def plain(value: Any, place: str) -> None:
-    """Accept plain Python values and tensors, also in dicts, lists and tuples: a rule."""
-    if type(value) in (dict, OrderedDict):
-        for key, item in value.items():
-            if type(key) not in (str, int):
-                fail(f"{place} has a key that", key, "str or int keys")
-            plain(item, f"{place}[{key!r}]")
-    elif type(value) in (list, tuple):
-        for number, item in enumerate(value):
-            plain(item, f"{place}[{number}]")
-    elif type(value) not in PLAIN:
-        fail(place, value, "a plain value or a tensor")
-
-
-def _finite(value: Any) -> bool:
-    """Whether a value is a number that float32 can represent."""
-    return type(value) in (int, float) and abs(value) <= LARGEST  # False for NaN
-
-
-def _dense(value: Any, *dtypes: torch.dtype) -> bool:
-    """Whether a value is an ordinary tensor in memory, of one of `dtypes` if any are given."""
-    ordinary = type(value) is Tensor and value.layout is torch.strided
-    ordinary = ordinary and value.device.type == "cpu" and not value.is_quantized
-    return ordinary and (not dtypes or value.dtype in dtypes)
-
-
-text = rule("a text", lambda value: type(value) is str and value.strip() != "")
-number = rule("a number", lambda value: type(value) in (int, float))
-finite = rule("a finite number", _finite)
-positive = rule("a finite number above 0", lambda value: _finite(value) and value > 0)
-tensor = rule("a tensor of numbers", _dense)
-counts = rule("a tensor of int64", lambda value: _dense(value, torch.int64))
-state = rule("a random state", lambda value: _dense(value, torch.uint8) and value.ndim == 1)
-color = rule(
-    "a colour such as #C8B478",
-    lambda value: type(value) is str and re.fullmatch("#[0-9A-Fa-f]{6}", value) is not None,
+from unet.training.rules import (
+    bounded,
+    color,
+    counts,
+    dict_of,
+    finite,
+    is_finite,
+    list_of,
+    number,
+    one_of,
+    optional,
+    plain,
+    positive,
+    random_state,
+    record,
+    rule,
+    tensor,
+    text,
+    whole,
 )
 
+FORMAT = 1
 
 # The format.
 
 CLASS = record({"code": text, "name": text, "color": color}, {"ignore": one_of("", "true")})
-OPTION = rule("a number, true or false", lambda value: type(value) is bool or _finite(value))
+OPTION = rule("a number, true or false", lambda value: type(value) is bool or is_finite(value))
 MODEL = {
     "name": one_of(*MODELS),
     "in_channels": whole(1, 2**16),
@@ -208,7 +93,9 @@ RESUME = {
     "optimizer": record(OPTIMIZER),  # state_dict
     "scheduler": dict_of(plain),  # state_dict
     "scaler": dict_of(plain),  # state_dict of the gradient scaler, empty but for float16
-    "random": record({"torch": list_of(state, 1)}, {"cuda": list_of(state, 1)}),  # of each process
+    "random": record(
+        {"torch": list_of(random_state, 1)}, {"cuda": list_of(random_state, 1)}
+    ),  # of each process
 }
 
 
@@ -222,6 +109,7 @@ def check(state: dict, to_resume: bool = False) -> None:
     Raises:
         ValueError: a value breaks its rule. The message has the place of the first one.
     """
+    bounded(state)
     needed = {**NEEDED, **(RESUME if to_resume else {})}
     missing = [key for key in needed if key not in state]
     if missing:
@@ -288,6 +176,8 @@ def _check_weights(state: dict) -> None:
         if given.shape != needed.shape or given.is_floating_point() != needed.is_floating_point():
             sizes = f"{tuple(given.shape)} {given.dtype}, expected {tuple(needed.shape)}"
             raise ValueError(f"weights[{name!r}] is {sizes}")
+        if not given.isfinite().all():
+            raise ValueError(f"weights[{name!r}] has NaN or infinity; no map can be made")
     if "optimizer" in state:
         tensors = sum(len(group["params"]) for group in state["optimizer"]["param_groups"])
         if tensors != len(list(network.parameters())):

@@ -60,7 +60,7 @@ def stop() -> None:
 
 def rank() -> int:
     """Return the number of this process. Process 0 writes the files."""
-    return dist.get_rank() if dist.is_initialized() else 0
+    return dist.get_rank() if dist.is_initialized() else int(os.environ.get("RANK", 0))
 
 
 def world() -> int:

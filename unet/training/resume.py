@@ -8,8 +8,9 @@ Read beside it: tests/test_resume.py.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from data.files import InputError
 from unet import checkpoint
@@ -60,13 +61,16 @@ def resumed_options(
             f"{path}: is a run of an earlier version, with options that are gone ({gone}); begin "
             f"another run from its weights, by --weights {path}"
         )
-    parser.set_defaults(
-        **{name: value for name, value in settings.items() if name not in ("resume", "output")}
-    )
+    accepted = {
+        action.dest: _accepted(action, settings[action.dest], path)
+        for action in parser._actions
+        if action.dest in settings and action.dest not in ("resume", "output")
+    }
+    parser.set_defaults(**accepted)
     args = parser.parse_args(arguments)
     if args.output:
         raise InputError(f"--output: --resume continues in {path.parent}; leave --output out")
-    for name, value in settings.items():
+    for name, value in accepted.items():
         if name not in CHANGEABLE and not same(plain(getattr(args, name)), value):
             raise InputError(
                 f"--{name.replace('_', '-')}: the run in {path.parent} began with {value}; begin "
@@ -74,6 +78,75 @@ def resumed_options(
             )
     args.resume, args.output = path, path.parent
     return args
+
+
+def _accepted(action: argparse.Action, value: Any, path: Path) -> object:
+    """Return the value of a setting as the command line reads it; InputError if it does not."""
+
+    def read(word: object) -> object:
+        converted = action.type(str(word)) if callable(action.type) else str(word)
+        if action.choices and converted not in action.choices:
+            raise ValueError(f"it is not among {', '.join(action.choices)}")
+        return converted
+
+    try:
+        if value is None:
+            return None
+        if action.nargs == 0:  # without a value, such as --compile
+            return {True: True, False: False}[value]
+        if action.nargs in ("+", "*"):
+            return [read(word) for word in list(value)]
+        return read(value)
+    except (argparse.ArgumentTypeError, LookupError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path}: the setting {action.dest} is {value!r:.60}, which train.py does not accept; "
+            f"begin another run from its weights, by --weights {path}"
+        ) from error
+
+
+def require_form(state: dict, parts: Mapping) -> None:
+    """Raise ValueError unless saved states have the form of the parts of this run.
+
+    torch loads other states, too. The first step would then fail, or use wrong numbers.
+
+    Args:
+        state: a checked checkpoint.
+        parts: the optimizer, scheduler and scaler of this run.
+    """
+    for name in ("scheduler", "scaler"):
+        strange = [key for key in state[name] if callable(getattr(type(parts[name]), key, None))]
+        if strange:
+            raise ValueError(f"{name}[{strange[0]!r}] would replace a function")
+        _require_like(parts[name].state_dict(), state[name], name)
+    own, saved = parts["optimizer"].state_dict(), state["optimizer"]
+    _require_like(own["param_groups"], saved["param_groups"], "optimizer['param_groups']")
+    parameters = [p for group in parts["optimizer"].param_groups for p in group["params"]]
+    numbers = [number for group in saved["param_groups"] for number in group["params"]]
+    shape_of = {number: tuple(p.shape) for number, p in zip(numbers, parameters)}
+    for number, moments in saved["state"].items():
+        expected = {"step": (), "exp_avg": shape_of[number], "exp_avg_sq": shape_of[number]}
+        shapes = {name: tuple(getattr(value, "shape", "?")) for name, value in moments.items()}
+        if shapes != expected:
+            raise ValueError(f"optimizer['state'][{number}] has shapes {shapes}, not {expected}")
+
+
+def _require_like(own: object, saved: object, place: str) -> None:
+    """Raise ValueError unless a saved value has the type of an own one; numbers are one type.
+
+    Keys may be missing or added, as in another version of torch.
+    """
+    if isinstance(own, dict) and isinstance(saved, dict):
+        for key in own.keys() & saved.keys():
+            _require_like(own[key], saved[key], f"{place}[{key!r}]")
+    elif isinstance(own, (list, tuple)) and isinstance(saved, (list, tuple)):
+        if len(own) != len(saved):
+            raise ValueError(f"{place} has {len(saved)} values, not {len(own)}")
+        for number, (one, other) in enumerate(zip(own, saved)):
+            _require_like(one, other, f"{place}[{number}]")
+    elif not isinstance(own, (int, float)) or not isinstance(saved, (int, float)):
+        if type(own) is not type(saved):
+            kinds = f"{type(saved).__name__}, not a {type(own).__name__}"
+            raise ValueError(f"{place} is a {kinds}")
 
 
 def plain(value: object) -> object:

@@ -19,12 +19,13 @@ Read beside it: tests/unet/training/test_run.py and tests/test_resume.py.
 import math
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 
 import torch
 
-from data.files import InputError, replacing, write_csv
+from data.files import InputError, lock, replacing, write_csv
 from unet import checkpoint
 from unet.checkpoint import CheckpointError
 from unet.evaluation import report, scores
@@ -32,11 +33,13 @@ from unet.metrics import ConfusionMatrix
 from unet.training import processes
 from unet.training.optimizer import change_epochs
 from unet.training.passes import start_of_epoch
-from unet.training.resume import same
+from unet.training.resume import require_form, same
 
 
 class Run:
-    """The folder of a training, and the progress of the training.
+    """The folder of a training, and the progress of the training. A context manager.
+
+    A run has one writer: its first process holds a lock on the folder until the block ends.
 
     Attributes:
         folder: folder of all files. `begin` makes it.
@@ -54,24 +57,53 @@ class Run:
         resume: the checkpoint to resume, if any.
 
     Raises:
-        InputError: the folder already holds a run, and `resume` is None.
+        InputError: the folder already holds a run, and `resume` is None; or another process writes
+            into the folder.
     """
 
     def __init__(self, folder: Path | None = None, resume: Path | None = None):
         self.named = folder is not None
         folder = folder or Path("runs") / time.strftime("%Y%m%d-%H%M%S")
-        if (folder / "last.pt").exists() and not resume:
-            raise InputError(
-                f"{folder}: holds a run already; name another folder by --output, or continue the "
-                f"run by --resume {folder}"
-            )
         self.folder, self.printed = folder, []
+        self._lock, self._claimed, self._resumes = ExitStack(), False, resume is not None
+        self._require_no_other_run()
         if resume and self._log.exists():
             self.printed = self._log.read_text("utf-8", "surrogateescape").splitlines()
         self.epoch, self.best, self.best_epoch, self.waiting_since = 0, -math.inf, 0, 0
         self.position = start_of_epoch()
         self.history: list[dict] = []
         self.metrics: dict = {}
+
+    def __enter__(self) -> "Run":
+        if self.folder.is_dir() and processes.rank() == 0:
+            self._claim()
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._lock.close()
+
+    def _claim(self) -> None:
+        """Lock the folder, once. Raises InputError if another process has the lock."""
+        if self._claimed:
+            return
+        self._claimed = True
+        try:
+            self._lock.enter_context(lock(self.folder))
+        except BlockingIOError:
+            raise InputError(
+                f"{self.folder}: another training writes into it; wait for its end, or name "
+                "another folder by --output"
+            ) from None
+        except OSError:
+            pass  # a file system without locks
+
+    def _require_no_other_run(self) -> None:
+        """Raise InputError if the folder holds a run that this one does not continue."""
+        if (self.folder / "last.pt").exists() and not self._resumes:
+            raise InputError(
+                f"{self.folder}: holds a run already; name another folder by --output, or continue "
+                f"the run by --resume {self.folder}"
+            )
 
     @property
     def cache(self) -> Path:
@@ -102,6 +134,8 @@ class Run:
         if processes.rank() == 0:
             # Two runs that begin in the same second must not share a folder.
             self.folder.mkdir(parents=True, exist_ok=self.named)
+            self._claim()
+            self._require_no_other_run()  # another process may have finished one meanwhile
         self.constants, self.device, self.parts = constants, device, parts
         self.began, self.done = time.monotonic(), self.epoch
 
@@ -145,10 +179,14 @@ class Run:
             )
         if not path.with_name("best.pt").exists() and state["best_epoch"] < state["epoch"]:
             raise CheckpointError(f"{path}: best.pt is not beside it; give a whole run's folder")
-        for name, part in self.parts.items():
-            part.load_state_dict(state[name])
+        try:
+            self._load_parts(state)
+        except (ValueError, TypeError, LookupError, RuntimeError, AttributeError) as error:
+            raise CheckpointError(
+                f"{path}: its states are not those of this run ({error}); begin another run from "
+                f"its weights, by --weights {path}"
+            ) from error
         change_epochs(self.parts["scheduler"], self.parts["optimizer"], epochs)
-        processes.set_random_states(state["random"], self.device)
         for name in ("epoch", "best", "best_epoch", "history", "position"):
             setattr(self, name, state[name])
         self.waiting_since = state.get("waiting_since", self.best_epoch)
@@ -161,6 +199,17 @@ class Run:
                 "more --epochs to train longer"
             )
         return f"resumed after epoch {self.epoch} and {self.position['batch']} batches"
+
+    def _load_parts(self, state: dict) -> None:
+        """Load the states of all parts, and the random states.
+
+        The exceptions of torch for a state of another form are of many kinds. Some forms are loaded
+        without an exception, and fail later; `require_form` refuses these.
+        """
+        require_form(state, self.parts)
+        for name, part in self.parts.items():
+            part.load_state_dict(state[name])
+        processes.set_random_states(state["random"], self.device)
 
     def progress(self, share: float, epochs: int, doing: str) -> str:
         """Return a line about the present epoch, of which a `share` (0 to 1) is finished.

@@ -72,3 +72,21 @@ def test_a_row_of_the_log_by_hand():
     assert found["weighted_dice"] == pytest.approx(0.8 * 0.8 + 0.2 * 0.4)
     assert found["foreground_accuracy"] == pytest.approx(1 / 2)
     assert math.isclose(found["mean_iou"], (6 / 9 + 1 / 4) / 2) and found["lr"] == 0.1
+
+
+def test_a_folder_has_one_writer_at_a_time(tmp_path):
+    folder = tmp_path / "run"
+    with Run(folder) as first:
+        first.begin({}, {}, torch.device("cpu"))
+        with pytest.raises(InputError, match="run: another training writes into it"), Run(folder):
+            pass
+        # A run that began before the folder existed finds it locked when it begins to write.
+        late = Run(folder)
+        with pytest.raises(InputError, match="run: another training writes into it"):
+            late.begin({}, {}, torch.device("cpu"))
+    late = Run(folder)
+    (folder / "last.pt").write_bytes(b"of another run")
+    with pytest.raises(InputError, match="run: holds a run already"), late:
+        late.begin({}, {}, torch.device("cpu"))
+    with Run(folder, folder / "last.pt"):
+        pass
