@@ -10,9 +10,9 @@ Arrows go down, from a floor to those below it:
     data/raster
     the other lessons of data/: grid, classes, bands, scaling, tiling
     data/tables, data/terminal
-    data/files.py
+    data/files
 
-unet/ stands beside data/ and knows its data/files.py alone.
+unet/ stands beside data/ and knows its data/files alone.
 """
 
 import ast

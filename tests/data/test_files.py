@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and errors that name them: data/files.py."""
+"""Files that are written whole or not at all, and errors that name them: data/files/."""
 
 import errno
 import os
@@ -11,7 +11,16 @@ from types import SimpleNamespace
 
 import pytest
 
-from data.files import VERSION, InputError, naming, refuse_input, replacing, require_file, version, writing
+from data.files import (
+    VERSION,
+    InputError,
+    naming,
+    refuse_input,
+    replacing,
+    require_file,
+    version,
+    writing,
+)
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path):
@@ -95,7 +104,7 @@ def test_the_version_is_that_of_git_or_the_constant(monkeypatch):
         assert command[3] == "describe"
         return SimpleNamespace(stdout=output + "\n")
 
-    monkeypatch.setattr("data.files.subprocess.run", run)
+    monkeypatch.setattr("data.files.git_version.subprocess.run", run)
     versions = [version.__wrapped__() for _ in range(4)]
     assert versions == ["v3.1.0-2-gabc", f"{VERSION}+abc1234-dirty", VERSION, VERSION]
 
@@ -139,6 +148,8 @@ def test_an_error_names_its_file_once():
                 raise InputError(text)
     with pytest.raises(OSError, match="^full$"), naming("m.tif"):
         raise OSError("full")
+
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path

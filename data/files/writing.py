@@ -1,5 +1,4 @@
-"""What all packages share: errors for the user, the label IGNORE, and files that are written whole
-or not at all.
+"""Files and folders that are written whole or not at all.
 
 A file is written under a temporary name in its own folder, flushed to the disk, and then renamed.
 The rename is atomic (POSIX rename(2)). So the name always belongs to the earlier file or to the
@@ -18,46 +17,10 @@ import os
 import re
 import secrets
 import shutil
-import stat
-import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-IGNORE = 255  # label of a pixel without a class; statistics, losses and metrics leave it out
-
-VERSION = "2.0.0"
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")  # the names that `temporary_beside` gives
-
-
-class InputError(ValueError):
-    """An error that the user can correct: `file: what is wrong; what to do` in one line.
-
-    The scripts print it without a traceback and exit with status 2. Errors of the program are other
-    exceptions and keep their traceback.
-    """
-
-
-def require_file(path: str | os.PathLike) -> None:
-    """Raise InputError if a path is a pipe, a device or a folder: to open it could wait for ever.
-
-    Raises FileNotFoundError if there is nothing.
-    """
-    try:
-        mode = os.stat(path).st_mode
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: no such file; check its name and folder") from None
-    if not stat.S_ISREG(mode):
-        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
-        raise InputError(f"{path}: is {kind}; give a file")
-
-
-@contextlib.contextmanager
-def naming(path: str | os.PathLike) -> Iterator[None]:
-    """Add the name of a file to an InputError that does not name it."""
-    try:
-        yield
-    except InputError as error:
-        raise error if str(path) in str(error) else InputError(f"{path}: {error}") from None
 
 
 @contextlib.contextmanager
@@ -162,12 +125,6 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def refuse_input(output: str | os.PathLike, *inputs: str | os.PathLike) -> None:
-    """Raise InputError if the output is the same file as an input, also through links."""
-    if os.path.exists(output) and any(os.path.samefile(path, output) for path in inputs):
-        raise InputError(f"{output}: is an input; give the output another name")
-
-
 @contextlib.contextmanager
 def replacing_folder(path: str | os.PathLike) -> Iterator[Path]:
     """Yield an empty temporary folder beside `path`, and rename it to `path` when the block ends.
@@ -204,22 +161,3 @@ def write_csv(path: str | os.PathLike, rows: Iterable[Iterable]) -> None:
         open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file,
     ):
         csv.writer(file).writerows(rows)
-
-
-@functools.cache
-def version() -> str:
-    """Return the version: the output of `git describe` in a checkout, else VERSION.
-
-    If no tag precedes the commit, the version is VERSION+commit.
-    """
-    folder = str(Path(__file__).parents[1])
-    command = ["git", "-C", folder, "describe", "--tags", "--always", "--dirty"]
-    try:
-        described = subprocess.run(
-            command, capture_output=True, text=True, timeout=5
-        ).stdout.strip()
-    except (OSError, subprocess.SubprocessError):  # git is not installed, or hangs
-        described = ""
-    if "." in described or not described:
-        return described or VERSION
-    return f"{VERSION}+{described}"
