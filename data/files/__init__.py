@@ -2,9 +2,9 @@
 version, and the label IGNORE.
 """
 
-from data.files.errors import InputError, naming, refuse_input, require_file
+from data.files.errors import InputError, naming, read_bytes, refuse_input, require_file
 from data.files.git_version import VERSION, version
-from data.files.writing import lock, replacing, replacing_folder, write_csv
+from data.files.writing import lock, naming_full_disk, replacing, replacing_folder, write_csv
 
 IGNORE = 255  # label of a pixel without a class; statistics, losses and metrics leave it out
 
@@ -14,6 +14,8 @@ __all__ = [
     "InputError",
     "lock",
     "naming",
+    "naming_full_disk",
+    "read_bytes",
     "refuse_input",
     "replacing",
     "replacing_folder",

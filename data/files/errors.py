@@ -31,6 +31,16 @@ def require_file(path: str | os.PathLike) -> None:
         raise InputError(f"{path}: is {kind}; give a file")
 
 
+def read_bytes(path: str | os.PathLike, most: int = -1) -> bytes:
+    """Read at most `most` bytes of a regular file, by default all. Every error names the file."""
+    require_file(path)
+    try:
+        with open(path, "rb") as file:
+            return file.read(most)
+    except OSError as error:  # an error of reading has no file name in Python
+        raise type(error)(error.errno, error.strerror, os.fspath(path)) from error
+
+
 @contextlib.contextmanager
 def naming(path: str | os.PathLike) -> Iterator[None]:
     """Add the name of a file to an InputError that does not name it."""

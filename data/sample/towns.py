@@ -28,7 +28,7 @@ import numpy as np
 from pyproj import CRS, Transformer
 
 from data.classes import ClassTable
-from data.files import InputError
+from data.files import InputError, replacing
 from data.grid import Grid
 from data.raster import cog
 from data.sample.landscape import HALF, Landscape, codes, draw_landscape
@@ -151,7 +151,8 @@ def write(folder: str | Path, count: int = 24, seed: int = 0) -> tuple[list[Path
             f"{folder}: holds images or masks that are not synthetic; name an empty folder"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    stamp.write_text("not complete\n")
+    with replacing(stamp) as temporary:
+        temporary.write_text("not complete\n")
     for part, pattern in (("images", "town_*.tif"), ("masks", "esm_*.tif")):
         (folder / part).mkdir(exist_ok=True)
         for path in (folder / part).glob(pattern):
@@ -163,7 +164,8 @@ def write(folder: str | Path, count: int = 24, seed: int = 0) -> tuple[list[Path
         image, mask = scene.image, scene.mask
         cog.write(image_path, image, scene.image_grid, 0, None, BANDS, overviews="average")
         cog.write(mask_path, mask, scene.mask_grid, nodata=0, colormap=colormap)
-    stamp.write_text(contents)
+    with replacing(stamp) as temporary:
+        temporary.write_text(contents)
     return images, masks
 
 

@@ -30,7 +30,7 @@ from data.training.augment import Augment
 from data.training.channels import chosen_indices, common_bands, described
 from data.training.dataset import Batches, EpochSampler, Windows, fit_scalings, repeat_factors
 from data.training.one_unit import in_one_unit
-from data.training.scenes import Scene, prepare
+from data.training.scenes import Scene, cache_size, prepare
 from data.training.split import split
 from data.training.windows import Item, all_windows, automatic_size, class_counts, useful
 
@@ -132,6 +132,7 @@ def load_scenes(
     if 0 < with_crs < len(scenes):
         first = next(scene for scene in scenes if scene.grid.crs is None)
         say(f"{len(scenes) - with_crs} of {len(scenes)} images have no CRS, such as {first.name}")
+    say(f"prepared scenes: {cache_size(cache)} in {cache}")
     return scenes
 
 
