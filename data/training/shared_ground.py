@@ -35,7 +35,7 @@ BORDERS = 20  # neighbours of unlike class in a patch. Two straight borders that
 CELLS = 3  # squares of PATCH x PATCH pixels with a vote, so that one odd shape does not decide
 OVERLAP, NEAR_OVERLAP = 256, 1024  # smallest overlap in pixels: of equal labels, and of others
 KAPPA = 0.8  # smallest agreement of labels that are not equal
-SAMPLE = 2**25  # pixels from which all patches are taken; of more pixels, a fixed share
+SAMPLE = 2**23  # pixels from which all patches are taken; of more pixels, a fixed share
 STRIP = 2**21  # pixels that are read at once
 NEIGHBOURS = 8  # scenes with an equal patch with which a scene is compared
 SIGHT = 64  # side in pixels of the middle of an image that is compared
@@ -214,10 +214,11 @@ def shifts(
     many = count[index] >= CELLS
     votes, square = votes[many], square[many]
     _, kept = np.unique(packed(np.column_stack([index[many], square])), return_index=True)
-    _, which, count = np.unique(packed(votes[kept]), return_index=True, return_counts=True)
+    votes = votes[kept]
+    _, which, count = np.unique(packed(votes), return_index=True, return_counts=True)
     order = np.argsort(-count, kind="stable")
-    for number in order[count[order] >= CELLS]:
-        yield tuple(votes[kept][which[number]].tolist())
+    for one, other, row, col in votes[which[order[count[order] >= CELLS]]].tolist():
+        yield one, other, row, col
 
 
 def packed(rows: np.ndarray) -> np.ndarray:
