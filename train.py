@@ -65,6 +65,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--skip-only", nargs="+", default=[], metavar="CLASS", help="skip windows of only these")
     add("--oversample", type=share, default=0, metavar="T", help="oversample classes rarer than T")
     add("--validation", type=within(float, above=0, below=1), default=0.2, help="share held out")
+    add("--places", metavar="X", help="CSV file image,place; or pattern of names, '(.*)_\\d+'")
     add("--augment", nargs="*", choices=augment.STEPS, default=["flip", "turn"], help="operations")
     add("--overfit", type=number, default=0, metavar="N", help="train and validate on N windows")
 
@@ -127,7 +128,6 @@ def train(args: argparse.Namespace, run: Run, signals: terminal.Signals) -> None
     memory.keep_memory()
     processes.start(device)
     first = processes.rank() == 0
-
     progress = terminal.progress if first else lambda text: None
 
     def log(text: str) -> None:

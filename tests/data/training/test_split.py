@@ -10,6 +10,7 @@ from small import random_scenes, scene, whole
 
 from data.files import InputError
 from data.grid import IDENTITY, Window
+from data.training.places import located
 from data.training.scenes import Scene
 from data.training.split import blocks_of_ground, footprints, on_globe, overlapping, split
 from data.training.windows import all_windows
@@ -59,8 +60,8 @@ def test_dates_without_crs_are_one_place_where_they_share_a_mask():
 def test_blocks_are_of_4_x_4_windows_unless_there_would_be_fewer_than_20(rows, cols, count):
     """Blocks are counted from the lower edge of the first row, which lies in blocks of its own."""
     scenes = [scene(rows * 10, cols * 10)]
-    planes, outlines = footprints(scenes, all_windows(scenes, 10))
-    blocks = blocks_of_ground(planes, outlines, np.zeros(rows * cols))
+    planes, outlines = footprints(located(scenes, []), all_windows(scenes, 10))
+    blocks = blocks_of_ground(planes, outlines, np.zeros(rows * cols), np.full(rows * cols, -1))
     assert {*blocks.tolist()} == {*range(count)}
 
 
@@ -204,7 +205,7 @@ def test_dates_beyond_the_reach_of_the_first_crs_are_still_one_place():
         around("EPSG:3857", 13, 210, 200, lon=172, lat=-43),
     ]
     items = all_windows(scenes, 40)
-    planes, _ = footprints(scenes, items)
+    planes, _ = footprints(located(scenes, []), items)
     assert [*np.unique(planes)] == [-1, 0]
     for seed in range(4):
         training, validation, _ = split(scenes, items, 0.2, seed)
@@ -243,7 +244,7 @@ def test_two_dates_of_which_the_first_crs_reaches_some_windows_and_not_others_ar
     scenes = [scene(), around("EPSG:32645", 10, 200, 200, **end)]
     scenes.append(around("EPSG:3857", 9, 210, 230, turn=0.3, **end))
     items = all_windows(scenes, 40)
-    planes, _ = footprints(scenes, items)
+    planes, _ = footprints(located(scenes, []), items)
     number = np.array([item.scene for item in items])
     assert [{*planes[number == n]} for n in range(3)] == [{0}, {-1, 0}, {-1, 0}]
     for seed in range(20):
