@@ -33,7 +33,8 @@ class Spot(NamedTuple):
 
     grid: Grid  # the scene's grid; without a CRS, its grid in the coordinates of the sheet
     sheet: int  # scenes of one sheet have common coordinates; it has no meaning with a CRS
-    place: int | None = None  # number of the place that --places names
+    ground: int  # scenes with equal labels have the same number
+    place: int = -1  # number of the place that --places names
 
 
 def find_spots(scenes: Sequence[Scene], option: str | None) -> tuple[list[Spot], list[str]]:
@@ -117,6 +118,7 @@ def joined(count: int, links: Sequence[Link]) -> tuple[np.ndarray, np.ndarray]:
 def located(scenes: Sequence[Scene], links: Sequence[Link]) -> list[Spot]:
     """Place linked scenes side by side, on the grid of the first of them that has a CRS."""
     sheets, at = joined(len(scenes), links)
+    grounds, _ = joined(len(scenes), [link for link in links if link.equal])
     anchors: dict[int, int] = {}
     for number in sorted(range(len(scenes)), key=lambda n: scenes[n].grid.crs is None):
         anchors.setdefault(sheets[number], number)
@@ -128,7 +130,7 @@ def located(scenes: Sequence[Scene], links: Sequence[Link]) -> list[Spot]:
             a, b, _, d, e, _ = (first := scenes[anchor].grid).transform
             x, y = first.xy(row, col)
             grid = Grid(first.crs, (a, b, x, d, e, y), grid.height, grid.width)
-        spots.append(Spot(grid, int(sheet)))
+        spots.append(Spot(grid, int(sheet), int(grounds[number])))
     return spots
 
 

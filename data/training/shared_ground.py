@@ -119,7 +119,7 @@ def find_patches(scenes: Sequence[Scene]) -> Patches:
     but the same ones in all scenes.
     """
     total = sum(scene.grid.height * scene.grid.width for scene in scenes)
-    limit = np.uint32(min(1, SAMPLE / total) * (2**32 - 1))
+    limit = int(min(1, SAMPLE / total) * (2**32 - 1))
     found = []
     for number, scene in enumerate(scenes):
         for row, labels in strips(scene):

@@ -60,7 +60,7 @@ def split(
         items: Their windows.
         fraction: Share of the windows to hold out for validation.
         seed: Decides which blocks are drawn.
-        spots: Where the scenes lie, from `places.find_spots`; by default by their CRS and mask only.
+        spots: Where the scenes lie, from `places.find_spots`; by default as CRS and mask say.
 
     Returns:
         The numbers of the training windows, the numbers of the validation windows, and how many
@@ -71,9 +71,9 @@ def split(
     """
     spots = located(scenes, same_masks(scenes)) if spots is None else spots
     planes, outlines = footprints(spots, items)
-    number = np.array([item.scene for item in items])
-    place = np.array([-1 if spot.place is None else spot.place for spot in spots])
-    blocks = blocks_of_ground(planes, outlines, number, place[number])
+    ground = np.array([spots[item.scene].ground for item in items])
+    place = np.array([spots[item.scene].place for item in items])
+    blocks = blocks_of_ground(planes, outlines, ground, place)
     validation = draw(blocks, max(1, round(fraction * len(items))), seed)
     straddling = touching(planes, outlines, validation)
     if (planes == BEYOND).any():
@@ -109,7 +109,7 @@ def footprints(spots: Sequence[Spot], items: Sequence[Item]) -> tuple[np.ndarray
     common = next((spot.grid.crs for spot in spots if spot.grid.crs), None)
     planes, outlines = np.empty(len(items), np.int64), np.empty((len(items), len(AROUND), 2))
     for number, item in enumerate(items):
-        grid, sheet, _ = spots[item.scene]
+        grid, sheet = spots[item.scene].grid, spots[item.scene].sheet
         crs = grid.crs
         planes[number] = COMMON if crs else 1 + sheet
         x, y = outline(grid, item.window)
@@ -126,18 +126,19 @@ def footprints(spots: Sequence[Spot], items: Sequence[Item]) -> tuple[np.ndarray
 
 
 def blocks_of_ground(
-    planes: np.ndarray, outlines: np.ndarray, scene: np.ndarray, place: np.ndarray
+    planes: np.ndarray, outlines: np.ndarray, ground: np.ndarray, place: np.ndarray
 ) -> np.ndarray:
     """Assign each window to a block of ground.
 
     A block has 4 x 4 windows. If that gives fewer than BLOCKS blocks, it has 2 x 2 windows; if
-    that is still too few, it has one. A scene with no more windows than a block lies in one block.
-    A named place is one block.
+    that is still too few, it has one. A scene with no more windows than a block lies in one block,
+    and so do scenes with equal labels that reach no farther than a block. A named place is one
+    block.
 
     Args:
         planes: (n,), from `footprints`.
         outlines: (n, 8, 2), from `footprints`.
-        scene: (n,) number of the scene of each window.
+        ground: (n,) number of the ground of each window: its scene, or scenes with equal labels.
         place: (n,) number of the named place of each window, or -1.
 
     Returns:
@@ -149,9 +150,11 @@ def blocks_of_ground(
         origin[planes == sheet] = low[planes == sheet].min(0)  # a small sheet is one block
     for per_block in (4, 2, 1):
         centre = (low + high) / 2
-        for number in np.unique(scene):
-            if (scene == number).sum() <= per_block**2:
-                centre[scene == number] = centre[scene == number].mean(0)
+        for number in np.unique(ground):
+            here = ground == number
+            reach = np.ptp(centre[here], axis=0).max()
+            if here.sum() <= per_block**2 or reach < per_block:
+                centre[here] = centre[here].mean(0)
         cell = np.floor((centre - origin) / per_block).astype(np.int64)
         keys = np.column_stack([planes, cell])
         keys[place >= 0] = 0
@@ -164,21 +167,20 @@ def blocks_of_ground(
 def draw(blocks: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Draw whole blocks until they hold about `count` windows.
 
-    A block is passed over if more windows would be too many with it than are missing without it. If
-    all blocks are so large, the smallest one is drawn.
+    A block is passed over if `count` would be exceeded by more than a quarter. If less than half of
+    `count` is drawn in this way, the smallest of the other blocks is added.
 
     Returns:
         (n,) bool: which windows are drawn.
     """
-    drawn = np.zeros(len(blocks), bool)
     sizes = np.bincount(blocks)
+    drawn = np.zeros(len(sizes), bool)
     for chosen in np.random.default_rng(seed).permutation(len(sizes)):
-        missing = count - drawn.sum()
-        if 0 < sizes[chosen] <= 2 * missing:
-            drawn |= blocks == chosen
-    if not drawn.any():
-        drawn = blocks == sizes.argmin()
-    return drawn
+        missing = count - sizes[drawn].sum()
+        drawn[chosen] = 0 < missing and sizes[chosen] <= missing + count / 4
+    if 2 * sizes[drawn].sum() < count and not drawn.all():
+        drawn[np.where(drawn, len(blocks) + 1, sizes).argmin()] = True
+    return drawn[blocks]
 
 
 def touching(planes: np.ndarray, outlines: np.ndarray, validation: np.ndarray) -> np.ndarray:
