@@ -120,7 +120,7 @@ def find_patches(scenes: Sequence[Scene]) -> Patches:
     """
     total = sum(scene.grid.height * scene.grid.width for scene in scenes)
     limit = int(min(1, SAMPLE / total) * (2**32 - 1))
-    found = []
+    found = [(np.empty(0, np.uint32), *np.empty((3, 0), np.int64))]
     for number, scene in enumerate(scenes):
         for row, labels in strips(scene):
             hashes, rows, cols = rich_patches(labels, limit)
@@ -129,8 +129,10 @@ def find_patches(scenes: Sequence[Scene]) -> Patches:
     key = patches.hashes.astype(np.uint64) << np.uint64(32) | patches.scene.astype(np.uint64)
     order = np.argsort(key)
     key = key[order]
-    again = np.concatenate([[False], key[1:] == key[:-1], [False]])
-    order = order[~(again[1:] | again[:-1])]
+    once = np.ones(len(key), bool)
+    once[1:] &= key[1:] != key[:-1]
+    once[:-1] &= key[1:] != key[:-1]
+    order = order[once]
     return Patches(*(values[order] for values in patches))
 
 
