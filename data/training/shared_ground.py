@@ -21,6 +21,7 @@ Scenes are compared by looking up hashes, never all pairs of scenes. They are re
 Read beside it: tests/data/training/test_shared_ground.py.
 """
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -61,23 +62,24 @@ class Patches(NamedTuple):
 
 
 def equal_images(scenes: Sequence[Scene]) -> list[Link]:
-    """Link scenes without a CRS to an earlier scene that has the same pixels in its middle.
+    """Link scenes without a CRS to another scene that has the same pixels in its middle.
 
-    An image that was copied under another name, with another mask, is found like this.
+    An image that was copied under another name, with another mask, is found like this. Of two such
+    scenes the one with a CRS comes first.
     """
     links = []
     first: dict[tuple, int] = {}
-    georeferenced_first = sorted(range(len(scenes)), key=lambda n: scenes[n].grid.crs is None)
-    if scenes[georeferenced_first[-1]].grid.crs is not None:
+    if all(scene.grid.crs is not None for scene in scenes):
         return []
-    for number in georeferenced_first:
+    for number in sorted(range(len(scenes)), key=lambda n: scenes[n].grid.crs is None):
         grid = scenes[number].grid
         height, width = min(SIGHT, grid.height), min(SIGHT, grid.width)
         middle = Window((grid.height - height) // 2, (grid.width - width) // 2, height, width)
         pixels = np.ascontiguousarray(scenes[number].read(middle))
-        if len(np.unique(pixels)) <= 2 * PATCH:
+        if len(np.unique(pixels[0])) <= 2 * PATCH:
             continue  # an empty image
-        same = first.setdefault((grid.height, grid.width, pixels.dtype, pixels.tobytes()), number)
+        content = hashlib.sha256(pixels.tobytes()).digest()
+        same = first.setdefault((grid.height, grid.width, pixels.dtype.str, content), number)
         if same != number and grid.crs is None:
             links.append(Link(same, number, 0, 0))
     return links

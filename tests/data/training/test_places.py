@@ -11,7 +11,7 @@ from test_shared_ground import landscape
 from data.files import InputError
 from data.grid import IDENTITY, Window
 from data.training.places import find_spots, located, named, same_masks
-from data.training.shared_ground import Link
+from data.training.shared_ground import PATCH, Link
 from data.training.split import split
 from data.training.windows import all_windows
 
@@ -140,20 +140,30 @@ def test_what_is_found_is_said():
 # The split never puts the same ground on both sides.
 
 
-def sides(scenes, items, origin, shape, numbers):
-    """Mark the ground (maps, rows, columns) under some windows."""
-    ground = np.zeros(shape, bool)
-    for number in numbers:
-        item = items[number]
-        which, row, col = origin[item.scene]
-        row, col = row + item.window.row, col + item.window.col
-        ground[which, row : row + item.window.height, col : col + item.window.width] = True
-    return ground
+def widest_overlap(items, origin, training, validation) -> int:
+    """Return the largest shorter side of the ground that a window of either side shares."""
+
+    def boxes(numbers):
+        """(n, 5): map, first row, first column, last row + 1, last column + 1 of windows."""
+        found = []
+        for number in numbers:
+            which, row, col = origin[items[number].scene]
+            window = items[number].window
+            row, col = row + window.row, col + window.col
+            found.append((which, row, col, row + window.height, col + window.width))
+        return np.array(found)
+
+    a, b = boxes(training)[:, None], boxes(validation)[None]
+    sides = np.minimum(a[..., 3:], b[..., 3:]) - np.maximum(a[..., 1:3], b[..., 1:3])
+    return int((sides.min(-1) * (a[..., 0] == b[..., 0])).max())
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_ground_of_tiles_without_a_crs_is_on_one_side(seed):
-    """Tiles of several sizes, cut anywhere from maps; some of them with a CRS."""
+    """Tiles of several sizes, cut anywhere from maps; some of them with a CRS.
+
+    A strip of less than a patch cannot be seen.
+    """
     random = np.random.default_rng(seed)
     maps = [landscape(260, 260, seed=100 * seed + n) for n in range(4)]
     origin, scenes = [], []
@@ -168,10 +178,10 @@ def test_ground_of_tiles_without_a_crs_is_on_one_side(seed):
     items = all_windows(scenes, 32)
     spots, _ = find_spots(scenes, None)
     training, validation, left_out = split(scenes, items, 0.2, seed, spots)
-    both = [sides(scenes, items, origin, (4, 260, 260), n) for n in (training, validation)]
     known = np.bincount([spot.sheet for spot in spots if spot.grid.crs is None])
     assert known.max() > 3
-    assert not (both[0] & both[1]).any()
+    assert widest_overlap(items, origin, training, validation) < PATCH
+    assert widest_overlap(items, origin, *split(scenes, items, 0.2, seed)[:2]) > PATCH
     assert 0.1 < len(validation) / len(items) < 0.4 and len(training) > len(items) / 4
 
 
