@@ -70,14 +70,16 @@ def told(count: int, shared: Sequence[Link], found: Sequence[Link]) -> list[str]
     lines = []
     if len({*same}) < len({*known}):
         sizes = np.bincount(same)
+        sizes = sizes[sizes > 1]
+        number = f"{len(sizes)} places" if len(sizes) > 1 else "one place"
         lines.append(
-            f"{sizes[sizes > 1].sum()} of {count} images show ground of another image (equal "
-            f"masks, also shifted): they are taken for {(sizes > 1).sum()} places"
+            f"{sizes.sum()} of {count} images show ground of another image (equal masks, also "
+            f"shifted, or equal pixels): they are taken for {number}"
         )
     if len({*alike}) < len({*same}):
-        number = sum(len({*same[alike == sheet]}) > 1 for sheet in alike)
+        images = sum(len({*same[alike == sheet]}) > 1 for sheet in alike)
         lines.append(
-            f"{number} of {count} images share ground with other places (masks that agree, but "
+            f"{images} of {count} images share ground with other places (masks that agree, but "
             "are shifted by parts of a pixel): windows on shared ground are on one side, too"
         )
     return lines

@@ -32,7 +32,9 @@ from data.grid import Window
 from data.training.scenes import Scene
 
 PATCH = 8  # side of a patch in pixels, a power of 2
-BORDERS = 20  # neighbours of unlike class in a patch. Two straight borders that cross have 16.
+# Pixels of a patch that differ from the pixel below, and from the one to the right, counted
+# together. Two straight borders that cross have 16.
+BORDERS = 20
 CELLS = 3  # squares of PATCH x PATCH pixels with a vote, so that one odd shape does not decide
 OVERLAP, NEAR_OVERLAP = 256, 1024  # smallest overlap in pixels: of equal labels, and of others
 KAPPA = 0.8  # smallest agreement of labels that are not equal
@@ -124,9 +126,11 @@ def find_patches(scenes: Sequence[Scene]) -> Patches:
     limit = int(min(1, SAMPLE / total) * (2**32 - 1))
     found = [(np.empty(0, np.uint32), *np.empty((3, 0), np.int64))]
     for number, scene in enumerate(scenes):
-        for row, labels in strips(scene):
-            hashes, rows, cols = rich_patches(labels, limit)
-            found.append((hashes, np.full(len(hashes), number), row + rows, cols))
+        for start, height, labels in strips(scene):
+            hashes, row, col = rich_patches(labels, limit)
+            own = row < height
+            numbers = np.full(own.sum(), number)
+            found.append((hashes[own], numbers, start + row[own], col[own]))
     patches = Patches(*map(np.concatenate, zip(*found)))
     key = patches.hashes.astype(np.uint64) << np.uint64(32) | patches.scene.astype(np.uint64)
     order = np.argsort(key)
@@ -138,12 +142,15 @@ def find_patches(scenes: Sequence[Scene]) -> Patches:
     return Patches(*(values[order] for values in patches))
 
 
-def strips(scene: Scene) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield the first row and the labels of strips. Each patch lies in exactly one strip."""
+def strips(scene: Scene) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Yield strips of a scene: first row, number of rows, and the labels of these and PATCH more.
+
+    The patches that begin in the rows of a strip lie in its labels, with the row below them.
+    """
     rows = max(PATCH, STRIP // scene.grid.width)
-    for row in range(0, scene.grid.height - PATCH + 1, rows):
-        height = min(rows + PATCH - 1, scene.grid.height - row)
-        yield row, scene.read_labels(Window(row, 0, height, scene.grid.width))
+    for row in range(0, scene.grid.height, rows):
+        height = min(rows + PATCH, scene.grid.height - row)
+        yield row, rows, scene.read_labels(Window(row, 0, height, scene.grid.width))
 
 
 def rich_patches(labels: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

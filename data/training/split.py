@@ -147,7 +147,7 @@ def blocks_of_ground(
     low, high = outlines.min(1), outlines.max(1)
     origin = np.broadcast_to(low[0], low.shape).copy()
     for sheet in np.unique(planes[planes > COMMON]):
-        origin[planes == sheet] = low[planes == sheet].min(0)  # a small sheet is one block
+        origin[planes == sheet] = low[planes == sheet].min(0)  # as few cuts as possible
     for per_block in (4, 2, 1):
         centre = (low + high) / 2
         for number in np.unique(ground):

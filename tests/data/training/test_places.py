@@ -57,16 +57,17 @@ def test_a_file_that_leaves_a_doubt_is_an_error(tmp_path, text, message):
 @pytest.mark.parametrize(
     ("pattern", "message"),
     [
-        (r"(.*)_\d", r"1 images without a place \(b.tif\)"),
+        (r"(.*)_\d", r"1 images without a place \(b_x.tif\)"),
+        (r"(.)", r"2 images without a place \(a_1.tif, b_x.tif\)"),
         (r".*", "no group for the place"),
         (r"(", "neither a file nor a regular expression"),
         ("nothing.csv", "no such file"),
-        ("x*(_|b)?(_1)?.*", r"1 images without a place \(a_1.tif\)"),
+        ("(b)?.*", r"1 images without a place \(a_1.tif\)"),
     ],
 )
 def test_a_pattern_that_leaves_a_doubt_is_an_error(pattern, message):
     with pytest.raises(InputError, match=message):
-        named(images("a_1.tif", "b.tif"), pattern)
+        named(images("a_1.tif", "b_x.tif"), pattern)
 
 
 def test_many_names_are_cut_short():
@@ -126,8 +127,8 @@ def test_what_is_found_is_said():
     scenes = [scene(96, 96, None, IDENTITY, mask=f"{n}", labels=t) for n, t in enumerate(tiles)]
     _, lines = find_spots(scenes, None)
     assert lines == [
-        "2 of 4 images show ground of another image (equal masks, also shifted): "
-        "they are taken for 1 places"
+        "2 of 4 images show ground of another image (equal masks, also shifted, or equal pixels): "
+        "they are taken for one place"
     ]
     assert find_spots(scenes[1:], None)[1] == []
     fine = landscape(420, 420, scale=3)
@@ -183,6 +184,19 @@ def test_ground_of_tiles_without_a_crs_is_on_one_side(seed):
     assert widest_overlap(items, origin, training, validation) < PATCH
     assert widest_overlap(items, origin, *split(scenes, items, 0.2, seed)[:2]) > PATCH
     assert 0.1 < len(validation) / len(items) < 0.4 and len(training) > len(items) / 4
+
+
+def test_many_tiles_of_one_place_stay_together():
+    """Twenty tiles within two and a half windows, and thirty tiles elsewhere."""
+    random = np.random.default_rng(0)
+    ground = landscape(240, 240)
+    cuts = [ground[r : r + 96, c : c + 96] for r, c in random.integers(0, 144, (20, 2))]
+    cuts += [landscape(96, 96, seed) for seed in range(1, 31)]
+    scenes = [scene(96, 96, None, IDENTITY, mask=f"{n}", labels=t) for n, t in enumerate(cuts)]
+    spots, _ = find_spots(scenes, None)
+    for seed in range(5):
+        *numbers, left_out = split(scenes, all_windows(scenes, 96), 0.4, seed, spots)
+        assert left_out == 0 and {*range(20)} <= {*numbers[0]} or {*range(20)} <= {*numbers[1]}
 
 
 def test_two_dates_of_a_large_scene_are_split_by_blocks():

@@ -12,7 +12,16 @@ from data.files import IGNORE
 from data.grid import IDENTITY, Window
 from data.training import shared_ground
 from data.training.mask import Mask
-from data.training.shared_ground import PATCH, agreement, equal_images, equal_labels, over_patches
+from data.training.shared_ground import (
+    BORDERS,
+    PATCH,
+    agreement,
+    equal_images,
+    equal_labels,
+    find_patches,
+    over_patches,
+    rich_patches,
+)
 
 HLS = Path(__file__).parents[4] / "shared/realdata/hls-worldcover"
 
@@ -89,11 +98,36 @@ def test_labels_of_a_grid_shifted_by_a_third_of_a_pixel_agree_but_are_not_equal(
     assert link == (0, 1, 10, 20, False)
 
 
-def test_scenes_with_a_crs_are_compared_only_with_scenes_without(monkeypatch):
+def test_scenes_with_a_crs_are_compared_only_with_scenes_without():
     ground = landscape(96, 96)
     with_crs = scene(96, 96, labels=ground)
     assert equal_labels([with_crs, with_crs]) == []
     assert equal_labels([with_crs, tile(ground), with_crs])[0] == (0, 1, 0, 0, True)
+    assert equal_labels([with_crs, with_crs, tile(landscape(96, 96, 1))]) == []
+
+
+def test_rich_patches_are_those_of_a_naive_search():
+    labels = landscape(40, 50)
+    labels[5:9, 20:24] = IGNORE
+    hashes, rows, cols = rich_patches(labels, 2**32 - 1)
+    found = set(zip(rows.tolist(), cols.tolist()))
+    unlike = np.zeros(labels.shape, int)  # with the neighbours below and to the right
+    unlike[:-1] += labels[1:] != labels[:-1]
+    unlike[:, :-1] += labels[:, 1:] != labels[:, :-1]
+    patches = {}
+    for row in range(40 - PATCH + 1):
+        for col in range(50 - PATCH + 1):
+            square = slice(row, row + PATCH), slice(col, col + PATCH)
+            if unlike[square].sum() >= BORDERS and not (labels[square] == IGNORE).any():
+                patches[row, col] = labels[square].tobytes()
+    assert found == patches.keys() and len(found) > 100
+    assert len({*hashes.tolist()}) == len({*patches.values()})
+
+
+def test_patches_that_repeat_in_a_scene_are_left_out():
+    ground = landscape(64, 64)
+    patches = find_patches([tile(np.hstack([ground, ground]))])
+    assert len(patches.col) and patches.col.min() > 64 - PATCH - 1 and patches.col.max() < 64
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -111,11 +145,13 @@ def test_tiles_of_three_maps_are_joined_map_by_map_at_their_true_shifts(seed):
 def test_strips_and_a_sample_of_patches_find_the_same(monkeypatch):
     ground = landscape(300, 300)
     scenes = [cut(ground, 0, 0, 200), cut(ground, 60, 70, 200)]
+    in_one_strip = find_patches(scenes)
     monkeypatch.setattr(shared_ground, "STRIP", 200 * 20)
-    whole = shared_ground.find_patches(scenes)
+    whole = find_patches(scenes)
+    assert all(map(np.array_equal, whole, in_one_strip))
     assert equal_labels(scenes) == [(0, 1, 60, 70, True)]
     monkeypatch.setattr(shared_ground, "SAMPLE", 2 * 200**2 / 4)
-    part = shared_ground.find_patches(scenes)
+    part = find_patches(scenes)
     assert 0.15 < len(part.hashes) / len(whole.hashes) < 0.35
     assert equal_labels(scenes) == [(0, 1, 60, 70, True)]
 

@@ -10,9 +10,9 @@ from small import random_scenes, scene, whole
 
 from data.files import InputError
 from data.grid import IDENTITY, Window
-from data.training.places import located
+from data.training.places import located, same_masks
 from data.training.scenes import Scene
-from data.training.split import blocks_of_ground, footprints, on_globe, overlapping, split
+from data.training.split import blocks_of_ground, draw, footprints, on_globe, overlapping, split
 from data.training.windows import all_windows
 
 # By hand.
@@ -63,6 +63,33 @@ def test_blocks_are_of_4_x_4_windows_unless_there_would_be_fewer_than_20(rows, c
     planes, outlines = footprints(located(scenes, []), all_windows(scenes, 10))
     blocks = blocks_of_ground(planes, outlines, np.zeros(rows * cols), np.full(rows * cols, -1))
     assert {*blocks.tolist()} == {*range(count)}
+
+
+def test_a_sheet_of_up_to_4_x_4_windows_is_one_block_wherever_its_first_tile_lies():
+    tiles = [scene(40, 40, None, (1, 0, x, 0, 1, y)) for y, x in [(60, 50), (0, 0), (110, 119)]]
+    tiles += [scene(40, 40, None, IDENTITY, mask=f"{n}") for n in range(20)]
+    planes, outlines = footprints(located(tiles, same_masks(tiles)), all_windows(tiles, 40))
+    blocks = blocks_of_ground(planes, outlines, np.arange(23), np.full(23, -1))
+    assert blocks[0] == blocks[1] == blocks[2] and blocks.max() == 20
+
+
+@pytest.mark.parametrize(
+    ("sizes", "count", "least", "most"),
+    [
+        ([1] * 50, 10, 10, 10),
+        ([4] * 20, 16, 16, 20),
+        ([60] + [1] * 40, 20, 20, 20),
+        ([60, 50, 70], 36, 50, 50),
+        ([1, 60, 60], 24, 61, 61),
+        ([9], 2, 9, 9),
+    ],
+)
+def test_about_the_asked_number_is_drawn_in_whole_blocks(sizes, count, least, most):
+    blocks = np.repeat(np.arange(len(sizes)), sizes)
+    for seed in range(10):
+        drawn = draw(blocks, count, seed)
+        assert least <= drawn.sum() <= most
+        assert all(len({*drawn[blocks == n]}) == 1 for n in range(len(sizes)))
 
 
 def test_one_window_of_ground_cannot_be_split():
