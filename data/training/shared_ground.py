@@ -91,8 +91,8 @@ def equal_labels(scenes: Sequence[Scene]) -> list[Link]:
     """Link scenes whose labels agree over an overlap. One of two linked scenes has no CRS.
 
     Returns:
-        Enough links to join all scenes that are known to show the same ground, at most one for
-        each scene less one.
+        Enough links to join all scenes that are found to show the same ground, not all pairs of
+        them. Scenes joined by links of equal labels are not compared again.
     """
     placed = np.array([scene.grid.crs is not None for scene in scenes])
     if placed.all():

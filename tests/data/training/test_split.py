@@ -73,6 +73,16 @@ def test_a_sheet_of_up_to_4_x_4_windows_is_one_block_wherever_its_first_tile_lie
     assert blocks[0] == blocks[1] == blocks[2] and blocks.max() == 20
 
 
+def test_tiles_with_equal_labels_are_not_cut_between_two_cells():
+    """A cell ends at 160 pixels. 17 tiles of 40 begin at 120 to 152, and so lie on both sides."""
+    tiles = [scene(40, 40, None, (1, 0, x, 0, 1, 0)) for x in [0, *range(120, 154, 2)]]
+    tiles += [scene(40, 40, None, IDENTITY, mask=f"{n}") for n in range(20)]
+    planes, outlines = footprints(located(tiles, same_masks(tiles)), all_windows(tiles, 40))
+    ground = np.array([0] + [1] * 17 + [*range(2, 22)])
+    blocks = blocks_of_ground(planes, outlines, ground, np.full(38, -1))
+    assert len({*blocks[1:18]}) == 1
+
+
 @pytest.mark.parametrize(
     ("sizes", "count", "least", "most"),
     [
