@@ -66,6 +66,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--skip-only", nargs="+", default=[], metavar="CLASS", help="skip windows of only these")
     add("--oversample", type=share, default=0, metavar="T", help="oversample classes rarer than T")
     add("--validation", type=within(float, above=0, below=1), default=0.2, help="share held out")
+    add("--places", metavar="X", help="CSV file image,place; or pattern of names, '(.*)_\\d+'")
     add("--augment", nargs="*", choices=augment.STEPS, default=["flip", "turn"], help="operations")
     add("--overfit", type=number, default=0, metavar="N", help="train and validate on N windows")
 
