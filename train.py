@@ -33,13 +33,14 @@ from data.output import samples
 from data.terminal import within
 from data.training import augment, pipeline
 from unet import checkpoint, losses
+from unet.evaluation.scores import epoch_row
 from unet.networks import layers, transfer
 from unet.training import memory, processes
 from unet.training.device import PRECISIONS, autocast, pick_device, pick_precision, to_device
 from unet.training.optimizer import OPTIMIZERS, SCHEDULES, end_epoch
 from unet.training.passes import RunningLoss, evaluate, predict
 from unet.training.resume import GONE, plain, resumed_options
-from unet.training.run import Run, epoch_row
+from unet.training.run import Run
 from unet.training.tensorboard import Board
 
 SAMPLES = 6  # validation windows that the report shows
@@ -66,6 +67,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--skip-only", nargs="+", default=[], metavar="CLASS", help="skip windows of only these")
     add("--oversample", type=share, default=0, metavar="T", help="oversample classes rarer than T")
     add("--validation", type=within(float, above=0, below=1), default=0.2, help="share held out")
+    add("--places", metavar="X", help="CSV file image,place; or pattern of names, '(.*)_\\d+'")
     add("--augment", nargs="*", choices=augment.STEPS, default=["flip", "turn"], help="operations")
     add("--overfit", type=number, default=0, metavar="N", help="train and validate on N windows")
 

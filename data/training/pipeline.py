@@ -30,6 +30,7 @@ from data.training.augment import Augment
 from data.training.channels import chosen_indices, common_bands, described
 from data.training.dataset import Batches, EpochSampler, Windows, fit_scalings, repeat_factors
 from data.training.one_unit import in_one_unit
+from data.training.places import find_spots
 from data.training.scenes import Scene, cache_size, prepare
 from data.training.split import split
 from data.training.windows import Item, all_windows, automatic_size, class_counts, useful
@@ -191,7 +192,10 @@ def training_and_validation(
             "classes, without augmentation"
         )
         return most * max(1, 10 * args.batch // len(most)), most
-    training, validation, straddling = split(scenes, items, args.validation, args.seed)
+    spots, found = find_spots(scenes, args.places)
+    for line in found:
+        say(line)
+    training, validation, straddling = split(scenes, items, args.validation, args.seed, spots)
     say(
         f"{len(training)} for training, {len(validation)} for validation, "
         f"{straddling} left out because they overlap validation windows"

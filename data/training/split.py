@@ -5,13 +5,16 @@ of its training windows. Validation on the same ground, or at another date of it
 memory. Roberts and others 2017 (Cross-validation strategies for data with temporal, spatial,
 hierarchical, or phylogenetic structure) therefore hold out blocks:
 
-    1. The ground is cut into square blocks, and whole blocks are drawn for validation.
+    1. The ground is cut into square blocks, and whole blocks are drawn for validation. A place
+       that --places names is one block.
     2. Other windows that share ground with a validation window are left out. They lie at the border
        of a block, on a shifted grid, or in another CRS.
 
 Windows are compared in x and y of the first scene's CRS. Windows outside the range of that CRS
 (UTM zone 31, a strip of 6 degrees, does not reach the other side of the Earth) are compared on the
-globe. Scenes without a CRS that share a mask are treated as one place.
+globe. Scenes without a CRS are compared in pixels where it is known how they lie to each other:
+they share a mask, or a look at their labels has found a shift at which the labels agree
+(data/training/places.py).
 
 Read beside it: tests/data/training/test_split.py.
 """
@@ -24,10 +27,11 @@ import pyproj
 
 from data.files import InputError
 from data.grid import Grid, Window
+from data.training.places import Spot, located, same_masks
 from data.training.scenes import Scene
 from data.training.windows import Item
 
-BEYOND, COMMON = -1, 0  # numbers of the planes with a CRS; planes without a CRS have 1, 2, ...
+BEYOND, COMMON = -1, 0  # numbers of the planes with a CRS; sheets without a CRS have 1, 2, ...
 BLOCKS = 20  # smallest number of blocks, if there are enough windows
 ROUNDING = 1e-3  # in widths of a window; an overlap below this is a rounding error
 # Row and column of points around a window, as shares of it: the corners and the middles of the
@@ -43,7 +47,11 @@ def transformer(source: pyproj.CRS, target: pyproj.CRS | str) -> pyproj.Transfor
 
 
 def split(
-    scenes: Sequence[Scene], items: Sequence[Item], fraction: float, seed: int
+    scenes: Sequence[Scene],
+    items: Sequence[Item],
+    fraction: float,
+    seed: int,
+    spots: Sequence[Spot] | None = None,
 ) -> tuple[list[int], list[int], int]:
     """Divide windows into training and validation.
 
@@ -52,6 +60,7 @@ def split(
         items: Their windows.
         fraction: Share of the windows to hold out for validation.
         seed: Decides which blocks are drawn.
+        spots: Where the scenes lie, from `places.find_spots`; by default as CRS and mask say.
 
     Returns:
         The numbers of the training windows, the numbers of the validation windows, and how many
@@ -60,12 +69,15 @@ def split(
     Raises:
         InputError: No window remains for training.
     """
-    planes, outlines = footprints(scenes, items)
-    blocks = blocks_of_ground(planes, outlines, np.array([item.scene for item in items]))
+    spots = located(scenes, same_masks(scenes)) if spots is None else spots
+    planes, outlines = footprints(spots, items)
+    ground = np.array([spots[item.scene].ground for item in items])
+    place = np.array([spots[item.scene].place for item in items])
+    blocks = blocks_of_ground(planes, outlines, ground, place)
     validation = draw(blocks, max(1, round(fraction * len(items))), seed)
     straddling = touching(planes, outlines, validation)
     if (planes == BEYOND).any():
-        straddling |= touching_on_globe(on_globe(scenes, items), planes, validation)
+        straddling |= touching_on_globe(on_globe(spots, items), planes, validation)
     training = ~validation & ~straddling
     if not training.any():
         raise InputError(
@@ -83,25 +95,24 @@ def outline(grid: Grid, window: Window) -> tuple[np.ndarray, np.ndarray]:
     return grid.xy(rows, cols)
 
 
-def footprints(scenes: Sequence[Scene], items: Sequence[Item]) -> tuple[np.ndarray, np.ndarray]:
+def footprints(spots: Sequence[Spot], items: Sequence[Item]) -> tuple[np.ndarray, np.ndarray]:
     """Locate the windows on the ground.
 
     The plane COMMON has the CRS of the first scene with a CRS, and holds the windows with a CRS.
     Windows outside the range of this CRS lie in the plane BEYOND instead, in degrees. Windows
-    without a CRS lie in a separate plane for each mask, in pixels.
+    without a CRS lie in a separate plane for each sheet, in pixels.
 
     Returns:
         The plane of each window (n,) int, and its outline (n, 8, 2): x and y of the points AROUND
         it, in widths of a window.
     """
-    common = next((scene.grid.crs for scene in scenes if scene.grid.crs), None)
-    masks = list(dict.fromkeys(scene.mask_path for scene in scenes))
+    common = next((spot.grid.crs for spot in spots if spot.grid.crs), None)
     planes, outlines = np.empty(len(items), np.int64), np.empty((len(items), len(AROUND), 2))
     for number, item in enumerate(items):
-        scene = scenes[item.scene]
-        crs = scene.grid.crs
-        planes[number] = COMMON if crs else 1 + masks.index(scene.mask_path)
-        x, y = outline(scene.grid, item.window)
+        grid, sheet = spots[item.scene].grid, spots[item.scene].sheet
+        crs = grid.crs
+        planes[number] = COMMON if crs else 1 + sheet
+        x, y = outline(grid, item.window)
         if crs and crs != common:
             projected = transformer(crs, common).transform(x, y)
             if not np.isfinite(projected).all():
@@ -114,45 +125,62 @@ def footprints(scenes: Sequence[Scene], items: Sequence[Item]) -> tuple[np.ndarr
     return planes, outlines
 
 
-def blocks_of_ground(planes: np.ndarray, outlines: np.ndarray, scene: np.ndarray) -> np.ndarray:
+def blocks_of_ground(
+    planes: np.ndarray, outlines: np.ndarray, ground: np.ndarray, place: np.ndarray
+) -> np.ndarray:
     """Assign each window to a block of ground.
 
     A block has 4 x 4 windows. If that gives fewer than BLOCKS blocks, it has 2 x 2 windows; if
-    that is still too few, it has one. A scene with no more windows than a block lies in one block.
+    that is still too few, it has one. A scene with no more windows than a block lies in one block,
+    and so do scenes with equal labels that reach no farther than a block. A named place is one
+    block.
 
     Args:
         planes: (n,), from `footprints`.
         outlines: (n, 8, 2), from `footprints`.
-        scene: (n,) number of the scene of each window.
+        ground: (n,) number of the ground of each window: its scene, or scenes with equal labels.
+        place: (n,) number of the named place of each window, or -1.
 
     Returns:
         (n,) number of the block of each window, from 0.
     """
     low, high = outlines.min(1), outlines.max(1)
+    origin = np.broadcast_to(low[0], low.shape).copy()
+    for sheet in np.unique(planes[planes > COMMON]):
+        origin[planes == sheet] = low[planes == sheet].min(0)  # as few cuts as possible
     for per_block in (4, 2, 1):
         centre = (low + high) / 2
-        for number in np.unique(scene):
-            if (scene == number).sum() <= per_block**2:
-                centre[scene == number] = centre[scene == number].mean(0)
-        cell = np.floor((centre - low[0]) / per_block).astype(np.int64)
-        _, block = np.unique(np.column_stack([planes, cell]), axis=0, return_inverse=True)
+        for number in np.unique(ground):
+            here = ground == number
+            reach = np.ptp(centre[here], axis=0).max()
+            if here.sum() <= per_block**2 or reach < per_block:
+                centre[here] = centre[here].mean(0)
+        cell = np.floor((centre - origin) / per_block).astype(np.int64)
+        keys = np.column_stack([planes, cell])
+        keys[place >= 0] = 0
+        _, block = np.unique(np.column_stack([keys, place]), axis=0, return_inverse=True)
         if block.max() + 1 >= BLOCKS:
             break
     return block.ravel()
 
 
 def draw(blocks: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Draw whole blocks until they hold at least `count` windows.
+    """Draw whole blocks until they hold about `count` windows.
+
+    A block is passed over if `count` would be exceeded by more than a quarter. If less than half of
+    `count` is drawn in this way, the smallest of the other blocks is added.
 
     Returns:
         (n,) bool: which windows are drawn.
     """
-    drawn = np.zeros(len(blocks), bool)
-    for chosen in np.random.default_rng(seed).permutation(blocks.max() + 1):
-        if drawn.sum() >= count:
-            break
-        drawn |= blocks == chosen
-    return drawn
+    sizes = np.bincount(blocks)
+    drawn = np.zeros(len(sizes), bool)
+    for chosen in np.random.default_rng(seed).permutation(len(sizes)):
+        missing = count - sizes[drawn].sum()
+        drawn[chosen] = 0 < missing and sizes[chosen] <= missing + count / 4
+    if 2 * sizes[drawn].sum() < count and not drawn.all():
+        drawn[np.where(drawn, len(blocks) + 1, sizes).argmin()] = True
+    return drawn[blocks]
 
 
 def touching(planes: np.ndarray, outlines: np.ndarray, validation: np.ndarray) -> np.ndarray:
@@ -171,7 +199,7 @@ def touching(planes: np.ndarray, outlines: np.ndarray, validation: np.ndarray) -
     return touched
 
 
-def on_globe(scenes: Sequence[Scene], items: Sequence[Item]) -> np.ndarray:
+def on_globe(spots: Sequence[Spot], items: Sequence[Item]) -> np.ndarray:
     """Return unit vectors from the Earth's centre to the points AROUND the windows.
 
     Returns:
@@ -179,7 +207,7 @@ def on_globe(scenes: Sequence[Scene], items: Sequence[Item]) -> np.ndarray:
     """
     vectors = np.full((len(items), len(AROUND), 3), np.nan)
     for number, item in enumerate(items):
-        grid = scenes[item.scene].grid
+        grid = spots[item.scene].grid
         if grid.crs is not None:
             places = transformer(grid.crs, "EPSG:4326").transform(*outline(grid, item.window))
             with np.errstate(invalid="ignore"):

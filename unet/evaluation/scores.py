@@ -101,3 +101,21 @@ def score_table(names: Sequence[str], confusion: ConfusionMatrix) -> str:
         f"  pixels {confusion.matrix.sum().item():,}"
     )
     return "\n".join(lines)
+
+
+def epoch_row(
+    epoch: int, lr: float, train_loss: float, val_loss: float, confusion: ConfusionMatrix, names
+) -> dict:
+    """Return the row of log.csv of an epoch, without times and memory."""
+    return {
+        "epoch": epoch,
+        "lr": lr,
+        "train_loss": train_loss,
+        "val_loss": val_loss,
+        "macro_dice": confusion.macro_dice(),
+        "weighted_dice": confusion.weighted_dice(),
+        "mean_iou": confusion.mean_iou(),
+        "accuracy": confusion.accuracy(),
+        "foreground_accuracy": confusion.foreground_accuracy(),
+        **{f"iou_{name}": value for name, value in zip(names, confusion.iou().tolist())},
+    }

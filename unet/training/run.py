@@ -294,21 +294,3 @@ class Run:
         }
         with replacing(self.folder / "report.html") as temporary:
             temporary.write_text(report.html(page), "utf-8", "replace")
-
-
-def epoch_row(
-    epoch: int, lr: float, train_loss: float, val_loss: float, confusion: ConfusionMatrix, names
-) -> dict:
-    """Return the row of log.csv of an epoch, without times and memory."""
-    return {
-        "epoch": epoch,
-        "lr": lr,
-        "train_loss": train_loss,
-        "val_loss": val_loss,
-        "macro_dice": confusion.macro_dice(),
-        "weighted_dice": confusion.weighted_dice(),
-        "mean_iou": confusion.mean_iou(),
-        "accuracy": confusion.accuracy(),
-        "foreground_accuracy": confusion.foreground_accuracy(),
-        **{f"iou_{name}": value for name, value in zip(names, confusion.iou().tolist())},
-    }

@@ -10,8 +10,9 @@ from small import random_scenes, scene, whole
 
 from data.files import InputError
 from data.grid import IDENTITY, Window
+from data.training.places import located, same_masks
 from data.training.scenes import Scene
-from data.training.split import blocks_of_ground, footprints, on_globe, overlapping, split
+from data.training.split import blocks_of_ground, draw, footprints, on_globe, overlapping, split
 from data.training.windows import all_windows
 
 # By hand.
@@ -59,9 +60,46 @@ def test_dates_without_crs_are_one_place_where_they_share_a_mask():
 def test_blocks_are_of_4_x_4_windows_unless_there_would_be_fewer_than_20(rows, cols, count):
     """Blocks are counted from the lower edge of the first row, which lies in blocks of its own."""
     scenes = [scene(rows * 10, cols * 10)]
-    planes, outlines = footprints(scenes, all_windows(scenes, 10))
-    blocks = blocks_of_ground(planes, outlines, np.zeros(rows * cols))
+    planes, outlines = footprints(located(scenes, []), all_windows(scenes, 10))
+    blocks = blocks_of_ground(planes, outlines, np.zeros(rows * cols), np.full(rows * cols, -1))
     assert {*blocks.tolist()} == {*range(count)}
+
+
+def test_a_sheet_of_up_to_4_x_4_windows_is_one_block_wherever_its_first_tile_lies():
+    tiles = [scene(40, 40, None, (1, 0, x, 0, 1, y)) for y, x in [(60, 50), (0, 0), (110, 119)]]
+    tiles += [scene(40, 40, None, IDENTITY, mask=f"{n}") for n in range(20)]
+    planes, outlines = footprints(located(tiles, same_masks(tiles)), all_windows(tiles, 40))
+    blocks = blocks_of_ground(planes, outlines, np.arange(23), np.full(23, -1))
+    assert blocks[0] == blocks[1] == blocks[2] and blocks.max() == 20
+
+
+def test_tiles_with_equal_labels_are_not_cut_between_two_cells():
+    """A cell ends at 160 pixels. 17 tiles of 40 begin at 120 to 152, and so lie on both sides."""
+    tiles = [scene(40, 40, None, (1, 0, x, 0, 1, 0)) for x in [0, *range(120, 154, 2)]]
+    tiles += [scene(40, 40, None, IDENTITY, mask=f"{n}") for n in range(20)]
+    planes, outlines = footprints(located(tiles, same_masks(tiles)), all_windows(tiles, 40))
+    ground = np.array([0] + [1] * 17 + [*range(2, 22)])
+    blocks = blocks_of_ground(planes, outlines, ground, np.full(38, -1))
+    assert len({*blocks[1:18]}) == 1
+
+
+@pytest.mark.parametrize(
+    ("sizes", "count", "least", "most"),
+    [
+        ([1] * 50, 10, 10, 10),
+        ([4] * 20, 16, 16, 20),
+        ([60] + [1] * 40, 20, 20, 20),
+        ([60, 50, 70], 36, 50, 50),
+        ([1, 60, 60], 24, 61, 61),
+        ([9], 2, 9, 9),
+    ],
+)
+def test_about_the_asked_number_is_drawn_in_whole_blocks(sizes, count, least, most):
+    blocks = np.repeat(np.arange(len(sizes)), sizes)
+    for seed in range(10):
+        drawn = draw(blocks, count, seed)
+        assert least <= drawn.sum() <= most
+        assert all(len({*drawn[blocks == n]}) == 1 for n in range(len(sizes)))
 
 
 def test_one_window_of_ground_cannot_be_split():
@@ -204,7 +242,7 @@ def test_dates_beyond_the_reach_of_the_first_crs_are_still_one_place():
         around("EPSG:3857", 13, 210, 200, lon=172, lat=-43),
     ]
     items = all_windows(scenes, 40)
-    planes, _ = footprints(scenes, items)
+    planes, _ = footprints(located(scenes, []), items)
     assert [*np.unique(planes)] == [-1, 0]
     for seed in range(4):
         training, validation, _ = split(scenes, items, 0.2, seed)
@@ -243,7 +281,7 @@ def test_two_dates_of_which_the_first_crs_reaches_some_windows_and_not_others_ar
     scenes = [scene(), around("EPSG:32645", 10, 200, 200, **end)]
     scenes.append(around("EPSG:3857", 9, 210, 230, turn=0.3, **end))
     items = all_windows(scenes, 40)
-    planes, _ = footprints(scenes, items)
+    planes, _ = footprints(located(scenes, []), items)
     number = np.array([item.scene for item in items])
     assert [{*planes[number == n]} for n in range(3)] == [{0}, {-1, 0}, {-1, 0}]
     for seed in range(20):

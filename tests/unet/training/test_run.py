@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from data.files import InputError
+from unet.evaluation.scores import epoch_row
 from unet.metrics import ConfusionMatrix
 from unet.training.passes import start_of_epoch
-from unet.training.run import Run, epoch_row
+from unet.training.run import Run
 
 CONFUSION = ConfusionMatrix(2, [[6, 2], [1, 1]])
 
