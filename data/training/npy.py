@@ -9,11 +9,12 @@ Specification: numpy.lib.format. Read beside it: tests/data/training/test_npy.py
 
 import io
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from data.files import InputError, read_bytes
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,8 @@ def header(dtype: np.dtype, shape: tuple[int, ...]) -> bytes:
 def is_whole(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> bool:
     """Return whether a file has the header and the size of an array. Its numbers are not read."""
     expected = header(dtype, shape)
+    size = len(expected) + math.prod(shape) * dtype.itemsize
     try:
-        with open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            return (
-                file.read(len(expected)) == expected
-                and size == len(expected) + math.prod(shape) * dtype.itemsize
-            )
-    except OSError:  # missing, or not readable
+        return path.stat().st_size == size and read_bytes(path, len(expected)) == expected
+    except (OSError, InputError):  # it is missing, cannot be read, or is no file
         return False

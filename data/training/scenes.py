@@ -29,7 +29,7 @@ from typing import BinaryIO
 import numpy as np
 
 from data.classes import ClassTable
-from data.files import IGNORE, InputError, replacing_folder
+from data.files import IGNORE, InputError, read_bytes, replacing_folder
 from data.grid import Grid, Window
 from data.input.image import Image
 from data.input.stack import Stack, open_image
@@ -111,9 +111,10 @@ def prepare(
     with open_image(images, nodata, named, cache) as raster:
         key = _key(images, mask_path, table, method, nodata, raster.count)
         folder = cache / f"{image_path.stem}-{key}"
+        was_there = folder.is_dir()  # not asked later, when another process may have made it
         about = _about(folder, raster)
         if about is None:
-            if folder.is_dir():
+            if was_there:
                 note(f"{folder}: is damaged; it is made anew")
                 shutil.rmtree(folder, ignore_errors=True)
             _make(folder, raster, mask_path, table, method)
@@ -239,7 +240,7 @@ def _about(folder: Path, raster: Image | Stack) -> dict | None:
     if not whole or not npy.is_whole(folder / "labels.npy", *_labels_form(raster)):
         return None
     try:
-        about = json.loads((folder / "scene.json").read_text(encoding="utf-8"))
+        about = json.loads(read_bytes(folder / "scene.json"))
         rounded, pixels = map(int, about["rounded"])
         return {
             "digest": str(about["digest"]),
