@@ -9,16 +9,21 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import disks
 import pytest
 
 from data.files import (
     VERSION,
     InputError,
     naming,
+    naming_full_disk,
+    read_bytes,
     refuse_input,
     replacing,
+    replacing_folder,
     require_file,
     version,
+    write_csv,
     writing,
 )
 
@@ -92,6 +97,51 @@ def test_a_full_disk_names_the_file_and_what_to_do(tmp_path):
         with replacing(tmp_path / "map.tif"):
             raise OSError(errno.ENOSPC, "No space left on device")
     assert error.value.filename == str(tmp_path / "map.tif") and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_that_a_writer_names_is_not_blamed_on_the_output(tmp_path, code):
+    with pytest.raises(OSError, match="make room, or set TMPDIR") as error:
+        with replacing(tmp_path / "map.tif"):
+            with naming_full_disk(tmp_path / "elsewhere", "make room, or set TMPDIR"):
+                raise OSError(code, os.strerror(code))
+    assert error.value.filename == str(tmp_path / "elsewhere") and error.value.errno == code
+
+
+@pytest.mark.parametrize("named", [OSError(errno.ENOSPC, "full", "other"), OSError(5, "failed")])
+def test_other_errors_stay_as_they_are(tmp_path, named):
+    with pytest.raises(OSError) as error, naming_full_disk(tmp_path):
+        raise named
+    assert error.value is named
+
+
+def test_a_limit_of_file_sizes_is_named_as_such(tmp_path):
+    with disks.largest_file(10), pytest.raises(OSError, match="ulimit -f") as error:
+        write_csv(tmp_path / "a.csv", [["water", 1]] * 100)
+    assert error.value.filename == str(tmp_path / "a.csv") and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_full_disk_in_a_folder_names_the_folder_above(tmp_path, named):
+    with pytest.raises(OSError) as error, replacing_folder(tmp_path / "scene") as folder:
+        raise OSError(errno.ENOSPC, "full", *[str(folder / "a.npy")] * named)
+    assert error.value.filename == str(tmp_path) and not list(tmp_path.iterdir())
+
+
+def test_every_error_of_reading_a_file_names_it(tmp_path, monkeypatch):
+    path = tmp_path / "a.xml"
+    path.write_bytes(b"0123456789")
+    assert read_bytes(path) == b"0123456789" and read_bytes(path, 4) == b"0123"
+    with pytest.raises(InputError, match="is a folder; give a file"):
+        read_bytes(tmp_path)
+
+    def fails(*arguments):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("builtins.open", fails)
+    with pytest.raises(OSError, match="Input/output error") as error:
+        read_bytes(path)
+    assert error.value.filename == str(path)
 
 
 def test_the_version_is_that_of_git_or_the_constant(monkeypatch):

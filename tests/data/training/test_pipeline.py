@@ -192,6 +192,7 @@ def test_remarks_of_images_and_masks_are_told_once_also_of_scenes_from_the_cache
         said = small.load(args)[1].splitlines()
         assert said[0].endswith("s_0.tif and 3 more files: its mask of pages is not used")
         assert said[1].endswith("m_0.tif and 3 more files: odd")
+        assert said[2] == f"prepared scenes: 0.1 MB in {tmp_path / 'cache'}"
 
 
 def test_images_without_a_crs_are_told_where_others_have_one(tmp_path):
