@@ -192,6 +192,9 @@ def _files(path: Path) -> tuple[Path, Path, dict[str, tuple[int, Path]]]:
             f"{path}: has no MTD_MSIL2A.xml or MTD_MSIL1C.xml; give the folder of a Sentinel-2 "
             "product"
         )
+    others = [file.name for file in path.iterdir() if PRODUCT.fullmatch(file.name)]
+    if len(others) > 1:
+        raise InputError(f"{path}: holds {' and '.join(sorted(others))}; download it again")
     tiles = next(filter(None, (sorted(path.glob(pattern)) for pattern in TILES)), [])
     if len(tiles) != 1:
         raise InputError(

@@ -141,7 +141,12 @@ def cache_size(cache: Path) -> str:
     for file in cache.glob("*/*"):
         with contextlib.suppress(FileNotFoundError):  # another process has removed it
             total += file.stat().st_size
-    return f"{total / 1e9:.1f} GB" if total >= 1e9 else f"{total / 1e6:.1f} MB"
+    return _size(total)
+
+
+def _size(count: int) -> str:
+    """Describe a number of bytes."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 def _key(images: Sequence[Path], mask: Path, table: ClassTable, *options) -> str:
@@ -258,6 +263,6 @@ def _check_room(cache: Path, raster: Image | Stack) -> None:
     free = shutil.disk_usage(cache).free
     if needed > free:
         raise InputError(
-            f"{cache}: the scene {raster.path} needs {needed / 1e9:.1f} GB here and "
-            f"{free / 1e9:.1f} GB are free; make room, or give --output a folder on another disk"
+            f"{cache}: the scene {raster.path} needs {_size(needed)} here and {_size(free)} are "
+            "free; make room, or give --output a folder on another disk"
         )

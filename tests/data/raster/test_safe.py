@@ -324,6 +324,13 @@ def test_hidden_files_which_macos_leaves_beside_bands_are_no_bands(tmp_path):
         assert (product.read() == 1500).all()
 
 
+def test_a_folder_with_the_metadata_of_two_levels_is_refused(tmp_path):
+    path = write(tmp_path, {("B02", 10): np.full((4, 4), 2500)})
+    shutil.copy(path / "MTD_MSIL2A.xml", path / "MTD_MSIL1C.xml")
+    with pytest.raises(InputError, match="holds MTD_MSIL1C.xml and MTD_MSIL2A.xml; download it"):
+        Safe(path)
+
+
 def test_a_product_with_offsets_of_some_bands_only_is_refused(tmp_path):
     path = write(tmp_path, {("B02", 10): np.full((4, 4), 2500)})
     text = (path / "MTD_MSIL2A.xml").read_text()
