@@ -106,6 +106,7 @@ def test_a_resumed_run_takes_back_what_was_written_of_later_epochs(tmp_path):
     assert scalars == {"epoch/lr": {1: 0.5, 2: 0.5, 3: 0.25}}
 
 
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize("most", [10, 3000])
 def test_a_full_disk_is_one_error_that_names_the_folder(tmp_path, capfd, most):
     """TensorBoard writes in a thread, whose traceback would be printed, too."""
