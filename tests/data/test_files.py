@@ -15,6 +15,7 @@ import pytest
 from data.files import (
     VERSION,
     InputError,
+    git_version,
     naming,
     naming_full_disk,
     read_bytes,
@@ -157,6 +158,21 @@ def test_the_version_is_that_of_git_or_the_constant(monkeypatch):
     monkeypatch.setattr("data.files.git_version.subprocess.run", run)
     versions = [version.__wrapped__() for _ in range(4)]
     assert versions == ["v3.1.0-2-gabc", f"{VERSION}+abc1234-dirty", VERSION, VERSION]
+
+
+def test_git_under_a_limit_of_file_sizes_leaves_the_checkout_unlocked(tmp_path, monkeypatch):
+    """`git describe --dirty` writes the index again. A lock that stays would refuse every commit."""
+    monkeypatch.setattr(git_version, "__file__", str(tmp_path / "data/files/git_version.py"))
+    for number in range(60):  # an index of more than 1,000 bytes
+        (tmp_path / f"{number}.txt").write_text("a")
+    who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    for command in (["init", "-q"], ["add", "."], [*who, "commit", "-q", "-m", "all"]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    for path in tmp_path.glob("*.txt"):
+        os.utime(path, (1, 1))
+    with disks.largest_file(1000):
+        version.__wrapped__()
+    assert not (tmp_path / ".git/index.lock").exists()
 
 
 def test_an_output_that_is_one_of_the_inputs_is_refused_under_any_of_its_names(tmp_path):
