@@ -19,7 +19,7 @@ def version() -> str:
     folder = str(Path(__file__).parents[2])
     command = ["git", "-C", folder, "describe", "--tags", "--always", "--dirty"]
     try:
-        # Python ignores SIGXFSZ, and so does git here. Ended by it, git would leave index.lock behind.
+        # As Python does, git ignores SIGXFSZ here. Ended by it, git would leave its index.lock.
         described = subprocess.run(
             command, capture_output=True, text=True, timeout=5, restore_signals=False
         ).stdout.strip()

@@ -161,7 +161,7 @@ def test_the_version_is_that_of_git_or_the_constant(monkeypatch):
 
 
 def test_git_under_a_limit_of_file_sizes_leaves_the_checkout_unlocked(tmp_path, monkeypatch):
-    """`git describe --dirty` writes the index again. A lock that stays would refuse every commit."""
+    """`git describe --dirty` writes the index. A lock that stays would refuse every commit."""
     monkeypatch.setattr(git_version, "__file__", str(tmp_path / "data/files/git_version.py"))
     for number in range(60):  # an index of more than 1,000 bytes
         (tmp_path / f"{number}.txt").write_text("a")
