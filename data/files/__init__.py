@@ -2,7 +2,7 @@
 version, and the label IGNORE.
 """
 
-from data.files.errors import InputError, naming, refuse_input, require_file
+from data.files.errors import InputError, WrongTable, naming, refuse_input, require_file
 from data.files.git_version import VERSION, version
 from data.files.writing import lock, replacing, replacing_folder, write_csv
 
@@ -12,6 +12,7 @@ __all__ = [
     "IGNORE",
     "VERSION",
     "InputError",
+    "WrongTable",
     "lock",
     "naming",
     "refuse_input",
