@@ -16,7 +16,7 @@ import numpy as np
 
 from data import resample
 from data.classes import ClassTable
-from data.files import IGNORE, InputError, WrongTable, naming
+from data.files import IGNORE, WrongTable, naming
 from data.grid import Grid, Window
 from data.raster import Raster, classfile
 from data.raster.placed import placed
