@@ -282,6 +282,9 @@ def test_only_dates_of_one_place_share_a_mask_by_the_last_part():
         images = [f"{date}_{place}" for place in ("07", "08") for date in dates.split()]
         found = pair(images, ["esm_10_07", "esm_10_08"])
         assert [mask for _, mask in found] == ["esm_10_07"] * 2 + ["esm_10_08"] * 2
+    # The row 2 of both dates is not in the names of masks, and the 10 of all masks does not count.
+    images = ["april_2_7", "august_2_7", "april_3_8"]
+    assert [m for _, m in pair(images, ["e_10_7", "e_10_8"])] == ["e_10_7", "e_10_7", "e_10_8"]
 
 
 def test_images_that_share_masks_are_told():
