@@ -31,7 +31,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.files import IGNORE, InputError
+from data.files import IGNORE, InputError, WrongTable
 from data.tables import colors, rows
 from data.tables.colors import Color
 from data.tables.rows import UNKNOWN, Row
@@ -280,7 +280,7 @@ class ClassTable:
             f"{form(code)} ({count:,} pixels)" for code, count in unknown.most_common(5)
         )
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
-        raise InputError(
+        raise WrongTable(
             f"{path}: code {listed}{more} not in the class table {self.name}; add a row for each "
             f"(ignore=true if it is no class) and name the table with --classes{hint}"
         )

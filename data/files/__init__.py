@@ -2,7 +2,14 @@
 version, and the label IGNORE.
 """
 
-from data.files.errors import InputError, naming, read_bytes, refuse_input, require_file
+from data.files.errors import (
+    InputError,
+    WrongTable,
+    naming,
+    read_bytes,
+    refuse_input,
+    require_file,
+)
 from data.files.git_version import VERSION, version
 from data.files.writing import lock, naming_full_disk, replacing, replacing_folder, write_csv
 
@@ -12,6 +19,7 @@ __all__ = [
     "IGNORE",
     "VERSION",
     "InputError",
+    "WrongTable",
     "lock",
     "naming",
     "naming_full_disk",

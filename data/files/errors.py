@@ -17,6 +17,10 @@ class InputError(ValueError):
     """
 
 
+class WrongTable(InputError):
+    """A mask does not fit the class table. The other masks of a training do not fit it either."""
+
+
 def require_file(path: str | os.PathLike) -> None:
     """Raise InputError if a path is a pipe, a device or a folder: to open it could wait for ever.
 

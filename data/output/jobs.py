@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from data.files import InputError
 from data.input import filenames, finding
-from data.input.pairing import pair
+from data.input.pairing import pair, shared_masks
 from data.output.mapfiles import BESIDE, beside
 
 
@@ -48,7 +48,10 @@ def find(
     images, masks = finding.find_both(images, masks) if masks else (finding.find(images), [])
     places = filenames.by_place(images, dates)
     first = [place[0] for place in places]
-    truths = dict(pair(first, masks, spare_masks=True)) if masks else {}
+    pairs = pair(first, masks, spare_masks=True) if masks else []
+    for line in shared_masks(pairs):
+        finding.tell(line)
+    truths = dict(pairs)
     targets = _map_paths(first, folder, [*(path for place in places for path in place), *masks])
     return [Job(tuple(p), to, truths.get(p[0])) for p, to in zip(places, targets)]
 

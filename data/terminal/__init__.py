@@ -2,7 +2,7 @@
 
 from data.terminal.lines import command, duration, grouped, note, progress, say
 from data.terminal.options import Parser, within
-from data.terminal.signals import Interrupted, Signals, one_line_errors, say_error
+from data.terminal.signals import Interrupted, Signals, message_of, one_line_errors, say_error
 
 __all__ = [
     "Interrupted",
@@ -11,6 +11,7 @@ __all__ = [
     "command",
     "duration",
     "grouped",
+    "message_of",
     "note",
     "one_line_errors",
     "progress",

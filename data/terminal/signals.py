@@ -90,6 +90,17 @@ def one_line_errors(script: str, *others: type[Exception]) -> Iterator[None]:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
+def message_of(error: Exception) -> str:
+    """Return the message of an error; `file: reason` for an OSError.
+
+    >>> message_of(FileNotFoundError(2, "No such file or directory", "a.tif"))
+    'a.tif: No such file or directory'
+    """
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
 def say_error(script: str, error: Exception, file: Path | None = None) -> None:
     """Print `script: error: ...` in one line. An OSError is printed as `file: reason`.
 
@@ -99,11 +110,9 @@ def say_error(script: str, error: Exception, file: Path | None = None) -> None:
         file: The file that was processed. With it, an error of the program, which is neither an
             InputError nor an OSError, is printed with its traceback and the name of the file.
     """
-    message = str(error)
+    message = message_of(error)
     if file and not isinstance(error, (InputError, OSError)):
         traceback.print_exception(error)
         message = f"{file}: {type(error).__name__}: {error}"
-    if isinstance(error, OSError) and error.strerror and error.filename:
-        message = f"{error.filename}: {error.strerror}"
     progress("")
     print(f"{script}: error: {' '.join(message.split())}", file=sys.stderr, flush=True)

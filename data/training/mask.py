@@ -16,7 +16,7 @@ import numpy as np
 
 from data import resample
 from data.classes import ClassTable
-from data.files import IGNORE, InputError, naming
+from data.files import IGNORE, WrongTable, naming
 from data.grid import Grid, Window
 from data.raster import Raster, classfile
 from data.raster.placed import placed
@@ -88,7 +88,7 @@ class Mask:
         """
         share = self.tally.far / max(1, self.tally.pixels)
         if share > MOST:
-            raise InputError(
+            raise WrongTable(
                 f"{self.path}: {100 * share:.0f} % of its pixels are far from the colours of the "
                 f"class table {self.table.name}, which are made of 0 and 255; name its own table "
                 "with --classes"

@@ -19,13 +19,13 @@ import torch
 from torch.utils.data import DataLoader
 
 from data.classes import ClassTable
-from data.files import InputError
+from data.files import InputError, WrongTable
 from data.input import finding, inputs
 from data.input.filenames import by_mask
-from data.input.pairing import pair
+from data.input.pairing import pair, shared_masks
 from data.sample import towns
 from data.tables.tally import Tally
-from data.terminal import grouped
+from data.terminal import grouped, message_of
 from data.training.augment import Augment
 from data.training.channels import chosen_indices, common_bands, described
 from data.training.dataset import Batches, EpochSampler, Windows, fit_scalings, repeat_factors
@@ -119,11 +119,19 @@ def load_scenes(
         images, masks = finding.find_both(args.images, args.masks)
     inputs.refuse_offset(args.offset, images)
     pairs = pair(images, masks)
+    for line in shared_masks(pairs):
+        say(line)
     places = by_mask(pairs) if args.stack_dates else [((image,), mask) for image, mask in pairs]
-    scenes = []
+    scenes, errors = [], []
     for number, (dates, mask) in enumerate(places, start=1):
         progress(f"preparing scene {number} of {len(places)}: {dates[0].name}")
-        scenes.append(prepare(dates, mask, table, cache, args.align, args.nodata, args.bands))
+        try:
+            scenes.append(prepare(dates, mask, table, cache, args.align, args.nodata, args.bands))
+        except (InputError, OSError) as error:
+            if not of_one_file(error, (*dates, mask)):
+                raise
+            errors.append(error)
+    complain(errors)
     rounded, pixels = np.sum([scene.rounded for scene in scenes], axis=0).tolist()
     if remark := Tally(rounded=rounded, pixels=pixels).remark():
         say(f"masks: {remark}")
@@ -135,6 +143,22 @@ def load_scenes(
         say(f"{len(scenes) - with_crs} of {len(scenes)} images have no CRS, such as {first.name}")
     say(f"prepared scenes: {cache_size(cache)} in {cache}")
     return scenes
+
+
+def of_one_file(error: Exception, paths: Sequence[Path]) -> bool:
+    """Return whether an error is about one of the files, and not about the disk or the classes."""
+    about = str(getattr(error, "filename", None) or error)
+    return not isinstance(error, WrongTable) and about.startswith(tuple(map(str, paths)))
+
+
+def complain(errors: Sequence[Exception]) -> None:
+    """Raise the errors of all files as one, so that a user can mend all at once."""
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        listed = list(dict.fromkeys(map(message_of, errors)))
+        more = f"; and {len(listed) - 5} more" * (len(listed) > 5)
+        raise InputError(f"{'; '.join(listed[:5])}{more}")
 
 
 def content(scenes: Sequence[Scene]) -> str:

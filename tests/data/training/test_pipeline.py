@@ -1,5 +1,7 @@
 """From options to batches: data/training/pipeline.py."""
 
+import errno
+
 import numpy as np
 import pytest
 import small
@@ -203,3 +205,60 @@ def test_images_without_a_crs_are_told_where_others_have_one(tmp_path):
     path = tmp_path / "in/images/s_2.tif"
     cog.write(path, pixels, plain, nodata=0, descriptions=small.BANDS)
     assert "1 of 4 images have no CRS, such as s_2" in small.load(args)[1]
+
+
+def test_images_that_share_a_mask_are_told(tmp_path):
+    args = small.options(tmp_path)
+    images = tmp_path / "in/images"
+    (images / "t_0.tif").write_bytes((images / "s_0.tif").read_bytes())
+    (images / "s_1.tif").unlink()
+    (tmp_path / "in/masks/m_1.tif").unlink()
+    said = small.load(args)[1].splitlines()
+    assert "2 images share 1 mask, such as s_0.tif and t_0.tif: m_0.tif" in said
+
+
+def test_all_bad_files_are_listed_in_one_error(tmp_path):
+    images, masks, table = small.write(tmp_path / "some", count=9, size=16)
+    args = small.options(tmp_path, images=[images], masks=[masks], classes=table)
+    (images / "s_3.tif").write_bytes(b"II*\0")
+    with pytest.raises(InputError) as alone:
+        small.load(args)
+    assert "s_3.tif: " in str(alone.value) and "; " not in str(alone.value).split("s_3.tif: ")[0]
+    (masks / "m_5.tif").write_bytes(b"no raster")
+    with pytest.raises(InputError) as both:
+        small.load(args)
+    assert str(both.value).startswith(f"{alone.value}; {masks / 'm_5.tif'}: ")
+    for number in (0, 1, 2, 4, 6):
+        (images / f"s_{number}.tif").write_bytes(b"II*\0")
+    with pytest.raises(InputError) as many:
+        small.load(args)
+    assert str(many.value).endswith("; and 2 more")
+    assert [f"s_{n}.tif: " in str(many.value) for n in range(6)] == [True] * 5 + [False]
+    assert "\n" not in str(many.value)
+
+
+def test_a_full_disk_and_a_wrong_class_table_stop_at_the_first_file(tmp_path, monkeypatch):
+    images, masks, table = small.write(tmp_path / "some", count=3, size=16)
+    args = small.options(tmp_path, images=[images], masks=[masks], classes=table)
+    table.write_text(small.TABLE.replace("20,water", "21,water"))
+    (images / "s_2.tif").write_bytes(b"II*\0")
+    with pytest.raises(InputError, match="code 20 .*not in the class table") as error:
+        small.load(args)
+    assert "m_0.tif" in str(error.value) and "m_1.tif" not in str(error.value)
+    tried = []
+
+    def full(dates, *rest):
+        tried.append(dates)
+        raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "cache/labels.npy"))
+
+    monkeypatch.setattr(pipeline, "prepare", full)
+    with pytest.raises(OSError, match="No space"):
+        small.load(args)
+    assert len(tried) == 1
+
+    def unreadable(dates, *rest):
+        raise PermissionError(errno.EACCES, "Permission denied", str(dates[0]))
+
+    monkeypatch.setattr(pipeline, "prepare", unreadable)
+    with pytest.raises(InputError, match=r"s_0\.tif: Permission denied; .*s_2\.tif: Permission"):
+        small.load(args)
