@@ -35,7 +35,7 @@ from data.sample.landscape import HALF, Landscape, codes, draw_landscape
 from data.sample.materials import SPECTRA
 from data.sample.noise import noise
 from data.sample.surface import ground
-from data.terminal import one_line_errors
+from data.terminal import one_line_errors, say
 
 VERSION = 1  # raise it when the scenes change: folders of other versions are then written again
 PIXEL = 10.0  # map metres; at 48 degrees north 6.7 m of ground
@@ -180,9 +180,8 @@ def main() -> None:
     args = parser.parse_args()
     with one_line_errors("data.sample.towns"):
         images, _ = write(args.folder, args.count, args.seed)
-    print(
-        f"{len(images)} images in {args.folder / 'images'}, their masks in {args.folder / 'masks'}"
-    )
+        folders = args.folder / "images", args.folder / "masks"
+        say(f"{len(images)} images in {folders[0]}, their masks in {folders[1]}")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from data.files import printable
 from unet.evaluation.charts import line_chart, scatter
 from unet.metrics import ConfusionMatrix, macro, weighted
 
@@ -104,12 +105,13 @@ def html(run: Mapping) -> str:
     )
     command = f"<p>Next:</p><pre>{escape(run['command'])}</pre>" if run.get("command") else ""
     title = escape(run["title"])
-    return f"""<!doctype html>
+    page = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy"
 content="default-src 'none'; img-src data:; style-src 'unsafe-inline'"><title>{title}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>
 <body><h1>{title}</h1><dl>{facts}</dl>{command}{"".join(sections)}</body></html>
 """
+    return printable(page, keep="\n")
 
 
 def _curves(history: Sequence[Mapping], best: int | None) -> str:

@@ -25,7 +25,7 @@ from pathlib import Path
 
 import torch
 
-from data.files import InputError, lock, replacing, write_csv
+from data.files import BYTES, InputError, lock, printable, replacing, write_csv
 from unet import checkpoint
 from unet.checkpoint import CheckpointError
 from unet.evaluation import report, scores
@@ -34,6 +34,8 @@ from unet.training import processes
 from unet.training.optimizer import change_epochs
 from unet.training.passes import start_of_epoch
 from unet.training.resume import require_form, same
+
+FILES = "best.pt last.pt log.csv train.log report.html not_finite.txt".split()
 
 
 class Run:
@@ -65,7 +67,8 @@ class Run:
         self.named = folder is not None
         folder = folder or Path("runs") / time.strftime("%Y%m%d-%H%M%S")
         self.folder, self.printed = folder, []
-        self._lock, self._claimed, self._resumes = ExitStack(), False, resume is not None
+        self._lock, self._claimed, self._begun = ExitStack(), False, False
+        self._resumes = resume is not None
         self._require_no_other_run()
         if resume and self._log.exists():
             self.printed = self._log.read_text("utf-8", "surrogateescape").splitlines()
@@ -98,12 +101,23 @@ class Run:
             pass  # a file system without locks
 
     def _require_no_other_run(self) -> None:
-        """Raise InputError if the folder holds a run that this one does not continue."""
-        if (self.folder / "last.pt").exists() and not self._resumes:
+        """Raise InputError if the folder holds files of a run that this one does not continue."""
+        found = [] if self._resumes else [path for path in self.files if path.exists()]
+        if self.folder / "last.pt" in found:
             raise InputError(
                 f"{self.folder}: holds a run already; name another folder by --output, or continue "
                 f"the run by --resume {self.folder}"
             )
+        if found:
+            raise InputError(
+                f"{found[0]}: is there already, and this run would replace it; name another folder "
+                "by --output"
+            )
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that the run may write."""
+        return [self.folder / name for name in FILES]
 
     @property
     def cache(self) -> Path:
@@ -114,10 +128,10 @@ class Run:
     def _log(self) -> Path:
         return self.folder / "train.log"
 
-    def log(self, text: str) -> None:
-        """Add a line to train.log. Lines wait in memory until the folder exists."""
-        self.printed.append(text)
-        if self.folder.is_dir():
+    def log(self, *lines: str) -> None:
+        """Add lines to train.log, as they are printed. They wait in memory until `begin`."""
+        self.printed += [printable(line, keep=BYTES) for line in lines]
+        if self._begun:
             with replacing(self._log) as temporary:
                 # Names of files keep their bytes, also where they are not UTF-8.
                 temporary.write_text("\n".join(self.printed) + "\n", "utf-8", "surrogateescape")
@@ -136,6 +150,7 @@ class Run:
             self.folder.mkdir(parents=True, exist_ok=self.named)
             self._claim()
             self._require_no_other_run()  # another process may have finished one meanwhile
+        self._begun = True
         self.constants, self.device, self.parts = constants, device, parts
         self.began, self.done = time.monotonic(), self.epoch
 
