@@ -131,6 +131,7 @@ def load_scenes(
         images, masks = finding.find_both(args.images, args.masks)
     given = [file for path in (*images, *masks) for file in with_sidecars(path)]
     given += [table_file(args.classes), *([] if args.resume else map(Path, args.weights))]
+    given += [Path(args.places)] if args.places else []
     refuse_input(outputs, given)
     inputs.refuse_offset(args.offset, images)
     pairs = pair(images, masks)

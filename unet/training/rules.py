@@ -134,7 +134,7 @@ def is_dense(value: Any, *dtypes: torch.dtype) -> bool:
 
 text = rule("a text", lambda value: type(value) is str and value.strip() != "")
 name_of_class = rule(
-    "a name without control characters",
+    "a text without control characters",
     lambda value: type(value) is str and value.strip() != "" and not CONTROL.search(value),
 )
 number = rule("a number", lambda value: type(value) in (int, float))

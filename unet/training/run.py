@@ -44,7 +44,7 @@ class Run:
     A run has one writer: its first process holds a lock on the folder until the block ends.
 
     Attributes:
-        folder: folder of all files. `begin` makes it.
+        folder, files: the folder, which `begin` makes, and the files that the run may write.
         epoch: number of finished epochs.
         best: best validation macro Dice.
         best_epoch: epoch of `best`.
@@ -66,12 +66,15 @@ class Run:
     def __init__(self, folder: Path | None = None, resume: Path | None = None):
         self.named = folder is not None
         folder = folder or Path("runs") / time.strftime("%Y%m%d-%H%M%S")
-        self.folder, self.printed = folder, []
-        self._lock, self._claimed, self._begun = ExitStack(), False, False
-        self._resumes = resume is not None
+        self.folder, self.files = folder, [folder / name for name in FILES]
+        self.printed: list[str] = []
+        self._lock, self._claimed, self._resumes = ExitStack(), False, resume is not None
+        self._begun = False
         self._require_no_other_run()
-        if resume and self._log.exists():
-            self.printed = self._log.read_text("utf-8", "surrogateescape").splitlines()
+        if resume and (self.folder / "train.log").exists():
+            self.printed = (
+                (self.folder / "train.log").read_text("utf-8", "surrogateescape").splitlines()
+            )
         self.epoch, self.best, self.best_epoch, self.waiting_since = 0, -math.inf, 0, 0
         self.position = start_of_epoch()
         self.history: list[dict] = []
@@ -103,36 +106,22 @@ class Run:
     def _require_no_other_run(self) -> None:
         """Raise InputError if the folder holds files of a run that this one does not continue."""
         found = [] if self._resumes else [path for path in self.files if path.exists()]
-        if self.folder / "last.pt" in found:
-            raise InputError(
-                f"{self.folder}: holds a run already; name another folder by --output, or continue "
-                f"the run by --resume {self.folder}"
-            )
         if found:
-            raise InputError(
-                f"{found[0]}: is there already, and this run would replace it; name another folder "
-                "by --output"
-            )
-
-    @property
-    def files(self) -> list[Path]:
-        """The files that the run may write."""
-        return [self.folder / name for name in FILES]
+            whole = self.folder / "last.pt" in found
+            more = f", or continue the run by --resume {self.folder}" if whole else ""
+            what = f"{self.folder}: holds a run already" + f" ({found[0].name})" * (not whole)
+            raise InputError(f"{what}; name another folder by --output{more}")
 
     @property
     def cache(self) -> Path:
         """The folder of prepared scenes: beside the run, so that runs share them."""
         return self.folder.parent / "cache"
 
-    @property
-    def _log(self) -> Path:
-        return self.folder / "train.log"
-
     def log(self, *lines: str) -> None:
         """Add lines to train.log, as they are printed. They wait in memory until `begin`."""
         self.printed += [printable(line, keep=BYTES) for line in lines]
         if self._begun:
-            with replacing(self._log) as temporary:
+            with replacing(self.folder / "train.log") as temporary:
                 # Names of files keep their bytes, also where they are not UTF-8.
                 temporary.write_text("\n".join(self.printed) + "\n", "utf-8", "surrogateescape")
 
