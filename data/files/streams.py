@@ -53,9 +53,9 @@ def put(text: str, end: str = "\n") -> None:
     except BrokenPipeError:
         _silence(sys.stdout)
         raise SystemExit(128 + signal.SIGPIPE) from None
-    except OSError:
+    except OSError as error:
         _silence(sys.stdout)
-        raise
+        raise type(error)(error.errno, error.strerror, "standard output") from None
 
 
 def put_error(text: str, end: str = "\n") -> None:

@@ -9,10 +9,10 @@ Read beside it: tests/unet/evaluation/test_report.py.
 """
 
 import base64
+import html as markup
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
-from html import escape
 from pathlib import Path
 
 from torch import Tensor
@@ -105,13 +105,17 @@ def html(run: Mapping) -> str:
     )
     command = f"<p>Next:</p><pre>{escape(run['command'])}</pre>" if run.get("command") else ""
     title = escape(run["title"])
-    page = f"""<!doctype html>
+    return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy"
 content="default-src 'none'; img-src data:; style-src 'unsafe-inline'"><title>{title}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>
 <body><h1>{title}</h1><dl>{facts}</dl>{command}{"".join(sections)}</body></html>
 """
-    return printable(page, keep="\n")
+
+
+def escape(text: str) -> str:
+    """Escape what HTML would take for markup, and control characters."""
+    return markup.escape(printable(text))
 
 
 def _curves(history: Sequence[Mapping], best: int | None) -> str:
