@@ -178,5 +178,5 @@ if __name__ == "__main__":
         try:
             main()
         except (InputError, OSError) as error:
-            put_error(f"unet.export: error: {printable(error)}")
+            put_error(f"unet.export: error: {printable(' '.join(str(error).split()))}")
             sys.exit(2)

@@ -62,7 +62,8 @@ def find(
     read = [path for place in places for path in place] + masks
     outputs = [path for job in jobs for path in written(job.target)]
     outputs += [table_path(jobs, folder, name) for name in TABLES]
-    same = [each for path in read for each in finding.same_image(path, first)]
+    stems = {image.stem for image in images}
+    same = [each for path in read for each in finding.same_image(path, stems)]
     refuse_input(outputs, [*others, *(file for path in same for file in with_sidecars(path))])
     return jobs
 

@@ -23,7 +23,7 @@ from data.files import InputError, refuse_input
 from data.input import finding, inputs
 from data.input.filenames import by_mask
 from data.input.pairing import pair
-from data.raster.sidecars import with_sidecars
+from data.raster.sidecars import named_after
 from data.sample import towns
 from data.tables.tally import Tally
 from data.terminal import grouped
@@ -129,10 +129,11 @@ def load_scenes(
         say(f"no --images: {len(images)} synthetic scenes in runs/sample")
     else:
         images, masks = finding.find_both(args.images, args.masks)
-    given = [file for path in (*images, *masks) for file in with_sidecars(path)]
-    given += [table_file(args.classes), *([] if args.resume else map(Path, args.weights))]
-    given += [Path(args.places)] if args.places else []
-    refuse_input(outputs, given)
+    given = [file for path in (*images, *masks) for file in named_after(path)]
+    others = [*([] if args.resume else args.weights), *([args.places] if args.places else [])]
+    # Weights are a file, or the folder of a run.
+    given += [path / "best.pt" if path.is_dir() else path for path in map(Path, others)]
+    refuse_input(outputs, [*given, table_file(args.classes)])
     inputs.refuse_offset(args.offset, images)
     pairs = pair(images, masks)
     places = by_mask(pairs) if args.stack_dates else [((image,), mask) for image, mask in pairs]
