@@ -135,6 +135,8 @@ def test_what_predict_made_is_replaced_by_the_next_run(here):
     shutil.copy("mask", "truth.tif")
     for arguments in ("in", "in", "in/a.tif --truth truth.tif", "in/a.tif in/a_landcover.tif"):
         predict.main([*arguments.split(), "--checkpoint", "net.pt"])
+    shutil.copy("mask", "in/a_landcover.tiff")
+    predict.main("in/a.tif --truth in/a_landcover.tiff --checkpoint net.pt".split())
     assert Path("in/a_landcover.tif").exists() and Path("in/a_landcover_report.html").exists()
 
 

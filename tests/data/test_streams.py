@@ -15,6 +15,8 @@ from data.terminal import note, one_line_errors, progress, say
 with one_line_errors("x.py"):
     progress("half")
     say("one")
+    sys.stdout.write("")  # as libraries do
+    sys.stderr.write("")
     with open(sys.argv[1], "w") as file:
         os.write(1, b"from a library") if sys.argv[2] == "1" else os.write(2, b"from a library")
         note("two")
@@ -23,13 +25,15 @@ with one_line_errors("x.py"):
     if len(sys.argv) > 3:
         raise OSError("bad")
 """
+# With this variable nothing waits in memory, and nothing can fail when Python ends.
+BUFFERED = {name: text for name, text in os.environ.items() if name != "PYTHONUNBUFFERED"}
 SHELL = '"$0" -c "$1" "$2" {number} {more} {redirect}'
 
 
 def run(file: Path, redirect: str, number: int = 2, more: str = "") -> subprocess.CompletedProcess:
     line = SHELL.format(number=number, more=more, redirect=redirect)
     command = ["bash", "-c", line, sys.executable, PROGRAM, file]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=BUFFERED)
 
 
 @pytest.mark.parametrize(("redirect", "number"), [("2>&-", 2), (">&-", 1), ("<&- >&- 2>&-", 2)])
@@ -51,7 +55,8 @@ def without_reader(*command) -> tuple[int, str]:
     reader, writer = os.pipe()
     os.close(reader)
     try:
-        done = subprocess.run(command, cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, text=True)
+        options = {"stdout": writer, "stderr": subprocess.PIPE, "text": True, "env": BUFFERED}
+        done = subprocess.run(command, cwd=ROOT, **options)
     finally:
         os.close(writer)
     return done.returncode, done.stderr
