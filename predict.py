@@ -43,7 +43,7 @@ from data.output.jobs import Job
 from data.output.mapfiles import MapFiles, thumbnail_step
 from data.output.samples import gallery
 from data.output.truth import Truth
-from data.terminal import Parser, note, one_line_errors, progress, say_error, within
+from data.terminal import Parser, note, one_line_errors, say, say_error, within
 from data.tiling import OVERLAP, layout
 from unet import checkpoint
 from unet.evaluation import report, scores
@@ -143,12 +143,11 @@ def map_image(
             if truth:
                 target = truth.next_rows(strip.labels)
                 confusion.update(torch.from_numpy(strip.labels), torch.from_numpy(target))
-    progress("")
-    print(f"{job.target}\n{area_tables.area_table(table, files.areas, predictor.adjust)}")
+    say(job.target, *area_tables.area_table(table, files.areas, predictor.adjust).split("\n"))
     if truth is None:
         return Result(files.areas, None, {})
     truth.check()
-    print(scores.score_table(table.names, confusion))
+    say(*scores.score_table(table.names, confusion).split("\n"))
     sample = {"title": str(job.image), "truth": truth.picture(), **files.pictures()}
     return Result(files.areas, confusion, sample)
 
@@ -160,12 +159,12 @@ def write_tables(
     areas = [(job.image, results[job].areas) for job in todo if job in results]
     path = jobs.table_path(todo, args.output, "areas.csv")
     area_tables.write(path, table, areas, predictor.adjust)
-    print(path)
+    say(path)
     compared = [results[job] for job in todo if job in results and results[job].confusion]
     matrices = [result.confusion for result in compared]
     if len(todo) > 1 and matrices:
         total = scores.score_table(table.names, sum(matrices[1:], matrices[0]))
-        print(f"all {len(matrices)} images\n{total}")
+        say(f"all {len(matrices)} images", *total.split("\n"))
     if matrices:
         path = jobs.table_path(todo, args.output, "report.html")
         title, classes = f"Maps by {predictor.path}", [*zip(table.names, table.colors)]
@@ -174,7 +173,7 @@ def write_tables(
         with replacing(path) as temporary:
             text = report.html(page | gallery(samples[:SAMPLES], table))
             temporary.write_text(text, "utf-8", "replace")
-        print(path)
+        say(path)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -187,12 +186,13 @@ def main(arguments: list[str] | None = None) -> None:
     table = ClassTable.from_records(loaded.get("class_table", "classes"), loaded["classes"], path)
     if args.overlap >= (size := layout(predictor.size)[0]):
         raise InputError(f"--overlap {args.overlap}: must be less than the window's {size} pixels")
-    todo = jobs.find(args.images, args.truth or [], args.output, Expected.of(loaded).dates)
+    dates = Expected.of(loaded).dates
+    todo = jobs.find(args.images, args.truth or [], args.output, dates, [predictor.path])
     if args.output:
         args.output.mkdir(parents=True, exist_ok=True)
     messages, rank = processes.messages(), processes.rank()
     if rank == 0:
-        print(f"checkpoint {predictor.path}, {predictor.classes} classes, on {predictor.device}")
+        say(f"checkpoint {predictor.path}, {predictor.classes} classes, on {predictor.device}")
     # Processes share a single image. Several images are divided among them, so that an error stops
     # the map of one image only.
     several, results = len(todo) > 1, {}

@@ -40,6 +40,11 @@ from data.tables.tally import Tally, count
 TABLES = Path(__file__).with_name("tables")
 
 
+def table_file(name: str | Path) -> Path:
+    """Return the file of a class table: one of this package by its name, or a CSV file."""
+    return TABLES / f"{name}.csv" if re.fullmatch(r"\w+", str(name)) else Path(name)
+
+
 @dataclass(frozen=True)
 class ClassTable:
     """Rows (code, name, (r, g, b), ignore). A code is an int: 0xRRGGBB for colour-coded masks."""
@@ -55,7 +60,7 @@ class ClassTable:
         Raises:
             InputError: The file is missing or is not a class table.
         """
-        path = TABLES / f"{name}.csv" if re.fullmatch(r"\w+", str(name)) else Path(name)
+        path = table_file(name)
         if not path.is_file():
             known = ", ".join(sorted(p.stem for p in TABLES.glob("*.csv")))
             raise InputError(f"{name}: no such class table; give a CSV file or one of {known}")

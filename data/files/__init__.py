@@ -1,5 +1,5 @@
 """What all packages share: errors for the user, files that are written whole or not at all, the
-version, and the label IGNORE.
+version, names that are data, and the label IGNORE.
 """
 
 from data.files.errors import (
@@ -11,11 +11,15 @@ from data.files.errors import (
     require_file,
 )
 from data.files.git_version import VERSION, version
+from data.files.names import BYTES, CONTROL, printable
+from data.files.streams import put, put_error, usable_streams
 from data.files.writing import lock, naming_full_disk, replacing, replacing_folder, write_csv
 
 IGNORE = 255  # label of a pixel without a class; statistics, losses and metrics leave it out
 
 __all__ = [
+    "BYTES",
+    "CONTROL",
     "IGNORE",
     "VERSION",
     "InputError",
@@ -24,10 +28,14 @@ __all__ = [
     "naming",
     "naming_full_disk",
     "read_bytes",
+    "printable",
+    "put",
+    "put_error",
     "refuse_input",
     "replacing",
     "replacing_folder",
     "require_file",
+    "usable_streams",
     "version",
     "write_csv",
 ]

@@ -20,6 +20,8 @@ import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from data.files.names import cell
+
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")  # the names that `temporary_beside` gives
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a full disk, a quota, a limit of file sizes
 
@@ -171,10 +173,10 @@ def replacing_folder(path: str | os.PathLike) -> Iterator[Path]:
 def write_csv(path: str | os.PathLike, rows: Iterable[Iterable]) -> None:
     """Write rows of cells as a CSV file in UTF-8, whole or not at all.
 
-    Names of files keep their bytes, also where they are not UTF-8.
+    Names of files keep their bytes, also where they are not UTF-8. No text is a formula: `cell`.
     """
     with (
         replacing(path) as temporary,
         open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file,
     ):
-        csv.writer(file).writerows(rows)
+        csv.writer(file).writerows(map(cell, row) for row in rows)

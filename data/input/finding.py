@@ -199,6 +199,15 @@ def _is_map(path: Path, stems: set[str]) -> bool:
         return False
 
 
+def same_image(path: Path, stems: set[str]) -> list[Path]:
+    """List a file, and the files of the same name that `find` leaves out for it (x.png for x.tif).
+
+    Maps that predict.py made of an image are not among them. `stems` are those of all images.
+    """
+    others = (path.with_suffix(suffix) for suffix in (*SUFFIXES, *map(str.upper, SUFFIXES)))
+    return [path, *(other for other in others if other.is_file() and not _is_map(other, stems))]
+
+
 def _one_file_each(rasters: list[Path], what: str) -> list[Path]:
     """Keep one of several files of one name in one folder, and print which."""
     same = defaultdict(list)

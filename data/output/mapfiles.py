@@ -23,6 +23,7 @@ from data.grid import Grid
 from data.input.inputs import Input
 from data.output import maps, preview
 from data.output.areas import Areas
+from data.raster.sidecars import named_after
 
 BESIDE = "probabilities.tif", "uncertainty.tif", "overlay.png"
 
@@ -30,6 +31,12 @@ BESIDE = "probabilities.tif", "uncertainty.tif", "overlay.png"
 def beside(target: Path, ending: str) -> Path:
     """Return img_landcover_overlay.png for img_landcover.tif and overlay.png."""
     return target.with_name(f"{target.stem}_{ending}")
+
+
+def written(target: Path) -> list[Path]:
+    """List the files that a map may have, with the names of their sidecars."""
+    files = [target, target.with_suffix(".png"), *(beside(target, ending) for ending in BESIDE)]
+    return [path for file in files for path in named_after(file)]
 
 
 def thumbnail_step(grid: Grid) -> int:

@@ -1,5 +1,8 @@
 """Lines for the terminal: messages, progress, durations, and commands to copy.
 
+All that the scripts print goes through `say`, `note`, `progress` or `say_error`. So no name of a
+file, class or band controls the terminal.
+
 Read beside it: tests/data/terminal/test_lines.py.
 """
 
@@ -9,19 +12,21 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from data.files import printable, put, put_error
+
 ROOT = Path(__file__).parents[2]
 
 
-def say(text: str) -> None:
-    """Print a line. It replaces the progress line."""
+def say(*lines: object) -> None:
+    """Print lines. They replace the progress line. Control characters in them are escaped."""
     progress("")
-    print(text, flush=True)
+    put("\n".join(map(printable, lines)))
 
 
 def note(text: str) -> None:
     """Print a remark on standard error, `note: ...`. It replaces the progress line."""
     progress("")
-    print(f"note: {text}", file=sys.stderr, flush=True)
+    put_error(f"note: {printable(text)}")
 
 
 def grouped(remarks: Iterable[tuple[str | Path, str]]) -> list[str]:
@@ -45,9 +50,9 @@ def grouped(remarks: Iterable[tuple[str | Path, str]]) -> list[str]:
 
 def progress(text: str) -> None:
     """Show a line that the next line overwrites. Without a terminal, nothing is shown."""
-    if sys.stderr.isatty():
-        text = text[: shutil.get_terminal_size().columns - 1]
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+    if sys.stderr and sys.stderr.isatty():
+        text = printable(text)[: shutil.get_terminal_size().columns - 1]
+        put_error(f"\r\033[K{text}", end="")
 
 
 def duration(seconds: float) -> str:

@@ -6,7 +6,6 @@ shells expect: 2 for an error that the user can correct, 130 for Ctrl-C (SIGINT)
 Read beside it: tests/data/terminal/test_signals.py.
 """
 
-import io
 import signal
 import sys
 import traceback
@@ -14,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from data.files import InputError
+from data.files import InputError, printable, put_error, usable_streams
 from data.terminal.lines import progress
 
 
@@ -68,22 +67,19 @@ def one_line_errors(script: str, *others: type[Exception]) -> Iterator[None]:
 
     Ctrl-C gives status 130 and SIGTERM status 143, after the inner blocks have cleaned up. Any
     other exception is a bug and keeps its traceback. The handler of SIGTERM is restored at the end.
-    Characters that the encoding of the terminal lacks are printed as question marks.
+    Standard output and standard error may be closed, see data/files/streams.py.
     """
     reported: tuple[type[Exception], ...] = (InputError, OSError, *others)
-    for stream in (sys.stdout, sys.stderr):
-        # Names of classes and files may have any characters.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        yield
+        with usable_streams():
+            yield
     except reported as error:
         say_error(script, error)
         sys.exit(2)
     except KeyboardInterrupt as interrupt:
         progress("")
-        print(f"{script}: stopped", file=sys.stderr)
+        put_error(f"{script}: stopped")
         sys.exit(getattr(interrupt, "status", 130))
     finally:
         # None means that the handler was not set by Python, and cannot be restored.
@@ -112,7 +108,7 @@ def say_error(script: str, error: Exception, file: Path | None = None) -> None:
     """
     message = message_of(error)
     if file and not isinstance(error, (InputError, OSError)):
-        traceback.print_exception(error)
+        put_error(printable("".join(traceback.format_exception(error)), keep="\n"))
         message = f"{file}: {type(error).__name__}: {error}"
     progress("")
-    print(f"{script}: error: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    put_error(f"{script}: error: {printable(' '.join(message.split()))}")

@@ -18,11 +18,12 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from data.classes import ClassTable
-from data.files import InputError, WrongTable
+from data.classes import ClassTable, table_file
+from data.files import InputError, WrongTable, refuse_input
 from data.input import finding, inputs
 from data.input.filenames import by_mask
 from data.input.pairing import pair, shared_masks
+from data.raster.sidecars import named_after
 from data.sample import towns
 from data.tables.tally import Tally
 from data.terminal import grouped, message_of
@@ -46,7 +47,12 @@ class Data(NamedTuple):
 
 
 def load(
-    args: Namespace, table: ClassTable, cache: Path, say: Callable, progress: Callable
+    args: Namespace,
+    table: ClassTable,
+    cache: Path,
+    say: Callable,
+    progress: Callable,
+    outputs: Sequence[Path] = (),
 ) -> Data:
     """Make the training and validation windows that the options name.
 
@@ -56,12 +62,13 @@ def load(
         cache: Folder for prepared scenes.
         say: Prints a line.
         progress: Prints a line that the next one replaces.
+        outputs: The files that the run will write. None of them may be an input.
 
     Raises:
         InputError, OSError: An option or a file is wrong.
     """
     skip_only = skipped_labels(args.skip_only, table)
-    scenes = load_scenes(args, table, cache, say, progress)
+    scenes = load_scenes(args, table, cache, say, progress, outputs)
     scenes = in_one_unit(scenes, args.offset, args.scaling, say)
     names = common_bands(args.bands, scenes, say)
     indices = chosen_indices(args.indices, names)
@@ -109,7 +116,12 @@ def skipped_labels(names: Sequence[str], table: ClassTable) -> list[int]:
 
 
 def load_scenes(
-    args: Namespace, table: ClassTable, cache: Path, say: Callable, progress: Callable
+    args: Namespace,
+    table: ClassTable,
+    cache: Path,
+    say: Callable,
+    progress: Callable,
+    outputs: Sequence[Path] = (),
 ) -> list[Scene]:
     """Prepare the scenes of the options, or synthetic scenes if the options name no images."""
     if args.images is None:
@@ -117,6 +129,11 @@ def load_scenes(
         say(f"no --images: {len(images)} synthetic scenes in runs/sample")
     else:
         images, masks = finding.find_both(args.images, args.masks)
+    given = [file for path in (*images, *masks) for file in named_after(path)]
+    others = [*([] if args.resume else args.weights), *([args.places] if args.places else [])]
+    # Weights are a file, or the folder of a run.
+    given += [path / "best.pt" if path.is_dir() else path for path in map(Path, others)]
+    refuse_input(outputs, [*given, table_file(args.classes)])
     inputs.refuse_offset(args.offset, images)
     pairs = pair(images, masks)
     for line in shared_masks(pairs):

@@ -181,11 +181,34 @@ def test_an_output_that_is_one_of_the_inputs_is_refused_under_any_of_its_names(t
     other.write_text("others")
     (tmp_path / "symbolic.tif").symlink_to(given)
     (tmp_path / "hard.tif").hardlink_to(given)
-    refuse_input(tmp_path / "new.tif", given, tmp_path / "missing.tif")
-    refuse_input(other, given)
-    for name in ("mask.tif", "symbolic.tif", "hard.tif"):
+    (tmp_path / "folder").mkdir()
+    refuse_input([tmp_path / "new.tif"], [given, tmp_path / "missing.tif"])
+    refuse_input([other], [given])
+    for name in ("mask.tif", "symbolic.tif", "hard.tif", "folder/../mask.tif"):
         with pytest.raises(InputError, match=f"{name}: is an input; give the output another name"):
-            refuse_input(tmp_path / name, other, given)
+            refuse_input([tmp_path / "new.tif", tmp_path / name], iter([other, given]))
+
+
+def test_files_in_a_folder_of_inputs_are_inputs_and_links_to_folders_are_not_followed(tmp_path):
+    deep = tmp_path / "x.SAFE/GRANULE/L2A/B02.jp2"
+    deep.parent.mkdir(parents=True)
+    deep.write_text("pixels")
+    (tmp_path / "elsewhere.tif").write_text("others")
+    (deep.parent / "loop").symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "hard.tif").hardlink_to(deep)
+    for path in (deep, tmp_path / "hard.tif"):
+        with pytest.raises(InputError, match=f"{path.name}: is an input"):
+            refuse_input([path], [tmp_path / "x.SAFE"])
+    refuse_input([tmp_path / "elsewhere.tif", deep.parent / "new.tif"], [tmp_path / "x.SAFE"])
+
+
+def test_names_of_missing_files_are_compared_without_case_and_in_their_folder(tmp_path):
+    """x.tif.msk would become the mask of x.tif, and so would X.TIF.MSK."""
+    (tmp_path / "link").symlink_to(tmp_path, target_is_directory=True)
+    for path in ("x.tif.msk", "X.TIF.MSK", "link/x.tif.msk"):
+        with pytest.raises(InputError, match="is an input"):
+            refuse_input([tmp_path / path], [tmp_path / "x.tif.msk"])
+    refuse_input([tmp_path / "none/x.tif.msk"], [tmp_path / "x.tif.msk"])
 
 
 def test_a_pipe_a_device_and_a_folder_are_no_files(tmp_path):

@@ -72,7 +72,7 @@ def test_two_maps_of_one_name_are_refused(here):
 def test_no_map_replaces_an_image_or_a_mask_of_the_same_call(here, name):
     given = Path("in") / name
     given.touch()
-    expected = re.escape(f"{given}: is an input, and the map would replace it; give --output")
+    expected = re.escape(f"{given}: is an input; give the output another name or folder")
     with pytest.raises(InputError, match=expected):
         jobs.find([Path("in/a_1.tif")], [given], None, 1)
     with pytest.raises(InputError, match=expected):
