@@ -34,7 +34,7 @@ import torch
 from torch import nn
 from torch.export import Dim, ExportedProgram
 
-from data.files import InputError, refuse_input, replacing
+from data.files import InputError, refuse_input, replacing, stopping
 from unet.checkpoint import CheckpointError, build_model, find, load
 from unet.networks.layers import Network
 
@@ -159,8 +159,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (InputError, OSError) as error:
-        print(f"unet.export: error: {error}", file=sys.stderr)
-        sys.exit(2)
+    with stopping("unet.export"):
+        try:
+            main()
+        except (InputError, OSError) as error:
+            print(f"unet.export: error: {error}", file=sys.stderr)
+            sys.exit(2)

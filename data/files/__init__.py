@@ -1,9 +1,10 @@
-"""What all packages share: errors for the user, files that are written whole or not at all, the
-version, and the label IGNORE.
+"""What all packages share: errors for the user, files that are written whole or not at all, the end
+by a signal, the version, and the label IGNORE.
 """
 
 from data.files.errors import InputError, naming, refuse_input, require_file
 from data.files.git_version import VERSION, version
+from data.files.interrupts import Interrupted, stopping
 from data.files.writing import lock, replacing, replacing_folder, write_csv
 
 IGNORE = 255  # label of a pixel without a class; statistics, losses and metrics leave it out
@@ -12,12 +13,14 @@ __all__ = [
     "IGNORE",
     "VERSION",
     "InputError",
+    "Interrupted",
     "lock",
     "naming",
     "refuse_input",
     "replacing",
     "replacing_folder",
     "require_file",
+    "stopping",
     "version",
     "write_csv",
 ]

@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")  # the names that `temporary_beside` gives
+OWN: set[Path] = set()  # the temporary files and folders of this process
 
 
 @contextlib.contextmanager
@@ -79,10 +80,12 @@ def temporary_beside(path: Path, folder: bool) -> Iterator[Path]:
                 break  # a file system without locks
             if temporary.exists():
                 break
+        OWN.add(temporary)
         try:
             yield temporary
         finally:
             _remove(temporary)
+            OWN.discard(temporary)
 
 
 @functools.cache
@@ -95,6 +98,13 @@ def remove_left(folder: Path) -> None:
         if TEMPORARY.fullmatch(path.name):
             with contextlib.suppress(OSError), lock(path):
                 _remove(path)
+
+
+def remove_own() -> None:
+    """Remove the temporary files and folders of this process, which is about to end."""
+    for path in list(OWN):
+        with contextlib.suppress(OSError):
+            _remove(path)
 
 
 def is_temporary(name: object, path: Path) -> bool:
