@@ -64,6 +64,11 @@ class _End:
             clear = "\r\033[K" if sys.stderr.isatty() else ""
             print(f"{clear}{self.script}: stopped", file=sys.stderr, flush=True)
 
+    def ignored(self, raised) -> None:
+        """Print an exception where Python ignores exceptions, unless `interrupt` raised it."""
+        if not isinstance(raised.exc_value, Interrupted):
+            sys.__unraisablehook__(raised)
+
     def watch(self) -> None:
         """Wait for a signal that ends the program, then for the end. Runs in a thread."""
         noted = 0
@@ -102,6 +107,7 @@ def stopping(script: str) -> Iterator[None]:
     end = _End(script)
     wakened = signal.set_wakeup_fd(end.waker.fileno(), warn_on_full_buffer=False)
     before = {number: signal.signal(number, end.interrupt) for number in NUMBERS}
+    sys.unraisablehook, hook = end.ignored, sys.unraisablehook
     threading.Thread(target=end.watch, daemon=True).start()
     try:
         yield
@@ -119,6 +125,7 @@ def stopping(script: str) -> Iterator[None]:
                 # None means that the handler was not set by Python, and cannot be restored.
                 signal.signal(number, handler or signal.SIG_DFL)
             signal.set_wakeup_fd(wakened)
+            sys.unraisablehook = hook
             end.waker.send(b"\0")
 
 
