@@ -233,7 +233,7 @@ def train(args: argparse.Namespace, run: Run) -> None:
 def finish(args, run: Run, windows, table: ClassTable, device, precision, log) -> None:
     """Write the report of the best epoch, and print the paths of checkpoint and report."""
     path = run.folder / "best.pt"
-    best = checkpoint.load(path)
+    best = run.load_best()
     model = to_device(checkpoint.build_model(best), device)
     loader = DataLoader(windows, args.batch)
     labels, matrices = predict(model, loader, len(table.names), device, precision)
