@@ -31,7 +31,7 @@ from data import bands, scaling, terminal
 from data.classes import ClassTable
 from data.output import samples
 from data.terminal import within
-from data.training import augment, pipeline
+from data.training import augment, pipeline, workers
 from unet import checkpoint, losses
 from unet.evaluation.scores import epoch_row
 from unet.networks import layers, transfer
@@ -116,12 +116,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> Path:
     """Train a network with the options of the command line. Returns the folder of the run."""
     args = parse(arguments)
-    with Run(args.output, args.resume) as run, terminal.Signals() as signals:
-        train(args, run, signals)
+    with Run(args.output, args.resume) as run, workers.supervised(), processes.connected():
+        train(args, run)
     return run.folder
 
 
-def train(args: argparse.Namespace, run: Run, signals: terminal.Signals) -> None:
+def train(args: argparse.Namespace, run: Run) -> None:
     """Run the training: data, network, loss and optimizer, then the loop over the epochs."""
     torch.manual_seed(args.seed)
     device = pick_device(args.device)
@@ -178,7 +178,7 @@ def train(args: argparse.Namespace, run: Run, signals: terminal.Signals) -> None
     log(f"{args.model}, {parameters:,} parameters, {processes.world()} x {device}, {precision}")
     log(f"results in {run.folder}")
 
-    def between_steps(share: float = 1.0, doing: str = "validation") -> None:
+    def after_step(share: float = 1.0, doing: str = "validation") -> None:
         """Show the progress. After Ctrl-C or SIGTERM, save the run and stop."""
         if number := processes.largest(signals.seen, device):
             run.save("last.pt")
@@ -186,54 +186,54 @@ def train(args: argparse.Namespace, run: Run, signals: terminal.Signals) -> None
             raise terminal.Interrupted(number)
         progress(run.progress(share, args.epochs, doing))
 
-    while not run.has_ended(args.epochs, args.patience):
-        epoch, lr, began = run.epoch + 1, optimizer.param_groups[0]["lr"], time.monotonic()
-        order.epoch = epoch
-        learner.train()
-        if frozen:
-            layers.freeze_encoder(model)
-        running = RunningLoss(run.position, training, device, run.folder)
-        for batch, (images, targets, numbers) in enumerate(training, start=running.first_batch):
-            images = images.to(device, memory_format=torch.channels_last, non_blocking=True)
-            targets = targets.to(device, non_blocking=True)  # (N, S, S)
-            with autocast(device, precision):
-                logits = learner(images)  # (N, C, S, S) -> (N, K, S, S)
-                loss = loss_function(logits, targets)
-            scaler.scale(loss / args.accumulate).backward()
-            running.add(batch, loss, numbers)
-            if batch % args.accumulate == 0 or batch == len(training):
-                scaler.step(optimizer)
-                scaler.update()
-                optimizer.zero_grad()
-                if running.read():  # raises NotFinite
-                    between_steps(batch / len(training), f"loss {running.mean:.4f}")
-        speed = running.windows_read / (time.monotonic() - began)
+    with terminal.Signals() as signals:
+        while not run.has_ended(args.epochs, args.patience):
+            epoch, lr, began = run.epoch + 1, optimizer.param_groups[0]["lr"], time.monotonic()
+            order.epoch = epoch
+            learner.train()
+            if frozen:
+                layers.freeze_encoder(model)
+            running = RunningLoss(run.position, training, device, run.folder)
+            for batch, (images, targets, numbers) in enumerate(training, start=running.first_batch):
+                images = images.to(device, memory_format=torch.channels_last, non_blocking=True)
+                targets = targets.to(device, non_blocking=True)  # (N, S, S)
+                with autocast(device, precision):
+                    logits = learner(images)  # (N, C, S, S) -> (N, K, S, S)
+                    loss = loss_function(logits, targets)
+                scaler.scale(loss / args.accumulate).backward()
+                running.add(batch, loss, numbers)
+                if batch % args.accumulate == 0 or batch == len(training):
+                    scaler.step(optimizer)
+                    scaler.update()
+                    optimizer.zero_grad()
+                    if running.read():  # raises NotFinite
+                        after_step(batch / len(training), f"loss {running.mean:.4f}")
+            speed = running.windows_read / (time.monotonic() - began)
 
-        measure = (len(table.names), device, precision)
-        val_loss, confusion = evaluate(learner, validation, loss_function, *measure, between_steps)
-        end_epoch(scheduler, confusion.macro_dice())
-        row = epoch_row(epoch, lr, running.mean, val_loss, confusion, table.names)
-        row |= {"seconds": time.monotonic() - began, "images_per_second": speed}
-        row["peak_memory_mb"] = memory.peak_bytes(device) / 1e6
-        best = run.end_epoch(row, confusion)
-        # best.pt is saved first: a run killed before last.pt repeats the epoch when resumed.
-        run.save(*["best.pt"] * best, "last.pt")
-        if board:
-            labels, _ = predict(model, DataLoader(shown, args.batch), *measure)
-            drawn = samples.of_windows(shown, labels.numpy(), SAMPLES)
-            board.epoch(row, confusion.matrix, samples.side_by_side(drawn, table))
-        log(run.line(row, args.epochs) + "  best" * best)
+            measure = (len(table.names), device, precision)
+            val_loss, confusion = evaluate(learner, validation, loss_function, *measure, after_step)
+            end_epoch(scheduler, confusion.macro_dice())
+            row = epoch_row(epoch, lr, running.mean, val_loss, confusion, table.names)
+            row |= {"seconds": time.monotonic() - began, "images_per_second": speed}
+            row["peak_memory_mb"] = memory.peak_bytes(device) / 1e6
+            best = run.end_epoch(row, confusion)
+            # best.pt is saved first: a run killed before last.pt repeats the epoch when resumed.
+            run.save(*["best.pt"] * best, "last.pt")
+            if board:
+                labels, _ = predict(model, DataLoader(shown, args.batch), *measure)
+                drawn = samples.of_windows(shown, labels.numpy(), SAMPLES)
+                board.epoch(row, confusion.matrix, samples.side_by_side(drawn, table))
+            log(run.line(row, args.epochs) + "  best" * best)
     if run.epoch < args.epochs:
         log(f"no better macro Dice in {args.patience} epochs: stopped")
     if first:
         finish(args, run, data.validation, table, device, precision, log)
-    processes.stop()
 
 
 def finish(args, run: Run, windows, table: ClassTable, device, precision, log) -> None:
     """Write the report of the best epoch, and print the paths of checkpoint and report."""
     path = run.folder / "best.pt"
-    best = checkpoint.load(path)
+    best = run.load_best()
     model = to_device(checkpoint.build_model(best), device)
     loader = DataLoader(windows, args.batch)
     labels, matrices = predict(model, loader, len(table.names), device, precision)
@@ -246,5 +246,5 @@ def finish(args, run: Run, windows, table: ClassTable, device, precision, log) -
 
 
 if __name__ == "__main__":
-    with terminal.one_line_errors("train.py", torch.OutOfMemoryError):
+    with processes.leaving(), terminal.one_line_errors("train.py", torch.OutOfMemoryError):
         main()

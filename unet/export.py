@@ -42,6 +42,7 @@ from data.files import (
     put_error,
     refuse_input,
     replacing,
+    stopping,
     usable_streams,
 )
 from unet.checkpoint import CheckpointError, build_model, find, load
@@ -174,7 +175,7 @@ def _refuse(message: str) -> NoReturn:
 
 
 if __name__ == "__main__":
-    with usable_streams():
+    with usable_streams(), stopping("unet.export"):
         try:
             main()
         except (InputError, OSError) as error:

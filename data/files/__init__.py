@@ -1,5 +1,5 @@
-"""What all packages share: errors for the user, files that are written whole or not at all, the
-version, names that are data, and the label IGNORE.
+"""What all packages share: errors for the user, files that are written whole or not at all, names
+that are data, the end by a signal, the version, and the label IGNORE.
 """
 
 from data.files.errors import (
@@ -11,6 +11,7 @@ from data.files.errors import (
     require_file,
 )
 from data.files.git_version import VERSION, version
+from data.files.interrupts import Interrupted, stopping
 from data.files.names import BYTES, CONTROL, printable
 from data.files.streams import put, put_error, usable_streams
 from data.files.writing import lock, naming_full_disk, replacing, replacing_folder, write_csv
@@ -24,6 +25,7 @@ __all__ = [
     "VERSION",
     "InputError",
     "WrongTable",
+    "Interrupted",
     "lock",
     "naming",
     "naming_full_disk",
@@ -36,6 +38,7 @@ __all__ = [
     "replacing_folder",
     "require_file",
     "usable_streams",
+    "stopping",
     "version",
     "write_csv",
 ]

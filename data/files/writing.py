@@ -24,6 +24,7 @@ from data.files.names import cell
 
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")  # the names that `temporary_beside` gives
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a full disk, a quota, a limit of file sizes
+OWN: set[Path] = set()  # the temporary files and folders of this process
 
 
 @contextlib.contextmanager
@@ -97,10 +98,12 @@ def temporary_beside(path: Path, folder: bool) -> Iterator[Path]:
                 break  # a file system without locks
             if temporary.exists():
                 break
+        OWN.add(temporary)
         try:
             yield temporary
         finally:
             _remove(temporary)
+            OWN.discard(temporary)
 
 
 @functools.cache
@@ -113,6 +116,13 @@ def remove_left(folder: Path) -> None:
         if TEMPORARY.fullmatch(path.name):
             with contextlib.suppress(OSError), lock(path):
                 _remove(path)
+
+
+def remove_own() -> None:
+    """Remove the temporary files and folders of this process, which is about to end."""
+    for path in list(OWN):
+        with contextlib.suppress(OSError):
+            _remove(path)
 
 
 def is_temporary(name: object, path: Path) -> bool:

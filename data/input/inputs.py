@@ -57,8 +57,19 @@ class Expected(NamedTuple):
 
     @classmethod
     def of(cls, checkpoint: dict) -> Expected:
-        """Read it from a loaded checkpoint; older checkpoints have neither dates nor resolution."""
+        """Read it from a loaded checkpoint; older checkpoints have neither dates nor resolution.
+
+        Raises:
+            InputError: An index is unknown, or a band of it is missing.
+        """
+        strange = set(checkpoint["indices"]) - set(bands.available(checkpoint["bands"]))
+        if strange:
+            raise InputError(
+                f"the checkpoint has indices that cannot be computed from its bands: "
+                f"{', '.join(sorted(strange))}; give another checkpoint, or update this program"
+            )
         settings = checkpoint.get("settings") or {}
+        offset = settings.get("offset", 0)
         return cls(
             bands=checkpoint["bands"],
             dates=checkpoint.get("dates", 1),
@@ -66,7 +77,7 @@ class Expected(NamedTuple):
             scaling=Scaling.from_state(checkpoint["scaling"]),
             resolution=checkpoint.get("resolution"),
             named_by_user=bool(settings.get("bands")),
-            offset=settings.get("offset", 0),
+            offset=offset if isinstance(offset, (int, float)) else 0,
         )
 
 

@@ -13,30 +13,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from data.files import InputError, printable, put_error, usable_streams
+from data.files import InputError, Interrupted, printable, put_error, stopping, usable_streams
 from data.terminal.lines import progress
-
-
-class Interrupted(KeyboardInterrupt):
-    """Raised when a signal ends the program: Ctrl-C (SIGINT), or SIGTERM from the system.
-
-    Args:
-        number: The number of the signal.
-
-    Attributes:
-        status: The exit status that shells report for the signal, 128 + number.
-    """
-
-    def __init__(self, number: int):
-        super().__init__(signal.Signals(number).name)
-        self.status = 128 + number
 
 
 class Signals:
     """A block in which SIGINT and SIGTERM do not interrupt; `seen` is the number of the last one.
 
     So the code in the block can stop at a point from which it can be resumed. A second SIGINT
-    raises Interrupted at once.
+    raises Interrupted at once. Where the code has not stopped, the end of the block raises it.
     """
 
     def __enter__(self) -> "Signals":
@@ -46,9 +31,11 @@ class Signals:
         }
         return self
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, kind: type | None, *exception) -> None:
         for number, handler in self.before.items():
             signal.signal(number, handler)
+        if self.seen and kind is None:
+            raise Interrupted(self.seen)
 
     def _note(self, number: int, frame: object) -> None:
         if number == signal.SIGINT == self.seen:
@@ -56,34 +43,21 @@ class Signals:
         self.seen = number
 
 
-def _interrupt(number: int, frame: object) -> None:
-    """The handler of SIGTERM inside `one_line_errors`."""
-    raise Interrupted(number)
-
-
 @contextmanager
 def one_line_errors(script: str, *others: type[Exception]) -> Iterator[None]:
     """Turn InputError, OSError and `others` into `script: error: ...` and exit status 2.
 
-    Ctrl-C gives status 130 and SIGTERM status 143, after the inner blocks have cleaned up. Any
-    other exception is a bug and keeps its traceback. The handler of SIGTERM is restored at the end.
-    Standard output and standard error may be closed, see data/files/streams.py.
+    Ctrl-C and SIGTERM end the program as `data.files.stopping` describes. Any other exception is a
+    bug and keeps its traceback. Standard output and standard error may be closed, see
+    data/files/streams.py.
     """
     reported: tuple[type[Exception], ...] = (InputError, OSError, *others)
-    before = signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        with usable_streams():
+    with usable_streams(), stopping(script):
+        try:
             yield
-    except reported as error:
-        say_error(script, error)
-        sys.exit(2)
-    except KeyboardInterrupt as interrupt:
-        progress("")
-        put_error(f"{script}: stopped")
-        sys.exit(getattr(interrupt, "status", 130))
-    finally:
-        # None means that the handler was not set by Python, and cannot be restored.
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+        except reported as error:
+            say_error(script, error)
+            sys.exit(2)
 
 
 def message_of(error: Exception) -> str:

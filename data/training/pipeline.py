@@ -35,6 +35,7 @@ from data.training.places import find_spots
 from data.training.scenes import Scene, cache_size, prepare
 from data.training.split import split
 from data.training.windows import Item, all_windows, automatic_size, class_counts, useful
+from data.training.workers import ignore_signals
 
 
 class Data(NamedTuple):
@@ -299,6 +300,7 @@ def loaders(
             batch_sampler=Batches(numbers, args.batch, rank, world),
             collate_fn=windows.collate,
             num_workers=workers,
+            worker_init_fn=ignore_signals,
             persistent_workers=workers > 0,
             pin_memory=gpu,
             generator=generator,

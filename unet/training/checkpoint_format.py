@@ -39,6 +39,7 @@ from unet.training.rules import (
     tensor,
     text,
     whole,
+    without_tensors,
 )
 
 FORMAT = 1
@@ -60,7 +61,7 @@ SCALING = {
     "offset": list_of(finite),
     "scale": list_of(positive),
 }
-POSITION = {"batch": whole(0), "windows": whole(0), "loss": number}
+POSITION = {"batch": whole(0), "windows": whole(0), "loss": finite}
 OPTIMIZER = {
     "state": dict_of(dict_of(plain), int),
     "param_groups": list_of(record({"params": list_of(whole(0)), "lr": finite}), 1),
@@ -76,7 +77,7 @@ NEEDED = {
     "size": whole(1, 2**24),  # side of the windows in pixels
 }
 RECORD = {
-    "recipe": dict_of(plain),  # description of input and output, for unet/export.py
+    "recipe": dict_of(without_tensors),  # description of input and output, for unet/export.py
     "version": text,  # of the program that wrote the checkpoint
     "class_table": text,  # name of the class table
     "nodata": optional(number),  # value of pixels without data, if one was given by hand
@@ -87,7 +88,7 @@ RECORD = {
     "metrics": record({}, {"confusion": counts}),  # of the last validation; the matrix is (K, K)
 }
 RESUME = {
-    "settings": dict_of(plain),  # every option of the training
+    "settings": dict_of(without_tensors),  # every option of the training
     "epoch": whole(0),  # number of finished epochs
     "position": record(POSITION),  # in the next epoch: batches, windows, the sum of their losses
     "best": number,  # best validation macro Dice so far, -inf before the first

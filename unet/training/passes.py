@@ -64,6 +64,13 @@ class RunningLoss:
         self.windows: Any = loader.dataset
         self.batches: Any = loader.batch_sampler
         self.batches.begin = position["batch"]
+        before = range(1, min(position["batch"], len(loader)) + 1)
+        windows = sum(self.batches.windows(number) for number in before)
+        if (position["batch"], position["windows"]) != (len(before), windows):
+            raise InputError(
+                f"{folder}: its last.pt claims {position['batch']} batches of an epoch with "
+                f"{position['windows']} windows, which this run has not; begin another run"
+            )
         self.every = EVERY if device.type == "cuda" else 1
         self.waiting: list[tuple[int, Tensor, Tensor]] = []
 

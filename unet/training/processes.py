@@ -36,6 +36,7 @@ from data.files import InputError
 PATIENCE = timedelta(hours=2)
 # How long it waits for a message in prediction. A strip of a map may take any time.
 FOREVER = timedelta(days=30)
+STOPPED = "another process of this run has stopped; see its error"
 
 
 def start(device: torch.device, patience: timedelta = PATIENCE) -> None:
@@ -149,8 +150,18 @@ def _lost_connection() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        message = "another process of this run has stopped; see its error"
-        raise InputError(message) from error
+        raise InputError(STOPPED) from error
+
+
+@contextmanager
+def connected() -> Iterator[None]:
+    """Turn the error about another process that has ended into an InputError."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, dist.DistError) and "gloo" not in str(error):
+            raise
+        raise InputError(STOPPED) from error
 
 
 @contextmanager

@@ -104,6 +104,25 @@ def _accepted(action: argparse.Action, value: Any, path: Path) -> object:
         ) from error
 
 
+def require_same_data(path: Path, state: Mapping, constants: Mapping) -> None:
+    """Raise CheckpointError if a checkpoint is of other data or another network than this run.
+
+    Args:
+        path: path of the checkpoint.
+        state: the checkpoint.
+        constants: entries that do not change during the run.
+    """
+    changed = [
+        name
+        for name, value in constants.items()
+        if name not in ("settings", "class_table") and not same(state.get(name), value)
+    ]
+    if changed:
+        raise checkpoint.CheckpointError(
+            f"{path}: the data have changed since ({', '.join(changed)}); begin another run"
+        )
+
+
 def require_form(state: dict, parts: Mapping) -> None:
     """Raise ValueError unless saved states have the form of the parts of this run.
 

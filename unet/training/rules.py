@@ -106,18 +106,23 @@ def anything(value: Any, place: str) -> None:
     """Accept any value: a rule."""
 
 
-def plain(value: Any, place: str) -> None:
+def plain(value: Any, place: str, kinds: tuple[type, ...] = PLAIN) -> None:
     """Accept plain Python values and tensors, also in dicts, lists and tuples: a rule."""
     if type(value) in (dict, OrderedDict):
         for key, item in value.items():
             if type(key) not in (str, int):
                 fail(f"{place} has a key that", key, "str or int keys")
-            plain(item, f"{place}[{key!r}]")
+            plain(item, f"{place}[{key!r}]", kinds)
     elif type(value) in (list, tuple):
         for number, item in enumerate(value):
-            plain(item, f"{place}[{number}]")
-    elif type(value) not in PLAIN:
-        fail(place, value, "a plain value or a tensor")
+            plain(item, f"{place}[{number}]", kinds)
+    elif type(value) not in kinds:
+        fail(place, value, "a plain value" + " or a tensor" * (Tensor in kinds))
+
+
+def without_tensors(value: Any, place: str) -> None:
+    """Accept plain Python values, also in dicts, lists and tuples: a rule."""
+    plain(value, place, PLAIN[:-1])
 
 
 def is_finite(value: Any) -> bool:

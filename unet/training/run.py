@@ -33,7 +33,7 @@ from unet.metrics import ConfusionMatrix
 from unet.training import processes
 from unet.training.optimizer import change_epochs
 from unet.training.passes import start_of_epoch
-from unet.training.resume import require_form, same
+from unet.training.resume import require_form, require_same_data
 
 FILES = "best.pt last.pt log.csv train.log report.html not_finite.txt".split()
 
@@ -172,15 +172,7 @@ class Run:
             CheckpointError: the data have changed, or best.pt is missing.
         """
         state = checkpoint.load(path, to_resume=True)
-        changed = [
-            name
-            for name, value in self.constants.items()
-            if name not in ("settings", "class_table") and not same(state.get(name), value)
-        ]
-        if changed:
-            raise CheckpointError(
-                f"{path}: the data have changed since ({', '.join(changed)}); begin another run"
-            )
+        require_same_data(path, state, self.constants)
         if not path.with_name("best.pt").exists() and state["best_epoch"] < state["epoch"]:
             raise CheckpointError(f"{path}: best.pt is not beside it; give a whole run's folder")
         try:
@@ -194,7 +186,7 @@ class Run:
         for name in ("epoch", "best", "best_epoch", "history", "position"):
             setattr(self, name, state[name])
         self.waiting_since = state.get("waiting_since", self.best_epoch)
-        if epochs > state["settings"]["epochs"]:
+        if epochs > state["settings"].get("epochs", epochs):
             self.waiting_since = self.epoch
         self.metrics, self.done = state.get("metrics", {}), self.epoch
         if self.has_ended(epochs, patience):
@@ -256,6 +248,15 @@ class Run:
             write_csv(self.folder / "log.csv", [row.keys(), *(r.values() for r in self.history)])
         return better
 
+    def load_best(self) -> dict:
+        """Load best.pt. Raises CheckpointError if it is not of this run."""
+        path = self.folder / "best.pt"
+        best = checkpoint.load(path, to_resume=True)
+        require_same_data(path, best, self.constants)
+        if "confusion" not in best.get("metrics", {}):
+            raise CheckpointError(f"{path}: has no metrics; begin another run")
+        return best
+
     def write_report(
         self,
         best: dict,
@@ -277,7 +278,7 @@ class Run:
         confusion = ConfusionMatrix(len(names), best["metrics"]["confusion"])
         built = " + ".join(names[1:]) if len(names) < 5 else f"all but {names[0]}"
         settings = best["settings"]
-        title = f"{settings['model']}, {len(names)} classes"
+        title = f"{best['model']['name']}, {len(names)} classes"
         page = scores.page(title, classes, matrices, {built: range(1, len(names))}, settings)
         summary = {
             "best epoch": f"{best['epoch']} of {len(self.history)}",

@@ -85,12 +85,13 @@ def test_the_handler_of_sigterm_is_restored_however_the_block_ends(error):
 
 
 @pytest.mark.parametrize(("number", "status"), INTERRUPTIONS)
-def test_signals_are_noted_and_disturb_nothing(number, status):
+def test_signals_are_noted_and_interrupt_at_the_end_of_the_block(number, status):
     before = [signal.getsignal(number) for number, _ in INTERRUPTIONS]
-    with Signals() as signals:
+    with pytest.raises(Interrupted) as left, Signals() as signals:
         assert signals.seen == 0
         os.kill(os.getpid(), number)
         assert signals.seen == number
+    assert left.value.status == status
     assert [signal.getsignal(number) for number, _ in INTERRUPTIONS] == before
 
 
@@ -104,7 +105,7 @@ def test_a_second_ctrl_c_does_not_wait():
 
 
 def test_a_ctrl_c_after_sigterm_and_another_sigterm_still_wait():
-    with Signals() as signals:
+    with pytest.raises(Interrupted), Signals() as signals:
         for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
             os.kill(os.getpid(), number)
             assert signals.seen == number

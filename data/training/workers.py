@@ -1,0 +1,56 @@
+"""The worker processes that load windows, and their errors in one line.
+
+torch.utils.data.DataLoader starts the processes. If the system kills one of them, or an error is
+raised in one of them, DataLoader raises an error with many lines in the process of the training.
+
+Read beside it: tests/data/training/test_workers.py.
+"""
+
+import multiprocessing
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from data.files import InputError
+
+KILLED = "DataLoader worker (pid"  # the messages of torch about a process that has ended
+RAISED = "in DataLoader worker process"  # and about an error that was raised in a process
+
+
+def ignore_signals(number: int) -> None:
+    """Let worker `number` ignore Ctrl-C and SIGTERM, which the system may send to all processes.
+
+    The process of the training heeds them, and then ends its workers.
+    """
+    for received in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(received, signal.SIG_IGN)
+
+
+@contextmanager
+def supervised() -> Iterator[None]:
+    """End the workers when the block ends, and turn their errors into errors of one line.
+
+    Raises:
+        InputError: A worker was killed, or an InputError or OSError was raised in it.
+    """
+    others = set(multiprocessing.active_children())
+    try:
+        yield
+    except (RuntimeError, InputError, OSError) as error:
+        text = str(error)
+        if text.startswith(KILLED):
+            raise InputError(
+                "a worker process that loads windows was killed, perhaps because memory is short; "
+                "try fewer --workers"
+            ) from error
+        if RAISED in text and not isinstance(error, RuntimeError):
+            # The last line is that of a traceback: `class: message`.
+            raise InputError(text.strip().splitlines()[-1].partition(": ")[2]) from error
+        raise
+    finally:
+        # torch's handler raises an error when a worker ends.
+        handler = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for worker in set(multiprocessing.active_children()) - others:
+            worker.kill()
+            worker.join()
+        signal.signal(signal.SIGCHLD, handler or signal.SIG_DFL)
