@@ -97,8 +97,7 @@ class Run:
             self._lock.enter_context(lock(self.folder))
         except BlockingIOError:
             raise InputError(
-                f"{self.folder}: another training writes into it; wait for its end, or name "
-                "another folder by --output"
+                f"{self.folder}: another training writes into it; wait, or name another --output"
             ) from None
         except OSError:
             pass  # a file system without locks

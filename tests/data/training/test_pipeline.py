@@ -10,7 +10,7 @@ from data.classes import ClassTable
 from data.files import IGNORE, InputError
 from data.grid import Grid
 from data.raster import cog, geotiff
-from data.training import pipeline
+from data.training import loading, pipeline
 
 
 def test_four_scenes_become_three_to_train_and_one_to_validate(tmp_path):
@@ -50,7 +50,7 @@ def test_rounded_colours_of_all_masks_are_one_line_also_from_the_cache(tmp_path)
     table = ClassTable.from_records("pure", records)
     for _ in range(2):
         said = []
-        pipeline.load_scenes(options, table, tmp_path / "cache", said.append, said.append)
+        loading.load_scenes(options, table, tmp_path / "cache", said.append, said.append)
         line = (
             "masks: 192 pixels (2.08 %) were not pure colours; each channel was rounded to 0 or 255"
         )
