@@ -32,11 +32,14 @@ import predict  # noqa: F401  so that a run does not import it
 import reproject  # noqa: F401
 import train  # noqa: F401
 from data import terminal
+from data.files import version
 
 ROOT = Path(__file__).parents[1]
 SECONDS = 120  # a run that takes longer hangs
 HEEDED = 10  # seconds between a signal and the end of the process, on a machine with much to do
+CHILDREN = 15  # seconds that worker processes may outlive the main process
 MEMORY = 2**31  # bytes; the largest run takes a third of it
+version()  # is cached, so that an edit of the program does not change it in the middle
 SIGNALS = {signal.SIGINT, signal.SIGTERM}
 BAD = "Traceback", "Exception ignored", "Fatal Python error"
 TIMES = "seconds", "images_per_second", "peak_memory_mb"
@@ -166,7 +169,7 @@ class Started:
         elif self.status == 2 and text.count(": error: ") != 1:
             found.append(Finding("tracebacks", "not one line of error"))
         # A worker process looks every five seconds whether the main process still runs.
-        self._wait_for_children(15)
+        self._wait_for_children(CHILDREN)
         if left := self._children():
             found.append(Finding("leftovers", f"processes {left}"))
         last = " / ".join(text.strip().splitlines()[-3:])[-300:]
