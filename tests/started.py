@@ -91,6 +91,9 @@ class Started:
         output = os.open(self._output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(output, 1)
         os.dup2(output, 2)
+        # pytest has replaced both.
+        sys.stdout = open(1, "w", encoding="utf-8")
+        sys.stderr = open(2, "w", encoding="utf-8", buffering=1, errors="backslashreplace")
         os.chdir(folder)
         os.environ["TMPDIR"], tempfile.tempdir = str(self.temporary), None
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -156,18 +159,17 @@ class Started:
     def problems(self, *allowed: int, seconds: float = SECONDS) -> list[Finding]:
         """Wait for the end. Return a finding if it is not one of the allowed exit statuses."""
         self.wait(seconds=seconds)
-        found = []
+        text, found = self.text(), []
         if self.status is None:
             found.append(Finding("tracebacks", f"no end after {seconds} s"))
+        elif any(bad in text for bad in BAD):
+            found.append(Finding("tracebacks", "a traceback"))
         elif self.status not in allowed:
             found.append(Finding("tracebacks", f"status {self.status}, not {allowed}"))
-        elif self.memory > MEMORY:
-            found.append(Finding("tracebacks", f"{self.memory >> 20} MiB of memory"))
-        text = self.text()
-        if any(bad in text for bad in BAD):
-            found.append(Finding("tracebacks", "a traceback"))
         elif self.status == 2 and text.count(": error: ") != 1:
             found.append(Finding("tracebacks", "not one line of error"))
+        elif self.memory > MEMORY:
+            found.append(Finding("tracebacks", f"{self.memory >> 20} MiB of memory"))
         # A worker process looks every five seconds whether the main process still runs.
         self._wait_for_children(CHILDREN)
         if left := self._children():

@@ -158,7 +158,7 @@ def epochs_done(run: Path) -> int:
 
 def stop_train(base: Path, folder: Path, random: Random, signals: tuple) -> list[Finding]:
     """Stop a training in a phase of its work, then finish it."""
-    run, cache, number = folder / "runs/a", folder / "runs/cache", random.choice(signals)
+    run, cache, number = folder / "runs/a", folder / "runs/cache", chosen(signals, random)
     at, scenes = random.integers(EPOCHS), random.integers(6)
     phases = {
         "start": lambda: True,
@@ -175,11 +175,16 @@ def stop_train(base: Path, folder: Path, random: Random, signals: tuple) -> list
         process.wait(seconds=random.uniform(0, longest))
         process.send(number)
         found = process.problems(0, *statuses(number), seconds=HEEDED)
-    found = [Finding(kind, f"{number!r} in {phase}: {text}") for kind, text in found]
+    found = [Finding(kind, f"{number.name} in {phase}: {text}") for kind, text in found]
     found += damaged(folder / "runs") if (folder / "runs").exists() else []
     if number != signal.SIGKILL:
         found += leftovers(folder)
     return found + finished(folder, base, "runs/a")
+
+
+def chosen(signals: tuple, random: Random) -> signal.Signals:
+    """Choose one of several signals."""
+    return signals[random.integers(len(signals))]
 
 
 def statuses(number: int) -> tuple[int, ...]:
@@ -191,7 +196,7 @@ def stop_program(
     base: Path, folder: Path, random: Random, signals: tuple, program: str
 ) -> list[Finding]:
     """Stop a program that writes files, perhaps over earlier ones. Then run it again."""
-    out, number = folder / "out", random.choice(signals)
+    out, number = folder / "out", chosen(signals, random)
     old, new = (contents(base / "whole" / program / version / "out") for version in "01")
     inputs = contents(folder / "in")
     if earlier := random.random() < 0.5:
@@ -267,7 +272,7 @@ def fill_program(base: Path, folder: Path, random: Random, program: str) -> list
         except OSError:  # no room for the folder of temporary files
             return []
         with process:
-            found = process.problems(0, 2)
+            found = process.problems(0, 2, seconds=40)
         found += changed(out, new, kept) + leftovers(folder)
         if temporary:
             temporary.rmdir()
@@ -342,7 +347,7 @@ def strange_product(base: Path, folder: Path, random: Random) -> list[Finding]:
             "in/product.tif",
         ]
     with Started(folder, *words) as process:
-        found = process.problems(0, 2)
+        found = process.problems(0, 2, seconds=40)
     return found + leftovers(folder)
 
 
@@ -355,7 +360,7 @@ def strange_checkpoint(base: Path, folder: Path, random: Random) -> list[Finding
     if name == "best.pt":
         words = f"predict.py in/images/s_0.tif --checkpoint runs/a/{name} --output out".split()
     with Started(folder, *words) as process:
-        found = process.problems(0, 2)
+        found = process.problems(0, 2, seconds=40)
     return found + leftovers(folder)
 
 
