@@ -36,7 +36,7 @@ from data.files import version
 
 ROOT = Path(__file__).parents[1]
 SECONDS = 120  # a run that takes longer hangs
-HEEDED = 10  # seconds between a signal and the end of the process, on a machine with much to do
+HEEDED = 20  # seconds between a signal and the end of the process, on a busy machine
 CHILDREN = 15  # seconds that worker processes may outlive the main process
 MEMORY = 2**31  # bytes; the largest run takes a third of it
 version()  # is cached, so that an edit of the program does not change it in the middle
@@ -77,8 +77,12 @@ class Started:
         self.status: int | None = None
         self._output = folder / f"output_{len([*folder.glob('output_*')])}.txt"
         self._output.touch()
+        # A signal waits until the script handles it, as if its imports took no time.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         self.pid = os.fork()
-        if not self.pid:
+        if self.pid:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        else:
             status = 1
             try:
                 status = self._run(folder, script, [str(word) for word in words])
@@ -98,8 +102,6 @@ class Started:
         os.environ["TMPDIR"], tempfile.tempdir = str(self.temporary), None
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        # A signal waits until the script handles it, as if its imports took no time.
-        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         terminal.one_line_errors = _unblocked(terminal.one_line_errors)
         if self.most_bytes is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (self.most_bytes, self.most_bytes))
@@ -149,8 +151,10 @@ class Started:
     def send(self, number: int) -> None:
         """Send a signal to the process, SIGINT to its children, too, as a terminal does."""
         if self.runs():
-            with contextlib.suppress(ProcessLookupError):
+            try:
                 (os.killpg if number == signal.SIGINT else os.kill)(self.pid, number)
+            except ProcessLookupError:  # it has no group yet
+                os.kill(self.pid, number)
 
     def text(self) -> str:
         """Return what the script has printed."""

@@ -16,15 +16,12 @@ import started  # noqa: E402
 from started import Started, changed, damaged, different, leftovers  # noqa: E402
 
 FEW = {
-    "kill train.py": 1,
-    "stop predict.py": 1,
     "kill reproject.py": 1,
-    "kill data.output.change": 2,
-    "full disk, data.output.change": 2,
-    "two train.py, one cache": 1,
-    "two data.output.change": 2,
-    "strange checkpoints": 4,
-    "strange SAFE folders": 4,
+    "stop reproject.py": 1,
+    "full disk, reproject.py": 2,
+    "two reproject.py": 1,
+    "strange checkpoints": 2,
+    "strange SAFE folders": 2,
 }
 
 

@@ -8,7 +8,7 @@ Each try runs in a folder of its own, on small scenes, from a seed. The findings
     lost        an earlier output changed or half written, half a file under a final name, or a
                 resumed training with other weights than an unbroken one
     tracebacks  an end that is neither success, nor one line of error with status 2, nor the status
-                of the signal; a signal heeded after more than 10 s; a hang; more than 2 GiB
+                of the signal; a signal heeded after more than 20 s; a hang; more than 2 GiB
     leftovers   a temporary file, half a cache folder or a process, after the next start; after a
                 signal or an error at once. Memory that grows from epoch to epoch
 
@@ -26,7 +26,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
@@ -79,8 +79,13 @@ STOPS = {"stop": (signal.SIGINT, signal.SIGTERM), "kill": (signal.SIGKILL,)}
 GROWTH = 2**24  # bytes that a training may grow in 40 epochs
 
 
-def make_base(base: Path) -> None:
-    """Write the inputs of all tries, base/in, and the outputs of unbroken runs."""
+def make_base(base: Path, names: Sequence[str]) -> None:
+    """Write the inputs of all tries, base/in, and the outputs of unbroken runs, base/whole.
+
+    Args:
+        base: A new folder.
+        names: The trials.
+    """
     inputs = base / "in"
     small.write(inputs, count=6, size=64)
     random = np.random.default_rng(0)
@@ -98,13 +103,14 @@ def make_base(base: Path) -> None:
     cog.write(inputs / "cover.tif", cover, grid, nodata=0)
     strange.write_product(inputs)
     for program in PROGRAMS:
-        for version in (0, 1):
+        for version in (0, 1) if any(program in name for name in names) else ():
             folder = new_folder(base / "whole" / program / str(version), base)
             begin = time.monotonic()
             ended(folder, program, *command(program, version))
             (base / "whole" / program / "seconds").write_text(str(time.monotonic() - begin))
-    folder = new_folder(base / "whole" / "train.py", base)
-    ended(folder, "train.py", *training("runs/a"))
+    if any("train.py" in name or "checkpoints" in name for name in names):
+        folder = new_folder(base / "whole" / "train.py", base)
+        ended(folder, "train.py", *training("runs/a"))
     if found := damaged(base / "whole"):
         raise SystemExit(f"an unbroken run is not whole: {found}")
 
@@ -437,7 +443,7 @@ def soak(
         # Scripts are forks of the processes of this pool, which have no threads.
         with ProcessPoolExecutor(processes, context) as pool:
             try:
-                pool.submit(make_base, base).result()
+                pool.submit(make_base, base, [*numbers]).result()
                 waiting = [
                     pool.submit(attempt, base, name, seed, number, keep)
                     for name, tries in numbers.items()
@@ -454,6 +460,9 @@ def soak(
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
     finally:
+        for folder in base.glob("tries/*/*"):  # of a process that was killed
+            if folder.is_mount():
+                subprocess.run(["umount", "-l", folder])
         shutil.rmtree(base, ignore_errors=True)
     return counts, findings
 
