@@ -134,7 +134,8 @@ def _change_xml(file: Path, random: np.random.Generator) -> None:
 def _change_file(file: Path, random: np.random.Generator) -> None:
     """Remove, replace, rename or repeat a file."""
     way, content = random.integers(8), file.read_bytes()
-    others = [other for other in file.parent.parent.rglob("*.jp2") if other.is_file()]
+    others = [other for other in file.parent.parent.rglob("*.jp2")]
+    others = [other for other in others if other.is_file() and other != file]
     if way < 5:
         file.unlink()
     if way == 1:

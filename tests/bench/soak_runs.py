@@ -35,6 +35,7 @@ import numpy as np
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["PYTHONWARNINGS"] = "ignore:resource_tracker"  # about semaphores of killed scripts
 
 import small  # noqa: E402
 import strange  # noqa: E402
