@@ -103,6 +103,8 @@ class Started:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         terminal.one_line_errors = _unblocked(terminal.one_line_errors)
+        with contextlib.suppress(OSError, ValueError):  # before it does harm
+            resource.setrlimit(resource.RLIMIT_DATA, (4 * MEMORY, 4 * MEMORY))
         if self.most_bytes is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (self.most_bytes, self.most_bytes))
         sys.argv = [script, *words]
@@ -174,12 +176,13 @@ class Started:
             found.append(Finding("tracebacks", "not one line of error"))
         elif self.memory > MEMORY:
             found.append(Finding("tracebacks", f"{self.memory >> 20} MiB of memory"))
-        # A worker process looks every five seconds whether the main process still runs.
-        self._wait_for_children(CHILDREN)
-        if left := self._children():
-            found.append(Finding("leftovers", f"processes {left}"))
-        last = " / ".join(text.strip().splitlines()[-3:])[-300:]
-        return [Finding(kind, f"{what}: {self.command}: {last}") for kind, what in found]
+        if self.status is not None:
+            # A worker process looks every five seconds whether the main process still runs.
+            self._wait_for_children(CHILDREN)
+            if left := self._children():
+                found.append(Finding("leftovers", f"processes {left}"))
+        last = f"{self.command!r}: {' / '.join(text.strip().splitlines()[-3:])[-300:]}"
+        return [Finding(kind, f"{what}: {last}") for kind, what in found]
 
     def _wait_for_children(self, seconds: float) -> None:
         end = time.monotonic() + seconds

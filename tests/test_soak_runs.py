@@ -41,7 +41,8 @@ def test_a_few_tries_of_the_trials_lose_nothing(tmp_path):
         ("print('a.py: error: b'); raise SystemExit(3)", ["tracebacks"]),
         ("raise KeyError(1)", ["tracebacks"]),
         ("import os; os.kill(os.getpid(), 9)", ["tracebacks"]),
-        ("import time; time.sleep(60)", ["tracebacks", "leftovers"]),
+        ("import time; time.sleep(60)", ["tracebacks"]),
+        ("bytes(2**34)", ["tracebacks"]),
         ("import subprocess; subprocess.Popen(['sleep', '60'])", ["leftovers"]),
     ],
 )

@@ -472,8 +472,9 @@ def table(counts: Counter) -> str:
     """A row for each trial, and their sum."""
     kinds = "tries", "lost", "tracebacks", "leftovers"
     rows = [f"| trial | {' | '.join(kinds)} |", "|---|---|---|---|---|"]
-    for name in dict.fromkeys(name for name, _ in sorted(counts)):
-        rows.append(f"| {name} | {' | '.join(str(counts[name, kind]) for kind in kinds)} |")
+    for name in trials():
+        if counts[name, "tries"]:
+            rows.append(f"| {name} | {' | '.join(str(counts[name, kind]) for kind in kinds)} |")
     total = [sum(n for (_, k), n in counts.items() if k == kind) for kind in kinds]
     return "\n".join([*rows, f"| all | {' | '.join(map(str, total))} |"])
 
