@@ -4,7 +4,7 @@ version, and the label IGNORE.
 
 from data.files.errors import InputError, naming, refuse_input, require_file
 from data.files.git_version import VERSION, version
-from data.files.writing import lock, replacing, replacing_folder, write_csv
+from data.files.writing import folder_for, lock, replacing, replacing_folder, write_csv
 
 IGNORE = 255  # label of a pixel without a class; statistics, losses and metrics leave it out
 
@@ -12,6 +12,7 @@ __all__ = [
     "IGNORE",
     "VERSION",
     "InputError",
+    "folder_for",
     "lock",
     "naming",
     "refuse_input",

@@ -171,7 +171,7 @@ def _make(
     with replacing_folder(folder) as half_made, Mask(mask_path, table) as mask:
         labels = _new_array(half_made / "labels.npy", np.dtype(np.uint8), (height, width))
         row = 0
-        for strip in labels_on(mask, raster.grid, method):
+        for strip in labels_on(mask, raster.grid, method, f"the image {raster.path}"):
             labels[row : row + len(strip)] = strip
             row += len(strip)
         shape = (height, width, raster.count)
