@@ -91,8 +91,8 @@ class Mask:
         if share > MOST:
             raise InputError(
                 f"{self.path}: is no mask of pure colours as in the class table {self.table.name} "
-                f"({100 * share:.0f} % of its pixels are off by more than {NEAR}); check --masks and "
-                "--classes"
+                f"({100 * share:.0f} % of its pixels are off by more than {NEAR}); check --masks "
+                "and --classes"
             )
         if self.tally.unknown:
             self.recount()

@@ -55,6 +55,16 @@ def test_rounded_colours_of_all_masks_are_one_line_also_from_the_cache(tmp_path)
         assert said.count(line) == 1
 
 
+def test_classes_that_no_mask_has_are_named(tmp_path):
+    assert "no mask has" not in small.load(small.options(tmp_path))[1]
+    table = tmp_path / "other.csv"
+    rows = "".join(f"{code},class {code},#0000{code}\n" for code in range(30, 40))
+    table.write_text(small.TABLE + rows)
+    names = ", ".join(f"class {code}" for code in range(30, 35))
+    line = f"no mask has a pixel of: {names} and 5 more (10 of 12 classes); is other the table of "
+    assert line in small.load(small.options(tmp_path, classes=table))[1]
+
+
 def test_scaling_sees_training_windows_only(tmp_path):
     data, _ = small.load(small.options(tmp_path))
     # Make the validation scene a hundred times brighter: nothing that was fitted may change.
