@@ -334,17 +334,17 @@ def test_a_dark_photograph_is_no_mask_of_pure_colours(tmp_path, excluded):
     pixels[:excluded] = 0  # transparent
     path = picture(tmp_path / "photograph.png", pixels)
     with pytest.raises(InputError, match=r"9\d % of its pixels are off by more than 15\); check"):
-        read(path, ClassTable.load("deepglobe"))
+        labels(path, Grid(None, IDENTITY, 50, 40), table=ClassTable.load("deepglobe"))
 
 
 @pytest.mark.parametrize("level", [30, 75, 95])
 def test_a_mask_that_went_through_jpeg_is_a_mask(tmp_path, level):
-    labels = np.kron(np.random.default_rng(0).integers(0, 3, (6, 6)), np.ones((16, 16), int))
-    rgb = np.array([[0, 255, 255], [254, 254, 1], [255, 0, 255]], np.uint8)[labels]
+    expected = np.kron(np.random.default_rng(0).integers(0, 3, (6, 6)), np.ones((16, 16), int))
+    rgb = np.array([[0, 255, 255], [254, 254, 1], [255, 0, 255]], np.uint8)[expected]
     path = tmp_path / "m.jpg"
     path.write_bytes(imagecodecs.jpeg_encode(rgb, level=level))
-    found = read(path, ClassTable.load("deepglobe"))
-    assert (found == labels).mean() > 0.9
+    found = labels(path, Grid(None, IDENTITY, 96, 96), table=ClassTable.load("deepglobe"))
+    assert (found == expected).mean() > 0.9
 
 
 def test_a_mask_beside_its_image_is_an_error_that_names_both(tmp_path):
