@@ -24,9 +24,7 @@ Read beside it: tests/test_predict.py.
 """
 
 from argparse import Namespace
-from collections.abc import Callable
 from contextlib import ExitStack, closing
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,7 +41,7 @@ from data.output.jobs import Job
 from data.output.mapfiles import MapFiles, thumbnail_step
 from data.output.samples import gallery
 from data.output.truth import Truth
-from data.terminal import Parser, note, one_line_errors, say, say_error, within
+from data.terminal import Notes, Parser, listed, one_line_errors, say, say_error, within
 from data.tiling import OVERLAP, layout
 from unet import checkpoint
 from unet.evaluation import report, scores
@@ -110,7 +108,7 @@ def map_image(
     table: ClassTable,
     args: Namespace,
     messages: Messages | None,
-    say_once: Callable,
+    notes: Notes,
 ) -> Result | None:
     """Map one image: read, predict, blend and write strip by strip.
 
@@ -128,8 +126,8 @@ def map_image(
             next(made, None)  # maps all strips of this process, and sends them to the first
             return None
         for remark in image.remarks:
-            say_once(remark)
-        truth = Truth(job.truth, table, image.grid) if job.truth else None
+            notes.say(remark)
+        truth = Truth(job.truth, table, image.grid, notes.say) if job.truth else None
         measures = predictor.uncertainty_names if args.uncertainty else []
         files = MapFiles(job.target, image, table, args.probabilities, measures, args.overlay)
         opened.enter_context(files)
@@ -188,22 +186,21 @@ def main(arguments: list[str] | None = None) -> None:
         raise InputError(f"--overlap {args.overlap}: must be less than the window's {size} pixels")
     dates = Expected.of(loaded).dates
     todo = jobs.find(args.images, args.truth or [], args.output, dates, [predictor.path])
-    if args.output:
-        args.output.mkdir(parents=True, exist_ok=True)
     messages, rank = processes.messages(), processes.rank()
     if rank == 0:
         say(f"checkpoint {predictor.path}, {predictor.classes} classes, on {predictor.device}")
     # Processes share a single image. Several images are divided among them, so that an error stops
     # the map of one image only.
     several, results = len(todo) > 1, {}
-    shared, say_once = None if several else messages, cache(note)
+    shared, notes = None if several else messages, Notes()
     for job in todo[rank :: processes.world()] if several else todo:
         try:
-            results[job] = map_image(job, predictor, table, args, shared, say_once)
+            results[job] = map_image(job, predictor, table, args, shared, notes)
         except Exception as error:  # whatever it is, the other images are still mapped
             if not several:
                 raise
             say_error("predict.py", error, job.image)
+    notes.say_counts()
     for part in messages.gather(results) if messages else []:
         results |= {job: result for job, result in part.items() if result}
     if rank > 0:
@@ -211,7 +208,7 @@ def main(arguments: list[str] | None = None) -> None:
     if results:
         write_tables(todo, results, predictor, table, args)
     if failed := [str(job.image) for job in todo if job not in results]:
-        failures = f"{len(failed)} of {len(todo)} images failed: {', '.join(failed)}"
+        failures = f"{len(failed)} of {len(todo)} images failed: {listed(failed)}"
         raise InputError(f"{failures}; see the errors above")
 
 

@@ -227,7 +227,7 @@ class ClassTable:
             counted = given[rounded if valid is None else rounded & valid]
             met.rounded += counted.size
             met.far += int(np.count_nonzero(colors.are_far(counted)))
-        met.pixels += codes.size
+        met.pixels += codes.size if valid is None else int(np.count_nonzero(valid))
         low, lookup = self._lookup
         inside = (codes >= low) & (codes < low + len(lookup))
         if codes.dtype.kind == "f":

@@ -14,7 +14,14 @@ from data.files.git_version import VERSION, version
 from data.files.interrupts import Interrupted, stopping
 from data.files.names import BYTES, CONTROL, printable
 from data.files.streams import put, put_error, usable_streams
-from data.files.writing import lock, naming_full_disk, replacing, replacing_folder, write_csv
+from data.files.writing import (
+    folder_for,
+    lock,
+    naming_full_disk,
+    replacing,
+    replacing_folder,
+    write_csv,
+)
 
 IGNORE = 255  # label of a pixel without a class; statistics, losses and metrics leave it out
 
@@ -26,6 +33,7 @@ __all__ = [
     "InputError",
     "WrongTable",
     "Interrupted",
+    "folder_for",
     "lock",
     "naming",
     "naming_full_disk",

@@ -79,6 +79,19 @@ def naming_full_disk(
 
 
 @contextlib.contextmanager
+def folder_for(path: Path) -> Iterator[None]:
+    """Make the folder of a file; what was made and is empty when the block ends is removed."""
+    made = [folder for folder in path.parents if not folder.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # a folder that is not empty
+            for folder in made:
+                folder.rmdir()
+
+
+@contextlib.contextmanager
 def temporary_beside(path: Path, folder: bool) -> Iterator[Path]:
     """Yield a new temporary file or folder beside `path`. It is removed when the block ends.
 

@@ -49,10 +49,12 @@ def find(
         others: Other files that the command reads.
 
     Raises:
-        InputError: An image has no mask, two maps would have the same name, or an output would
-            replace a file that is read.
+        InputError: An image has no mask, two maps would have the same name, an output would replace
+            a file that is read, or `folder` is a file.
         FileNotFoundError: A file or folder does not exist.
     """
+    if folder and folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file; give --output a folder")
     images, masks = finding.find_both(images, masks) if masks else (finding.find(images), [])
     places = filenames.by_place(images, dates)
     first = [place[0] for place in places]

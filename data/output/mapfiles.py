@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from data.classes import ClassTable
+from data.files import folder_for
 from data.grid import Grid
 from data.input.inputs import Input
 from data.output import maps, preview
@@ -75,6 +76,7 @@ class MapFiles:
         self._thumbnails: list[np.ndarray] = []
         self._labels = preview.Thinned(grid.height, grid.width)
         with ExitStack() as opened:
+            opened.enter_context(folder_for(target))
 
             def layers(ending: str, names: Sequence[str], dtype: str) -> Callable:
                 path = beside(target, ending)

@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 from data.classes import ClassTable
 from data.files import InputError
 from data.input import inputs
+from data.terminal import listed
 from data.training.augment import Augment
 from data.training.channels import chosen_indices, common_bands, described
 from data.training.dataset import Batches, EpochSampler, Windows, fit_scalings, repeat_factors
@@ -125,6 +126,12 @@ def useful_windows(
     """
     items = all_windows(scenes, size)
     counts = class_counts(scenes, items, len(table.names))
+    absent = [name for name, count in zip(table.names, counts.sum(0)) if not count]
+    if absent and len(absent) < len(table.names):
+        say(
+            f"no mask has a pixel of: {listed(absent)} ({len(absent)} of {len(table.names)} "
+            f"classes); is {table.name} the table of these masks?"
+        )
     keep, unlabelled, skipped = useful(counts, skip_only)
     items, counts = [item for item, kept in zip(items, keep) if kept], counts[keep]
     if not items:

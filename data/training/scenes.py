@@ -188,7 +188,7 @@ def _make(
         labels_path, image_path = (half_made / f"{name}.npy" for name in ("labels", "image"))
         with open(labels_path, "w+b") as labels, open(image_path, "wb") as image:
             labels.write(npy.header(*_labels_form(raster)))
-            for strip in labels_on(mask, raster.grid, method):
+            for strip in labels_on(mask, raster.grid, method, f"the image {raster.path}"):
                 labels.write(np.ascontiguousarray(strip, np.uint8).data)
             digest = _write_image(image, labels, raster)
         remarks = [*raster.remarks, *((mask_path, text) for text in mask.remarks)]

@@ -15,6 +15,7 @@ import pytest
 from data.files import (
     VERSION,
     InputError,
+    folder_for,
     git_version,
     naming,
     naming_full_disk,
@@ -286,3 +287,14 @@ def test_a_file_system_without_locks_is_written_all_the_same(tmp_path, monkeypat
     with replacing(tmp_path / "a.txt") as temporary:
         temporary.write_text("whole")
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_folder_that_stays_empty_is_removed_with_those_made_for_it(tmp_path):
+    (tmp_path / "there").mkdir()
+    with folder_for(tmp_path / "there/one/two/a.tif"):
+        assert (tmp_path / "there/one/two").is_dir()
+    assert list(tmp_path.iterdir()) == [tmp_path / "there"]
+    assert list((tmp_path / "there").iterdir()) == []
+    with folder_for(tmp_path / "there/one/two/a.tif"):
+        (tmp_path / "there/one/b.tif").touch()
+    assert [path.name for path in (tmp_path / "there/one").iterdir()] == ["b.tif"]

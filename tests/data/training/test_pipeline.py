@@ -57,6 +57,16 @@ def test_rounded_colours_of_all_masks_are_one_line_also_from_the_cache(tmp_path)
         assert said.count(line) == 1
 
 
+def test_classes_that_no_mask_has_are_named(tmp_path):
+    assert "no mask has" not in small.load(small.options(tmp_path))[1]
+    table = tmp_path / "other.csv"
+    rows = "".join(f"{code},class {code},#0000{code}\n" for code in range(30, 40))
+    table.write_text(small.TABLE + rows)
+    names = ", ".join(f"class {code}" for code in range(30, 35))
+    line = f"no mask has a pixel of: {names} and 5 more (10 of 12 classes); is other the table of "
+    assert line in small.load(small.options(tmp_path, classes=table))[1]
+
+
 def test_scaling_sees_training_windows_only(tmp_path):
     data, _ = small.load(small.options(tmp_path))
     # Make the validation scene a hundred times brighter: nothing that was fitted may change.
@@ -251,7 +261,7 @@ def test_a_full_disk_and_a_wrong_class_table_stop_at_the_first_file(tmp_path, mo
         tried.append(dates)
         raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "cache/labels.npy"))
 
-    monkeypatch.setattr(pipeline, "prepare", full)
+    monkeypatch.setattr(loading, "prepare", full)
     with pytest.raises(OSError, match="No space"):
         small.load(args)
     assert len(tried) == 1
@@ -259,6 +269,6 @@ def test_a_full_disk_and_a_wrong_class_table_stop_at_the_first_file(tmp_path, mo
     def unreadable(dates, *rest):
         raise PermissionError(errno.EACCES, "Permission denied", str(dates[0]))
 
-    monkeypatch.setattr(pipeline, "prepare", unreadable)
+    monkeypatch.setattr(loading, "prepare", unreadable)
     with pytest.raises(InputError, match=r"s_0\.tif: Permission denied; .*s_2\.tif: Permission"):
         small.load(args)
