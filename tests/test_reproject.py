@@ -284,7 +284,7 @@ WRONG = {
     "bands": ("bands.tif --like image.tif", "bands.tif: has 2 bands of uint8, and classes are one"),
     "colours": ("colors.tif --like mask.tif", "colors.tif: its three channels differ, so it"),
     "no such CRS": ("mask.tif --crs EPSG:99 --resolution 9", "'EPSG:99' is not a CRS; give"),
-    "no such file": ("none.tif --like image.tif", "none.tif: No such file"),
+    "no such file": ("none.tif --like image.tif", "none.tif: no such file"),
     "not a raster": ("text.tif --like image.tif", "text.tif: "),
     "no-data": (
         "mask.tif --like image.tif --nodata 256",
@@ -347,8 +347,8 @@ def test_an_output_that_is_an_input_is_refused(output, folder, monkeypatch, caps
         if not os.path.lexists(name):
             link(target, name)
     before = Path("mask.tif").read_bytes(), Path("image.tif").read_bytes()
-    output = output.format(folder=folder.name)
-    command = ["reproject.py", "mask.tif", "-o", output, "--like", "image.tif"]
+    output = Path(output.format(folder=folder.name))
+    command = ["reproject.py", "mask.tif", "-o", str(output), "--like", "image.tif"]
     monkeypatch.setattr(sys, "argv", command)
     with pytest.raises(SystemExit) as stopped:
         module.main()
