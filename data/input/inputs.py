@@ -66,7 +66,8 @@ class Expected(NamedTuple):
         if strange:
             raise InputError(
                 f"the checkpoint has indices that cannot be computed from its bands: "
-                f"{', '.join(sorted(strange))}; give another checkpoint, or update this program"
+                f"{', '.join(map(repr, sorted(strange)))}; give another checkpoint, or update this "
+                "program"
             )
         settings = checkpoint.get("settings") or {}
         offset = settings.get("offset", 0)
