@@ -5,7 +5,7 @@
 # make test      run the tests
 # make lint      check style (ruff) and type hints (mypy)
 # make bench     run the benchmarks
-# make soak      open thousands of damaged rasters: each must be read, or refused in one line
+# make soak      damaged rasters, kills, full disks, pairs of runs, strange files: nothing is lost
 # make clean     remove what was generated: .venv and runs
 #
 # ARGS="..." is handed on to train.py, predict.py, pytest or the trials of soak.

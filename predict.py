@@ -24,9 +24,7 @@ Read beside it: tests/test_predict.py.
 """
 
 from argparse import Namespace
-from collections.abc import Callable
 from contextlib import ExitStack, closing
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,7 +41,7 @@ from data.output.jobs import Job
 from data.output.mapfiles import MapFiles, thumbnail_step
 from data.output.samples import gallery
 from data.output.truth import Truth
-from data.terminal import Parser, note, one_line_errors, progress, say_error, within
+from data.terminal import Notes, Parser, listed, one_line_errors, say, say_error, within
 from data.tiling import OVERLAP, layout
 from unet import checkpoint
 from unet.evaluation import report, scores
@@ -110,7 +108,7 @@ def map_image(
     table: ClassTable,
     args: Namespace,
     messages: Messages | None,
-    say_once: Callable,
+    notes: Notes,
 ) -> Result | None:
     """Map one image: read, predict, blend and write strip by strip.
 
@@ -128,8 +126,8 @@ def map_image(
             next(made, None)  # maps all strips of this process, and sends them to the first
             return None
         for remark in image.remarks:
-            say_once(remark)
-        truth = Truth(job.truth, table, image.grid) if job.truth else None
+            notes.say(remark)
+        truth = Truth(job.truth, table, image.grid, notes.say) if job.truth else None
         measures = predictor.uncertainty_names if args.uncertainty else []
         files = MapFiles(job.target, image, table, args.probabilities, measures, args.overlay)
         opened.enter_context(files)
@@ -143,12 +141,11 @@ def map_image(
             if truth:
                 target = truth.next_rows(strip.labels)
                 confusion.update(torch.from_numpy(strip.labels), torch.from_numpy(target))
-    progress("")
-    print(f"{job.target}\n{area_tables.area_table(table, files.areas, predictor.adjust)}")
+    say(job.target, *area_tables.area_table(table, files.areas, predictor.adjust).split("\n"))
     if truth is None:
         return Result(files.areas, None, {})
     truth.check()
-    print(scores.score_table(table.names, confusion))
+    say(*scores.score_table(table.names, confusion).split("\n"))
     sample = {"title": str(job.image), "truth": truth.picture(), **files.pictures()}
     return Result(files.areas, confusion, sample)
 
@@ -160,12 +157,12 @@ def write_tables(
     areas = [(job.image, results[job].areas) for job in todo if job in results]
     path = jobs.table_path(todo, args.output, "areas.csv")
     area_tables.write(path, table, areas, predictor.adjust)
-    print(path)
+    say(path)
     compared = [results[job] for job in todo if job in results and results[job].confusion]
     matrices = [result.confusion for result in compared]
     if len(todo) > 1 and matrices:
         total = scores.score_table(table.names, sum(matrices[1:], matrices[0]))
-        print(f"all {len(matrices)} images\n{total}")
+        say(f"all {len(matrices)} images", *total.split("\n"))
     if matrices:
         path = jobs.table_path(todo, args.output, "report.html")
         title, classes = f"Maps by {predictor.path}", [*zip(table.names, table.colors)]
@@ -174,7 +171,7 @@ def write_tables(
         with replacing(path) as temporary:
             text = report.html(page | gallery(samples[:SAMPLES], table))
             temporary.write_text(text, "utf-8", "replace")
-        print(path)
+        say(path)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -187,23 +184,23 @@ def main(arguments: list[str] | None = None) -> None:
     table = ClassTable.from_records(loaded.get("class_table", "classes"), loaded["classes"], path)
     if args.overlap >= (size := layout(predictor.size)[0]):
         raise InputError(f"--overlap {args.overlap}: must be less than the window's {size} pixels")
-    todo = jobs.find(args.images, args.truth or [], args.output, Expected.of(loaded).dates)
-    if args.output:
-        args.output.mkdir(parents=True, exist_ok=True)
+    dates = Expected.of(loaded).dates
+    todo = jobs.find(args.images, args.truth or [], args.output, dates, [predictor.path])
     messages, rank = processes.messages(), processes.rank()
     if rank == 0:
-        print(f"checkpoint {predictor.path}, {predictor.classes} classes, on {predictor.device}")
+        say(f"checkpoint {predictor.path}, {predictor.classes} classes, on {predictor.device}")
     # Processes share a single image. Several images are divided among them, so that an error stops
     # the map of one image only.
     several, results = len(todo) > 1, {}
-    shared, say_once = None if several else messages, cache(note)
+    shared, notes = None if several else messages, Notes()
     for job in todo[rank :: processes.world()] if several else todo:
         try:
-            results[job] = map_image(job, predictor, table, args, shared, say_once)
+            results[job] = map_image(job, predictor, table, args, shared, notes)
         except Exception as error:  # whatever it is, the other images are still mapped
             if not several:
                 raise
             say_error("predict.py", error, job.image)
+    notes.say_counts()
     for part in messages.gather(results) if messages else []:
         results |= {job: result for job, result in part.items() if result}
     if rank > 0:
@@ -211,7 +208,7 @@ def main(arguments: list[str] | None = None) -> None:
     if results:
         write_tables(todo, results, predictor, table, args)
     if failed := [str(job.image) for job in todo if job not in results]:
-        failures = f"{len(failed)} of {len(todo)} images failed: {', '.join(failed)}"
+        failures = f"{len(failed)} of {len(todo)} images failed: {listed(failed)}"
         raise InputError(f"{failures}; see the errors above")
 
 

@@ -17,6 +17,7 @@ from data.grid import Grid
 from data.raster import Raster, writer
 from data.raster.cache import rows_that_fit
 from data.raster.classsource import class_file, told
+from data.raster.sidecars import named_after, with_sidecars
 from data.raster.targetgrid import require_crs, target_grid_for
 from data.resample import METHODS, TILE, reproject, strips
 from data.terminal import Parser, duration, note, one_line_errors, progress, within
@@ -47,7 +48,7 @@ def reproject_file(
         InputError: A file or the no-data value is unsuitable.
         OSError: A file cannot be read or written.
     """
-    refuse_input(output_path, source_path)
+    refuse_input(named_after(output_path), with_sidecars(source_path))
     with Raster(source_path) as raster:
         read, grid, dtype, nodata = class_file(raster, target_grid, nodata)
         options["rows"] = rows_that_fit(raster, grid, target_grid, TILE)
@@ -104,7 +105,7 @@ def main() -> None:
     with one_line_errors("reproject.py"):
         args = parse_options()
         with Raster(args.like or args.source) as raster:
-            refuse_input(args.output, raster.path)
+            refuse_input(named_after(args.output), with_sidecars(raster.path))
             grid, tags = raster.grid, raster.geo_tags if args.like else None
             for remark in raster.remarks if args.like else ():
                 note(f"{raster.path}: {remark}")

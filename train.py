@@ -131,16 +131,16 @@ def train(args: argparse.Namespace, run: Run) -> None:
     first = processes.rank() == 0
     progress = terminal.progress if first else lambda text: None
 
-    def log(text: str) -> None:
-        """Print a line, and add it to train.log."""
+    def log(*lines: str) -> None:
+        """Print lines, and add them to train.log."""
         if first:
-            terminal.say(text)
-            run.log(text)
+            terminal.say(*lines)
+            run.log(*lines)
 
     # Data: files -> scenes -> windows -> batches.
     table = ClassTable.load(args.classes)
     with processes.first_alone():
-        data = pipeline.load(args, table, run.cache, log, progress)
+        data = pipeline.load(args, table, run.cache, log, progress, run.files)
     rank_of = (processes.rank(), processes.world())
     order, training, validation = pipeline.loaders(args, data, device.type == "cuda", *rank_of)
     shown = data.validation.spread(SAMPLES)
@@ -151,7 +151,7 @@ def train(args: argparse.Namespace, run: Run) -> None:
     model = memory.build_to_fit(network, args, data.training, device, precision)
     inputs = data.checkpoint["bands"] + data.checkpoint["indices"]
     for path in [] if args.resume else args.weights:
-        log(transfer.load(model, path, inputs, table.names))
+        log(*transfer.load(model, path, inputs, table.names).split("\n"))
     frozen = args.encoder_lr == 0
     if frozen:
         layers.freeze_encoder(model)
@@ -240,7 +240,7 @@ def finish(args, run: Run, windows, table: ClassTable, device, precision, log) -
     gallery = samples.gallery(samples.of_windows(windows, labels.numpy(), SAMPLES), table)
     command = terminal.command("predict.py", *windows.scene_of(0).paths, "--checkpoint", path)
     run.write_report(best, list(zip(table.names, table.colors)), matrices, gallery, command)
-    log(f"\ncheckpoint  {path}  (epoch {run.best_epoch}, validation macro Dice {run.best:.4f})")
+    log("", f"checkpoint  {path}  (epoch {run.best_epoch}, validation macro Dice {run.best:.4f})")
     log(f"report      {run.folder / 'report.html'}")
     log(f"next        {command}")
 

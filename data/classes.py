@@ -31,13 +31,18 @@ from pathlib import Path
 
 import numpy as np
 
-from data.files import IGNORE, InputError
+from data.files import IGNORE, InputError, WrongTable
 from data.tables import colors, rows
 from data.tables.colors import Color
 from data.tables.rows import UNKNOWN, Row
 from data.tables.tally import Tally, count
 
 TABLES = Path(__file__).with_name("tables")
+
+
+def table_file(name: str | Path) -> Path:
+    """Return the file of a class table: one of this package by its name, or a CSV file."""
+    return TABLES / f"{name}.csv" if re.fullmatch(r"\w+", str(name)) else Path(name)
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ class ClassTable:
         Raises:
             InputError: The file is missing or is not a class table.
         """
-        path = TABLES / f"{name}.csv" if re.fullmatch(r"\w+", str(name)) else Path(name)
+        path = table_file(name)
         if not path.is_file():
             known = ", ".join(sorted(p.stem for p in TABLES.glob("*.csv")))
             raise InputError(f"{name}: no such class table; give a CSV file or one of {known}")
@@ -222,7 +227,7 @@ class ClassTable:
             counted = given[rounded if valid is None else rounded & valid]
             met.rounded += counted.size
             met.far += int(np.count_nonzero(colors.are_far(counted)))
-        met.pixels += codes.size
+        met.pixels += codes.size if valid is None else int(np.count_nonzero(valid))
         low, lookup = self._lookup
         inside = (codes >= low) & (codes < low + len(lookup))
         if codes.dtype.kind == "f":
@@ -280,7 +285,7 @@ class ClassTable:
             f"{form(code)} ({count:,} pixels)" for code, count in unknown.most_common(5)
         )
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
-        raise InputError(
+        raise WrongTable(
             f"{path}: code {listed}{more} not in the class table {self.name}; add a row for each "
             f"(ignore=true if it is no class) and name the table with --classes{hint}"
         )

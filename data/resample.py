@@ -44,6 +44,10 @@ MOST_PIXELS = 2**23  # a tile with more source pixels is halved
 MOST_VOTES = 2**22  # a tile with more counters is halved
 
 
+class Outside(InputError):
+    """The target lies wholly outside the source."""
+
+
 @dataclass
 class Job:
     """The arguments that all tiles of a target share."""
@@ -208,8 +212,8 @@ def strips(
         rows: The largest height of a strip, a power of 2.
 
     Returns:
-        An iterator of arrays (h, width) of `dtype`. It raises InputError at its end if the target
-        lies wholly outside the source.
+        An iterator of arrays (h, width) of `dtype`. It raises Outside at its end if the target lies
+        wholly outside the source.
 
     Raises:
         InputError: `dtype` is not an integer type, a weight is not above 0, or only one grid has a
@@ -247,7 +251,7 @@ def _strips(job: Job, method: str, rows: int, threads: int) -> Iterator[np.ndarr
     for strip in strip_by_strip(make, prepare, target, rows, columns, threads):
         done += len(strip)
         if done == target.height and not job.overlaps:
-            raise InputError(
+            raise Outside(
                 "the target lies wholly outside the source; check the CRS and extent of both"
             )
         yield strip

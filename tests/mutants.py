@@ -80,7 +80,7 @@ def mutate(data: bytes, name: str, random: np.random.Generator) -> bytes:
     structured = {"tif": _tag, "png": _png, "jpg": _jpeg_size, "jp2": _number, "j2k": _number}
     for _ in range(random.choice([1, 1, 1, 2, 2, 3])):
         if random.random() < 0.5:
-            data = structured[name.rpartition(".")[2]](data, random)
+            data = structured.get(name.rpartition(".")[2], _number)(data, random)
         else:
             data = BLIND[random.integers(len(BLIND))](data, random)
     return data

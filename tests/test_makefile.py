@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from unet.training.run import Run
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -26,6 +28,13 @@ def command(target: str, *variables: str) -> list[str]:
 def test_without_images_the_demo_is_trained_in_its_own_settings():
     words = command("train")
     assert "--images" not in words and {"--size", "--batch", "--epochs"} <= set(words)
+
+
+def test_clean_removes_the_runs_and_the_cache_of_scenes_beside_them():
+    done = subprocess.run(
+        ["make", "-n", "clean"], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    assert str(Run().cache.parent) in shlex.split(done.stdout.splitlines()[-1])
 
 
 def test_images_of_ones_own_get_the_defaults_of_train_py():

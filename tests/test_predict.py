@@ -134,7 +134,7 @@ def test_a_name_that_is_not_utf_8_is_mapped_and_trained(here):
     predict.main([*map(str, options)])
     areas = next(Path("maps").glob("*_areas.csv")).read_bytes()
     assert b"s_\xff.tif" in areas and b"s_\xff.tif" in Path("run/train.log").read_bytes()
-    assert "s_?.tif" in next(Path("maps").glob("*_report.html")).read_text()
+    assert r"s_\xff.tif" in next(Path("maps").glob("*_report.html")).read_text()
 
 
 def test_an_unexpected_error_in_one_of_many_images_does_not_lose_the_others(
@@ -174,6 +174,32 @@ def test_a_damaged_image_among_many_does_not_lose_the_others(here, monkeypatch, 
     with open("maps/areas.csv", newline="") as file:
         named = [row["image"] for row in csv.DictReader(file) if row["class"] == "land"]
     assert named == [*(f"in/images/s_{n}.tif" for n in (0, 2, 3)), "all"]
+
+
+def test_remarks_and_failures_of_many_images_are_counted(here, monkeypatch, capsys):
+    for number in range(8):
+        with geotiff.Raster(f"in/images/s_{number % 4}.tif") as raster:
+            pixels, grid = raster.read(), raster.grid
+        bands = 4 if number < 2 else 3
+        names = small.BANDS[:bands]
+        cog.write(f"in/images/t_{number}.tif", pixels[:bands] / 1e4, grid, descriptions=names)
+    images = map(str, sorted(Path("in/images").glob("t_*.tif")))
+    status, said = script([*images, "--output", "new/maps"], monkeypatch, capsys)
+    assert status == 2
+    assert said.count(": is in reflectance, the training images are in reflectance x 10,000") == 2
+    assert "note: 1 more file like in/images/t_0.tif: is in reflectance, " in said
+    failed = ", ".join(f"in/images/t_{number}.tif" for number in range(2, 7))
+    assert f"error: 6 of 8 images failed: {failed} and 1 more; see the errors above" in said
+
+
+@pytest.mark.parametrize("folder", ["new/maps", "new"])
+def test_a_folder_without_a_map_is_not_left_behind(here, monkeypatch, capsys, folder):
+    path = Path("in/images/s_1.tif")
+    path.write_bytes(path.read_bytes()[:-2000])  # its pixels are damaged, not its header
+    Path(folder).parent.mkdir(exist_ok=True)
+    status, said = script([str(path), "--output", f"{folder}/deep"], monkeypatch, capsys)
+    assert status == 2 and "s_1.tif: " in said
+    assert not Path(folder).exists() and Path(folder).parent.exists()
 
 
 def test_a_second_call_does_not_map_the_maps(here):
@@ -407,8 +433,9 @@ def test_options_in_front_of_the_images_do_not_swallow_them(here, capsys):
 
 
 def test_a_wrong_mask_costs_the_table_but_not_the_map(here, monkeypatch, capsys):
-    status, said = script(["in/images/s_1.tif", "--truth", "in/masks/m_0.tif"], monkeypatch, capsys)
-    assert status == 2 and "m_0.tif: the target lies wholly outside the source" in said
+    Path("truth.tif").write_bytes(Path("in/masks/m_0.tif").read_bytes())
+    status, said = script(["in/images/s_1.tif", "--truth", "truth.tif"], monkeypatch, capsys)
+    assert status == 2 and "truth.tif: lies wholly outside the image; check" in said
     assert (mapped("in/images/s_1_landcover.tif") > 0).all()
 
 

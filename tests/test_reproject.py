@@ -352,7 +352,9 @@ def test_an_output_that_is_an_input_is_refused(output, folder, monkeypatch, caps
     monkeypatch.setattr(sys, "argv", command)
     with pytest.raises(SystemExit) as stopped:
         module.main()
-    expected = f"reproject.py: error: {output}: is an input; give the output another name\n"
+    expected = (
+        f"reproject.py: error: {output}: is an input; give the output another name or folder\n"
+    )
     assert (stopped.value.code, capsys.readouterr().err) == (2, expected)
     assert (Path("mask.tif").read_bytes(), Path("image.tif").read_bytes()) == before
 

@@ -29,12 +29,22 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 from torch import nn
 from torch.export import Dim, ExportedProgram
 
-from data.files import InputError, refuse_input, replacing, stopping
+from data.files import (
+    InputError,
+    printable,
+    put,
+    put_error,
+    refuse_input,
+    replacing,
+    stopping,
+    usable_streams,
+)
 from unet.checkpoint import CheckpointError, build_model, find, load
 from unet.networks.layers import Network
 
@@ -152,16 +162,22 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser("python -m unet.export", description=about)
     parser.add_argument("checkpoint", type=Path, help="best.pt, or the folder of a run")
     parser.add_argument("-o", "--output", type=Path, required=True, help="the file, ending in .pt2")
+    parser.error = _refuse  # type: ignore[method-assign]
     args = parser.parse_args(arguments)
     path = find(args.checkpoint)
-    refuse_input(args.output, path)
-    print(f"{args.output}: takes {export(load(path), args.output)}")
+    refuse_input([args.output], [path])
+    put(printable(f"{args.output}: takes {export(load(path), args.output)}"))
+
+
+def _refuse(message: str) -> NoReturn:
+    """Raise InputError for a mistake in the options."""
+    raise InputError(f"{message}; --help lists the options")
 
 
 if __name__ == "__main__":
-    with stopping("unet.export"):
+    with usable_streams(), stopping("unet.export"):
         try:
             main()
         except (InputError, OSError) as error:
-            print(f"unet.export: error: {error}", file=sys.stderr)
+            put_error(f"unet.export: error: {printable(' '.join(str(error).split()))}")
             sys.exit(2)

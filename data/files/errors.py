@@ -6,7 +6,8 @@ Read beside it: tests/data/test_files.py.
 import contextlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 
 class InputError(ValueError):
@@ -15,6 +16,10 @@ class InputError(ValueError):
     The scripts print it without a traceback and exit with status 2. Errors of the program are other
     exceptions and keep their traceback.
     """
+
+
+class WrongTable(InputError):
+    """A mask does not fit the class table. The other masks of a training do not fit it either."""
 
 
 def require_file(path: str | os.PathLike) -> None:
@@ -31,6 +36,16 @@ def require_file(path: str | os.PathLike) -> None:
         raise InputError(f"{path}: is {kind}; give a file")
 
 
+def read_bytes(path: str | os.PathLike, most: int = -1) -> bytes:
+    """Read at most `most` bytes of a regular file, by default all. Every error names the file."""
+    require_file(path)
+    try:
+        with open(path, "rb") as file:
+            return file.read(most)
+    except OSError as error:  # an error of reading has no file name in Python
+        raise type(error)(error.errno, error.strerror, os.fspath(path)) from error
+
+
 @contextlib.contextmanager
 def naming(path: str | os.PathLike) -> Iterator[None]:
     """Add the name of a file to an InputError that does not name it."""
@@ -40,7 +55,36 @@ def naming(path: str | os.PathLike) -> Iterator[None]:
         raise error if str(path) in str(error) else InputError(f"{path}: {error}") from None
 
 
-def refuse_input(output: str | os.PathLike, *inputs: str | os.PathLike) -> None:
-    """Raise InputError if the output is the same file as an input, also through links."""
-    if os.path.exists(output) and any(os.path.samefile(path, output) for path in inputs):
-        raise InputError(f"{output}: is an input; give the output another name")
+def refuse_input(outputs: Iterable[Path | str], inputs: Iterable[Path | str]) -> None:
+    """Raise InputError if a command would write over one of its inputs.
+
+    Files are compared, not names: through links, and where the system ignores case. A script calls
+    this function before it writes anything.
+
+    Args:
+        outputs: Every file that the command may write.
+        inputs: Every file that it may read, with the files that belong to them, see
+            data/raster/sidecars.py; and folders, for all files in them. A name that does not exist
+            yet is compared, too: a new file x.tif.msk would be the mask of x.tif.
+    """
+    waiting, given = [*inputs], set()
+    while waiting:
+        path = waiting.pop()
+        given.add(_identity(path))
+        if os.path.isdir(path):
+            with os.scandir(path) as entries:
+                # A link could lead to the root of the disk.
+                waiting += [e.path for e in entries if not (e.is_symlink() and e.is_dir())]
+    for path in outputs:
+        if _identity(path) in given:
+            raise InputError(f"{path}: is an input; give the output another name or folder")
+
+
+def _identity(path: Path | str) -> tuple:
+    """Return device and inode of a file; of a missing one, its folder and its name without case."""
+    try:
+        found = os.stat(path)
+        return found.st_dev, found.st_ino
+    except OSError:
+        folder, name = os.path.split(path)
+        return _identity(folder or "."), name.casefold()

@@ -19,8 +19,9 @@ def version() -> str:
     folder = str(Path(__file__).parents[2])
     command = ["git", "-C", folder, "describe", "--tags", "--always", "--dirty"]
     try:
+        # As Python does, git ignores SIGXFSZ here. Ended by it, git would leave its index.lock.
         described = subprocess.run(
-            command, capture_output=True, text=True, timeout=5
+            command, capture_output=True, text=True, timeout=5, restore_signals=False
         ).stdout.strip()
     except (OSError, subprocess.SubprocessError):  # git is not installed, or hangs
         described = ""

@@ -21,6 +21,7 @@ import sys
 import threading
 from collections.abc import Iterator
 
+from data.files.streams import put_error
 from data.files.writing import remove_own
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM)
@@ -60,9 +61,8 @@ class _End:
     def tell(self) -> None:
         """Print `script: stopped` once, in place of the progress line."""
         if self._untold.acquire(blocking=False):
-            sys.stdout.flush()
             clear = "\r\033[K" if sys.stderr.isatty() else ""
-            print(f"{clear}{self.script}: stopped", file=sys.stderr, flush=True)
+            put_error(f"{clear}{self.script}: stopped")
 
     def ignored(self, raised) -> None:
         """Print an exception where Python ignores exceptions, unless `interrupt` raised it."""

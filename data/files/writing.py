@@ -20,7 +20,10 @@ import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from data.files.names import cell
+
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")  # the names that `temporary_beside` gives
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a full disk, a quota, a limit of file sizes
 OWN: set[Path] = set()  # the temporary files and folders of this process
 
 
@@ -45,7 +48,7 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     if path.is_dir():
         raise IsADirectoryError(f"{path}: is a folder; name a file in it")
     try:
-        with temporary_beside(path, folder=False) as temporary:
+        with naming_full_disk(path), temporary_beside(path, folder=False) as temporary:
             yield temporary
             with open(temporary, "rb+") as file:
                 os.fsync(file.fileno())
@@ -53,11 +56,39 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     except OSError as error:
         if is_temporary(error.filename, path):  # name `path`, the file that the user knows
             raise type(error)(error.errno, error.strerror, str(path)) from error
-        # The error of a failed write has no file name in Python.
-        if error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            advice = f"{error.strerror}; make room and run again"
-            raise OSError(error.errno, advice, str(path)) from error
         raise
+
+
+@contextlib.contextmanager
+def naming_full_disk(
+    path: str | os.PathLike, advice: str = "make room and run again"
+) -> Iterator[None]:
+    """Name a file or folder, and what to do, in the OSError of a write to a full disk.
+
+    In Python the error of a failed write has no file name. So an error without one, of a block that
+    writes several files, is named at the write itself.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL or error.filename is not None:
+            raise
+        if error.errno == errno.EFBIG:
+            advice = "raise the limit of file sizes (ulimit -f), or name another disk"
+        raise OSError(error.errno, f"{error.strerror}; {advice}", os.fspath(path)) from error
+
+
+@contextlib.contextmanager
+def folder_for(path: Path) -> Iterator[None]:
+    """Make the folder of a file; what was made and is empty when the block ends is removed."""
+    made = [folder for folder in path.parents if not folder.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # a folder that is not empty
+            for folder in made:
+                folder.rmdir()
 
 
 @contextlib.contextmanager
@@ -108,8 +139,9 @@ def remove_own() -> None:
 
 
 def is_temporary(name: object, path: Path) -> bool:
-    """Return whether a file name is that of a temporary file or folder of `path`."""
-    return isinstance(name, str) and Path(name).name.startswith(f".{path.name}.")
+    """Return whether a file name is that of a temporary file of `path`, or in such a folder."""
+    parts = Path(name).parts[-2:] if isinstance(name, str) else ()
+    return any(part.startswith(f".{path.name}.") for part in parts)
 
 
 @contextlib.contextmanager
@@ -143,12 +175,12 @@ def replacing_folder(path: str | os.PathLike) -> Iterator[Path]:
     meantime, the folder of that process is kept.
 
     Raises:
-        OSError: The folder cannot be written. An error without a file name, such as a full disk,
-            names the parent folder.
+        OSError: The folder cannot be written, or the disk is full. The error names the parent
+            folder.
     """
     path = Path(path)
     try:
-        with temporary_beside(path, folder=True) as temporary:
+        with naming_full_disk(path.parent), temporary_beside(path, folder=True) as temporary:
             yield temporary
             try:
                 temporary.rename(path)
@@ -156,7 +188,7 @@ def replacing_folder(path: str | os.PathLike) -> Iterator[Path]:
                 if not path.is_dir():
                     raise
     except OSError as error:
-        if error.errno and error.filename is None:
+        if error.errno and (error.filename is None or is_temporary(error.filename, path)):
             raise OSError(error.errno, error.strerror, str(path.parent)) from error
         raise
 
@@ -164,10 +196,10 @@ def replacing_folder(path: str | os.PathLike) -> Iterator[Path]:
 def write_csv(path: str | os.PathLike, rows: Iterable[Iterable]) -> None:
     """Write rows of cells as a CSV file in UTF-8, whole or not at all.
 
-    Names of files keep their bytes, also where they are not UTF-8.
+    Names of files keep their bytes, also where they are not UTF-8. No text is a formula: `cell`.
     """
     with (
         replacing(path) as temporary,
         open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file,
     ):
-        csv.writer(file).writerows(rows)
+        csv.writer(file).writerows(map(cell, row) for row in rows)

@@ -43,8 +43,33 @@ def words(stem: str) -> list[str]:
 
     >>> words("town-07_maskB.v2")
     ['town', '07', 'maskB', 'v', '2']
+    >>> words("tile_-1_2")
+    ['tile', '-1', '2']
     """
-    return re.findall(r"[^\W\d_]+|\d+", stem)
+    return re.findall(r"[^\W\d_]+|(?:(?:^|(?<=[-_(,]))-)?\d+", stem)
+
+
+def is_number(word: str) -> bool:
+    """Return whether one of `words` is a number."""
+    return word[-1:].isdigit()
+
+
+def place_numbers(path: Path) -> list[str]:
+    """Return the numbers in a file's name that are no date and no pixel size: those of its place.
+
+    Year and month are a date if another number follows. The number behind a year may be the place.
+
+    >>> place_numbers(Path("esm_10m_2012_4.tif"))
+    ['4']
+    >>> place_numbers(Path("tile_3_2019_06_7.tif")), place_numbers(Path("2019_07.tif"))
+    (['3', '7'], ['07'])
+    """
+    stem = token(path) if NAME.fullmatch(path.stem) else path.stem
+    stem = re.sub(r"(?<!\d)\d+(?:cm|k?m)(?![^\W\d_])", "_", stem)
+    for form, pattern in FORMS.items():
+        follows = r"(?=.*\d)" if form in ("year-month", "month-year") else ""
+        stem = re.sub(rf"(?<!\d){pattern}(?!\d){follows}", "_", stem)
+    return [word for word in words(stem) if is_number(word)]
 
 
 def token(path: Path) -> str:

@@ -7,7 +7,8 @@ to. A file that would be used twice, or for something that it is not, is left ou
                                     nothing but maps is given.
     x.png beside x.tif              One image in two files. The georeferenced one is taken.
     d/1_sat.jpg, d/1_mask.png       The folder d is given for images and for masks. The masks are
-                                    the files that begin or end with one of MASK_WORDS.
+                                    the files that begin or end with one of MASK_WORDS. If d is
+                                    given for images only, its masks are left out.
 
 Read beside it: tests/data/input/test_finding.py.
 """
@@ -49,7 +50,8 @@ def find(paths: Sequence[str | Path], what: str = "images") -> list[Path]:
         InputError: No raster is found, an input is a pipe or a device, or it is not clear which of
             two files of one name is meant.
     """
-    return _one_file_each(_listed(paths, what), what)
+    listed = _listed(paths, what)
+    return _one_file_each(_without_masks(listed, paths) if what == "images" else listed, what)
 
 
 def find_both(
@@ -82,6 +84,23 @@ def _named_mask(path: Path) -> bool:
     return bool({*found[:1], *found[-1:]} & MASK_WORDS)
 
 
+def _without_masks(rasters: list[Path], given: Sequence[str | Path]) -> list[Path]:
+    """Leave out the masks of folders that also hold images. Files that are named are kept."""
+    named = {os.path.abspath(path) for path in given}
+    with_images = {path.parent for path in rasters if not _named_mask(path)}
+    masks = {
+        path: None
+        for path in rasters
+        if _named_mask(path) and path.parent in with_images and os.path.abspath(path) not in named
+    }
+    if masks:
+        tell(
+            f"{_first_of(list(masks))}: left out, because the name is that of a mask and images "
+            "lie in the same folder; to map it, give the file itself"
+        )
+    return [path for path in rasters if path not in masks]
+
+
 def _listed(paths: Sequence[str | Path], what: str) -> list[Path]:
     """List the rasters of files and folders. Maps of predict.py are left out."""
     rasters: list[Path] = []
@@ -97,7 +116,7 @@ def _listed(paths: Sequence[str | Path], what: str) -> list[Path]:
     if not rasters:
         raise InputError("; ".join(empty))
     for text in empty:
-        _tell(text)
+        tell(text)
     # Paths are compared as they are written. Two links to one file are two files.
     return _without_maps(list({os.path.abspath(path): path for path in rasters}.values()))
 
@@ -123,7 +142,7 @@ def _inside(folder: Path, what: str) -> list[Path]:
     suffixes = (path.suffix.lower() for path in visible)
     unread = Counter(suffix for suffix in suffixes if suffix in UNREAD)
     if rasters and unread:
-        _tell(f"{folder}: {_counts(unread)} cannot be read, and are not used as {what}")
+        tell(f"{folder}: {_counts(unread)} cannot be read, and are not used as {what}")
     return rasters
 
 
@@ -157,7 +176,7 @@ def _without_maps(rasters: list[Path]) -> list[Path]:
     maps = {path: None for path in rasters if _is_map(path, stems)}
     if not maps or len(maps) == len(rasters):
         return rasters
-    _tell(f"{_first_of(list(maps))}: left out, because predict.py made it of an image")
+    tell(f"{_first_of(list(maps))}: left out, because predict.py made it of an image")
     return [path for path in rasters if path not in maps]
 
 
@@ -180,6 +199,15 @@ def _is_map(path: Path, stems: set[str]) -> bool:
         return False
 
 
+def same_image(path: Path, stems: set[str]) -> list[Path]:
+    """List a file, and the files of the same name that `find` leaves out for it (x.png for x.tif).
+
+    Maps that predict.py made of an image are not among them. `stems` are those of all images.
+    """
+    others = (path.with_suffix(suffix) for suffix in (*SUFFIXES, *map(str.upper, SUFFIXES)))
+    return [path, *(other for other in others if other.is_file() and not _is_map(other, stems))]
+
+
 def _one_file_each(rasters: list[Path], what: str) -> list[Path]:
     """Keep one of several files of one name in one folder, and print which."""
     same = defaultdict(list)
@@ -190,7 +218,7 @@ def _one_file_each(rasters: list[Path], what: str) -> list[Path]:
         kept = set(taken)
         left = [path for path in rasters if path not in kept]
         beside = next(path for path in taken if path.stem == left[0].stem)
-        _tell(
+        tell(
             f"{_first_of(left)}: left out, because {beside.name} beside it has the same name and "
             f"is taken (one with a georeference first, then {', '.join(SUFFIXES)})"
         )
@@ -203,7 +231,7 @@ def _first_of(paths: list[Path]) -> str:
     return f"{paths[0]}" + f" and {others} more file{'s' * (others > 1)}" * (others > 0)
 
 
-def _tell(text: str) -> None:
+def tell(text: str) -> None:
     """Print a note, and only once where torchrun starts several processes."""
     if os.environ.get("RANK", "0") == "0":
         note(text)

@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from data import files
-from data.classes import ClassTable
+from data.classes import ClassTable, table_file
 from data.files import IGNORE, InputError, refuse_input
 from data.grid import Grid, Window
 from data.input.filenames import dates_of
@@ -33,7 +33,8 @@ from data.input.finding import MAP
 from data.output import maps
 from data.raster.geotiff import Raster
 from data.raster.ground import pixel_areas
-from data.terminal import Parser, note, one_line_errors
+from data.raster.sidecars import named_after, with_sidecars
+from data.terminal import Parser, note, one_line_errors, say
 from data.training.mask import Mask, labels_on, tell
 
 PALE = 0.75  # share of white in the colour of unchanged ground
@@ -215,16 +216,17 @@ def main(arguments: list[str] | None = None) -> None:
     before, after = args.before, args.after
     table = ClassTable.load(args.classes) if args.classes else maps.class_table(before)
     path = args.output or before.with_name(f"{before.stem}_to_{after.stem.removesuffix(MAP)}.tif")
-    for output in (path, path.with_suffix(".csv"), Path(f"{path}.aux.xml")):
-        refuse_input(output, before, after)
+    inputs = [*with_sidecars(before), *with_sidecars(after)]
+    inputs += [table_file(args.classes)] if args.classes else []
+    refuse_input([*named_after(path), path.with_suffix(".csv")], inputs)
     changes = write_changes(table, before, after, path)
     dates = dates_of([before, after])
     if dates is None:
         note("the names hold no two dates to compare; the maps are taken in the order given")
     elif dates[0] > dates[1]:
         note(f"by the dates in the names {after.name} is the earlier map, but it is given second")
-    print(f"from {before} to {after}\n{path}\n{path.with_suffix('.csv')}")
-    print(change_table(table, changes))
+    say(f"from {before} to {after}", path, path.with_suffix(".csv"))
+    say(*change_table(table, changes).split("\n"))
 
 
 if __name__ == "__main__":

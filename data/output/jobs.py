@@ -1,6 +1,6 @@
 """Which images are mapped, against which masks, and where their maps go.
 
-The dates of one place are one job. A map never replaces a file that the command reads.
+The dates of one place are one job. No output replaces a file that the command reads.
 
 Read beside it: tests/data/output/test_jobs.py.
 """
@@ -10,10 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from data.files import InputError
+from data.files import InputError, refuse_input
 from data.input import filenames, finding
-from data.input.pairing import pair
-from data.output.mapfiles import BESIDE, beside
+from data.input.pairing import pair, shared_masks
+from data.output.mapfiles import beside, written
+from data.raster.sidecars import with_sidecars
+
+TABLES = "areas.csv", "report.html"  # see `table_path`
 
 
 class Job(NamedTuple):
@@ -30,7 +33,11 @@ class Job(NamedTuple):
 
 
 def find(
-    images: Sequence[Path], masks: Sequence[Path], folder: Path | None, dates: int
+    images: Sequence[Path],
+    masks: Sequence[Path],
+    folder: Path | None,
+    dates: int,
+    others: Sequence[Path] = (),
 ) -> list[Job]:
     """Find the images and their masks, and name the maps.
 
@@ -39,44 +46,46 @@ def find(
         masks: Files, or folders of them; may be empty.
         folder: Where the maps go; None: beside each image.
         dates: Number of dates of a place that the network takes.
+        others: Other files that the command reads.
 
     Raises:
-        InputError: An image has no mask, two maps would have the same name, or a map would replace
-            a file that is read.
+        InputError: An image has no mask, two maps would have the same name, an output would replace
+            a file that is read, or `folder` is a file.
         FileNotFoundError: A file or folder does not exist.
     """
+    if folder and folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file; give --output a folder")
     images, masks = finding.find_both(images, masks) if masks else (finding.find(images), [])
     places = filenames.by_place(images, dates)
     first = [place[0] for place in places]
-    truths = dict(pair(first, masks, spare_masks=True)) if masks else {}
-    targets = _map_paths(first, folder, [*(path for place in places for path in place), *masks])
-    return [Job(tuple(p), to, truths.get(p[0])) for p, to in zip(places, targets)]
+    pairs = pair(first, masks, spare_masks=True) if masks else []
+    for line in shared_masks(pairs):
+        finding.tell(line)
+    truths = dict(pairs)
+    targets = _map_paths(first, folder)
+    jobs = [Job(tuple(p), to, truths.get(p[0])) for p, to in zip(places, targets)]
+    read = [path for place in places for path in place] + masks
+    outputs = [path for job in jobs for path in written(job.target)]
+    outputs += [table_path(jobs, folder, name) for name in TABLES]
+    stems = {image.stem for image in images}
+    same = [each for path in read for each in finding.same_image(path, stems)]
+    refuse_input(outputs, [*others, *(file for path in same for file in with_sidecars(path))])
+    return jobs
 
 
-def _map_paths(images: Sequence[Path], folder: Path | None, given: Sequence[Path]) -> list[Path]:
+def _map_paths(images: Sequence[Path], folder: Path | None) -> list[Path]:
     """Name the map of each image: in `folder`, or beside the image.
 
-    Args:
-        images: The images' files.
-        folder: Where the maps go; None: beside each image.
-        given: Every file that the command reads.
-
     Raises:
-        InputError: Two maps would have the same name, or a file of a map would replace a given one.
+        InputError: Two maps would have the same name.
     """
     targets = [(folder or image.parent) / f"{image.stem}{finding.MAP}.tif" for image in images]
-    twice = [target for target, count in Counter(targets).items() if count > 1]
+    counts = Counter(files := [target.parent.resolve() / target.name for target in targets])
+    twice = [target for target, file in zip(targets, files) if counts[file] > 1]
     if twice:
         raise InputError(
             f"{twice[0]}: would be the map of several images of the same name; map them one by one"
         )
-    read = {path.resolve() for path in given}
-    for target in targets:
-        files = [target, target.with_suffix(".png"), *(beside(target, ending) for ending in BESIDE)]
-        if replaced := [path for path in files if path.resolve() in read]:
-            raise InputError(
-                f"{replaced[0]}: is an input, and the map would replace it; give --output a folder"
-            )
     return targets
 
 

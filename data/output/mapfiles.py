@@ -19,10 +19,12 @@ from pathlib import Path
 import numpy as np
 
 from data.classes import ClassTable
+from data.files import folder_for
 from data.grid import Grid
 from data.input.inputs import Input
 from data.output import maps, preview
 from data.output.areas import Areas
+from data.raster.sidecars import named_after
 
 BESIDE = "probabilities.tif", "uncertainty.tif", "overlay.png"
 
@@ -30,6 +32,12 @@ BESIDE = "probabilities.tif", "uncertainty.tif", "overlay.png"
 def beside(target: Path, ending: str) -> Path:
     """Return img_landcover_overlay.png for img_landcover.tif and overlay.png."""
     return target.with_name(f"{target.stem}_{ending}")
+
+
+def written(target: Path) -> list[Path]:
+    """List the files that a map may have, with the names of their sidecars."""
+    files = [target, target.with_suffix(".png"), *(beside(target, ending) for ending in BESIDE)]
+    return [path for file in files for path in named_after(file)]
 
 
 def thumbnail_step(grid: Grid) -> int:
@@ -68,6 +76,7 @@ class MapFiles:
         self._thumbnails: list[np.ndarray] = []
         self._labels = preview.Thinned(grid.height, grid.width)
         with ExitStack() as opened:
+            opened.enter_context(folder_for(target))
 
             def layers(ending: str, names: Sequence[str], dtype: str) -> Callable:
                 path = beside(target, ending)

@@ -27,7 +27,7 @@ from xml.sax.saxutils import escape
 import numpy as np
 
 from data.classes import ClassTable
-from data.files import InputError, replacing
+from data.files import InputError, printable, replacing
 from data.grid import Grid
 from data.raster import Raster, cog
 
@@ -172,7 +172,8 @@ def category_names(names: dict[int, str]) -> str:
     categories = "".join(
         f"<Category>{escape(names.get(code, ''))}</Category>\n" for code in range(max(names) + 1)
     )
-    return (
+    return printable(
         f'<PAMDataset><PAMRasterBand band="1"><CategoryNames>\n{categories}</CategoryNames>'
-        "</PAMRasterBand></PAMDataset>\n"
+        "</PAMRasterBand></PAMDataset>\n",
+        keep="\n",
     )

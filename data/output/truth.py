@@ -6,7 +6,7 @@ rows as a strip of the map has.
 Read beside it: tests/data/output/test_truth.py.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from data.classes import ClassTable
 from data.files import IGNORE, InputError
 from data.grid import Grid
 from data.output import preview
+from data.terminal import note
 from data.training.mask import Mask, labels_on, tell
 
 
@@ -22,20 +23,24 @@ class Truth:
     """The labels of a mask on the grid of a map.
 
     An error in the mask must not stop the map. It is kept in `error`, and `check` raises it later.
-    Rows after the error have no label.
+    Rows after the error have no label. `say` prints a remark on the mask.
     """
 
-    def __init__(self, path: Path, table: ClassTable, grid: Grid):
-        self._strips = self._labels(path, table, grid)
+    def __init__(
+        self, path: Path, table: ClassTable, grid: Grid, say: Callable[[str], None] = note
+    ):
+        self._strips = self._labels(path, table, grid, say)
         self._rest = np.empty((0, grid.width), np.uint8)  # rows that are read but not returned yet
         self._thinned = preview.Thinned(grid.height, grid.width)
         self.error: InputError | OSError | None = None
 
     @staticmethod
-    def _labels(path: Path, table: ClassTable, grid: Grid) -> Iterator[np.ndarray]:
+    def _labels(
+        path: Path, table: ClassTable, grid: Grid, say: Callable[[str], None]
+    ) -> Iterator[np.ndarray]:
         with Mask(path, table) as mask:
             yield from labels_on(mask, grid, "nearest")
-            tell(mask)
+            tell(mask, say)
 
     def next_rows(self, labels: np.ndarray) -> np.ndarray:
         """Return the true labels of the next rows of the map.

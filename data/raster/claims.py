@@ -53,6 +53,8 @@ def call(function: Callable, *arguments, **options) -> Any:
     except MemoryError:
         raise Damaged("it needs more memory than there is") from None
     except Exception as error:
+        if isinstance(error, (LookupError, AttributeError, TypeError)):  # its text is no sentence
+            raise Damaged("a part of it is missing or has another type") from error
         text = " ".join(str(error).split())[:200]
         raise Damaged(text or type(error).__name__) from error
 

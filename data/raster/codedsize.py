@@ -60,8 +60,12 @@ def of_png(data: bytes) -> Size:
     return Size(height, width, -(-depth * PNG_CHANNELS[color] // 8))
 
 
-def of_jpeg2000(data: bytes) -> Size:
-    """Read the marker SIZ of a JPEG 2000 codestream, and check its number of tiles."""
+def of_jpeg2000(data: bytes, length: int = 0) -> Size:
+    """Read the marker SIZ of a JPEG 2000 codestream, and check its number of tiles.
+
+    Args:
+        length: Bytes of the file, if `data` is only its beginning.
+    """
     at = data.find(b"\xff\x4f\xff\x51")
     if at < 0 or at + 45 > len(data):
         raise Damaged("it has no image header")
@@ -71,7 +75,7 @@ def of_jpeg2000(data: bytes) -> Size:
     if min(tile_width, tile_height) < 1:
         raise Damaged("its header claims tiles without pixels")
     tiles = -(-(right - tiles_left) // tile_width) * -(-(bottom - tiles_top) // tile_height)
-    if tiles * TILE_HEADER > len(data):
+    if tiles * TILE_HEADER > max(length, len(data)):
         raise Damaged(f"its header claims {tiles:,} tiles, which the file cannot hold")
     return Size(bottom - top, right - left, bands * (1 + ((depth & 127) > 7)))
 

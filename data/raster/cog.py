@@ -29,7 +29,7 @@ from typing import BinaryIO
 import imagecodecs
 import numpy as np
 
-from data.files import replacing
+from data.files import naming_full_disk, replacing
 from data.grid import Grid
 from data.raster import directory, gdaltags, georeference
 from data.raster.directory import COLORMAP, LONG, TILE_COUNTS, TILE_OFFSETS, Tags
@@ -135,7 +135,8 @@ def writer(
             if not fits or strip.dtype.newbyteorder("=") != dtype:
                 expected = f"({count}, any height, {grid.width}) {dtype}"
                 raise ValueError(f"a strip is {strip.shape} {strip.dtype}, expected {expected}")
-            levels[0].add(strip.transpose(1, 2, 0))
+            with naming_full_disk(path):  # the caller may write several files
+                levels[0].add(strip.transpose(1, 2, 0))
 
         yield add
         for level in levels:

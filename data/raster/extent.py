@@ -112,9 +112,9 @@ def _poles(source: Grid, crs: CRS) -> np.ndarray:
     sphere = crs.geodetic_crs
     quarter = np.pi / 2 / sphere.axis_info[0].unit_conversion_factor  # 90 degrees, or 100 grads
     poles = np.zeros(2), np.array([quarter, -quarter])
-    row, col = source.rowcol(
-        *Transformer.from_crs(sphere, source.crs, always_xy=True).transform(*poles)
-    )
+    x, y = Transformer.from_crs(sphere, source.crs, always_xy=True).transform(*poles)
+    with np.errstate(invalid="ignore"):  # a pole has no place in some CRSs: x and y are infinite
+        row, col = source.rowcol(x, y)
     inside = (row >= 0) & (row <= source.height) & (col >= 0) & (col <= source.width)
     at = Transformer.from_crs(sphere, crs, always_xy=True).transform(*poles)
     return np.stack(at)[:, inside]

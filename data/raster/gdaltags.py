@@ -17,6 +17,8 @@ from xml.sax.saxutils import escape, quoteattr, unescape
 
 import numpy as np
 
+from data.files import printable
+
 COLORMAP, METADATA, NODATA = TAGS = (320, 42112, 42113)
 
 Color = tuple[int, int, int]
@@ -140,4 +142,6 @@ def metadata_xml(
             lines.append(
                 f'<Item name="DESCRIPTION" sample="{band}" role="description">{text}</Item>'
             )
-    return "\n  ".join(["<GDALMetadata>", *lines]).encode() + b"\n</GDALMetadata>"
+    # XML has no control characters other than these.
+    text = printable("\n  ".join(["<GDALMetadata>", *lines]), keep="\n\t")
+    return text.encode() + b"\n</GDALMetadata>"

@@ -203,6 +203,8 @@ class Raster:
             data = self._file.read() if head.startswith(pictures.SIGNATURES) else head
             picture = pictures.decode(data)
         except pictures.UnknownFormat:
+            if not head:
+                raise InputError(f"{self.path}: is empty; copy or download it again") from None
             raise InputError(
                 f"{self.path}: not a TIFF, PNG, JPEG or JPEG 2000 file; convert it"
             ) from None

@@ -28,7 +28,7 @@ def pixel_areas(grid: Grid) -> np.ndarray:
     """Compute the area of each pixel on the ellipsoid of the grid's CRS.
 
     Returns:
-        (H, W) float64 in m2.
+        (H, W) float64 in m2; NaN where the map shows no ground.
 
     Raises:
         ValueError: The grid has no CRS.
@@ -37,12 +37,13 @@ def pixel_areas(grid: Grid) -> np.ndarray:
         raise ValueError("a grid without CRS has no ground area")
     cols = np.linspace(0.5, grid.width - 0.5, min(COLUMNS, grid.width))
     col, row = np.meshgrid(cols, np.arange(grid.height) + 0.5)
-    latitude, jacobian = _latitude_and_jacobian(grid, row, col)
     a = grid.crs.ellipsoid.semi_major_metre
     flattening = 1 / (grid.crs.ellipsoid.inverse_flattening or np.inf)  # pyproj has 0 for a sphere
     e2 = flattening * (2 - flattening)
-    w2 = 1 - e2 * np.sin(latitude) ** 2
-    at_columns = jacobian * a**2 * (1 - e2) / w2**2 * np.cos(latitude)  # (H, columns)
+    with np.errstate(invalid="ignore"):  # a pixel beside the Earth, in geostationary images, is NaN
+        latitude, jacobian = _latitude_and_jacobian(grid, row, col)
+        w2 = 1 - e2 * np.sin(latitude) ** 2
+        at_columns = jacobian * a**2 * (1 - e2) / w2**2 * np.cos(latitude)  # (H, columns)
     return _interpolated(at_columns, cols, np.arange(grid.width) + 0.5)
 
 

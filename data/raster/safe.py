@@ -20,8 +20,8 @@ Engine have the same unit, so images of all years can be used together. Each ban
 finest resolution. Pixels of 20 and 60 m are repeated on the 10 m grid.
 
 JPEG 2000 is decoded in tiles of 1024 x 1024 pixels, which is slow. So a band is decoded only once,
-when it is first read. The result is kept in a memory-mapped file without a name, which the system
-deletes when the process ends.
+when it is first read. The result is written to a file without a name, which the system deletes when
+the process ends, and mapped from there.
 
 Specification: S2 Products Specification Document, S2-PDGS-TAS-DI-PSD, version 15 (2024), section 3.
 Read tests/data/raster/test_safe.py beside this file.
@@ -29,6 +29,7 @@ Read tests/data/raster/test_safe.py beside this file.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
@@ -36,27 +37,24 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from xml.etree import ElementTree
 
 import imagecodecs
 import numpy as np
-from pyproj import CRS
-from pyproj.exceptions import CRSError
 
 from data import bands
-from data.files import InputError
-from data.grid import Grid, Window
-from data.raster import georeference
+from data.files import InputError, naming_full_disk, read_bytes
+from data.grid import Window
+from data.raster import claims, codedsize, georeference
 from data.raster.geotiff import requested
+from data.raster.safexml import LARGEST_NUMBER, read_calibration, read_tile
 
 PRODUCT = re.compile(r"MTD_MSI(L1C|L2A)\.xml", re.IGNORECASE)
 # ESA's layout first; some archives leave out GRANULE, or put all files into one folder.
 TILES = ("GRANULE/*/MTD_TL.xml", "*/MTD_TL.xml", "MTD_TL.xml")
 # A file of a band: ..._B02_10m.jp2 in Level-2A, ..._B02.jp2 in Level-1C. QI_DATA/MSK_DETFOO_B02.jp2
-# is a mask.
-BAND = re.compile(r"(?!MSK_).*_(B\d[\dA])(?:_(10|20|60)m)?\.jp2", re.IGNORECASE)
+# is a mask. Hidden files are those of macOS.
+BAND = re.compile(r"(?!MSK_|\.).*_(B\d[\dA])(?:_(10|20|60)m)?\.jp2", re.IGNORECASE)
 LEVEL_1C = "Level-1C, reflectance at the top of the atmosphere; Level-2A has other values"
-NODATA_INDEX = ".//Special_Values[SPECIAL_VALUE_TEXT='NODATA']/SPECIAL_VALUE_INDEX"
 # Sensing time and tile in the name of a product, or of a file named after one.
 NAME = re.compile(r"S2[A-D]_MSIL(?:1C|2A)_(\d{8}T\d{6})_N\d{4}_R\d{3}_(T\d\d[A-Z]{3})_\d{8}T\d{6}")
 REFLECTANCE = 10_000
@@ -65,6 +63,7 @@ RESOLUTIONS = {name: 20 for name in bands.ALIASES}
 RESOLUTIONS |= {"Blue": 10, "Green": 10, "Red": 10, "NIR": 10}
 RESOLUTIONS |= {"Coastal": 60, "WV": 60, "Cirrus": 60}
 ROWS = 512  # converted at a time
+HEAD = 2**16  # bytes of a JPEG 2000 file that contain its header
 
 
 def is_safe(path: Path) -> bool:
@@ -97,16 +96,8 @@ class Safe:
         product_path, tile_path, files = _files(self.path)
         self.remarks = [LEVEL_1C] if "L1C" in product_path.name.upper() else []
         finest = min(resolution for resolution, _ in files.values())
-        product, tile = _xml(product_path), _xml(tile_path)
-        try:
-            self.grid = _grid(tile, finest)
-            scale, self._offsets = _calibration(product)
-            self._zero = int(_text(product, NODATA_INDEX, "0"))
-        except (LookupError, ValueError, CRSError) as error:
-            raise InputError(
-                f"{path}: its metadata are not those of a Sentinel-2 product: {error}"
-            ) from error
-        self._scale = REFLECTANCE / scale
+        self.grid = read_tile(tile_path, finest)
+        self._calibration = read_calibration(product_path)
         order = list(bands.ALIASES)
         self._files = sorted(files.items(), key=lambda item: order.index(bands.canonical(item[0])))
         self._decoded: dict[int, np.ndarray] = {}
@@ -114,6 +105,18 @@ class Safe:
         self.descriptions = tuple(bands.canonical(band) for band, _ in self._files)
         self.count = len(self._files)
         self.geo_tags = georeference.encode(self.grid.crs, self.grid.transform)
+        for number, (_, (_, file)) in enumerate(self._files):
+            _require_size(file, self._shape(number))
+        offsets = self._calibration.offsets
+        if missing := [name for name in self.descriptions if offsets and name not in offsets]:
+            raise InputError(
+                f"{product_path}: has no offset of the band {missing[0]}; download it again"
+            )
+
+    def _shape(self, number: int) -> tuple[int, int]:
+        """The height and width of a band at its own resolution."""
+        factor = self._factors[number]
+        return -(-self.grid.height // factor), -(-self.grid.width // factor)
 
     def __enter__(self) -> Safe:
         return self
@@ -150,24 +153,35 @@ class Safe:
     def _decode(self, number: int) -> np.ndarray:
         """Decode a band, convert it to reflectance x 10,000, and map it from a temporary file."""
         band, (_, file) = self._files[number]
-        shape = tuple(-(-n // self._factors[number]) for n in (self.grid.height, self.grid.width))
+        shape = self._shape(number)
         folder = self._folder or Path(tempfile.gettempdir())
+        advice = "make room" if self._folder else "make room, or name another folder by TMPDIR"
         free = shutil.disk_usage(folder).free
         if free < self.dtype.itemsize * shape[0] * shape[1]:
             raise InputError(
-                f"{folder}: {free / 1e9:.1f} GB are free, but {file.name} needs more; make room"
+                f"{folder}: {free / 1e9:.1f} GB are free, but {file.name} needs more; {advice}"
             )
         numbers = _decode_jpeg2000(file, shape)
-        with tempfile.TemporaryFile(dir=folder) as unnamed:  # the mapping stays valid without it
-            values = np.memmap(unnamed, self.dtype, "w+", shape=shape)
-        offset = np.float32(self._offsets.get(bands.canonical(band), 0))
-        for start in range(0, shape[0], ROWS):
-            part = numbers[start : start + ROWS]
-            reflectance = ((part + offset) * np.float32(self._scale)).round()
-            # In shadows the reflectance can be 0 or below. It becomes 1, because 0 is no data.
-            reflectance = reflectance.clip(1, 65535)
-            values[start : start + ROWS] = np.where(part == self._zero, 0, reflectance)
-        return values
+        quantification, offsets, nodata = self._calibration
+        offset = np.float32(offsets.get(bands.canonical(band), 0))
+        scale = np.float32(REFLECTANCE / quantification)
+        # A write to a map of a full disk would end the process, so the file is written first.
+        with naming_full_disk(folder, advice), tempfile.TemporaryFile(dir=folder) as unnamed:
+            for start in range(0, shape[0], ROWS):
+                part = numbers[start : start + ROWS]
+                reflectance = ((part + offset) * scale).round()
+                # In shadows the reflectance can be 0 or below. It becomes 1, as 0 is no data.
+                reflectance = reflectance.clip(1, LARGEST_NUMBER)
+                values = np.where(part == nodata, 0, reflectance).astype(self.dtype)
+                unnamed.write(values.data)
+            unnamed.flush()
+            return np.memmap(unnamed, self.dtype, "r", shape=shape)  # stays valid without the file
+
+
+def product_files(path: Path) -> list[Path]:
+    """List the files of a product that are read: the metadata and one file for each band."""
+    product, tile, files = _files(path)
+    return [product, tile, *(file for _, file in files.values())]
 
 
 def _files(path: Path) -> tuple[Path, Path, dict[str, tuple[int, Path]]]:
@@ -178,6 +192,9 @@ def _files(path: Path) -> tuple[Path, Path, dict[str, tuple[int, Path]]]:
             f"{path}: has no MTD_MSIL2A.xml or MTD_MSIL1C.xml; give the folder of a Sentinel-2 "
             "product"
         )
+    others = [file.name for file in path.iterdir() if PRODUCT.fullmatch(file.name)]
+    if len(others) > 1:
+        raise InputError(f"{path}: holds {' and '.join(sorted(others))}; download it again")
     tiles = next(filter(None, (sorted(path.glob(pattern)) for pattern in TILES)), [])
     if len(tiles) != 1:
         raise InputError(
@@ -207,64 +224,38 @@ def _finest_files(granule: Path) -> dict[str, tuple[int, Path]]:
 
 def _decode_jpeg2000(file: Path, shape: tuple[int, ...]) -> np.ndarray:
     """The digital numbers of a file; InputError if it is damaged or has another shape."""
+    _require_size(file, shape)  # it may have been replaced
+    data = read_bytes(file, 4 * math.prod(shape) + HEAD)  # noise has two bytes for a pixel
     try:
         threads = min(8, os.cpu_count() or 1)
-        numbers = imagecodecs.jpeg2k_decode(file.read_bytes(), numthreads=threads)
-    except (ValueError, RuntimeError) as error:
+        numbers = claims.call(imagecodecs.jpeg2k_decode, data, numthreads=threads)
+    except claims.Damaged as error:
         raise InputError(
             f"{file}: cannot be decoded ({error}); download the product again"
         ) from error
-    if numbers.shape != shape:
-        found, expected = (" x ".join(map(str, sizes)) for sizes in (numbers.shape, shape))
-        raise InputError(
-            f"{file}: {found} pixels where the metadata say {expected}; download the product again"
-        )
+    _require_equal(file, numbers.shape, shape)
     return numbers
 
 
-def _xml(path: Path) -> ElementTree.Element:
-    """The root of an XML file; InputError if it is damaged."""
+def _require_size(file: Path, shape: tuple[int, ...]) -> None:
+    """Raise InputError unless the header of a file has this shape and one band of up to 16 bits."""
+    head = read_bytes(file, HEAD)
     try:
-        return ElementTree.parse(path).getroot()
-    except ElementTree.ParseError as error:
-        raise InputError(f"{path}: damaged ({error}); download the product again") from error
+        height, width, pixel_bytes = codedsize.of_jpeg2000(head, file.stat().st_size)
+        _require_equal(file, (height, width), shape)
+        if pixel_bytes > 2:
+            raise claims.Damaged("it has several bands")
+        claims.require_picture(height, width, pixel_bytes)
+    except claims.Damaged as error:
+        raise InputError(
+            f"{file}: cannot be decoded ({error}); download the product again"
+        ) from error
 
 
-def _text(element: ElementTree.Element, path: str, default: str | None = None) -> str:
-    """The text at a path such as './/ULX', else the default; LookupError if both are missing."""
-    text = (element.findtext(path, default) or "").strip()
-    if not text:
-        raise LookupError(f"{path.rsplit('/', 1)[-1]} is missing")
-    return text
-
-
-def _grid(tile: ElementTree.Element, resolution: int) -> Grid:
-    """The grid of MTD_TL.xml at 10, 20 or 60 m."""
-    at = f"[@resolution='{resolution}']/"
-    left, top, dx, dy = (
-        float(_text(tile, f".//Geoposition{at}{name}")) for name in ("ULX", "ULY", "XDIM", "YDIM")
-    )
-    rows, cols = (int(_text(tile, f".//Size{at}{name}")) for name in ("NROWS", "NCOLS"))
-    crs = CRS(_text(tile, ".//HORIZONTAL_CS_CODE"))
-    return Grid(crs, (dx, 0, left, 0, dy, top), rows, cols)
-
-
-def _calibration(product: ElementTree.Element) -> tuple[float, dict[str, float]]:
-    """(quantification value, {band: offset}) of a product's metadata.
-
-    Products of baselines before 04.00 have no offsets.
-    """
-    names = {
-        element.get("bandId"): bands.canonical(element.get("physicalBand", ""))
-        for element in product.iterfind(".//Spectral_Information")
-    }
-    offsets = {
-        names[element.get("band_id")]: float(element.text or "")
-        for tag in ("BOA_ADD_OFFSET", "RADIO_ADD_OFFSET")
-        for element in product.iterfind(f".//{tag}")
-    }
-    level_2a = product.find(".//BOA_QUANTIFICATION_VALUE") is not None
-    scale = float(_text(product, f".//{'BOA_' * level_2a}QUANTIFICATION_VALUE"))
-    if not scale > 0:
-        raise ValueError(f"QUANTIFICATION_VALUE is {scale:g}")
-    return scale, offsets
+def _require_equal(file: Path, found: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    """Raise InputError unless the shape of a band is the expected one."""
+    if found != expected:
+        pixels, said = (" x ".join(map(str, sizes)) for sizes in (found, expected))
+        raise InputError(
+            f"{file}: {pixels} pixels where the metadata say {said}; download the product again"
+        )

@@ -74,8 +74,9 @@ def distance(one: CRS, other: CRS) -> float:
         (east, north), (other_east, other_north) = _angles(one, x, y), _angles(other, x, y)
     except ProjError:
         return np.inf
-    across = (east - other_east + np.pi) % (2 * np.pi) - np.pi
-    apart = radius * np.hypot(across * np.cos(north), north - other_north)
+    with np.errstate(invalid="ignore"):  # points without a place are infinite
+        across = (east - other_east + np.pi) % (2 * np.pi) - np.pi
+        apart = radius * np.hypot(across * np.cos(north), north - other_north)
     return float(apart.max()) if np.isfinite(apart).all() else np.inf
 
 

@@ -32,6 +32,8 @@ PNG, JP2 = b"\x89PNG", b"\0\0\0\x0c"  # the first bytes of a file
 TIFF = b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"
 WORLD = ".tfw .tifw .tiffw .pgw .pngw .jgw .jpgw .jpegw .j2w .jp2w .wld".split()
 OTHERS = (".prj", ".tab", ".aux", "_rpc.txt", ".rpb", *WORLD)
+# Files that are named after the whole name of a raster: metadata, mask, overviews, and theirs.
+NAMED_AFTER = ".aux.xml", ".msk", ".ovr", ".msk.aux.xml", ".msk.ovr"
 MOST_FILES = 1000  # in a folder that is listed; GDAL has the same limit
 CLOSE = 0.01  # pixels
 WARP = "are not used; warp it first, for example by gdalwarp"
@@ -75,6 +77,20 @@ def place(raster, magic: bytes) -> None:
         raster.remarks += _unplaced(points, header, beside)
     raster.remarks += _unread(raster, beside, bool(found))
     _describe(raster, aux, is_tiff=magic in TIFF)
+
+
+def named_after(path: str | os.PathLike) -> list[Path]:
+    """List a raster and the files that are read with it for their names, present or not."""
+    return [Path(f"{os.fspath(path)}{ending}") for ending in ("", *NAMED_AFTER)]
+
+
+def with_sidecars(path: str | os.PathLike) -> list[Path]:
+    """List `named_after`, and the files beside a raster that may hold its georeference."""
+    path = Path(path)
+    endings = {f"{path.suffix}{ending}".lower() for ending in NAMED_AFTER}
+    endings |= {*_world_names(path), *OTHERS}
+    found = [file for ending, file in _beside(path).items() if ending in endings]
+    return [*named_after(path), *found]
 
 
 def _contradictions(grid: Grid, found: list[tuple[str, Transform]]) -> list[str]:

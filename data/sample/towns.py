@@ -20,7 +20,6 @@ Codes of ESM: 0 no data, 1 other, 250 non-residential, 255 residential. Read bes
 tests/data/sample/test_towns.py.
 """
 
-import argparse
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,14 +27,14 @@ import numpy as np
 from pyproj import CRS, Transformer
 
 from data.classes import ClassTable
-from data.files import InputError
+from data.files import InputError, replacing
 from data.grid import Grid
 from data.raster import cog
 from data.sample.landscape import HALF, Landscape, codes, draw_landscape
 from data.sample.materials import SPECTRA
 from data.sample.noise import noise
 from data.sample.surface import ground
-from data.terminal import one_line_errors
+from data.terminal import Parser, one_line_errors, say
 
 VERSION = 1  # raise it when the scenes change: folders of other versions are then written again
 PIXEL = 10.0  # map metres; at 48 degrees north 6.7 m of ground
@@ -151,7 +150,8 @@ def write(folder: str | Path, count: int = 24, seed: int = 0) -> tuple[list[Path
             f"{folder}: holds images or masks that are not synthetic; name an empty folder"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    stamp.write_text("not complete\n")
+    with replacing(stamp) as temporary:
+        temporary.write_text("not complete\n")
     for part, pattern in (("images", "town_*.tif"), ("masks", "esm_*.tif")):
         (folder / part).mkdir(exist_ok=True)
         for path in (folder / part).glob(pattern):
@@ -163,26 +163,23 @@ def write(folder: str | Path, count: int = 24, seed: int = 0) -> tuple[list[Path
         image, mask = scene.image, scene.mask
         cog.write(image_path, image, scene.image_grid, 0, None, BANDS, overviews="average")
         cog.write(mask_path, mask, scene.mask_grid, nodata=0, colormap=colormap)
-    stamp.write_text(contents)
+    with replacing(stamp) as temporary:
+        temporary.write_text(contents)
     return images, masks
 
 
 def main() -> None:
     """Parse the command line and write the scenes."""
-    parser = argparse.ArgumentParser(
-        "python -m data.sample.towns", description="Write synthetic scenes and masks."
-    )
-    parser.add_argument("folder", type=Path, help="folder for images/ and masks/")
-    parser.add_argument("--count", type=int, default=24, help="scenes (default: %(default)s)")
-    parser.add_argument(
-        "--seed", type=int, default=0, help="seed of the series of scenes (default: %(default)s)"
-    )
-    args = parser.parse_args()
     with one_line_errors("data.sample.towns"):
+        parser = Parser("Write synthetic scenes and masks.")
+        parser.prog = "python -m data.sample.towns"
+        parser.add_argument("folder", type=Path, help="folder for images/ and masks/")
+        parser.add_argument("--count", type=int, default=24, help="scenes")
+        parser.add_argument("--seed", type=int, default=0, help="seed of the series of scenes")
+        args = parser.parse_args()
         images, _ = write(args.folder, args.count, args.seed)
-    print(
-        f"{len(images)} images in {args.folder / 'images'}, their masks in {args.folder / 'masks'}"
-    )
+        folders = args.folder / "images", args.folder / "masks"
+        say(f"{len(images)} images in {folders[0]}, their masks in {folders[1]}")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ Color = tuple[int, int, int]  # red, green, blue, 0..255
 
 NO_DATA = -1  # for pixels of the value that the file declares as no-data
 NO_COLOR = -2  # for values that the palette does not contain
+NEAR = 15  # of 255; JPEG changes most pixels of a mask by less, and those of a photograph have more
 
 
 def parse(text: str) -> Color:
@@ -67,8 +68,9 @@ def rounded(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def are_far(codes: np.ndarray) -> np.ndarray:
-    """Find which colours 0xRRGGBB have a channel of 64 to 191, far from 0 and 255."""
-    return ((codes >> 7) ^ (codes >> 6)) & 0x010101 != 0
+    """Find which colours 0xRRGGBB have a channel of 16 to 239, more than NEAR from 0 and 255."""
+    # The upper four bits of such a channel are not all equal.
+    return (codes ^ (codes >> 1)) & 0x707070 != 0
 
 
 def of_rgb(raster: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from data.files import InputError
+from data.files import CONTROL, InputError, printable
 from data.tables import colors
 from data.tables.colors import Color
 
@@ -48,7 +48,8 @@ def parse(records: list[dict[str, str]], path: str | Path) -> tuple[tuple[Row, .
 
     Raises:
         InputError: A column is missing, a code or colour cannot be parsed, a code occurs twice, a
-            class has no name, or there are no classes or more than 254.
+            class has no name or one with control characters, or there are no classes or more than
+            254.
     """
     rows = [_row(record, path, line) for line, record in enumerate(records, start=2)]
     by_color = {record["code"].strip().startswith("#") for record in records}
@@ -104,4 +105,6 @@ def _row(record: dict[str, str], path: str | Path, line: int) -> Row:
         raise InputError(
             f"{where}: code {code} has no name; write one (rows with the same name are one class)"
         )
+    if CONTROL.search(name):
+        raise InputError(f"{where}: the name {printable(name)} has control characters; write none")
     return value, name, color, IGNORE_WORDS[ignore]

@@ -18,8 +18,8 @@ class Tally:
     Attributes:
         unknown: Number of pixels of each code that is missing from the class table.
         rounded: Number of pixels whose colour was rounded to one of 0 and 255 only.
-        far: Number of those that were far from it: a channel of 64 to 191.
-        pixels: Number of all pixels.
+        far: Number of those that were far from it: a channel of 16 to 239.
+        pixels: Number of all valid pixels.
     """
 
     unknown: Counter[int] = field(default_factory=Counter)

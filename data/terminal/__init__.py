@@ -1,16 +1,19 @@
 """The terminal: printed lines, options, errors and signals of the scripts."""
 
-from data.terminal.lines import command, duration, grouped, note, progress, say
+from data.terminal.lines import Notes, command, duration, grouped, listed, note, progress, say
 from data.terminal.options import Parser, within
-from data.terminal.signals import Interrupted, Signals, one_line_errors, say_error
+from data.terminal.signals import Interrupted, Signals, message_of, one_line_errors, say_error
 
 __all__ = [
     "Interrupted",
+    "Notes",
     "Parser",
     "Signals",
     "command",
     "duration",
     "grouped",
+    "message_of",
+    "listed",
     "note",
     "one_line_errors",
     "progress",

@@ -1,27 +1,34 @@
 """Lines for the terminal: messages, progress, durations, and commands to copy.
 
+All that the scripts print goes through `say`, `note`, `progress` or `say_error`. So no name of a
+file, class or band controls the terminal.
+
 Read beside it: tests/data/terminal/test_lines.py.
 """
 
+import re
 import shlex
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from data.files import printable, put, put_error
+
 ROOT = Path(__file__).parents[2]
+COUNTS = re.compile(r"[\d.,]+(?= pixels| ?%)")
 
 
-def say(text: str) -> None:
-    """Print a line. It replaces the progress line."""
+def say(*lines: object) -> None:
+    """Print lines. They replace the progress line. Control characters in them are escaped."""
     progress("")
-    print(text, flush=True)
+    put("\n".join(map(printable, lines)))
 
 
 def note(text: str) -> None:
     """Print a remark on standard error, `note: ...`. It replaces the progress line."""
     progress("")
-    print(f"note: {text}", file=sys.stderr, flush=True)
+    put_error(f"note: {printable(text)}")
 
 
 def grouped(remarks: Iterable[tuple[str | Path, str]]) -> list[str]:
@@ -43,11 +50,48 @@ def grouped(remarks: Iterable[tuple[str | Path, str]]) -> list[str]:
     return lines
 
 
+class Notes:
+    """Remarks on the files of a run. The first of each kind is printed, and others are counted.
+
+    Two remarks `file: text` are of one kind if the texts differ in no more than counts of pixels
+    and shares in %.
+    """
+
+    def __init__(self) -> None:
+        self._first: dict[str, str] = {}
+        self._files: dict[str, set[str]] = {}
+
+    def say(self, remark: str) -> None:
+        """Print a remark if it is the first of its kind."""
+        file, colon, text = remark.partition(": ")
+        kind = COUNTS.sub("", text if colon else remark)
+        if kind not in self._first:
+            self._first[kind] = remark
+            note(remark)
+        self._files.setdefault(kind, set()).add(file)
+
+    def say_counts(self) -> None:
+        """Print on how many more files there was a remark of each kind."""
+        for kind, files in self._files.items():
+            if more := len(files) - 1:
+                note(f"{more} more file{'s' * (more > 1)} like {self._first[kind]}")
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """Join names; of many, the first ones.
+
+    >>> listed(["a", "b", "c", "d"], most=2)
+    'a, b and 2 more'
+    """
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
 def progress(text: str) -> None:
     """Show a line that the next line overwrites. Without a terminal, nothing is shown."""
-    if sys.stderr.isatty():
-        text = text[: shutil.get_terminal_size().columns - 1]
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+    if sys.stderr and sys.stderr.isatty():
+        text = printable(text)[: shutil.get_terminal_size().columns - 1]
+        put_error(f"\r\033[K{text}", end="")
 
 
 def duration(seconds: float) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import NoReturn
 
 from data.files import InputError, version
+from data.terminal.lines import say
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
@@ -24,7 +25,7 @@ class _Version(argparse.Action):
     """Print the version and exit. Only then is git run to find the version."""
 
     def __call__(self, parser, namespace, values, option_string=None) -> None:
-        print(version())
+        say(version())
         parser.exit()
 
 
@@ -32,12 +33,14 @@ class Parser(argparse.ArgumentParser):
     """argparse with errors in one line. argparse itself prints all options before an error.
 
     Args:
-        manual: The docstring of the script. Its first paragraph becomes the description.
+        manual: The docstring of the script, which `python -OO` leaves out. Its first paragraph
+            becomes the description.
         gone: {option of earlier versions: advice}.
     """
 
-    def __init__(self, manual: str, gone: Mapping[str, str] | None = None):
-        super().__init__(description=manual.split("\n\n")[0], formatter_class=_Help)
+    def __init__(self, manual: str | None, gone: Mapping[str, str] | None = None):
+        about = (manual or "").split("\n\n")[0]
+        super().__init__(description=about, formatter_class=_Help)
         self.gone = gone or {}
         self.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
 

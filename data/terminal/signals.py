@@ -6,7 +6,6 @@ shells expect: 2 for an error that the user can correct, 130 for Ctrl-C (SIGINT)
 Read beside it: tests/data/terminal/test_signals.py.
 """
 
-import io
 import signal
 import sys
 import traceback
@@ -14,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from data.files import InputError, Interrupted, stopping
+from data.files import InputError, Interrupted, printable, put_error, stopping, usable_streams
 from data.terminal.lines import progress
 
 
@@ -49,20 +48,27 @@ def one_line_errors(script: str, *others: type[Exception]) -> Iterator[None]:
     """Turn InputError, OSError and `others` into `script: error: ...` and exit status 2.
 
     Ctrl-C and SIGTERM end the program as `data.files.stopping` describes. Any other exception is a
-    bug and keeps its traceback. Characters that the encoding of the terminal lacks are printed as
-    question marks.
+    bug and keeps its traceback. Standard output and standard error may be closed, see
+    data/files/streams.py.
     """
     reported: tuple[type[Exception], ...] = (InputError, OSError, *others)
-    for stream in (sys.stdout, sys.stderr):
-        # Names of classes and files may have any characters.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
-    with stopping(script):
+    with usable_streams(), stopping(script):
         try:
             yield
         except reported as error:
             say_error(script, error)
             sys.exit(2)
+
+
+def message_of(error: Exception) -> str:
+    """Return the message of an error; `file: reason` for an OSError.
+
+    >>> message_of(FileNotFoundError(2, "No such file or directory", "a.tif"))
+    'a.tif: No such file or directory'
+    """
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def say_error(script: str, error: Exception, file: Path | None = None) -> None:
@@ -74,11 +80,9 @@ def say_error(script: str, error: Exception, file: Path | None = None) -> None:
         file: The file that was processed. With it, an error of the program, which is neither an
             InputError nor an OSError, is printed with its traceback and the name of the file.
     """
-    message = str(error)
+    message = message_of(error)
     if file and not isinstance(error, (InputError, OSError)):
-        traceback.print_exception(error)
+        put_error(printable("".join(traceback.format_exception(error)), keep="\n"))
         message = f"{file}: {type(error).__name__}: {error}"
-    if isinstance(error, OSError) and error.strerror and error.filename:
-        message = f"{error.filename}: {error.strerror}"
     progress("")
-    print(f"{script}: error: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    put_error(f"{script}: error: {printable(' '.join(message.split()))}")

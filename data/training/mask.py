@@ -9,22 +9,23 @@ Read beside it: tests/data/training/test_mask.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from data import resample
 from data.classes import ClassTable
-from data.files import IGNORE, InputError, naming
+from data.files import IGNORE, InputError, WrongTable, naming
 from data.grid import Grid, Window
 from data.raster import Raster, classfile
 from data.raster.placed import placed
+from data.tables.colors import NEAR
 from data.tables.tally import Tally
 from data.terminal import note
 
 ROWS = 256  # rows of a strip
-MOST = 0.5  # of the pixels; a mask with more colours far from those of the table has another one
+MOST = 0.5  # of the pixels; with more far from pure colours, it is a photograph or has other ones
 
 
 def row_windows(grid: Grid) -> Iterator[Window]:
@@ -88,10 +89,10 @@ class Mask:
         """
         share = self.tally.far / max(1, self.tally.pixels)
         if share > MOST:
-            raise InputError(
-                f"{self.path}: {100 * share:.0f} % of its pixels are far from the colours of the "
-                f"class table {self.table.name}, which are made of 0 and 255; name its own table "
-                "with --classes"
+            raise WrongTable(
+                f"{self.path}: is no mask of pure colours as in the class table {self.table.name} "
+                f"({100 * share:.0f} % of its pixels are off by more than {NEAR}); check --masks "
+                "and --classes"
             )
         if self.tally.unknown:
             self.recount()
@@ -111,7 +112,7 @@ def labels_on(
         mask: The mask.
         grid: The image's grid.
         method: "nearest" or "mode", see data/resample.py. It has no effect where the grids agree.
-        other: What has this grid, for error messages.
+        other: What has this grid, for error messages, such as "the image a.tif".
 
     Raises:
         InputError: The mask has unknown codes, or its place on the grid is not known.
@@ -119,20 +120,25 @@ def labels_on(
     if placed(mask.grid, grid, mask.path, other).matches(grid):
         yield from map(mask.read, row_windows(grid))
     else:
-        yield from _resampled(mask, grid, method)
+        yield from _resampled(mask, grid, method, other)
         if mask.tally.rounded:
             mask.recount()
     mask.check()
 
 
-def tell(mask: Mask) -> None:
-    """Print the remarks on a mask that has been read."""
+def tell(mask: Mask, say: Callable[[str], None] = note) -> None:
+    """Print the remarks on a mask that has been read; `say` prints a line."""
     for remark in (*mask.remarks, mask.tally.remark()):
         if remark:
-            note(f"{mask.path}: {remark}")
+            say(f"{mask.path}: {remark}")
 
 
-def _resampled(mask: Mask, grid: Grid, method: str) -> Iterator[np.ndarray]:
+def _resampled(mask: Mask, grid: Grid, method: str, other: str) -> Iterator[np.ndarray]:
     """Resample a mask. Errors name its file."""
     with naming(mask.path):
-        yield from resample.strips(mask.read, mask.grid, grid, method, IGNORE, np.uint8)
+        try:
+            yield from resample.strips(mask.read, mask.grid, grid, method, IGNORE, np.uint8)
+        except resample.Outside:
+            raise InputError(
+                f"{mask.path}: lies wholly outside {other}; check the CRS and extent of both"
+            ) from None

@@ -8,7 +8,6 @@ training on the wrong half of the data.
 Read beside it: tests/data/training/test_pipeline.py.
 """
 
-import hashlib
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,18 +19,15 @@ from torch.utils.data import DataLoader
 
 from data.classes import ClassTable
 from data.files import InputError
-from data.input import finding, inputs
-from data.input.filenames import by_mask
-from data.input.pairing import pair
-from data.sample import towns
-from data.tables.tally import Tally
-from data.terminal import grouped
+from data.input import inputs
+from data.terminal import listed
 from data.training.augment import Augment
 from data.training.channels import chosen_indices, common_bands, described
 from data.training.dataset import Batches, EpochSampler, Windows, fit_scalings, repeat_factors
+from data.training.loading import content, load_scenes
 from data.training.one_unit import in_one_unit
 from data.training.places import find_spots
-from data.training.scenes import Scene, prepare
+from data.training.scenes import Scene
 from data.training.split import split
 from data.training.windows import Item, all_windows, automatic_size, class_counts, useful
 from data.training.workers import ignore_signals
@@ -47,7 +43,12 @@ class Data(NamedTuple):
 
 
 def load(
-    args: Namespace, table: ClassTable, cache: Path, say: Callable, progress: Callable
+    args: Namespace,
+    table: ClassTable,
+    cache: Path,
+    say: Callable,
+    progress: Callable,
+    outputs: Sequence[Path] = (),
 ) -> Data:
     """Make the training and validation windows that the options name.
 
@@ -57,12 +58,13 @@ def load(
         cache: Folder for prepared scenes.
         say: Prints a line.
         progress: Prints a line that the next one replaces.
+        outputs: The files that the run will write. None of them may be an input.
 
     Raises:
         InputError, OSError: An option or a file is wrong.
     """
     skip_only = skipped_labels(args.skip_only, table)
-    scenes = load_scenes(args, table, cache, say, progress)
+    scenes = load_scenes(args, table, cache, say, progress, outputs)
     scenes = in_one_unit(scenes, args.offset, args.scaling, say)
     names = common_bands(args.bands, scenes, say)
     indices = chosen_indices(args.indices, names)
@@ -109,40 +111,6 @@ def skipped_labels(names: Sequence[str], table: ClassTable) -> list[int]:
     return [table.names.index(name) for name in names]
 
 
-def load_scenes(
-    args: Namespace, table: ClassTable, cache: Path, say: Callable, progress: Callable
-) -> list[Scene]:
-    """Prepare the scenes of the options, or synthetic scenes if the options name no images."""
-    if args.images is None:
-        images, masks = towns.write(Path("runs/sample"))
-        say(f"no --images: {len(images)} synthetic scenes in runs/sample")
-    else:
-        images, masks = finding.find_both(args.images, args.masks)
-    inputs.refuse_offset(args.offset, images)
-    pairs = pair(images, masks)
-    places = by_mask(pairs) if args.stack_dates else [((image,), mask) for image, mask in pairs]
-    scenes = []
-    for number, (dates, mask) in enumerate(places, start=1):
-        progress(f"preparing scene {number} of {len(places)}: {dates[0].name}")
-        scenes.append(prepare(dates, mask, table, cache, args.align, args.nodata, args.bands))
-    rounded, pixels = np.sum([scene.rounded for scene in scenes], axis=0).tolist()
-    if remark := Tally(rounded=rounded, pixels=pixels).remark():
-        say(f"masks: {remark}")
-    for line in grouped(remark for scene in scenes for remark in scene.remarks):
-        say(line)
-    with_crs = sum(scene.grid.crs is not None for scene in scenes)
-    if 0 < with_crs < len(scenes):
-        first = next(scene for scene in scenes if scene.grid.crs is None)
-        say(f"{len(scenes) - with_crs} of {len(scenes)} images have no CRS, such as {first.name}")
-    return scenes
-
-
-def content(scenes: Sequence[Scene]) -> str:
-    """Return a hash of the pixels and labels of all scenes, in their order."""
-    digests = "".join(scene.digest for scene in scenes)
-    return hashlib.blake2b(digests.encode(), digest_size=16).hexdigest()
-
-
 def dates_of(scene: Scene) -> int:
     """Return the number of dates that are stacked in a scene."""
     return 1 + len(scene.later_dates)
@@ -158,6 +126,12 @@ def useful_windows(
     """
     items = all_windows(scenes, size)
     counts = class_counts(scenes, items, len(table.names))
+    absent = [name for name, count in zip(table.names, counts.sum(0)) if not count]
+    if absent and len(absent) < len(table.names):
+        say(
+            f"no mask has a pixel of: {listed(absent)} ({len(absent)} of {len(table.names)} "
+            f"classes); is {table.name} the table of these masks?"
+        )
     keep, unlabelled, skipped = useful(counts, skip_only)
     items, counts = [item for item, kept in zip(items, keep) if kept], counts[keep]
     if not items:

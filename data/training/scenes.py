@@ -8,47 +8,40 @@ in memory, so reading a window takes one copy:
     labels.npy  (H, W) uint8                       IGNORE where the image has no data
     scene.json                                     what is to be told, and a hash of both arrays
 
-The arrays lie in a cache folder. Its name is a hash of the paths, sizes and dates of the files, and
-of all options that change the arrays. So a changed file is prepared again.
+Each scene has a folder in the cache. The name of the folder has a hash of the paths, sizes and
+dates of the files, and of all options that change the arrays. So a scene of changed files is
+prepared again, in another folder. The earlier folder is not removed; `make clean` removes the cache
+with all runs. A damaged scene is made anew. For this, headers and sizes of the arrays are checked
+at each start. The hash of the arrays is not computed again.
 
 Read beside it: tests/data/training/test_scenes.py.
 """
 
+import contextlib
 import hashlib
 import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from data.classes import ClassTable
-from data.files import IGNORE, InputError, replacing_folder
+from data.files import IGNORE, InputError, read_bytes, replacing_folder
 from data.grid import Grid, Window
 from data.input.image import Image
 from data.input.stack import Stack, open_image
 from data.input.units import Unit
-from data.raster.safe import is_safe, product_file
+from data.raster.safe import is_safe, product_files
 from data.scaling import valid_pixels
+from data.terminal import note
+from data.training import npy
 from data.training.mask import Mask, labels_on, row_windows
+from data.training.npy import MemoryMap
 
 LAYOUT = 3  # version of the cache; raise it when the meaning of the arrays changes
-
-
-@dataclass(frozen=True)
-class MemoryMap:
-    """The array in a .npy file, with its axes in the order `axes`. Indexing reads a part of it.
-
-    The file is opened for each reading, because every map that stays open takes an open file. A
-    process may have about a thousand of them, too few for 700 images. A pickle holds the path only.
-    """
-
-    path: Path
-    axes: tuple[int, ...]
-
-    def __getitem__(self, where) -> np.ndarray:
-        return np.load(self.path, mmap_mode="r").transpose(self.axes)[where]
 
 
 @dataclass(frozen=True)
@@ -118,9 +111,16 @@ def prepare(
     with open_image(images, nodata, named, cache) as raster:
         key = _key(images, mask_path, table, method, nodata, raster.count)
         folder = cache / f"{image_path.stem}-{key}"
-        if not folder.is_dir():
+        was_there = folder.is_dir()  # not asked later, when another process may have made it
+        about = _about(folder, raster)
+        if about is None:
+            if was_there:
+                note(f"{folder}: is damaged; it is made anew")
+                shutil.rmtree(folder, ignore_errors=True)
             _make(folder, raster, mask_path, table, method)
-        about = json.loads((folder / "scene.json").read_text(encoding="utf-8"))
+            about = _about(folder, raster)
+        if about is None:
+            raise InputError(f"{folder}: is damaged and cannot be replaced; remove it")
         return Scene(
             name=image_path.stem,
             image_path=image_path,
@@ -131,10 +131,22 @@ def prepare(
             descriptions=raster.descriptions,
             nodata=raster.nodata,
             later_dates=tuple(later),
-            digest=about["digest"],
-            remarks=tuple((file, text) for file, text in about["remarks"]),
-            rounded=tuple(about["rounded"]),
+            **about,
         )
+
+
+def cache_size(cache: Path) -> str:
+    """Describe the size of all scenes in a cache, also of those that this run does not use."""
+    total = 0
+    for file in cache.glob("*/*"):
+        with contextlib.suppress(FileNotFoundError):  # another process has removed it
+            total += file.stat().st_size
+    return _size(total)
+
+
+def _size(count: int) -> str:
+    """Describe a number of bytes."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 def _key(images: Sequence[Path], mask: Path, table: ClassTable, *options) -> str:
@@ -142,8 +154,13 @@ def _key(images: Sequence[Path], mask: Path, table: ClassTable, *options) -> str
 
     Offset and gain are no part of it, because they are applied when the arrays are read.
     """
-    paths = [is_safe(path) and product_file(path) or path for path in (*images, mask)]
-    paths += [beside for path in paths for beside in _sidecars(path) if beside.exists()]
+    paths = [
+        file
+        for path in (*images, mask)
+        for file in (product_files(path) if is_safe(path) else [path])
+    ]
+    rasters = [path for path in (*images, mask) if not is_safe(path)]
+    paths += [beside for path in rasters for beside in _sidecars(path) if beside.exists()]
     files = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in paths]
     described = json.dumps([LAYOUT, files, table.records, options])
     return hashlib.sha256(described.encode()).hexdigest()[:16]
@@ -167,45 +184,85 @@ def _make(
     """Write the arrays and remarks into a new folder."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     _check_room(folder.parent, raster)
-    height, width = raster.grid.height, raster.grid.width
     with replacing_folder(folder) as half_made, Mask(mask_path, table) as mask:
-        labels = _new_array(half_made / "labels.npy", np.dtype(np.uint8), (height, width))
-        row = 0
-        for strip in labels_on(mask, raster.grid, method):
-            labels[row : row + len(strip)] = strip
-            row += len(strip)
-        shape = (height, width, raster.count)
-        digest = hashlib.blake2b(repr((raster.dtype, shape)).encode(), digest_size=16)
-        image = _new_array(half_made / "image.npy", raster.dtype.newbyteorder("="), shape)
-        for window in row_windows(raster.grid):
-            rows = slice(window.row, window.row + window.height)
-            pixels = raster.read(window)
-            image[rows] = pixels.transpose(1, 2, 0)
-            labels[rows][~valid_pixels(pixels, raster.nodata)] = IGNORE
-            digest.update(image[rows].data)
-            digest.update(labels[rows].data)
-        image.flush()
-        labels.flush()
+        labels_path, image_path = (half_made / f"{name}.npy" for name in ("labels", "image"))
+        with open(labels_path, "w+b") as labels, open(image_path, "wb") as image:
+            labels.write(npy.header(*_labels_form(raster)))
+            for strip in labels_on(mask, raster.grid, method, f"the image {raster.path}"):
+                labels.write(np.ascontiguousarray(strip, np.uint8).data)
+            digest = _write_image(image, labels, raster)
         remarks = [*raster.remarks, *((mask_path, text) for text in mask.remarks)]
         about = {
-            "digest": digest.hexdigest(),
+            "digest": digest,
             "remarks": [[str(file), text] for file, text in remarks],
             "rounded": [mask.tally.rounded, mask.tally.pixels],
         }
         (half_made / "scene.json").write_text(json.dumps(about), encoding="utf-8")
 
 
+def _write_image(image: BinaryIO, labels: BinaryIO, raster: Image | Stack) -> str:
+    """Write image.npy, and IGNORE into labels.npy where the image has no data; return their hash.
+
+    Args:
+        image: The empty file.
+        labels: The file with the labels of all pixels.
+        raster: The image.
+    """
+    dtype, shape = _image_form(raster)
+    digest = hashlib.blake2b(repr((raster.dtype, shape)).encode(), digest_size=16)
+    image.write(npy.header(dtype, shape))
+    start = len(npy.header(*_labels_form(raster)))
+    for window in row_windows(raster.grid):
+        pixels = raster.read(window)
+        size = window.height * window.width
+        labels.seek(start)
+        known = np.frombuffer(bytearray(labels.read(size)), np.uint8)
+        known[~valid_pixels(pixels, raster.nodata).ravel()] = IGNORE
+        labels.seek(start)
+        labels.write(known.data)
+        by_pixel = np.ascontiguousarray(pixels.transpose(1, 2, 0), dtype)
+        image.write(by_pixel.data)
+        digest.update(by_pixel.data)
+        digest.update(known.data)
+        start += size
+    return digest.hexdigest()
+
+
+def _image_form(raster: Image | Stack) -> tuple[np.dtype, tuple[int, ...]]:
+    """Return dtype and shape of image.npy."""
+    shape = raster.grid.height, raster.grid.width, raster.count
+    return raster.dtype.newbyteorder("="), shape
+
+
+def _labels_form(raster: Image | Stack) -> tuple[np.dtype, tuple[int, ...]]:
+    """Return dtype and shape of labels.npy."""
+    return np.dtype(np.uint8), (raster.grid.height, raster.grid.width)
+
+
+def _about(folder: Path, raster: Image | Stack) -> dict | None:
+    """Read scene.json. Return None if it or an array is missing or damaged."""
+    whole = npy.is_whole(folder / "image.npy", *_image_form(raster))
+    if not whole or not npy.is_whole(folder / "labels.npy", *_labels_form(raster)):
+        return None
+    try:
+        about = json.loads(read_bytes(folder / "scene.json"))
+        rounded, pixels = map(int, about["rounded"])
+        return {
+            "digest": str(about["digest"]),
+            "remarks": tuple((str(file), str(text)) for file, text in about["remarks"]),
+            "rounded": (rounded, pixels),
+        }
+    except (OSError, ValueError, TypeError, LookupError, RecursionError):
+        return None
+
+
 def _check_room(cache: Path, raster: Image | Stack) -> None:
-    """Raise InputError if the disk is too small. Writing a memory map to a full disk is fatal."""
+    """Raise InputError if the disk is too small, before hours of work."""
     grid = raster.grid
     needed = grid.height * grid.width * (raster.count * raster.dtype.itemsize + 1)
     free = shutil.disk_usage(cache).free
     if needed > free:
         raise InputError(
-            f"{cache}: the scene {raster.path} needs {needed / 1e9:.1f} GB here and "
-            f"{free / 1e9:.1f} GB are free; make room, or give --output a folder on another disk"
+            f"{cache}: the scene {raster.path} needs {_size(needed)} here and {_size(free)} are "
+            "free; make room, or give --output a folder on another disk"
         )
-
-
-def _new_array(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.memmap:
-    return np.lib.format.open_memmap(path, "w+", dtype, shape)

@@ -117,7 +117,11 @@ def footprints(spots: Sequence[Spot], items: Sequence[Item]) -> tuple[np.ndarray
             projected = transformer(crs, common).transform(x, y)
             if not np.isfinite(projected).all():
                 planes[number] = BEYOND
-                projected = transformer(crs, "EPSG:4326").transform(x, y)
+                degrees = np.array(transformer(crs, "EPSG:4326").transform(x, y))
+                on_earth = np.isfinite(degrees).all(0)  # a geostationary image shows space, too
+                middle = degrees[:, on_earth].mean(1, keepdims=True) if on_earth.any() else 0
+                degrees[:, ~on_earth] = middle
+                projected = tuple(degrees)
             x, y = projected
         outlines[number] = np.column_stack([x, y])
     for plane in np.unique(planes):
@@ -222,9 +226,9 @@ def touching_on_globe(
 ) -> np.ndarray:
     """Find the other windows (n,) that share ground with a validation window on the globe.
 
-    Only pairs with a window in the plane BEYOND are compared. Both outlines are projected onto the
-    plane that is tangent to the globe in the middle of the validation window (orthographic
-    projection).
+    Only pairs with a window in the plane BEYOND are compared, and no window partly in space. Both
+    outlines are projected onto the plane that is tangent to the globe in the middle of the
+    validation window (orthographic projection).
 
     Args:
         vectors: (n, 8, 3), from `on_globe`.
@@ -234,7 +238,7 @@ def touching_on_globe(
     centre = vectors.mean(1)
     reach = np.linalg.norm(vectors - centre[:, None], axis=2).max(1)
     touched = np.zeros(len(planes), bool)
-    for i in np.flatnonzero(validation & (planes <= COMMON)):
+    for i in np.flatnonzero(validation & (planes <= COMMON) & np.isfinite(reach)):
         near = np.linalg.norm(centre - centre[i], axis=1) < reach + reach[i]
         near &= planes <= (COMMON if planes[i] == BEYOND else BEYOND)
         near = np.flatnonzero(near & ~validation & ~touched)

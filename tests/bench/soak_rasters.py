@@ -1,7 +1,7 @@
 """Open damaged raster files: each is read, or refused in one line that names it.
 
     make soak
-    make soak ARGS="--number 1000 --seed 7"
+    python tests/bench/soak_rasters.py --number 1000 --seed 7
 
 Valid files of many kinds (tests/mutants.py) are changed at random, from a seed. Worker processes
 open each with `data.raster.Raster` and read its header, a window, its validity and, if it is small,

@@ -9,16 +9,23 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import disks
 import pytest
 
 from data.files import (
     VERSION,
     InputError,
+    folder_for,
+    git_version,
     naming,
+    naming_full_disk,
+    read_bytes,
     refuse_input,
     replacing,
+    replacing_folder,
     require_file,
     version,
+    write_csv,
     writing,
 )
 
@@ -94,6 +101,51 @@ def test_a_full_disk_names_the_file_and_what_to_do(tmp_path):
     assert error.value.filename == str(tmp_path / "map.tif") and not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_that_a_writer_names_is_not_blamed_on_the_output(tmp_path, code):
+    with pytest.raises(OSError, match="make room, or set TMPDIR") as error:
+        with replacing(tmp_path / "map.tif"):
+            with naming_full_disk(tmp_path / "elsewhere", "make room, or set TMPDIR"):
+                raise OSError(code, os.strerror(code))
+    assert error.value.filename == str(tmp_path / "elsewhere") and error.value.errno == code
+
+
+@pytest.mark.parametrize("named", [OSError(errno.ENOSPC, "full", "other"), OSError(5, "failed")])
+def test_other_errors_stay_as_they_are(tmp_path, named):
+    with pytest.raises(OSError) as error, naming_full_disk(tmp_path):
+        raise named
+    assert error.value is named
+
+
+def test_a_limit_of_file_sizes_is_named_as_such(tmp_path):
+    with disks.largest_file(10), pytest.raises(OSError, match="ulimit -f") as error:
+        write_csv(tmp_path / "a.csv", [["water", 1]] * 100)
+    assert error.value.filename == str(tmp_path / "a.csv") and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_full_disk_in_a_folder_names_the_folder_above(tmp_path, named):
+    with pytest.raises(OSError) as error, replacing_folder(tmp_path / "scene") as folder:
+        raise OSError(errno.ENOSPC, "full", *[str(folder / "a.npy")] * named)
+    assert error.value.filename == str(tmp_path) and not list(tmp_path.iterdir())
+
+
+def test_every_error_of_reading_a_file_names_it(tmp_path, monkeypatch):
+    path = tmp_path / "a.xml"
+    path.write_bytes(b"0123456789")
+    assert read_bytes(path) == b"0123456789" and read_bytes(path, 4) == b"0123"
+    with pytest.raises(InputError, match="is a folder; give a file"):
+        read_bytes(tmp_path)
+
+    def fails(*arguments):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("builtins.open", fails)
+    with pytest.raises(OSError, match="Input/output error") as error:
+        read_bytes(path)
+    assert error.value.filename == str(path)
+
+
 def test_the_version_is_that_of_git_or_the_constant(monkeypatch):
     outputs = iter(["v3.1.0-2-gabc", "abc1234-dirty", "", None])
 
@@ -109,17 +161,55 @@ def test_the_version_is_that_of_git_or_the_constant(monkeypatch):
     assert versions == ["v3.1.0-2-gabc", f"{VERSION}+abc1234-dirty", VERSION, VERSION]
 
 
+def test_git_under_a_limit_of_file_sizes_leaves_the_checkout_unlocked(tmp_path, monkeypatch):
+    """`git describe --dirty` writes the index. A lock that stays would refuse every commit."""
+    monkeypatch.setattr(git_version, "__file__", str(tmp_path / "data/files/git_version.py"))
+    for number in range(60):  # an index of more than 1,000 bytes
+        (tmp_path / f"{number}.txt").write_text("a")
+    who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    for command in (["init", "-q"], ["add", "."], [*who, "commit", "-q", "-m", "all"]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    for path in tmp_path.glob("*.txt"):
+        os.utime(path, (1, 1))
+    with disks.largest_file(1000):
+        version.__wrapped__()
+    assert not (tmp_path / ".git/index.lock").exists()
+
+
 def test_an_output_that_is_one_of_the_inputs_is_refused_under_any_of_its_names(tmp_path):
     given, other = tmp_path / "mask.tif", tmp_path / "image.tif"
     given.write_text("pixels")
     other.write_text("others")
     (tmp_path / "symbolic.tif").symlink_to(given)
     (tmp_path / "hard.tif").hardlink_to(given)
-    refuse_input(tmp_path / "new.tif", given, tmp_path / "missing.tif")
-    refuse_input(other, given)
-    for name in ("mask.tif", "symbolic.tif", "hard.tif"):
+    (tmp_path / "folder").mkdir()
+    refuse_input([tmp_path / "new.tif"], [given, tmp_path / "missing.tif"])
+    refuse_input([other], [given])
+    for name in ("mask.tif", "symbolic.tif", "hard.tif", "folder/../mask.tif"):
         with pytest.raises(InputError, match=f"{name}: is an input; give the output another name"):
-            refuse_input(tmp_path / name, other, given)
+            refuse_input([tmp_path / "new.tif", tmp_path / name], iter([other, given]))
+
+
+def test_files_in_a_folder_of_inputs_are_inputs_and_links_to_folders_are_not_followed(tmp_path):
+    deep = tmp_path / "x.SAFE/GRANULE/L2A/B02.jp2"
+    deep.parent.mkdir(parents=True)
+    deep.write_text("pixels")
+    (tmp_path / "elsewhere.tif").write_text("others")
+    (deep.parent / "loop").symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "hard.tif").hardlink_to(deep)
+    for path in (deep, tmp_path / "hard.tif"):
+        with pytest.raises(InputError, match=f"{path.name}: is an input"):
+            refuse_input([path], [tmp_path / "x.SAFE"])
+    refuse_input([tmp_path / "elsewhere.tif", deep.parent / "new.tif"], [tmp_path / "x.SAFE"])
+
+
+def test_names_of_missing_files_are_compared_without_case_and_in_their_folder(tmp_path):
+    """x.tif.msk would become the mask of x.tif, and so would X.TIF.MSK."""
+    (tmp_path / "link").symlink_to(tmp_path, target_is_directory=True)
+    for path in ("x.tif.msk", "X.TIF.MSK", "link/x.tif.msk"):
+        with pytest.raises(InputError, match="is an input"):
+            refuse_input([tmp_path / path], [tmp_path / "x.tif.msk"])
+    refuse_input([tmp_path / "none/x.tif.msk"], [tmp_path / "x.tif.msk"])
 
 
 def test_a_pipe_a_device_and_a_folder_are_no_files(tmp_path):
@@ -197,3 +287,14 @@ def test_a_file_system_without_locks_is_written_all_the_same(tmp_path, monkeypat
     with replacing(tmp_path / "a.txt") as temporary:
         temporary.write_text("whole")
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_folder_that_stays_empty_is_removed_with_those_made_for_it(tmp_path):
+    (tmp_path / "there").mkdir()
+    with folder_for(tmp_path / "there/one/two/a.tif"):
+        assert (tmp_path / "there/one/two").is_dir()
+    assert list(tmp_path.iterdir()) == [tmp_path / "there"]
+    assert list((tmp_path / "there").iterdir()) == []
+    with folder_for(tmp_path / "there/one/two/a.tif"):
+        (tmp_path / "there/one/b.tif").touch()
+    assert [path.name for path in (tmp_path / "there/one").iterdir()] == ["b.tif"]

@@ -9,14 +9,15 @@ Read beside it: tests/unet/evaluation/test_report.py.
 """
 
 import base64
+import html as markup
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
-from html import escape
 from pathlib import Path
 
 from torch import Tensor
 
+from data.files import printable
 from unet.evaluation.charts import line_chart, scatter
 from unet.metrics import ConfusionMatrix, macro, weighted
 
@@ -110,6 +111,11 @@ content="default-src 'none'; img-src data:; style-src 'unsafe-inline'"><title>{t
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>
 <body><h1>{title}</h1><dl>{facts}</dl>{command}{"".join(sections)}</body></html>
 """
+
+
+def escape(text: str) -> str:
+    """Escape what HTML would take for markup, and control characters."""
+    return markup.escape(printable(text))
 
 
 def _curves(history: Sequence[Mapping], best: int | None) -> str:

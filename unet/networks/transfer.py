@@ -35,6 +35,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from data.files import printable
 from unet import checkpoint
 from unet.checkpoint import CheckpointError
 from unet.networks.layers import Network, first_weights, last_weights, names_in
@@ -64,8 +65,8 @@ def load(model: Network, path: str | Path, inputs: Sequence[str], classes: Seque
     try:
         source = checkpoint.load(path)
     except checkpoint.ForeignFileError:
-        return f"{path}: {load_weights(model, path)}"
-    return f"{path}:\n{fine_tune(source, model, inputs, classes)}"
+        return f"{printable(path)}: {load_weights(model, path)}"
+    return f"{printable(path)}:\n{fine_tune(source, model, inputs, classes)}"
 
 
 # Published weights.
@@ -202,7 +203,7 @@ def fine_tune(source: dict, model: Network, inputs: Sequence[str], classes: Sequ
             tensor.copy_(old[name])
             copied.append(name)
         elif common := _copy_slices(tensor, old[name], names):
-            part.append(f"{name} ({', '.join(common)})")
+            part.append(f"{name} ({printable(', '.join(common))})")
         else:
             others.append(name)
     if all(new[name].ndim < 2 for name in copied):  # counters and biases can fit by chance

@@ -27,6 +27,7 @@ from unet.training.rules import (
     finite,
     is_finite,
     list_of,
+    name_of_class,
     number,
     one_of,
     optional,
@@ -45,7 +46,9 @@ FORMAT = 1
 
 # The format.
 
-CLASS = record({"code": text, "name": text, "color": color}, {"ignore": one_of("", "true")})
+CLASS = record(
+    {"code": text, "name": name_of_class, "color": color}, {"ignore": one_of("", "true")}
+)
 OPTION = rule("a number, true or false", lambda value: type(value) is bool or is_finite(value))
 MODEL = {
     "name": one_of(*MODELS),

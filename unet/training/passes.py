@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from data.files import InputError, replacing
+from data.files import BYTES, InputError, printable, replacing
 from unet.metrics import ConfusionMatrix
 from unet.training import processes
 from unet.training.device import autocast
@@ -118,7 +118,8 @@ class RunningLoss:
         places = [self.windows.place(number) for number in sorted(numbers)]
         path = self.folder / "not_finite.txt"
         if processes.rank() == 0:
-            lines = [f"{file}: row {window.row}, column {window.col}" for file, window in places]
+            names = [(printable(file, keep=BYTES), window) for file, window in places]
+            lines = [f"{file}: row {window.row}, column {window.col}" for file, window in names]
             with replacing(path) as temporary:
                 temporary.write_text("\n".join(sorted(lines)) + "\n", "utf-8", "surrogateescape")
         files = ", ".join(sorted({str(file) for file, _ in places}))

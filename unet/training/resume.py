@@ -139,9 +139,14 @@ def require_form(state: dict, parts: Mapping) -> None:
         _require_like(parts[name].state_dict(), state[name], name)
     own, saved = parts["optimizer"].state_dict(), state["optimizer"]
     _require_like(own["param_groups"], saved["param_groups"], "optimizer['param_groups']")
+    for one, other in zip(own["param_groups"], saved["param_groups"]):
+        # torch adds flags that another version lacks, but no numbers, such as lr, betas and eps.
+        numbers = {key for key, value in one.items() if isinstance(value, (float, tuple))}
+        if missing := sorted(numbers - other.keys()):
+            raise ValueError(f"optimizer['param_groups'] lacks {missing[0]}")
     parameters = [p for group in parts["optimizer"].param_groups for p in group["params"]]
-    numbers = [number for group in saved["param_groups"] for number in group["params"]]
-    shape_of = {number: tuple(p.shape) for number, p in zip(numbers, parameters)}
+    order = [number for group in saved["param_groups"] for number in group["params"]]
+    shape_of = {number: tuple(p.shape) for number, p in zip(order, parameters)}
     for number, moments in saved["state"].items():
         expected = {"step": (), "exp_avg": shape_of[number], "exp_avg_sq": shape_of[number]}
         shapes = {name: tuple(getattr(value, "shape", "?")) for name, value in moments.items()}

@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from data.files import CONTROL
+
 PLAIN = (type(None), bool, int, float, str, Tensor)
 LARGEST = 3.4e38  # of float32, which the network computes in
 DEPTH, VALUES = 64, 2**21  # limits of `bounded`, beyond any checkpoint of train.py
@@ -136,6 +138,10 @@ def is_dense(value: Any, *dtypes: torch.dtype) -> bool:
 
 
 text = rule("a text", lambda value: type(value) is str and value.strip() != "")
+name_of_class = rule(
+    "a text without control characters",
+    lambda value: type(value) is str and value.strip() != "" and not CONTROL.search(value),
+)
 number = rule("a number", lambda value: type(value) in (int, float))
 finite = rule("a finite number", is_finite)
 positive = rule("a finite number above 0", lambda value: is_finite(value) and value > 0)

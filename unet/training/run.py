@@ -25,7 +25,7 @@ from pathlib import Path
 
 import torch
 
-from data.files import InputError, lock, replacing, write_csv
+from data.files import BYTES, InputError, lock, printable, replacing, write_csv
 from unet import checkpoint
 from unet.checkpoint import CheckpointError
 from unet.evaluation import report, scores
@@ -35,6 +35,8 @@ from unet.training.optimizer import change_epochs
 from unet.training.passes import start_of_epoch
 from unet.training.resume import require_form, require_same_data
 
+FILES = "best.pt last.pt log.csv train.log report.html not_finite.txt".split()
+
 
 class Run:
     """The folder of a training, and the progress of the training. A context manager.
@@ -42,7 +44,7 @@ class Run:
     A run has one writer: its first process holds a lock on the folder until the block ends.
 
     Attributes:
-        folder: folder of all files. `begin` makes it.
+        folder, files: the folder, which `begin` makes, and the files that the run may write.
         epoch: number of finished epochs.
         best: best validation macro Dice.
         best_epoch: epoch of `best`.
@@ -64,11 +66,15 @@ class Run:
     def __init__(self, folder: Path | None = None, resume: Path | None = None):
         self.named = folder is not None
         folder = folder or Path("runs") / time.strftime("%Y%m%d-%H%M%S")
-        self.folder, self.printed = folder, []
+        self.folder, self.files = folder, [folder / name for name in FILES]
+        self.printed: list[str] = []
         self._lock, self._claimed, self._resumes = ExitStack(), False, resume is not None
+        self._begun = False
         self._require_no_other_run()
-        if resume and self._log.exists():
-            self.printed = self._log.read_text("utf-8", "surrogateescape").splitlines()
+        if resume and (self.folder / "train.log").exists():
+            self.printed = (
+                (self.folder / "train.log").read_text("utf-8", "surrogateescape").splitlines()
+            )
         self.epoch, self.best, self.best_epoch, self.waiting_since = 0, -math.inf, 0, 0
         self.position = start_of_epoch()
         self.history: list[dict] = []
@@ -91,34 +97,30 @@ class Run:
             self._lock.enter_context(lock(self.folder))
         except BlockingIOError:
             raise InputError(
-                f"{self.folder}: another training writes into it; wait for its end, or name "
-                "another folder by --output"
+                f"{self.folder}: another training writes into it; wait, or name another --output"
             ) from None
         except OSError:
             pass  # a file system without locks
 
     def _require_no_other_run(self) -> None:
-        """Raise InputError if the folder holds a run that this one does not continue."""
-        if (self.folder / "last.pt").exists() and not self._resumes:
-            raise InputError(
-                f"{self.folder}: holds a run already; name another folder by --output, or continue "
-                f"the run by --resume {self.folder}"
-            )
+        """Raise InputError if the folder holds files of a run that this one does not continue."""
+        found = [] if self._resumes else [path for path in self.files if path.exists()]
+        if found:
+            whole = self.folder / "last.pt" in found
+            more = f", or continue the run by --resume {self.folder}" if whole else ""
+            what = f"{self.folder}: holds a run already" + f" ({found[0].name})" * (not whole)
+            raise InputError(f"{what}; name another folder by --output{more}")
 
     @property
     def cache(self) -> Path:
         """The folder of prepared scenes: beside the run, so that runs share them."""
         return self.folder.parent / "cache"
 
-    @property
-    def _log(self) -> Path:
-        return self.folder / "train.log"
-
-    def log(self, text: str) -> None:
-        """Add a line to train.log. Lines wait in memory until the folder exists."""
-        self.printed.append(text)
-        if self.folder.is_dir():
-            with replacing(self._log) as temporary:
+    def log(self, *lines: str) -> None:
+        """Add lines to train.log, as they are printed. They wait in memory until `begin`."""
+        self.printed += [printable(line, keep=BYTES) for line in lines]
+        if self._begun:
+            with replacing(self.folder / "train.log") as temporary:
                 # Names of files keep their bytes, also where they are not UTF-8.
                 temporary.write_text("\n".join(self.printed) + "\n", "utf-8", "surrogateescape")
 
@@ -136,6 +138,7 @@ class Run:
             self.folder.mkdir(parents=True, exist_ok=self.named)
             self._claim()
             self._require_no_other_run()  # another process may have finished one meanwhile
+        self._begun = True
         self.constants, self.device, self.parts = constants, device, parts
         self.began, self.done = time.monotonic(), self.epoch
 

@@ -7,12 +7,13 @@ Read beside it: tests/unet/training/test_tensorboard.py.
 """
 
 import math
+import threading
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from data.files import InputError
+from data.files import InputError, naming_full_disk
 
 SIDE = 24  # pixels of a cell of the confusion matrix
 
@@ -31,6 +32,7 @@ class Board:
 
     Raises:
         BoardError: The package is not installed.
+        OSError: The disk is full.
     """
 
     def __init__(self, run: Path, done: int):
@@ -40,7 +42,10 @@ class Board:
             raise BoardError(
                 "--tensorboard needs another package: pip install tensorboard"
             ) from None
-        self.writer = SummaryWriter(str(run), purge_step=done + 1)
+        threading.excepthook = _all_but_file_errors
+        self.run = run
+        with naming_full_disk(run):
+            self.writer = SummaryWriter(str(run), purge_step=done + 1)
 
     def epoch(
         self, row: dict, confusion: torch.Tensor, pictures: list[tuple[str, np.ndarray]]
@@ -51,7 +56,16 @@ class Board:
             row: The row of log.csv.
             confusion: (K, K), rows truth, columns prediction.
             pictures: (name, (H, W, 3) uint8) of each sample.
+
+        Raises:
+            OSError: The disk is full.
         """
+        with naming_full_disk(self.run):
+            self._write(row, confusion, pictures)
+
+    def _write(
+        self, row: dict, confusion: torch.Tensor, pictures: list[tuple[str, np.ndarray]]
+    ) -> None:
         step = row["epoch"]
         for name, value in row.items():
             if name != "epoch" and math.isfinite(value):
@@ -66,6 +80,15 @@ class Board:
         for name, picture in pictures:
             self.writer.add_image(name, picture, step, dataformats="HWC")
         self.writer.flush()
+
+
+def _all_but_file_errors(failed: threading.ExceptHookArgs) -> None:
+    """Print the exception that ended a thread, unless it is an OSError.
+
+    TensorBoard writes in a thread, and raises the OSError of the thread in the main thread again.
+    """
+    if not issubclass(failed.exc_type, OSError):
+        threading.__excepthook__(failed)
 
 
 def matrix_picture(confusion: torch.Tensor) -> np.ndarray:

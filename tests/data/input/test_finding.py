@@ -112,6 +112,28 @@ def test_maps_are_left_out_beside_their_images_also_when_they_are_named(tmp_path
     assert found([away], "masks") == ["a_landcover.tif"]
 
 
+# Masks beside images.
+
+
+def test_masks_in_a_folder_of_images_are_left_out_with_a_note(tmp_path, capsys):
+    files(tmp_path, "d/119_sat.jpg", "d/120_sat.jpg", "d/119_mask.png", "d/gt_120.png")
+    files(tmp_path, "masks/1_mask.png", "masks/2_mask.png")
+    assert found([tmp_path / "d"]) == ["119_sat.jpg", "120_sat.jpg"]
+    notes = capsys.readouterr().err.splitlines()
+    assert len(notes) == 1
+    assert "119_mask.png and 1 more file: left out, because the name is that of a mask" in notes[0]
+    # A folder of masks alone, a file that is named, and masks as masks are what was asked for.
+    assert found([tmp_path / "masks"]) == ["1_mask.png", "2_mask.png"]
+    assert found([tmp_path / "d/119_sat.jpg", tmp_path / "d/119_mask.png"]) == [
+        "119_sat.jpg",
+        "119_mask.png",
+    ]
+    assert len(found([tmp_path / "d", tmp_path / "d/gt_120.png", tmp_path / "masks"])) == 5
+    capsys.readouterr()
+    assert len(found([tmp_path / "d"], "masks")) == 4
+    assert capsys.readouterr().err == ""
+
+
 # Two files of one name.
 
 

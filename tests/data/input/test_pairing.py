@@ -210,3 +210,87 @@ def test_random_names_are_paired_right_or_not_at_all(seed):
             pair(kept_images, kept_masks)
         if found:
             assert f": {missing}; give" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("images", "masks", "missing"),
+    [
+        ("119_sat.jpg 120_sat.jpg", "121_mask.png", "119_sat.jpg, 120_sat.jpg"),
+        ("119_sat.jpg", "120_mask.png", "119_sat.jpg"),
+        ("img_2_119.jpg img_2_120.jpg", "mask_2_121.png", "img_2_119.jpg, img_2_120.jpg"),
+        ("tile_3_7.tif", "mask_3_8.tif", "tile_3_7.tif"),
+        ("tile_1_2.tif", "mask_2_1.tif", "tile_1_2.tif"),
+        ("2018_07.tif 2019_07.tif", "mask_08.tif", "2018_07.tif, 2019_07.tif"),
+    ],
+)
+def test_a_single_mask_of_another_number_serves_no_image(images, masks, missing):
+    with pytest.raises(InputError) as error:
+        pair(images.split(), masks.split())
+    assert f"images without a mask ({missing}); 1 masks without an image ({masks})" in str(
+        error.value
+    )
+
+
+@pytest.mark.parametrize(
+    ("images", "mask"),
+    [
+        ("scene.tif", "labels.tif"),
+        ("town.tif", "esm_2012.tif"),
+        ("town_2019.tif", "esm_2012.tif"),  # dates are no place
+        ("town_3.tif", "esm_10m.tif"),  # nor is the size of a pixel
+        ("town_3.tif", "esm_3_v2.tif"),
+        ("april.tif august.tif", "cover_2012.tif"),
+        ("april_07.tif august_07.tif", "cover_07.tif"),
+        ("2018_07.tif 2019_07.tif", "mask_07.tif"),
+        (
+            "S2B_MSIL2A_20240830T100559_N0511_R022_T32TPS_20240830T134009.SAFE "
+            "S2A_MSIL2A_20240930T100559_N0511_R065_T32TPS_20240930T134009.SAFE",
+            "mask_T32TPS.tif",
+        ),
+    ],
+)
+def test_a_single_mask_whose_name_contradicts_nothing_serves_all_images(images, mask):
+    assert pair(images.split(), [mask]) == [(image, mask) for image in images.split()]
+
+
+def test_the_order_and_the_sign_of_numbers_count():
+    for here, there in (("1_2", "2_1"), ("-1_2", "1_2"), ("-1_2", "1_-2")):
+        images, masks = ([f"{what}_{at}.png" for at in (here, there)] for what in ("img", "mask"))
+        assert pair(images, masks[::-1]) == list(zip(images, masks))
+        for first in (0, 1):
+            with pytest.raises(InputError) as error:
+                pair(images, masks[first : first + 1])
+            assert f": 1 images without a mask ({images[1 - first]}); give" in str(error.value)
+    # 1 is in all names, but it is a row of images and a column of masks.
+    with pytest.raises(InputError, match="2 images without a mask"):
+        pair(["img_1_2.png", "img_1_3.png"], ["mask_2_1.png", "mask_3_1.png"])
+
+
+def test_only_dates_of_one_place_share_a_mask_by_the_last_part():
+    for images in ("tile_3_{} tile_4_{}", "x3_{} x4_{}"):
+        for ends in ("7", "78"):
+            several = [name.format(end) for end in ends for name in images.split()]
+            with pytest.raises(InputError, match=f"{len(several)} images without a mask"):
+                pair(several, [f"mask_{end}" for end in ends])
+    for ends in (["2018"], ["2018", "2019"], ["20180601", "20190601"]):
+        several = [f"{town}_{end}" for end in ends for town in ("north", "south")]
+        with pytest.raises(InputError, match=f"{len(several)} images without a mask"):
+            pair(several, [f"label_{end}" for end in ends])
+    # Of one image each, the date says which is meant.
+    assert pair(["north_2018", "south_2019"], ["label_2018", "label_2019"])[1][1] == "label_2019"
+    for dates in ("april august", "2018 2019", "2018_06 2018_08", "20180601 20180801"):
+        images = [f"{date}_{place}" for place in ("07", "08") for date in dates.split()]
+        found = pair(images, ["esm_10_07", "esm_10_08"])
+        assert [mask for _, mask in found] == ["esm_10_07"] * 2 + ["esm_10_08"] * 2
+    # The row 2 of both dates is not in the names of masks, and the 10 of all masks does not count.
+    images = ["april_2_7", "august_2_7", "april_3_8"]
+    assert [m for _, m in pair(images, ["e_10_7", "e_10_8"])] == ["e_10_7", "e_10_7", "e_10_8"]
+
+
+def test_images_that_share_masks_are_told():
+    images = [f"{town}_{n}.tif" for town in ("austin", "vienna") for n in (1, 2, 3)]
+    pairs = pairing.pair([*map(Path, images)], [Path(f"gt_{n}.tif") for n in (1, 2, 3)])
+    assert pairing.shared_masks(pairs) == [
+        "6 images share 3 masks, such as austin_1.tif and vienna_1.tif: gt_1.tif"
+    ]
+    assert pairing.shared_masks(pairs[:3]) == pairing.shared_masks([]) == []

@@ -38,6 +38,20 @@ def test_one_folder_of_images_and_masks_and_a_preview_beside_an_image(here, caps
     assert "2_sat.jpg: left out, because 2_sat.png beside it" in capsys.readouterr().err
 
 
+def test_masks_beside_images_are_not_mapped_and_a_mask_for_several_images_is_told(here, capsys):
+    for name in "d/1_sat.jpg", "d/1_mask.png", "i/april_7.tif", "i/may_7.tif", "i/may_8.tif":
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).touch()
+    assert [job.image.name for job in jobs.find([Path("d")], [], None, 1)] == ["1_sat.jpg"]
+    assert "1_mask.png: left out" in capsys.readouterr().err
+    for name in "t/m_7.tif", "t/m_8.tif":
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).touch()
+    jobs.find([Path("i")], [Path("t")], None, 1)
+    line = "note: 2 images share 1 mask, such as april_7.tif and may_7.tif: m_7.tif\n"
+    assert capsys.readouterr().err == line
+
+
 def test_the_table_of_one_image_is_named_after_its_map(here):
     both = jobs.find([Path("in")], [], None, 1)
     assert jobs.table_path(both[:1], None, "areas.csv") == Path("in/a_1_landcover_areas.csv")
@@ -58,7 +72,7 @@ def test_two_maps_of_one_name_are_refused(here):
 def test_no_map_replaces_an_image_or_a_mask_of_the_same_call(here, name):
     given = Path("in") / name
     given.touch()
-    expected = re.escape(f"{given}: is an input, and the map would replace it; give --output")
+    expected = re.escape(f"{given}: is an input; give the output another name or folder")
     with pytest.raises(InputError, match=expected):
         jobs.find([Path("in/a_1.tif")], [given], None, 1)
     with pytest.raises(InputError, match=expected):

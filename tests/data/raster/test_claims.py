@@ -37,9 +37,9 @@ def test_an_exception_of_a_library_becomes_one_line():
         raise error
 
     for error, text in [
-        (KeyError("a\nb"), "'a\\nb'"),
+        (KeyError(0), "a part of it is missing or has another type"),
         (RuntimeError("two\n  lines"), "two lines"),
-        (IndexError(), "IndexError"),
+        (RuntimeError(), "RuntimeError"),
         (MemoryError(), "it needs more memory than there is"),
     ]:
         with pytest.raises(Damaged) as caught:

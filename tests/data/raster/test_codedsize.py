@@ -22,6 +22,14 @@ CODED = {
 }
 
 
+def test_the_beginning_of_a_jpeg2000_is_judged_by_the_length_of_its_file():
+    """4,096 tiles of 14 bytes at least need 57,344 bytes."""
+    data = jpeg2000_of((64, 64), (1, 1))
+    assert codedsize.of_jpeg2000(data, 57_344)[:2] == (64, 64)
+    with pytest.raises(Damaged, match="4,096 tiles, which the file cannot hold"):
+        codedsize.of_jpeg2000(data, 57_343)
+
+
 @pytest.mark.parametrize("name", CODED)
 def test_the_size_of_a_coded_image_is_that_of_its_pixels(name):
     size = getattr(codedsize, f"of_{name}")(CODED[name])

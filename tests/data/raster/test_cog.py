@@ -2,6 +2,7 @@
 
 import tracemalloc
 
+import disks
 import numpy as np
 import pytest
 import tifffile
@@ -161,3 +162,17 @@ def test_memory_holds_rows_of_tiles_and_not_the_raster(tmp_path, monkeypatch):
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[2] < 1.5 * peaks[1] and peaks[2] < 6400 * 1000 / 4
+
+
+def test_of_several_files_that_are_written_at_once_the_full_one_is_named(tmp_path):
+    noise = pixels(1, 512, 512, high=256)
+    full, other = tmp_path / "full.tif", tmp_path / "other.tif"
+    with disks.largest_file(10_000), pytest.raises(OSError, match="File too large") as error:
+        with (
+            cog.writer(full, grid(1024, 512), 1, np.uint8) as add,
+            cog.writer(other, grid(1024, 512), 1, np.uint8) as add_other,
+        ):
+            add_other(noise * 0)
+            add(noise)
+            pytest.fail("a tile of 260 kB is written")
+    assert error.value.filename == str(full) and not list(tmp_path.iterdir())

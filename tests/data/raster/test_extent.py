@@ -5,6 +5,7 @@ import pytest
 from landcover import grid
 from pyproj import CRS, Transformer
 
+from data.grid import Grid
 from data.raster.extent import extent, jumps, lattice, usual_resolution
 
 WGS84, ACROSS = CRS.from_epsg(4326), grid("EPSG:32701", 170_000, 8_000_000, 1000, 200, 200)
@@ -66,3 +67,15 @@ def test_the_poles_of_mercator_do_not_stretch_the_pixels():
     without_poles = grid("EPSG:4326", -180, 60, 1, 120, 360)
     found, expected = (usual_resolution(w, *lattice(w, mercator)) for w in (world, without_poles))
     assert 0.5 < found / expected < 2
+
+
+def test_a_crs_without_place_for_the_poles_is_measured_without_a_warning(recwarn):
+    source = Grid(
+        CRS("+proj=geos +h=35785831 +lon_0=0 +a=6378169 +b=6356583.8 +sweep=y"),
+        (3000, 0, -1e5, 0, -3000, 5e6),
+        30,
+        30,
+    )
+    left, right, bottom, top = measured(source, CRS.from_epsg(4326))
+    assert -3 < left < right < 3 and 45 < bottom < top < 70
+    assert not recwarn.list

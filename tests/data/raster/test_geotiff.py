@@ -282,12 +282,14 @@ def test_a_file_that_is_not_there_or_no_raster_is_a_plain_error(tmp_path):
         geotiff.Raster(tmp_path / "nowhere.tif")
     for name, content in (
         ("text.tif", b"x,y\n1,2\n"),
-        ("empty.tif", b""),
         ("page.tif", b"<html></html>"),
     ):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(InputError, match=f"{name}: not a TIFF, PNG, JPEG or JPEG 2000 file; "):
             geotiff.Raster(tmp_path / name)
+    (tmp_path / "empty.tif").touch()
+    with pytest.raises(InputError, match=r"empty\.tif: is empty; copy or download it again"):
+        geotiff.Raster(tmp_path / "empty.tif")
 
 
 def test_what_cannot_be_decoded_is_said_when_the_file_is_opened(tmp_path):

@@ -166,3 +166,15 @@ def test_columns_between_are_interpolated_within_a_ten_thousandth_of_the_exact(m
     coarse = pixel_areas(of)
     monkeypatch.setattr("data.raster.ground.COLUMNS", 2000)
     np.testing.assert_allclose(coarse, pixel_areas(of), rtol=1e-4)
+
+
+def test_a_pixel_that_shows_space_has_no_area_and_gives_no_warning(recwarn):
+    areas = pixel_areas(
+        grid(
+            "+proj=geos +h=35785831 +lon_0=0 +a=6378169 +b=6356583.8 +sweep=y",
+            (3e6, 0, -6e6, 0, -3e6, 1.5e6),
+            1,
+            4,
+        )
+    )
+    assert np.isnan(areas).any() and not recwarn.list

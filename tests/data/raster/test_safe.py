@@ -1,123 +1,30 @@
-"""Sentinel-2 products in folders: data/raster/safe.py. The tests write small products in the format
-of ESA.
-"""
+"""Sentinel-2 products in folders: data/raster/safe.py."""
 
-import datetime
+import os
 import re
 import shutil
+import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
+import disks
 import imagecodecs
 import numpy as np
 import pytest
 import small
+from products import full, write
 from pyproj import CRS
 
 import predict
 import train
-from data.files import InputError
+from data.files import InputError, replacing
 from data.grid import Grid, Window
 from data.input import filenames, finding, stack
-from data.raster import cog, geotiff
+from data.raster import cog, geotiff, safe
 from data.raster.safe import Safe
 from unet import checkpoint
 
 REAL = Path(__file__).parents[4] / "shared/realdata/s2-safe"
-NAME = "S2B_MSIL2A_{:%Y%m%d}T100559_N0511_R022_T32TPS_20240830T134009.SAFE"
-# The bands of the instrument. Level-2A products do not contain B10.
-BANDS = "B1 B2 B3 B4 B5 B6 B7 B8 B8A B9 B10 B11 B12".split()
-RESOLUTIONS = {10: "B02 B03 B04 B08", 20: "B01 B02 B05 B06 B07 B8A B11 B12", 60: "B01 B02 B09 B11"}
-
-PRODUCT = """<?xml version="1.0" encoding="UTF-8" standalone="no"?>
-<n1:Level-2A_User_Product xmlns:n1="https://psd-15.sentinel2.eo.esa.int/PSD/User_Product_Level-2A.xsd">
-  <n1:General_Info>
-    <Product_Info><PROCESSING_BASELINE>{baseline}</PROCESSING_BASELINE></Product_Info>
-    <Product_Image_Characteristics>
-      <Special_Values>
-        <SPECIAL_VALUE_TEXT>NODATA</SPECIAL_VALUE_TEXT><SPECIAL_VALUE_INDEX>0</SPECIAL_VALUE_INDEX>
-      </Special_Values>
-      <Special_Values>
-        <SPECIAL_VALUE_TEXT>SATURATED</SPECIAL_VALUE_TEXT><SPECIAL_VALUE_INDEX>65535</SPECIAL_VALUE_INDEX>
-      </Special_Values>
-      <QUANTIFICATION_VALUES_LIST>
-        <BOA_QUANTIFICATION_VALUE unit="none">{quantification}</BOA_QUANTIFICATION_VALUE>
-        <AOT_QUANTIFICATION_VALUE unit="none">1000.0</AOT_QUANTIFICATION_VALUE>
-      </QUANTIFICATION_VALUES_LIST>
-      {offsets}
-      <Spectral_Information_List>{spectral}</Spectral_Information_List>
-    </Product_Image_Characteristics>
-  </n1:General_Info>
-</n1:Level-2A_User_Product>
-"""
-TILE = """<?xml version="1.0" encoding="UTF-8" standalone="no"?>
-<n1:Level-2A_Tile_ID xmlns:n1="https://psd-15.sentinel2.eo.esa.int/PSD/S2_PDI_Level-2A_Tile_Metadata.xsd">
-  <n1:Geometric_Info>
-    <Tile_Geocoding metadataLevel="Brief">
-      <HORIZONTAL_CS_NAME>WGS84 / UTM zone 32N</HORIZONTAL_CS_NAME>
-      <HORIZONTAL_CS_CODE>EPSG:32632</HORIZONTAL_CS_CODE>
-      {sizes}
-    </Tile_Geocoding>
-  </n1:Geometric_Info>
-</n1:Level-2A_Tile_ID>
-"""
-
-
-def write(
-    folder: Path, numbers: dict, day=30, offset: int | None = -1000, quantification=10000
-) -> Path:
-    """A product of digital numbers {(band, resolution): (h, w) array}."""
-    path = folder / NAME.format(datetime.date(2024, 8, day))
-    granule = path / "GRANULE" / "L2A_T32TPS_A038765_20240830T100558"
-    granule.mkdir(parents=True)
-    lines = "".join(f'<BOA_ADD_OFFSET band_id="{n}">{offset}</BOA_ADD_OFFSET>' for n in range(13))
-    spectral = [
-        f'<Spectral_Information bandId="{n}" physicalBand="{band}"/>'
-        for n, band in enumerate(BANDS)
-    ]
-    offsets = (
-        f"<BOA_ADD_OFFSET_VALUES_LIST>{lines}</BOA_ADD_OFFSET_VALUES_LIST>"
-        if offset is not None
-        else ""
-    )
-    text = PRODUCT.format(
-        baseline="05.11" if offset else "02.13",
-        quantification=quantification,
-        offsets=offsets,
-        spectral="".join(spectral),
-    )
-    (path / "MTD_MSIL2A.xml").write_text(text)
-    sizes = {resolution: array.shape for (_, resolution), array in numbers.items()}
-    size = '<Size resolution="{0}"><NROWS>{1}</NROWS><NCOLS>{2}</NCOLS></Size>'
-    position = (
-        '<Geoposition resolution="{0}"><ULX>600000</ULX><ULY>5100000</ULY>'
-        "<XDIM>{0}</XDIM><YDIM>-{0}</YDIM></Geoposition>"
-    )
-    parts = [text.format(r, *shape) for text in (size, position) for r, shape in sizes.items()]
-    (granule / "MTD_TL.xml").write_text(TILE.format(sizes="".join(parts)))
-    for (band, resolution), array in numbers.items():
-        file = (
-            granule / f"IMG_DATA/R{resolution}m/T32TPS_202408{day}T100559_{band}_{resolution}m.jp2"
-        )
-        file.parent.mkdir(parents=True, exist_ok=True)
-        # The compression is lossless, as in ESA's files.
-        data = imagecodecs.jpeg2k_encode(
-            np.ascontiguousarray(array, np.uint16), codecformat="jp2", reversible=True, level=0
-        )
-        file.write_bytes(data)
-    return path
-
-
-def full(folder: Path, size=120, seed=0, **changes) -> tuple[Path, dict]:
-    """All bands that L2A has, of random numbers."""
-    random = np.random.default_rng(seed)
-    numbers = {
-        (band, resolution): random.integers(1001, 9000, (size * 10 // resolution,) * 2).astype(
-            np.uint16
-        )
-        for resolution, names in RESOLUTIONS.items()
-        for band in names.split()
-    }
-    return write(folder, numbers, **changes), numbers
 
 
 def test_numbers_become_reflectance_times_10000_and_0_stays_no_data(tmp_path):
@@ -342,7 +249,7 @@ def test_folders_that_are_no_such_product_say_what_is_wrong(tmp_path):
     tile = next(path.rglob("MTD_TL.xml"))
     text = tile.read_text()
     for old, new, message in (
-        ("EPSG:32632", "EPSG:", "not those of a Sentinel-2 product"),
+        ("EPSG:32632", "EPSG:", "not the metadata of a Sentinel-2 product"),
         ("<ULX>600000</ULX>", "", "ULX is missing"),
         ("</n1:Geometric_Info>", "", "MTD_TL.xml: damaged"),
     ):
@@ -351,9 +258,102 @@ def test_folders_that_are_no_such_product_say_what_is_wrong(tmp_path):
     tile.write_text(text)
     product = path / "MTD_MSIL2A.xml"
     product.write_text(product.read_text().replace(">-1000</BOA_ADD_OFFSET>", "></BOA_ADD_OFFSET>"))
-    assert "not those of a Sentinel-2 product" in error(path)
+    assert "not the metadata of a Sentinel-2 product" in error(path)
     tile.unlink()
     assert "has 0 files GRANULE/*/MTD_TL.xml" in error(path)
+
+
+def no_decoder(*arguments, **options):
+    pytest.fail("a band is decoded")
+
+
+def test_a_band_of_another_size_is_refused_before_any_band_is_decoded(tmp_path, monkeypatch):
+    """The metadata may claim any size; the header of each file is compared with it."""
+    monkeypatch.setattr(imagecodecs, "jpeg2k_decode", no_decoder)
+    path = write(tmp_path, {("B02", 10): np.full((8, 8), 2000), ("B05", 20): np.full((4, 4), 2000)})
+    tile = next(path.rglob("MTD_TL.xml"))
+    text = tile.read_text()
+    tile.write_text(text.replace("<NROWS>8<", "<NROWS>100000<"))
+    with pytest.raises(InputError, match="B02_10m.jp2: 8 x 8 pixels where .* say 100000 x 8;"):
+        Safe(path)
+    tile.write_text(text.replace("<NCOLS>8<", "<NCOLS>12<"))
+    with pytest.raises(InputError, match="B02_10m.jp2: 8 x 8 pixels where .* say 8 x 12;"):
+        Safe(path)
+    tile.write_text(text)
+    band = next(path.rglob("*_B05_20m.jp2"))
+    content = band.read_bytes()
+    huge = content.replace(b"\0\0\0\4\0\0\0\4", b"\0\1\0\0\0\1\0\0")
+    colours = imagecodecs.jpeg2k_encode(np.zeros((4, 4, 3), np.uint16), codecformat="jp2", level=0)
+    for changed, message in (
+        (huge, "65536 x 65536 pixels where|tiles, which the file cannot hold"),
+        (colours, "it has several bands"),
+        (content[:20], "it has no image header"),
+        (b"", "it has no image header"),
+    ):
+        assert changed != content
+        band.write_bytes(changed)
+        with pytest.raises(InputError, match=f"{band}: .*({message})"):
+            Safe(path)
+
+
+def test_band_files_that_are_links_to_devices_pipes_folders_or_nothing_are_named(tmp_path):
+    path = write(tmp_path, {("B02", 10): np.full((4, 4), 2500), ("B03", 10): np.full((4, 4), 2500)})
+    band = next(path.rglob("*_B03_10m.jp2"))
+    elsewhere = band.rename(tmp_path / "elsewhere.jp2")
+    band.symlink_to(elsewhere)
+    with Safe(path) as product:
+        assert (product.read() == 1500).all()
+    os.mkfifo(tmp_path / "pipe")
+    for target, message in (
+        ("/dev/zero", "is a pipe or a device"),
+        (tmp_path / "pipe", "is a pipe or a device"),
+        (tmp_path, "is a folder"),
+        (tmp_path / "missing", "no such file"),
+    ):
+        band.unlink()
+        band.symlink_to(target)
+        with pytest.raises((InputError, FileNotFoundError), match=f"^{band}: {message}"):
+            Safe(path)
+
+
+def test_hidden_files_which_macos_leaves_beside_bands_are_no_bands(tmp_path):
+    path = write(tmp_path, {("B02", 10): np.full((4, 4), 2500)})
+    band = next(path.rglob("*.jp2"))
+    band.with_name(f"._{band.name}").write_bytes(b"Mac OS X")
+    with Safe(path) as product:
+        assert (product.read() == 1500).all()
+
+
+def test_a_folder_with_the_metadata_of_two_levels_is_refused(tmp_path):
+    path = write(tmp_path, {("B02", 10): np.full((4, 4), 2500)})
+    shutil.copy(path / "MTD_MSIL2A.xml", path / "MTD_MSIL1C.xml")
+    with pytest.raises(InputError, match="holds MTD_MSIL1C.xml and MTD_MSIL2A.xml; download it"):
+        Safe(path)
+
+
+def test_a_product_with_offsets_of_some_bands_only_is_refused(tmp_path):
+    path = write(tmp_path, {("B02", 10): np.full((4, 4), 2500)})
+    text = (path / "MTD_MSIL2A.xml").read_text()
+    blue = '<BOA_ADD_OFFSET band_id="1">-1000</BOA_ADD_OFFSET>'
+    (path / "MTD_MSIL2A.xml").write_text(text.replace(blue, ""))
+    with pytest.raises(InputError, match="MTD_MSIL2A.xml: has no offset of the band Blue"):
+        Safe(path)
+
+
+def test_a_full_folder_for_temporary_files_is_named_and_not_the_output(tmp_path, monkeypatch):
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    path = write(tmp_path, {("B02", 10): np.full((60, 60), 2500)})
+    with Safe(path) as product, disks.largest_file(5000):
+        with pytest.raises(OSError, match="File too large") as error:
+            with replacing(tmp_path / "map.tif"):
+                product.read()
+        assert error.value.filename == str(tmp_path / "tmp")
+    monkeypatch.setattr(safe.shutil, "disk_usage", lambda _: SimpleNamespace(free=10))
+    with Safe(path) as product, pytest.raises(InputError, match="another folder by TMPDIR"):
+        product.read()
+    with Safe(path, tmp_path) as product, pytest.raises(InputError, match="more; make room$"):
+        product.read()
 
 
 def test_a_folder_of_products_is_searched_and_dates_of_a_tile_belong_together(tmp_path):
@@ -455,3 +455,9 @@ def test_a_product_prepared_twice_comes_from_the_cache(tmp_path, monkeypatch):
     monkeypatch.setattr(imagecodecs, "jpeg2k_decode", None)  # were it called, it would fail
     again, _ = small.load(small.options(tmp_path, **changes))
     assert (again.validation[0][0] == data.validation[0][0]).all()
+    monkeypatch.undo()
+    band = next(path.rglob("*_B02_10m.jp2"))  # replaced by the same band with less noise
+    numbers = np.full((120, 120), 3000, np.uint16)
+    band.write_bytes(imagecodecs.jpeg2k_encode(numbers, codecformat="jp2", reversible=True))
+    replaced, _ = small.load(small.options(tmp_path, **changes))
+    assert (replaced.validation[0][0] != data.validation[0][0]).any()

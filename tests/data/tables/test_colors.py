@@ -60,5 +60,9 @@ def test_rounding_is_that_of_a_comparison():
 
 
 def test_a_colour_is_far_from_the_pure_ones_if_one_channel_is():
-    codes = np.array([0xFFFFFF, 0x3FC000, 0x00BFFF, 0x400000, 0xC000C0, colors.NO_DATA], np.int32)
+    codes = np.array([0xFFFFFF, 0x0FF001, 0x00EFFF, 0x100000, 0xF000F0, colors.NO_DATA], np.int32)
     assert colors.are_far(codes).tolist() == [False, False, True, True, False, False]
+    for shift in (0, 8, 16):
+        channel = np.arange(256)
+        far = np.minimum(channel, 255 - channel) > colors.NEAR
+        assert (colors.are_far(channel << shift) == far).all()

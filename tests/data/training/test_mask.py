@@ -139,7 +139,7 @@ def test_without_crs_only_equal_sizes_go_together(tmp_path):
 
 def test_an_error_of_the_resampler_names_the_mask(tmp_path):
     cog.write(tmp_path / "mask.tif", np.ones((6, 8), np.uint8), grid())
-    with pytest.raises(InputError, match=r"mask\.tif: the target lies wholly outside"):
+    with pytest.raises(InputError, match=r"mask\.tif: lies wholly outside the image; check"):
         labels(tmp_path / "mask.tif", grid(left=2_000_000.0))
 
 
@@ -320,9 +320,41 @@ def test_colours_that_are_nearly_pure_are_rounded_and_counted_once(tmp_path):
 def test_a_mask_of_another_table_is_not_rounded_to_this_one(tmp_path):
     path = picture(tmp_path / "m.png", np.full((2, 4, 3), (60, 16, 152), np.uint8))
     with pytest.raises(
-        InputError, match=r"m\.png: 100 % of its pixels are far from the colours of"
+        InputError,
+        match=r"m\.png: is no mask of pure colours as in the class table deepglobe \(100 %",
     ):
         read(path, ClassTable.load("deepglobe"))
+
+
+@pytest.mark.parametrize("excluded", [0, 30])
+def test_a_dark_photograph_is_no_mask_of_pure_colours(tmp_path, excluded):
+    random = np.random.default_rng(0)
+    pixels = random.normal(35, 12, (50, 40, 4)).clip(0, 255).astype(np.uint8)
+    pixels[..., 3] = 255
+    pixels[:excluded] = 0  # transparent
+    path = picture(tmp_path / "photograph.png", pixels)
+    with pytest.raises(InputError, match=r"\d % of its pixels are off by more than 15\); check"):
+        labels(path, Grid(None, IDENTITY, 50, 40), table=ClassTable.load("deepglobe"))
+
+
+@pytest.mark.parametrize("level", [30, 75, 95])
+def test_a_mask_that_went_through_jpeg_is_a_mask(tmp_path, level):
+    expected = np.kron(np.random.default_rng(0).integers(0, 2, (6, 6)), np.ones((16, 16), int))
+    rgb = np.array([[0, 255, 255], [254, 254, 1]], np.uint8)[expected]
+    path = tmp_path / "m.jpg"
+    path.write_bytes(imagecodecs.jpeg_encode(rgb, level=level))
+    found = labels(path, Grid(None, IDENTITY, 96, 96), table=ClassTable.load("deepglobe"))
+    assert (found == expected).mean() > 0.9
+
+
+def test_a_mask_beside_its_image_is_an_error_that_names_both(tmp_path):
+    cog.write(tmp_path / "m.tif", np.ones((5, 5), np.uint8), grid(height=5, width=5))
+    far = Grid(CRS.from_epsg(3857), (10, 0, 0, 0, -10, 0), 4, 4)
+    with Mask(tmp_path / "m.tif", ESM) as mask:
+        with pytest.raises(
+            InputError, match=r"m\.tif: lies wholly outside the image a\.tif; check"
+        ):
+            list(labels_on(mask, far, "nearest", "the image a.tif"))
 
 
 def test_a_jpeg_mask_is_told_and_its_unknown_codes_are_explained(tmp_path):

@@ -1,5 +1,7 @@
 """From options to batches: data/training/pipeline.py."""
 
+import errno
+
 import numpy as np
 import pytest
 import small
@@ -8,7 +10,7 @@ from data.classes import ClassTable
 from data.files import IGNORE, InputError
 from data.grid import Grid
 from data.raster import cog, geotiff
-from data.training import pipeline
+from data.training import loading, pipeline
 
 
 def test_four_scenes_become_three_to_train_and_one_to_validate(tmp_path):
@@ -48,11 +50,21 @@ def test_rounded_colours_of_all_masks_are_one_line_also_from_the_cache(tmp_path)
     table = ClassTable.from_records("pure", records)
     for _ in range(2):
         said = []
-        pipeline.load_scenes(options, table, tmp_path / "cache", said.append, said.append)
+        loading.load_scenes(options, table, tmp_path / "cache", said.append, said.append)
         line = (
             "masks: 192 pixels (2.08 %) were not pure colours; each channel was rounded to 0 or 255"
         )
         assert said.count(line) == 1
+
+
+def test_classes_that_no_mask_has_are_named(tmp_path):
+    assert "no mask has" not in small.load(small.options(tmp_path))[1]
+    table = tmp_path / "other.csv"
+    rows = "".join(f"{code},class {code},#0000{code}\n" for code in range(30, 40))
+    table.write_text(small.TABLE + rows)
+    names = ", ".join(f"class {code}" for code in range(30, 35))
+    line = f"no mask has a pixel of: {names} and 5 more (10 of 12 classes); is other the table of "
+    assert line in small.load(small.options(tmp_path, classes=table))[1]
 
 
 def test_scaling_sees_training_windows_only(tmp_path):
@@ -192,6 +204,7 @@ def test_remarks_of_images_and_masks_are_told_once_also_of_scenes_from_the_cache
         said = small.load(args)[1].splitlines()
         assert said[0].endswith("s_0.tif and 3 more files: its mask of pages is not used")
         assert said[1].endswith("m_0.tif and 3 more files: odd")
+        assert said[2] == f"prepared scenes: 0.1 MB in {tmp_path / 'cache'}"
 
 
 def test_images_without_a_crs_are_told_where_others_have_one(tmp_path):
@@ -202,3 +215,60 @@ def test_images_without_a_crs_are_told_where_others_have_one(tmp_path):
     path = tmp_path / "in/images/s_2.tif"
     cog.write(path, pixels, plain, nodata=0, descriptions=small.BANDS)
     assert "1 of 4 images have no CRS, such as s_2" in small.load(args)[1]
+
+
+def test_images_that_share_a_mask_are_told(tmp_path):
+    args = small.options(tmp_path)
+    images = tmp_path / "in/images"
+    (images / "t_0.tif").write_bytes((images / "s_0.tif").read_bytes())
+    (images / "s_1.tif").unlink()
+    (tmp_path / "in/masks/m_1.tif").unlink()
+    said = small.load(args)[1].splitlines()
+    assert "2 images share 1 mask, such as s_0.tif and t_0.tif: m_0.tif" in said
+
+
+def test_all_bad_files_are_listed_in_one_error(tmp_path):
+    images, masks, table = small.write(tmp_path / "some", count=9, size=16)
+    args = small.options(tmp_path, images=[images], masks=[masks], classes=table)
+    (images / "s_3.tif").write_bytes(b"II*\0")
+    with pytest.raises(InputError) as alone:
+        small.load(args)
+    assert "s_3.tif: " in str(alone.value) and "; " not in str(alone.value).split("s_3.tif: ")[0]
+    (masks / "m_5.tif").write_bytes(b"no raster")
+    with pytest.raises(InputError) as both:
+        small.load(args)
+    assert str(both.value).startswith(f"{alone.value}; {masks / 'm_5.tif'}: ")
+    for number in (0, 1, 2, 4, 6):
+        (images / f"s_{number}.tif").write_bytes(b"II*\0")
+    with pytest.raises(InputError) as many:
+        small.load(args)
+    assert str(many.value).endswith("; and 2 more")
+    assert [f"s_{n}.tif: " in str(many.value) for n in range(6)] == [True] * 5 + [False]
+    assert "\n" not in str(many.value)
+
+
+def test_a_full_disk_and_a_wrong_class_table_stop_at_the_first_file(tmp_path, monkeypatch):
+    images, masks, table = small.write(tmp_path / "some", count=3, size=16)
+    args = small.options(tmp_path, images=[images], masks=[masks], classes=table)
+    table.write_text(small.TABLE.replace("20,water", "21,water"))
+    (images / "s_2.tif").write_bytes(b"II*\0")
+    with pytest.raises(InputError, match="code 20 .*not in the class table") as error:
+        small.load(args)
+    assert "m_0.tif" in str(error.value) and "m_1.tif" not in str(error.value)
+    tried = []
+
+    def full(dates, *rest):
+        tried.append(dates)
+        raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "cache/labels.npy"))
+
+    monkeypatch.setattr(loading, "prepare", full)
+    with pytest.raises(OSError, match="No space"):
+        small.load(args)
+    assert len(tried) == 1
+
+    def unreadable(dates, *rest):
+        raise PermissionError(errno.EACCES, "Permission denied", str(dates[0]))
+
+    monkeypatch.setattr(loading, "prepare", unreadable)
+    with pytest.raises(InputError, match=r"s_0\.tif: Permission denied; .*s_2\.tif: Permission"):
+        small.load(args)

@@ -1,18 +1,19 @@
 """Images with labels on one grid, prepared once and kept in a cache."""
 
-import errno
+import hashlib
 import json
 import os
 import pickle
 from pathlib import Path
 
+import disks
 import imagecodecs
 import numpy as np
 import pytest
 from pyproj import CRS
 
 from data.classes import ClassTable
-from data.files import IGNORE, InputError
+from data.files import IGNORE, InputError, writing
 from data.grid import Grid, Window
 from data.raster import cog
 from data.training import scenes
@@ -135,21 +136,38 @@ def test_too_small_a_disk_is_an_error_before_anything_is_written(tmp_path, monke
         prepare(paths, tmp_path)
 
 
-def test_where_the_disk_takes_no_such_file_the_folder_is_named(tmp_path, monkeypatch):
-    paths = image_and_mask(tmp_path, np.ones((1, 6, 8), np.uint8), np.ones((6, 8), np.uint8))
-
-    def too_large(*arguments):
-        raise OSError(
-            errno.EFBIG, "File too large"
-        )  # as a file system with a limit says, and names nothing
-
-    monkeypatch.setattr(scenes.np.lib.format, "open_memmap", too_large)
-    with pytest.raises(OSError, match="File too large.*cache") as error:
-        prepare(paths, tmp_path)
-    assert (
-        error.value.filename == str(tmp_path / "cache")
-        and list((tmp_path / "cache").iterdir()) == []
+@pytest.mark.parametrize("most", [0, 100, 1000, 5000])
+def test_a_disk_that_becomes_full_is_an_error_that_names_the_cache(tmp_path, most):
+    """labels.npy has 1,728 bytes, image.npy has 6,528. A map would end the process by SIGBUS."""
+    square = grid(height=40, width=40)
+    paths = image_and_mask(
+        tmp_path, np.ones((2, 40, 40), np.uint16), np.ones((40, 40), np.uint8), square
     )
+    with disks.largest_file(most), pytest.raises(OSError, match="File too large; raise the limit"):
+        try:
+            prepare(paths, tmp_path)
+        except OSError as error:
+            assert error.filename == str(tmp_path / "cache")
+            raise
+    assert list((tmp_path / "cache").iterdir()) == []
+    assert (prepare(paths, tmp_path).image[:] == 1).all()
+
+
+def test_the_hash_is_that_of_type_shape_and_both_arrays_in_strips_of_256_rows(tmp_path):
+    """A run is resumed only with data of the same hash, so it must not change with versions."""
+    random = np.random.default_rng(0)
+    image = random.integers(0, 9, (2, 300, 4)).astype(np.uint16)
+    mask = random.choice(np.array([0, 1, 250, 255], np.uint8), (300, 4))
+    paths = image_and_mask(tmp_path, image, mask, grid(height=300, width=4), nodata=0)
+    scene = prepare(paths, tmp_path)
+    digest = hashlib.blake2b(b"(dtype('uint16'), (300, 4, 2))", digest_size=16)
+    labels = np.array([0, 0, 1, 2], np.uint8)[np.searchsorted([0, 1, 250, 255], mask)]
+    labels[(image == 0).all(axis=0)] = 255
+    assert (scene.labels[:] == labels).all() and (scene.image[:] == image).all()
+    for rows in (slice(0, 256), slice(256, 300)):
+        digest.update(image[:, rows].transpose(1, 2, 0).tobytes())
+        digest.update(labels[rows].tobytes())
+    assert scene.digest == digest.hexdigest()
 
 
 def test_an_interruption_leaves_no_half_made_scene(tmp_path, monkeypatch):
@@ -194,14 +212,103 @@ def test_two_processes_may_prepare_a_scene_at_once_and_either_may_be_interrupted
     assert not list(cache.glob(".*"))
 
 
-def test_what_a_killed_process_of_the_same_number_left_is_no_hindrance(tmp_path):
-    """In a container every run may be process 7."""
+def test_what_a_killed_process_left_is_removed_and_no_hindrance(tmp_path):
     ones = np.ones((1, 6, 8), np.uint8)
     paths = image_and_mask(tmp_path, ones, ones[0])
     folder = Path(prepare(paths, tmp_path).labels.path).parent
-    left = folder.rename(folder.with_name(f".{folder.name}.{os.getpid()}.tmp"))
+    left = folder.rename(folder.with_name(f".{folder.name}.0123456789ab.tmp"))
+    writing.remove_left.cache_clear()  # a new process looks once
     assert (prepare(paths, tmp_path).labels[:] == 0).all()
     assert not left.exists()
+
+
+def truncated(folder: Path) -> None:
+    os.truncate(folder / "image.npy", (folder / "image.npy").stat().st_size - 1)
+
+
+def longer(folder: Path) -> None:
+    os.truncate(folder / "labels.npy", (folder / "labels.npy").stat().st_size + 1)
+
+
+def of_another_type(folder: Path) -> None:
+    content = (folder / "image.npy").read_bytes()
+    (folder / "image.npy").write_bytes(content.replace(b"|u1", b"|i1"))
+
+
+def of_another_shape(folder: Path) -> None:
+    content = (folder / "labels.npy").read_bytes()
+    (folder / "labels.npy").write_bytes(content.replace(b"(6, 8)", b"(8, 6)"))
+
+
+def without_image(folder: Path) -> None:
+    (folder / "image.npy").unlink()
+
+
+def empty(folder: Path) -> None:
+    for file in folder.iterdir():
+        file.unlink()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [truncated, longer, of_another_type, of_another_shape, without_image, empty]
+    + [None, b"", b"{}", b"[]", b"\xff\xfe", b"[" * 100_000, b'{"digest": 1, "remarks": [1]}'],
+)
+def test_a_damaged_scene_is_made_anew_and_told(tmp_path, capsys, damage):
+    image = np.arange(48, dtype=np.uint8).reshape(1, 6, 8)
+    paths = image_and_mask(tmp_path, image, np.ones((6, 8), np.uint8))
+    first = prepare(paths, tmp_path)
+    folder = Path(first.labels.path).parent
+    if callable(damage):
+        damage(folder)
+    else:
+        (folder / "scene.json").unlink()
+        if damage is not None:
+            (folder / "scene.json").write_bytes(damage)
+    again = prepare(paths, tmp_path)
+    assert capsys.readouterr().err == f"note: {folder}: is damaged; it is made anew\n"
+    assert again == first and (again.image[:] == image).all() and (again.labels[:] == 0).all()
+    assert prepare(paths, tmp_path) == first and capsys.readouterr().err == ""
+
+
+def test_a_damaged_scene_that_cannot_be_removed_is_an_error(tmp_path, monkeypatch):
+    ones = np.ones((1, 6, 8), np.uint8)
+    paths = image_and_mask(tmp_path, ones, ones[0])
+    truncated(Path(prepare(paths, tmp_path).labels.path).parent)
+    monkeypatch.setattr(scenes.shutil, "rmtree", lambda *arguments, **options: None)
+    with pytest.raises(InputError, match="is damaged and cannot be replaced; remove it"):
+        prepare(paths, tmp_path)
+
+
+def test_a_scene_that_another_process_completes_meanwhile_is_not_taken_for_damaged(
+    tmp_path, monkeypatch, capsys
+):
+    ones = np.ones((1, 6, 8), np.uint8)
+    paths = image_and_mask(tmp_path, ones, ones[0])
+    about, late = scenes._about, []
+
+    def completed_after_the_look(folder, raster):
+        if late:
+            return about(folder, raster)
+        late.append(folder)
+        scenes._make(folder, raster, paths[1], ESM, "nearest")
+        (folder / "of the other process").touch()
+        return None
+
+    monkeypatch.setattr(scenes, "_about", completed_after_the_look)
+    assert (prepare(paths, tmp_path).image[:] == 1).all()
+    assert (late[0] / "of the other process").exists() and capsys.readouterr().err == ""
+
+
+def test_the_size_of_a_cache_is_that_of_all_its_scenes(tmp_path):
+    cache = tmp_path / "cache"
+    assert scenes.cache_size(cache) == "0.0 MB"
+    for name, size in (("a", 1_200_000), ("b", 300_000)):
+        (cache / name).mkdir(parents=True)
+        (cache / name / "image.npy").write_bytes(bytes(size))
+    assert scenes.cache_size(cache) == "1.5 MB"
+    os.truncate(cache / "a/image.npy", 2_300_000_000)  # without blocks on the disk
+    assert scenes.cache_size(cache) == "2.3 GB"
 
 
 @pytest.mark.parametrize("name", ["image.tif.aux.xml", "image.tif.msk", "image.tfw", "mask.tfw"])

@@ -363,3 +363,18 @@ def test_overlap_agrees_with_clipping_polygons(seed):
     clear = (shared == 0) | (shared > 0.01)  # slivers within the rounding may fall either way
     assert clear.sum() > 70 and np.array_equal(found[clear], shared[clear] > 0)
     assert 5 < found.sum() < 75
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_windows_of_a_geostationary_image_that_show_space_are_split_as_others(first, recwarn):
+    geos = pyproj.CRS("+proj=geos +h=35785831 +lon_0=0 +a=6378169 +b=6356583.8 +sweep=y")
+    disk = scene(256, 256, geos, (43400, 0, -5555200, 0, -43400, 5555200), "a")
+    others = [
+        scene(128, 128, pyproj.CRS.from_epsg(epsg), mask=str(epsg)) for epsg in (32631, 32660)
+    ]
+    scenes = [disk, *others] if first == 0 else [*others, disk]
+    items = all_windows(scenes, 32)
+    for seed in range(3):
+        training, validation, _ = split(scenes, items, 0.2, seed)
+        assert len(training) > 40 and 10 < len(validation) < 40
+    assert not recwarn.list

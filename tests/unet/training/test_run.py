@@ -39,12 +39,13 @@ def test_a_run_ends_with_its_epochs_or_its_patience(tmp_path):
     assert not run.has_ended(epochs=4, patience=3)
 
 
-def test_lines_wait_until_the_folder_exists(tmp_path):
-    run = Run(tmp_path / "run")
+def test_lines_wait_until_the_run_begins_so_that_a_mistake_leaves_nothing(tmp_path):
+    run = Run(tmp_path)
     run.log("one")
-    run.folder.mkdir()
-    run.log("two")
-    assert (run.folder / "train.log").read_text() == "one\ntwo\n"
+    assert not list(tmp_path.iterdir())
+    run.begin({}, {}, torch.device("cpu"))
+    run.log("two\x1b", "three")
+    assert (tmp_path / "train.log").read_text() == "one\ntwo\\x1b\nthree\n"
 
 
 def test_a_folder_with_a_run_is_refused_unless_it_is_resumed(tmp_path):
@@ -53,6 +54,13 @@ def test_a_folder_with_a_run_is_refused_unless_it_is_resumed(tmp_path):
     with pytest.raises(InputError, match="holds a run already; name another folder"):
         Run(tmp_path)
     assert Run(tmp_path, tmp_path / "last.pt").printed == ["before"]
+
+
+@pytest.mark.parametrize("name", ["best.pt", "log.csv", "train.log", "report.html"])
+def test_a_folder_with_one_file_of_a_run_is_refused(tmp_path, name):
+    (tmp_path / name).touch()
+    with pytest.raises(InputError, match=rf"holds a run already \({name}\); name another folder"):
+        Run(tmp_path)
 
 
 def test_the_time_left_is_that_of_the_epochs_since_the_resume(tmp_path, monkeypatch):

@@ -3,7 +3,9 @@
 import builtins
 import io
 import math
+import threading
 
+import disks
 import numpy as np
 import pytest
 import torch
@@ -102,3 +104,18 @@ def test_a_resumed_run_takes_back_what_was_written_of_later_epochs(tmp_path):
     second.epoch({"epoch": 3, "lr": 0.25}, torch.eye(2), [])
     scalars, _ = read(tmp_path)
     assert scalars == {"epoch/lr": {1: 0.5, 2: 0.5, 3: 0.25}}
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("most", [10, 3000])
+def test_a_full_disk_is_one_error_that_names_the_folder(tmp_path, capfd, most):
+    """TensorBoard writes in a thread, whose traceback would be printed, too."""
+    pytest.importorskip("tensorboard")
+    picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    hook = threading.excepthook
+    try:
+        with disks.largest_file(most), pytest.raises(OSError, match="File too large") as error:
+            Board(tmp_path, 0).epoch(ROW, torch.eye(2), [("town", picture)])
+        assert error.value.filename == str(tmp_path) and capfd.readouterr().err == ""
+    finally:
+        threading.excepthook = hook
