@@ -41,7 +41,13 @@ def test_an_unchanged_checkpoint_is_read_by_all_programs(programs):
     (("indices", 0), "NDVI@3", ["predict.py", "--resume"]),
     (("indices", 0), "\x1b[2J", ["predict.py", "--resume"]),
     (("settings", "offset"), torch.tensor([math.nan, 1]), ["predict.py", "--resume", "--weights"]),
-    (("settings", "offset"), "x", ["--resume"]),
+    (("settings", "offset"), "x", ["predict.py", "--resume", "--weights"]),
+    (("settings", "epochs"), "2", ["predict.py", "--resume", "--weights"]),
+    (("settings",), {}, ["--resume"]),
+    (("nodata",), 2**70, ["predict.py", "--resume", "--weights"]),
+    (("history", 0), {"epoch": 1}, ["--resume"]),
+    (("history", 0, "epoch"), 2, ["predict.py", "--resume", "--weights"]),
+    (("history", 0, "seconds"), 2**2000, ["predict.py", "--resume", "--weights"]),
     (("settings", "bands"), torch.zeros(0), ["predict.py", "--resume", "--weights"]),
     (("position", "batch"), 2**53, ["--resume"]),
     (("position", "batch"), 1, ["--resume"]),
@@ -52,7 +58,10 @@ def test_a_value_that_no_run_has_written_is_refused_where_it_is_used(
     programs, tmp_path, place, value, refused
 ):
     state = copy.deepcopy(programs.states["last.pt"])
-    state[place[0]][place[1]] = value
+    inner = state
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
     torch.save(state, tmp_path / "a.pt")
     outcomes = programs.try_all(tmp_path / "a.pt", exported=False)
     assert outcomes == {name: "refused" if name in refused else "done" for name in outcomes}
@@ -65,7 +74,8 @@ def raises(error: BaseException):
 @pytest.mark.parametrize(("program", "expected"), [
     (lambda: print("\ud800"), "done"),
     (lambda: raises(InputError("a.pt: bad; mend it")), "refused"),
-    (lambda: raises(InputError("a.pt: \x1b[2J")), "not one line"),
+    (lambda: (print("x.py: error: \x1b[2J", file=sys.stderr), sys.exit(2)), "not one line"),
+    (lambda: sys.exit(2), "not one line"),
     (lambda: raises(KeyError("epochs")), "KeyError: 'epochs'"),
     (lambda: time.sleep(9), "more than 0.2 s"),
 ])  # fmt: skip

@@ -70,7 +70,6 @@ class Expected(NamedTuple):
                 "program"
             )
         settings = checkpoint.get("settings") or {}
-        offset = settings.get("offset", 0)
         return cls(
             bands=checkpoint["bands"],
             dates=checkpoint.get("dates", 1),
@@ -78,7 +77,7 @@ class Expected(NamedTuple):
             scaling=Scaling.from_state(checkpoint["scaling"]),
             resolution=checkpoint.get("resolution"),
             named_by_user=bool(settings.get("bands")),
-            offset=offset if isinstance(offset, (int, float)) else 0,
+            offset=settings.get("offset", 0),
         )
 
 
