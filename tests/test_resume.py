@@ -3,6 +3,7 @@
 import csv
 import math
 import multiprocessing
+import os
 import random
 import shutil
 import signal
@@ -162,6 +163,26 @@ def test_the_exit_status_is_that_of_the_signal(tmp_path, number, status):
     assert process.returncode == status
     assert err == "train.py: stopped\n" and "stopped in epoch" in out
     assert checkpoint.load(tmp_path / "run/last.pt")["epoch"] > 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="the children are read in /proc")
+def test_a_worker_that_is_killed_ends_the_run_which_can_be_resumed(tmp_path):
+    """The system kills the largest process if memory is short."""
+    run = tmp_path / "run"
+    arguments = options(tmp_path, "--output", run, "--workers", 2, "--epochs", 9999)
+    command = [sys.executable, str(ROOT / "train.py"), *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not (run / "last.pt").exists():
+        assert process.poll() is None
+        time.sleep(0.1)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(children[-1]), signal.SIGKILL)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2 and err.startswith("train.py: error: a worker process")
+    assert err.endswith("; try fewer --workers\n") and err.count("\n") == 1
+    epoch = checkpoint.load(run / "last.pt")["epoch"]
+    train.main(["--resume", str(run), "--workers", "0", "--epochs", str(epoch + 1)])
+    assert checkpoint.load(run / "last.pt")["epoch"] == epoch + 1
 
 
 def train_quietly(arguments: list[str]) -> None:

@@ -66,10 +66,10 @@ class Expected(NamedTuple):
         if strange:
             raise InputError(
                 f"the checkpoint has indices that cannot be computed from its bands: "
-                f"{', '.join(sorted(strange))}; give another checkpoint, or update this program"
+                f"{', '.join(map(repr, sorted(strange)))}; give another checkpoint, or update this "
+                "program"
             )
         settings = checkpoint.get("settings") or {}
-        offset = settings.get("offset", 0)
         return cls(
             bands=checkpoint["bands"],
             dates=checkpoint.get("dates", 1),
@@ -77,7 +77,7 @@ class Expected(NamedTuple):
             scaling=Scaling.from_state(checkpoint["scaling"]),
             resolution=checkpoint.get("resolution"),
             named_by_user=bool(settings.get("bands")),
-            offset=offset if isinstance(offset, (int, float)) else 0,
+            offset=settings.get("offset", 0),
         )
 
 

@@ -6,8 +6,8 @@
 best.pt and last.pt of a small training are changed at random, from a seed: values are replaced,
 dropped, nested, made huge, or of another shape or type. Each goes to predict.py for a map, to
 train.py as --resume and as --weights, and to unet.export. A finding is a traceback, an error that
-is not one line without control characters, or more than 20 s. Findings are kept in a folder and end
-the run with exit status 1.
+is not one line without control characters, or more than 20 s (export: 120 s). Findings are kept in
+a folder and end the run with exit status 1.
 """
 
 import argparse
@@ -41,7 +41,7 @@ from data.raster import Raster, write  # noqa: E402
 from data.terminal import one_line_errors  # noqa: E402
 from unet import export  # noqa: E402
 
-SECONDS = 20
+SECONDS, EXPORT_SECONDS = 20, 120
 DONE, REFUSED = "done", "refused"
 DEEP: list = []
 for _ in range(80):
@@ -56,7 +56,7 @@ VALUES: list = [
 
 
 class TooLong(BaseException):
-    """A program runs for more than SECONDS."""
+    """A program runs for too long."""
 
 
 def places(value: object, place: tuple = ()) -> list[tuple]:
@@ -124,7 +124,7 @@ def changed(state: dict, random: np.random.Generator) -> tuple[dict, str]:
     return state, "; ".join(words)
 
 
-def outcome(program: Callable[[], object]) -> str:
+def outcome(program: Callable[[], object], seconds: float = SECONDS) -> str:
     """Run a program; return "done", "refused", or a finding."""
 
     def too_long(number: int, frame: object) -> None:
@@ -132,13 +132,13 @@ def outcome(program: Callable[[], object]) -> str:
 
     out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
     before = signal.signal(signal.SIGALRM, too_long)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             with one_line_errors("x.py"):
                 program()
     except TooLong:
-        return f"more than {SECONDS} s"
+        return f"more than {seconds} s"
     except SystemExit:
         errors = err.buffer.getvalue().decode("utf-8", "replace")
         last = errors.rstrip("\n").rpartition("\n")[2]
@@ -183,15 +183,18 @@ class Programs:
         weights = ["--weights", str(path), "--output", str(out / "run")]
         resumed = ["--resume", str(run), "--epochs", "2"]
         mapped = [str(self.image), "--checkpoint", str(path), "--output", str(out), "--overlay"]
-        programs: dict[str, Callable] = {
-            "predict.py": lambda: predict.main([*mapped, "--probabilities", "--uncertainty"]),
-            "--resume": lambda: train.main(resumed),
-            "--weights": lambda: train.main([*self.options, *weights]),
+        out.mkdir()
+        outcomes = {
+            "predict.py": outcome(
+                lambda: predict.main([*mapped, "--probabilities", "--uncertainty"])
+            ),
+            "--resume": outcome(lambda: train.main(resumed)),
+            "--weights": outcome(lambda: train.main([*self.options, *weights])),
         }
         if exported:
-            programs["unet.export"] = lambda: export.main([str(path), "-o", str(out / "a.pt2")])
-        out.mkdir()
-        return {name: outcome(program) for name, program in programs.items()}
+            arguments = [str(path), "-o", str(out / "a.pt2")]
+            outcomes["unet.export"] = outcome(lambda: export.main(arguments), EXPORT_SECONDS)
+        return outcomes
 
 
 def trial(number: int, seed: int, keep: Path, exported: bool = True) -> tuple[Counter, list[str]]:

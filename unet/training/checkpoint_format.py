@@ -20,6 +20,7 @@ import torch
 
 from unet import MODELS, build
 from unet.training.rules import (
+    both,
     bounded,
     color,
     counts,
@@ -62,6 +63,10 @@ SCALING = {
     "scale": list_of(positive),
 }
 POSITION = {"batch": whole(0), "windows": whole(0), "loss": finite}
+# Of the options only those whose values are used again.
+SETTINGS = {"epochs": whole(1), "bands": optional(list_of(text)), "offset": finite}
+# Columns of log.csv that the report shows.
+COLUMNS = "epoch lr train_loss val_loss macro_dice weighted_dice mean_iou seconds".split()
 OPTIMIZER = {
     "state": dict_of(dict_of(plain), int),
     "param_groups": list_of(record({"params": list_of(whole(0)), "lr": finite}), 1),
@@ -88,7 +93,7 @@ RECORD = {
     "metrics": record({}, {"confusion": counts}),  # of the last validation; the matrix is (K, K)
 }
 RESUME = {
-    "settings": dict_of(without_tensors),  # every option of the training
+    "settings": both(dict_of(without_tensors), record({}, SETTINGS)),  # every option of train.py
     "epoch": whole(0),  # number of finished epochs
     "position": record(POSITION),  # in the next epoch: batches, windows, the sum of their losses
     "best": number,  # best validation macro Dice so far, -inf before the first
@@ -122,7 +127,7 @@ def check(state: dict, to_resume: bool = False) -> None:
         if key in state:
             its_rule(state[key], key)
     _check_lengths(state)
-    _check_history(state)
+    _check_history(state, to_resume)
     _check_weights(state)
 
 
@@ -146,14 +151,24 @@ def _check_lengths(state: dict) -> None:
         raise ValueError(f"metrics['confusion'] is not {classes} x {classes} counts")
 
 
-def _check_history(state: dict) -> None:
-    """Raise ValueError if the numbers of epochs do not fit the rows of the history."""
+def _check_history(state: dict, to_resume: bool) -> None:
+    """Raise ValueError if the numbers of epochs do not fit the rows of the history.
+
+    Args:
+        state: the checkpoint.
+        to_resume: whether the rows must also have the columns that the report shows.
+    """
     rows = state.get("history", [])
     epoch = state.get("epoch", len(rows))
     if "history" in state and len(rows) != epoch:
         raise ValueError(f"history has {len(rows)} rows, epoch is {epoch}")
     if any(row.keys() != rows[0].keys() for row in rows):
         raise ValueError("history has rows of different columns")
+    missing = [name for name in COLUMNS if rows and name not in rows[0]] if to_resume else []
+    if missing:
+        raise ValueError(f"history has no column {missing[0]}")
+    if any(row.get("epoch", at) != at for at, row in enumerate(rows, start=1)):
+        raise ValueError("history has rows of other epochs than 1, 2, 3, ...")
     if state.get("best_epoch", epoch) > epoch:
         raise ValueError(f"best_epoch is {state['best_epoch']}, epoch is {epoch}")
 

@@ -31,7 +31,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 class NotFinite(InputError):
-    """The loss of a training batch is infinite or not a number."""
+    """The loss of a training batch, or of the validation, is infinite or not a number."""
 
 
 def start_of_epoch() -> dict:
@@ -149,6 +149,9 @@ def evaluate(
         device: device of the network.
         precision: type of the activations.
         after_batch: function that is called after each batch. It may raise an error.
+
+    Raises:
+        NotFinite: the mean loss is not finite, as with weights that are not.
     """
     model.eval()
     batches: Any = loader.batch_sampler
@@ -164,7 +167,10 @@ def evaluate(
         confusion.update(logits.argmax(1), targets)
         after_batch()
     confusion.matrix = processes.total(confusion.matrix.to(device))
-    return sum(torch.stack(sums).tolist()) / len(batches.order), confusion
+    mean = sum(torch.stack(sums).tolist()) / len(batches.order)
+    if not math.isfinite(mean):
+        raise NotFinite(f"the validation loss became {mean}; try a lower --lr, or a larger --size")
+    return mean, confusion
 
 
 @torch.no_grad()

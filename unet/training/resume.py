@@ -52,6 +52,8 @@ def resumed_options(
     """
     path = checkpoint.find(run, "last.pt")
     settings = checkpoint.load(path, to_resume=True)["settings"]
+    if not {"images", "epochs"} <= settings.keys():
+        raise InputError(f"{path}: its settings are not those of train.py; begin another run")
     known = vars(parser.parse_args([]))
     unknown = [name for name in settings if name not in known]
     if unknown:

@@ -62,6 +62,16 @@ def optional(inner: Rule) -> Rule:
     return lambda value, place: None if value is None else inner(value, place)
 
 
+def both(one: Rule, other: Rule) -> Rule:
+    """Make the rule that a value obeys two rules."""
+
+    def apply(value: Any, place: str) -> None:
+        one(value, place)
+        other(value, place)
+
+    return apply
+
+
 def list_of(inner: Rule, least: int = 0) -> Rule:
     """Make the rule for a list of at least `least` values of the inner rule."""
 
@@ -142,7 +152,10 @@ name_of_class = rule(
     "a text without control characters",
     lambda value: type(value) is str and value.strip() != "" and not CONTROL.search(value),
 )
-number = rule("a number", lambda value: type(value) in (int, float))
+number = rule(
+    "a number of 64 bits",
+    lambda value: type(value) is float or type(value) is int and -(2**63) <= value < 2**64,
+)
 finite = rule("a finite number", is_finite)
 positive = rule("a finite number above 0", lambda value: is_finite(value) and value > 0)
 tensor = rule("a tensor of numbers", is_dense)

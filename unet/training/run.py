@@ -185,7 +185,7 @@ class Run:
         for name in ("epoch", "best", "best_epoch", "history", "position"):
             setattr(self, name, state[name])
         self.waiting_since = state.get("waiting_since", self.best_epoch)
-        if epochs > state["settings"].get("epochs", epochs):
+        if epochs > state["settings"]["epochs"]:
             self.waiting_since = self.epoch
         self.metrics, self.done = state.get("metrics", {}), self.epoch
         if self.has_ended(epochs, patience):

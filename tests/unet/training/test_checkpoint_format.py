@@ -10,7 +10,7 @@ import torch
 import unet
 from unet.checkpoint import CheckpointError, build_model, load
 from unet.training import checkpoint_format
-from unet.training.checkpoint_format import FORMAT, NEEDED, RECORD, RESUME, check
+from unet.training.checkpoint_format import COLUMNS, FORMAT, NEEDED, RECORD, RESUME, check
 from unet.training.optimizer import SCHEDULES, end_epoch
 
 
@@ -48,7 +48,7 @@ def whole_checkpoint() -> dict:
         "position": {"batch": 0, "windows": 0, "loss": 0.0},
         "best": -math.inf,
         "best_epoch": 1,
-        "history": [{"epoch": 1, "loss": math.nan}],
+        "history": [dict.fromkeys(COLUMNS, math.nan) | {"epoch": 1}],
         "waiting_since": 1,
         "recipe": {"bands": ["Red", "NIR"], "limits": (0, 1)},
         "optimizer": optimizer.state_dict(),

@@ -9,11 +9,12 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 import unet
+from data.files import InputError
 from data.grid import Window
 from data.training.dataset import Batches
 from unet.losses import cross_entropy
 from unet.training import passes
-from unet.training.passes import RunningLoss
+from unet.training.passes import NotFinite, RunningLoss
 
 CPU = torch.device("cpu")
 
@@ -90,6 +91,24 @@ def test_an_epoch_goes_on_behind_its_position():
     # If the epoch was stopped during validation, there is no further batch.
     running, seen = epoch(batches, [], {"batch": 3, "windows": 5, "loss": 10.0})
     assert running.mean == 2.0 and seen == []
+
+
+@pytest.mark.parametrize(("batch", "windows"), [(4, 5), (0, 5), (2, 3), (2**53, 5), (3, 6)])
+def test_a_position_that_the_epoch_does_not_have_is_refused(batch, windows):
+    """Five windows in batches of two: 2, 4 and 5 windows are finished after 1, 2 and 3 batches."""
+    batches = loader(Still.images, Still.targets, 2)
+    for at, finished in enumerate([0, 2, 4, 5]):
+        RunningLoss({"batch": at, "windows": finished, "loss": 0.0}, batches, CPU, Path())
+    with pytest.raises(InputError, match="last.pt claims .* batches of an epoch"):
+        RunningLoss({"batch": batch, "windows": windows, "loss": 0.0}, batches, CPU, Path())
+
+
+def test_a_validation_loss_that_is_not_finite_ends_the_run():
+    still = Still()
+    still.scale.data.fill_(math.nan)
+    with pytest.raises(NotFinite, match="the validation loss became nan; try a lower --lr"):
+        evaluate = (loader(Still.images, Still.targets, 2), mean, 2, CPU, torch.float32)
+        passes.evaluate(still, *evaluate)
 
 
 def test_several_losses_are_read_together_on_a_gpu_and_the_rest_at_the_end():

@@ -17,11 +17,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import torch.distributed as dist
 from torch.distributed.run import parse_args
 from torch.utils.data import DataLoader, Dataset
 
 import train
 import unet
+from data.files import InputError
 from data.training.dataset import Batches
 from unet import losses
 from unet.training import passes, processes
@@ -309,6 +311,15 @@ def test_a_process_that_fails_ends_the_run_with_its_error(run):
     )
     assert "the sum is there" not in run.ended.stdout
     assert run.after < 60  # torch alone would wait for hours
+
+
+def test_a_lost_connection_is_one_line_and_other_errors_stay():
+    for lost in (RuntimeError("[gloo/transport/tcp/pair.cc:5] reset"), dist.DistBackendError("x")):
+        with pytest.raises(InputError, match="^another process of this run has stopped"):
+            with processes.connected():
+                raise lost
+    with pytest.raises(RuntimeError, match="a bug"), processes.connected():
+        raise RuntimeError("a bug")
 
 
 if __name__ == "__main__":
