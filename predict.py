@@ -41,7 +41,7 @@ from data.output.jobs import Job
 from data.output.mapfiles import MapFiles, thumbnail_step
 from data.output.samples import gallery
 from data.output.truth import Truth
-from data.terminal import Notes, Parser, listed, one_line_errors, say, say_error, within
+from data.terminal import Notes, Parser, listed, of_memory, one_line_errors, say, say_error, within
 from data.tiling import OVERLAP, layout
 from unet import checkpoint
 from unet.evaluation import report, scores
@@ -198,8 +198,8 @@ def main(arguments: list[str] | None = None) -> None:
             results[job] = map_image(job, predictor, table, args, shared, notes)
         except Exception as error:  # whatever it is, the other images are still mapped
             if not several:
-                raise
-            say_error("predict.py", error, job.image)
+                raise of_memory(error, job.image) from None
+            say_error("predict.py", of_memory(error, job.image), job.image)
     notes.say_counts()
     for part in messages.gather(results) if messages else []:
         results |= {job: result for job, result in part.items() if result}

@@ -19,7 +19,8 @@ from typing import NamedTuple
 from data.files import InputError
 from data.raster.safe import NAME
 
-YEAR, MONTH, DAY = r"(?P<y>(?:19|20)\d\d)", r"(?P<m>0[1-9]|1[0-2])", r"(?P<d>[0-2]\d|3[01])"
+# Years of satellites that map land: 2048 is the side of a tile.
+YEAR, MONTH, DAY = r"(?P<y>19[789]\d|20[0-3]\d)", r"(?P<m>0[1-9]|1[0-2])", r"(?P<d>[0-2]\d|3[01])"
 # The forms of a date, the most exact first. (?P=s) repeats the mark between year and month.
 FORMS = {
     "year-month-day": rf"{YEAR}(?P<s>[-_.]?){MONTH}(?P=s){DAY}(?:T?(?P<time>\d{{6}}))?",

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from data import bands
-from data.grid import Window
+from data.grid import IDENTITY, Grid, Window
 from data.raster import Raster
 from data.raster.safe import Safe, is_safe
 from data.scaling import held_value, valid_pixels
@@ -55,6 +55,10 @@ class Image:
         self.path, self.grid, self.geo_tags = raster.path, raster.grid, raster.geo_tags
         self.block_shape, self.colormap = raster.block_shape, raster.colormap
         self.remarks = [(raster.path, remark) for remark in raster.remarks]
+        if self.grid.crs and self.grid.transform == IDENTITY:
+            self.grid = Grid(None, IDENTITY, self.grid.height, self.grid.width)
+            text = "has a CRS but no transform, so its place is not known, and areas are in pixels"
+            self.remarks.append((raster.path, text))
         self._numbers = list(range(1, raster.count + 1))
         if raster.alpha:
             self._separate_alpha(raster.alpha, asked)

@@ -28,6 +28,7 @@ UNITS = "reflectance", "reflectance x 10,000"
 # Images differ in unit if their numbers differ by more than this factor. Scenes of one unit differ
 # by less. On a log scale it is half way to 10,000.
 FAR = 100
+APART = 50  # scenes of a training whose numbers differ by more than this factor are told
 COLOURS = 255  # largest number of 8-bit colours, which are in neither unit
 BRIGHT = COLOURS / FAR  # no reflectance is typically above it
 
@@ -40,7 +41,12 @@ TOLERATED = 0.05  # share of numbers outside the range that is not reported
 
 
 class Unit(NamedTuple):
-    """How the numbers of a file become those that the network is shown: (number + offset) * gain.
+    """How the numbers of a file become those that the network is shown.
+
+        (number + offset) * gain    for numbers that become smaller, gain = 1 / 10,000
+        number * gain + offset      for reflectances that become x 10,000
+
+    The offset is in the unit x 10,000, where there are two units.
 
     Numbers that this changes are float32, and no-data is then NaN. A whole number plus an offset is
     at least 1, since it stands for a reflectance. Reflectances are positive, and a spectral index
@@ -60,11 +66,12 @@ class Unit(NamedTuple):
         """Convert numbers (C, h, w) of all bands, or of the bands at these positions."""
         if self.unchanged:
             return stored
-        numbers = stored.astype(np.float32) + np.float32(self.offset)
+        gains = np.array(self.gains if bands is None else [self.gains[b] for b in bands])
+        gains = gains.astype(np.float32)[:, None, None]
+        numbers = stored.astype(np.float32) * np.maximum(gains, 1) + np.float32(self.offset)
         if self.offset and stored.dtype.kind in "iu":
             numbers = np.maximum(numbers, 1)
-        gains = np.array(self.gains if bands is None else [self.gains[b] for b in bands])
-        numbers *= gains.astype(np.float32)[:, None, None]
+        numbers *= np.minimum(gains, 1)
         return np.where(valid_pixels(stored, self.nodata), numbers, np.float32(np.nan))
 
 

@@ -47,7 +47,8 @@ def class_file(raster: Raster, target: Grid, nodata: int | None = None) -> Class
         target: The grid of the result.
         nodata: The value of pixels without a class, by default the declared value. If none is
             declared, and some pixels have no class or the target extends beyond the source, it is
-            the largest of the type.
+            the largest of the type; in types of 64 bits it is 2^53, because GDAL does not read
+            the largest back.
 
     Returns:
         The source. If its value of no-data is neither given nor declared, `read` raises InputError
@@ -66,7 +67,7 @@ def class_file(raster: Raster, target: Grid, nodata: int | None = None) -> Class
     if dtype.kind == "f":
         dtype, gaps = _integer_type(raster, chosen)
     if free and (gaps or not covers(grid, target)):
-        chosen = int(np.iinfo(dtype).max)
+        chosen = min(int(np.iinfo(dtype).max), 2**53)
 
     def read(window: Window) -> np.ndarray:
         codes, valid = read_codes(raster, window)

@@ -50,7 +50,11 @@ def target_grid_for(source_grid: Grid, crs, resolution: float | None = None) -> 
         raise InputError(f"{crs!r} is not a CRS; give a code such as EPSG:3857") from None
     x, y = lattice(source_grid, crs)
     if not np.isfinite(x).any():
-        raise InputError(f"no point of the source has coordinates in {crs.name}; choose another")
+        beyond = source_grid.crs.is_geographic and source_grid.bounds[2] > 180
+        advice = (
+            "subtract 360 from its longitudes, which are beyond 180" if beyond else "choose another"
+        )
+        raise InputError(f"no point of the source has coordinates in {crs.name}; {advice}")
     left, right, bottom, top = extent(source_grid, crs, x, y)
     if resolution is None:
         resolution = usual_resolution(source_grid, x, y)

@@ -2,7 +2,14 @@
 
 from data.terminal.lines import Notes, command, duration, grouped, listed, note, progress, say
 from data.terminal.options import Parser, within
-from data.terminal.signals import Interrupted, Signals, message_of, one_line_errors, say_error
+from data.terminal.signals import (
+    Interrupted,
+    Signals,
+    message_of,
+    of_memory,
+    one_line_errors,
+    say_error,
+)
 
 __all__ = [
     "Interrupted",
@@ -15,6 +22,7 @@ __all__ = [
     "message_of",
     "listed",
     "note",
+    "of_memory",
     "one_line_errors",
     "progress",
     "say",

@@ -58,6 +58,25 @@ def one_line_errors(script: str, *others: type[Exception]) -> Iterator[None]:
         except reported as error:
             say_error(script, error)
             sys.exit(2)
+        except (MemoryError, RuntimeError) as error:
+            short = of_memory(error)
+            if short is error:
+                raise
+            say_error(script, short)
+            sys.exit(2)
+
+
+def of_memory(error: Exception, file: object = "the memory") -> Exception:
+    """Return an InputError if an error means that the memory is full, else the error.
+
+    Args:
+        error: Any error. torch and Python raise several kinds when the memory is full.
+        file: The file that was processed.
+    """
+    signs = "can't start new thread", "could not create a primitive", "can't allocate memory"
+    if isinstance(error, MemoryError) or any(sign in str(error) for sign in signs):
+        return InputError(f"{file}: the memory is full ({str(error)[:60]}); close other programs")
+    return error
 
 
 def message_of(error: Exception) -> str:

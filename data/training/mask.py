@@ -63,7 +63,15 @@ class Mask:
     @property
     def remarks(self) -> list[str]:
         """What the user should know of the file, in sentences, without its name."""
-        return [*self.raster.remarks, *classfile.remarks(self.raster, self._by_color)]
+        remarks = [*self.raster.remarks, *classfile.remarks(self.raster, self._by_color)]
+        classes = {code: name for code, name, _, ignore in self.table.rows if not ignore}
+        named = [name for code, name in classes.items() if code == self.raster.nodata]
+        if named and not self.table.coded_by_color:
+            remarks.append(
+                f"declares {self.raster.nodata:g} as no-data, which is the class {named[0]} in the "
+                f"table {self.table.name}: the table counts"
+            )
+        return remarks
 
     def read(self, window: Window) -> np.ndarray:
         """Read the labels (h, w) uint8 of a window. Raise InputError if the table does not fit."""

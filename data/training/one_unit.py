@@ -14,8 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
+from data.files import InputError
 from data.grid import Window
 from data.input.units import (
+    APART,
+    FAR,
     fill_values,
     filled,
     gain_between,
@@ -36,6 +39,9 @@ def in_one_unit(scenes: Sequence[Scene], offset: float, method: str, say: Callab
         offset: The option --offset, added to all numbers.
         method: The option --scaling. With "image", the unit of each scene is of no account.
         say: Prints a line.
+
+    Raises:
+        InputError: The offset is far larger than the numbers.
     """
     highs, dtypes, fills = [], [], defaultdict(list)
     for scene in scenes:
@@ -47,17 +53,37 @@ def in_one_unit(scenes: Sequence[Scene], offset: float, method: str, say: Callab
     _report_fills(fills, say)
     every = [(high, dtype) for dates, dtype in zip(highs, dtypes) for high in dates]
     reference = None if method == "image" else usual(every)
-    converted, changed = [], []
+    converted, changed, sizes, largest = [], [], [], 0.0
     for scene, dates, dtype in zip(scenes, highs, dtypes):
         gains = [gain_between(high, reference, dtype) if reference else 1.0 for high in dates]
-        for path, gain in zip(scene.paths, gains):
+        for path, high, gain in zip(scene.paths, dates, gains):
             if gain != 1:
                 changed.append((path, in_other_unit(gain)))
+            if high is not None:
+                sizes.append((high * gain, path))
+                largest = max(largest, abs(high) * max(gain, 1))
         each = len(scene.descriptions) // len(dates)
         converted.append(scene.in_unit(offset, np.repeat(gains, each).tolist()))
     for line in grouped(changed):
         say(line)
+    if method != "image":
+        _report_apart(sizes, say)
+    if sizes and largest < abs(offset) / FAR:
+        raise InputError(
+            f"{sizes[0][1]}: --offset {offset:g}: the numbers of the images are about "
+            f"{largest:.2g}; give the offset in their unit"
+        )
     return converted
+
+
+def _report_apart(sizes: Sequence[tuple[float, Path]], say: Callable) -> None:
+    """Say that images have numbers of different sizes: (typical number, file) of each date."""
+    (low, first), (high, last) = min(sizes, default=(0, "")), max(sizes, default=(0, ""))
+    if high > 0 and (low < 0 or high > APART * low):
+        say(
+            f"the numbers of the images differ much: typically {low:.4g} in {first}, and "
+            f"{high:.4g} in {last}; are all in one unit?"
+        )
 
 
 def _report_fills(fills: Mapping[float, Sequence[tuple[Path, float]]], say: Callable) -> None:

@@ -163,6 +163,18 @@ def test_files_of_other_scales_are_equal_behind_the_door(tmp_path, monkeypatch):
 # As files hold them.
 
 
+def test_a_crs_without_a_transform_gives_no_place(tmp_path):
+    rasterio = pytest.importorskip("rasterio")
+    path = tmp_path / "a.tif"
+    with rasterio.open(
+        path, "w", driver="GTiff", count=1, height=4, width=5, dtype="uint8", crs="EPSG:32631"
+    ) as file:
+        file.write(np.ones((1, 4, 5), np.uint8))
+    with Image(path) as image:
+        assert image.grid.crs is None
+        assert "has a CRS but no transform" in dict(image.remarks)[path]
+
+
 @pytest.mark.parametrize("kind", ["inside", "beside", "alpha"])
 def test_masks_of_files_are_no_data_in_the_map_and_in_the_areas(tmp_path, kind, capsys):
     rasterio = pytest.importorskip("rasterio")
@@ -200,6 +212,7 @@ def test_remarks_of_a_file_reach_the_one_who_maps_it(tmp_path, monkeypatch):
 
     monkeypatch.setattr(image, "Raster", Remarking)
     path = written(tmp_path / "a.tif", names=["Green", "Red", "NIR", "SWIR1"])
-    checkpoint = {"bands": small.BANDS, "scaling": {"method": "image", "offset": [], "scale": []}}
+    scaling = {"method": "image", "offset": [], "scale": []}
+    checkpoint = {"bands": small.BANDS, "indices": [], "scaling": scaling}
     with inputs.Input([path], inputs.Expected.of(checkpoint)) as found:
         assert found.remarks == [f"{path}: its pages 2 to 3 are not used"]

@@ -70,7 +70,7 @@ def test_masked_pixels_become_no_data(made):
         ([0, 9], -9999, INSIDE, np.int16, -9999),
         ([0, 9, -3.4028234663852886e38], -3.4028234663852886e38, INSIDE, np.uint8, 255),
         ([0, 2**24], None, INSIDE, np.uint32, None),
-        ([0, 2.0**40], None, BESIDE, np.int64, 2**63 - 1),
+        ([0, 2.0**40], None, BESIDE, np.int64, 2**53),
     ],
 )
 def test_floats_become_the_smallest_integers_that_hold_their_codes(
@@ -129,3 +129,12 @@ def test_what_is_odd_about_source_and_target_is_told(made, capsys):
         list(told([], raster, where, wide, None))
     error = capsys.readouterr().err
     assert "mask.tif: has a rusty nail" in error and "mask.tif: the source crosses a cut" in error
+
+
+def test_the_no_data_of_64_bits_is_one_that_gdal_reads_back(made, tmp_path):
+    rasterio = pytest.importorskip("rasterio")
+    with made(np.full((4, 4), 5, np.int64)) as raster:
+        source = class_file(raster, BESIDE)
+        write(tmp_path / "out.tif", source.read(WHOLE), BESIDE, source.nodata)
+    with rasterio.open(tmp_path / "out.tif") as file:
+        assert file.nodata == source.nodata == 2**53

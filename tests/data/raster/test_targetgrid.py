@@ -26,6 +26,12 @@ def test_the_grid_that_holds_a_source_has_multiples_of_the_resolution_as_edges()
     assert bottom <= y.min() < bottom + 25 and top - 25 < y.max() <= top
 
 
+def test_longitudes_beyond_180_are_named():
+    source = Grid(CRS.from_epsg(4326), (0.01, 0, 190, 0, -0.01, 60), 20, 20)
+    with pytest.raises(InputError, match="subtract 360 from its longitudes"):
+        target_grid_for(source, "EPSG:32603")
+
+
 def test_edges_that_are_multiples_but_for_rounding_do_not_get_another_pixel():
     source = grid("EPSG:3857", 0.1 + 0.2, 0.9, 0.3, 3, 3)  # 0.30000000000000004 to 1.2, 0 to 0.9
     assert (

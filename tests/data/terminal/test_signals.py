@@ -14,6 +14,7 @@ from data.files import InputError
 from data.terminal import (
     Interrupted,
     Signals,
+    of_memory,
     one_line_errors,
 )
 
@@ -128,6 +129,19 @@ with one_line_errors("x.py"):
     finally:
         print("tidied up", flush=True)
 """
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("can't start new thread"), RuntimeError("another")]
+)
+def test_a_full_memory_is_one_line_and_other_errors_are_left(error):
+    found = of_memory(error, "a.tif")
+    if "another" in str(error):
+        assert found is error
+        return
+    assert isinstance(found, InputError) and str(found).startswith("a.tif: the memory is full")
+    with pytest.raises(SystemExit, match="2"), one_line_errors("x.py"):
+        raise error
 
 
 UNUSUAL = """

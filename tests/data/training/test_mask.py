@@ -209,7 +209,7 @@ def test_a_grey_mask_stored_as_rgb_is_read_and_told(tmp_path):
     path = picture(tmp_path / "m.png", np.repeat(CODES[..., None], 3, 2))
     found, mask = read(path)
     assert np.array_equal(found, ESM.encode(CODES))
-    assert mask.remarks == ["its three channels are equal; one of them is used"]
+    assert mask.remarks[:1] == ["its three channels are equal; one of them is used"]
 
 
 def test_a_coloured_mask_with_a_table_of_codes_is_refused_by_name(tmp_path):
@@ -276,7 +276,7 @@ def test_masked_pixels_have_no_label_whatever_their_code(tmp_path, masked, nodat
     found, mask = read(tmp_path / "m.tif")
     # The declared value is a code of the table, so it is a class where the mask is not 0.
     assert found.tolist() == [[IGNORE, 0, 1, 2], [IGNORE, 0, 1, 0]]
-    assert mask.remarks == ["pixels with 0 in its dataset mask have no class"]
+    assert mask.remarks[:1] == ["pixels with 0 in its dataset mask have no class"]
 
 
 def test_masked_pixels_do_not_vote(tmp_path, masked):
@@ -365,3 +365,16 @@ def test_a_jpeg_mask_is_told_and_its_unknown_codes_are_explained(tmp_path):
         read(path, ClassTable.from_records("t", RECORDS))
     with Mask(path, ESM) as mask:
         assert any("JPEG changes codes and colours" in remark for remark in mask.remarks)
+
+
+def test_a_declared_no_data_that_is_a_class_is_told(tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_text(
+        "code,name,color,ignore\n1,land,#C8B478,\n2,water,#0064C8,\n0,no,#000000,true\n"
+    )
+    for nodata, told in ((2, True), (0, False), (9, False)):
+        path = tmp_path / f"{nodata}.tif"
+        place = Grid(None, IDENTITY, 4, 4)
+        cog.write(path, np.ones((4, 4), np.uint8), place, nodata=nodata)
+        with Mask(path, ClassTable.load(table)) as mask:
+            assert any("is the class water in the table t" in text for text in mask.remarks) == told

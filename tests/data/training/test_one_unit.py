@@ -57,6 +57,40 @@ def test_an_offset_is_added_to_the_numbers_of_all_scenes():
     assert np.array_equal(shifted.read(whole(shifted)), expected) and shifted.nodata is None
 
 
+def test_an_offset_is_in_ten_thousandths_where_scenes_are_in_both_units():
+    found, _ = converted(1, 1e-4, 1, offset=-100.0)
+    first, changed, _ = (scene.read(whole(scene)) for scene in found)
+    np.testing.assert_allclose(first, changed, atol=1.01)
+    found, _ = converted(1, 1e-4, 1e-4, offset=-100.0)  # the usual unit is reflectance
+    assert np.isclose(found[0].read(whole(found[0])).max(), 0.39, atol=0.001)
+
+
+def test_an_offset_far_above_all_numbers_is_refused():
+    with pytest.raises(InputError, match="--offset -1000: the numbers of the images are about 0.4"):
+        converted(1e-4, 1e-4, offset=-1000)
+
+
+@pytest.mark.parametrize("factors", [(0.5, 0.5, 0.005), (1, 1, 60)])
+def test_scenes_of_other_units_than_reflectance_are_told(factors):
+    numbers = np.random.default_rng(0).uniform(300, 4000, (2, 40, 50))
+    made = [small.scene(40, 50, image=(numbers * f).astype(np.float64)) for f in factors]
+    said: list[str] = []
+    in_one_unit(made, 0, "minmax", said.append)
+    assert len(said) == 1 and said[0].startswith("the numbers of the images differ much")
+    said.clear()
+    in_one_unit(made, 0, "image", said.append)
+    in_one_unit(made[:2], 0, "minmax", said.append)
+    assert said == []
+
+
+def test_decibels_beside_powers_are_told():
+    power = np.random.default_rng(0).uniform(0.1, 0.9, (1, 40, 50)).astype(np.float32)
+    made = [small.scene(40, 50, image=one) for one in (power, 10 * np.log10(power) - 3)]
+    said: list[str] = []
+    in_one_unit(made, 0, "minmax", said.append)
+    assert "differ much" in said[0]
+
+
 def test_a_fill_value_is_told_once_for_all_files_that_have_it():
     some = scenes(1, 1, 1)
     some[0].image[:, :10] = 65535
