@@ -46,7 +46,7 @@ class Unit(NamedTuple):
         (number + offset) * gain    for numbers that become smaller, gain = 1 / 10,000
         number * gain + offset      for reflectances that become x 10,000
 
-    The offset is in the unit x 10,000, where there are two units.
+    Where there are two units, an offset below BRIGHT is in reflectance, and another in x 10,000.
 
     Numbers that this changes are float32, and no-data is then NaN. A whole number plus an offset is
     at least 1, since it stands for a reflectance. Reflectances are positive, and a spectral index
@@ -68,7 +68,9 @@ class Unit(NamedTuple):
             return stored
         gains = np.array(self.gains if bands is None else [self.gains[b] for b in bands])
         gains = gains.astype(np.float32)[:, None, None]
-        numbers = stored.astype(np.float32) * np.maximum(gains, 1) + np.float32(self.offset)
+        larger = np.maximum(gains, 1)
+        offset = np.float32(self.offset) * (larger if abs(self.offset) < BRIGHT else 1)
+        numbers = stored.astype(np.float32) * larger + offset
         if self.offset and stored.dtype.kind in "iu":
             numbers = np.maximum(numbers, 1)
         numbers *= np.minimum(gains, 1)

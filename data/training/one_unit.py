@@ -18,6 +18,7 @@ from data.files import InputError
 from data.grid import Window
 from data.input.units import (
     APART,
+    BRIGHT,
     FAR,
     fill_values,
     filled,
@@ -68,7 +69,7 @@ def in_one_unit(scenes: Sequence[Scene], offset: float, method: str, say: Callab
         say(line)
     if method != "image":
         _report_apart(sizes, say)
-    if sizes and largest < abs(offset) / FAR:
+    if sizes and abs(offset) >= BRIGHT and largest < abs(offset) / FAR:
         raise InputError(
             f"{sizes[0][1]}: --offset {offset:g}: the numbers of the images are about "
             f"{largest:.2g}; give the offset in their unit"

@@ -180,7 +180,7 @@ def test_two_dates_are_learned_and_mapped_together(tmp_path, monkeypatch, capsys
     assert sorted(p.name for p in Path("maps").glob("*.tif")) == [
         f"a_{n}_landcover.tif" for n in range(4)
     ]
-    assert "note: a_3.tif + b_3.tif: dates of one place, in this order" in capsys.readouterr().err
+    assert "note: a_0.tif + b_0.tif: dates of one place, in this order" in capsys.readouterr().err
     with (
         geotiff.Raster("maps/a_0_landcover.tif") as found,
         geotiff.Raster("in/masks/m_0.tif") as truth,

@@ -138,7 +138,8 @@ def test_a_number_becomes_number_plus_offset_times_gain_and_no_data_nan():
     assert units.Unit(-1000, (1, 0.5), 0).apply(stored[1:], [1])[0, 0, 1] == 2000
     assert units.Unit(0, (1, 1), 0).apply(stored) is stored
     floats = np.array([[[0.05, np.nan]]], np.float32)
-    # The offset is in the unit x 10,000.
+    np.testing.assert_allclose(units.Unit(-0.1, (1e4,), None).apply(floats), [[[-500, np.nan]]])
+    # An offset that no reflectance has is in the unit x 10,000.
     np.testing.assert_allclose(units.Unit(-100, (1e4,), None).apply(floats), [[[400, np.nan]]])
 
 

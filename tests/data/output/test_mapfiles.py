@@ -27,7 +27,8 @@ def image(tmp_path):
     cog.write(tmp_path / "s.tif", pixels, grid, nodata=0, descriptions=small.BANDS)
     scaling = Scaling("minmax", (0.0,) * 4, (2500.0,) * 4).state()
     with Input(
-        (tmp_path / "s.tif",), Expected.of({"bands": small.BANDS, "scaling": scaling})
+        (tmp_path / "s.tif",),
+        Expected.of({"bands": small.BANDS, "indices": [], "scaling": scaling}),
     ) as opened:
         yield opened
 

@@ -173,7 +173,7 @@ def test_the_hash_is_that_of_type_shape_and_both_arrays_in_strips_of_256_rows(tm
 def test_an_interruption_leaves_no_half_made_scene(tmp_path, monkeypatch):
     paths = image_and_mask(tmp_path, np.ones((1, 6, 8), np.uint8), np.ones((6, 8), np.uint8))
 
-    def interrupted(mask, target, method):
+    def interrupted(mask, target, method, other):
         yield np.zeros((2, 8), np.uint8)
         raise KeyboardInterrupt
 
@@ -191,7 +191,7 @@ def test_two_processes_may_prepare_a_scene_at_once_and_either_may_be_interrupted
     paths = image_and_mask(tmp_path, ones, ones[0])
     cache = tmp_path / "cache"
 
-    def other_is_faster(mask, target, method):
+    def other_is_faster(mask, target, method, named):
         half_made = next(cache.glob(".image-*.tmp"))
         other = cache / half_made.name.split(".")[1]
         other.mkdir()
