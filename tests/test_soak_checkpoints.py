@@ -44,6 +44,8 @@ def test_an_unchanged_checkpoint_is_read_by_all_programs(programs):
     (("settings", "offset"), "x", ["predict.py", "--resume", "--weights"]),
     (("settings", "epochs"), "2", ["predict.py", "--resume", "--weights"]),
     (("settings",), {}, ["--resume"]),
+    (("settings", "size"), torch.ones(1), ["predict.py", "--resume", "--weights"]),
+    (("recipe", "bands"), torch.ones(1), ["predict.py", "--resume", "--weights"]),
     (("nodata",), 2**70, ["predict.py", "--resume", "--weights"]),
     (("history", 0), {"epoch": 1}, ["--resume"]),
     (("history", 0, "epoch"), 2, ["predict.py", "--resume", "--weights"]),

@@ -31,7 +31,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 class NotFinite(InputError):
-    """The loss of a training batch, or of the validation, is infinite or not a number."""
+    """A loss or a weight is infinite or not a number."""
 
 
 def start_of_epoch() -> dict:
@@ -151,7 +151,7 @@ def evaluate(
         after_batch: function that is called after each batch. It may raise an error.
 
     Raises:
-        NotFinite: the mean loss is not finite, as with weights that are not.
+        NotFinite: the mean loss or a weight is not finite. No map can be made of such weights.
     """
     model.eval()
     batches: Any = loader.batch_sampler
@@ -168,8 +168,12 @@ def evaluate(
         after_batch()
     confusion.matrix = processes.total(confusion.matrix.to(device))
     mean = sum(torch.stack(sums).tolist()) / len(batches.order)
-    if not math.isfinite(mean):
-        raise NotFinite(f"the validation loss became {mean}; try a lower --lr, or a larger --size")
+    finite = all(bool(weights.isfinite().all()) for weights in model.state_dict().values())
+    if not finite or not math.isfinite(mean):
+        raise NotFinite(
+            "weights or the validation loss became infinite or not a number; try a lower --lr, or "
+            "a larger --size"
+        )
     return mean, confusion
 
 

@@ -146,6 +146,10 @@ def require_form(state: dict, parts: Mapping) -> None:
         numbers = {key for key, value in one.items() if isinstance(value, (float, tuple))}
         if missing := sorted(numbers - other.keys()):
             raise ValueError(f"optimizer['param_groups'] lacks {missing[0]}")
+        for key in sorted(one.keys() & other.keys() - {"lr"}):  # only the rate changes in a run
+            if not same(one[key], other[key]):
+                change = f"{other[key]!r:.60}, not {one[key]!r:.60}"
+                raise ValueError(f"optimizer['param_groups'] has another {key}: {change}")
     parameters = [p for group in parts["optimizer"].param_groups for p in group["params"]]
     order = [number for group in saved["param_groups"] for number in group["params"]]
     shape_of = {number: tuple(p.shape) for number, p in zip(order, parameters)}

@@ -103,11 +103,14 @@ def test_a_position_that_the_epoch_does_not_have_is_refused(batch, windows):
         RunningLoss({"batch": batch, "windows": windows, "loss": 0.0}, batches, CPU, Path())
 
 
-def test_a_validation_loss_that_is_not_finite_ends_the_run():
+@pytest.mark.parametrize("name", ["scale", "unused"])
+def test_a_weight_that_is_not_finite_ends_the_run_also_where_no_pixel_needs_it(name):
     still = Still()
-    still.scale.data.fill_(math.nan)
-    with pytest.raises(NotFinite, match="the validation loss became nan; try a lower --lr"):
-        evaluate = (loader(Still.images, Still.targets, 2), mean, 2, CPU, torch.float32)
+    still.register_buffer("unused", torch.ones(()))
+    evaluate = (loader(Still.images, Still.targets, 2), mean, 2, CPU, torch.float32)
+    passes.evaluate(still, *evaluate)
+    getattr(still, name).data.fill_(math.nan)
+    with pytest.raises(NotFinite, match="weights or the validation loss .*; try a lower --lr"):
         passes.evaluate(still, *evaluate)
 
 
