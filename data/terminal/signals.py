@@ -86,7 +86,7 @@ def message_of(error: Exception) -> str:
     'a.tif: No such file or directory'
     """
     if isinstance(error, OSError) and error.strerror and error.filename:
-        return f"{error.filename}: {error.strerror}"
+        return f"{printable(error.filename)}: {error.strerror}"
     return str(error)
 
 
