@@ -4,7 +4,6 @@ import csv
 import os
 import runpy
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +21,6 @@ import unet
 from data.classes import ClassTable
 from data.files import InputError
 from data.grid import Grid
-from data.mapping import strips
 from data.raster import cog, geotiff
 from unet import checkpoint
 
@@ -456,7 +454,22 @@ def test_the_script_runs_as_a_program(here):
     assert done.returncode == 0 and "s_0_landcover.tif" in done.stdout and done.stderr == ""
 
 
-def test_ctrl_c_leaves_the_earlier_map_and_nothing_half_written(here, monkeypatch, capsys):
+# predict.py, which gets Ctrl-C in the middle of the scene.
+INTERRUPTED = """
+import runpy, signal, sys
+from data.mapping import strips
+sys.argv = ["predict.py", "in/images/s_0.tif"]
+
+def progress(text):
+    if "%" in text:
+        signal.raise_signal(signal.SIGINT)
+
+strips.progress = progress
+runpy.run_path(sys.path[0] + "/predict.py", run_name="__main__")
+"""
+
+
+def test_ctrl_c_leaves_the_earlier_map_and_nothing_half_written(here):
     predict.main(["in/images/s_0.tif"])
     before = Path("in/images/s_0_landcover.tif").read_bytes()
     with geotiff.Raster("in/images/s_0.tif") as raster:
@@ -465,20 +478,17 @@ def test_ctrl_c_leaves_the_earlier_map_and_nothing_half_written(here, monkeypatc
             Grid(None, raster.grid.transform, 1920, 480),
         )
     cog.write("in/images/s_0.tif", pixels, grid, descriptions=small.BANDS)
-    told = []
-
-    def progress(text: str) -> None:
-        if "%" in text and not told:  # in the middle of the scene
-            told.append(text)
-            signal.raise_signal(signal.SIGINT)
-
-    monkeypatch.setattr(strips, "progress", progress)
-    assert script(["in/images/s_0.tif"], monkeypatch, capsys) == (130, "predict.py: stopped\n")
-    assert (
-        told
-        and Path("in/images/s_0_landcover.tif").read_bytes() == before
-        and not list(here.rglob("*.tmp"))
+    # A process of its own, because the program ends its process.
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{INTERRUPTED}"],
+        capture_output=True,
+        text=True,
+        cwd=here,
     )
+    assert done.returncode == 130 and done.stderr.splitlines()[-1] == "predict.py: stopped"
+    assert "Traceback" not in done.stderr
+    assert Path("in/images/s_0_landcover.tif").read_bytes() == before
+    assert not list(here.rglob("*.tmp"))
 
 
 @pytest.mark.parametrize(
