@@ -12,8 +12,8 @@ from unet.training.run import Run
 ROOT = Path(__file__).parents[1]
 
 
-def command(target: str, *variables: str) -> list[str]:
-    """The words of the call of train.py or predict.py that `make target variables` would make."""
+def dry_run(target: str, *variables: str) -> str:
+    """What `make target variables` would run, also when the tests themselves run under make."""
     clean = {
         name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))
     }
@@ -21,7 +21,12 @@ def command(target: str, *variables: str) -> list[str]:
         ["make", "-n", target, *variables], capture_output=True, text=True, cwd=ROOT, env=clean
     )
     assert done.returncode == 0, done.stderr
-    lines = done.stdout.replace("\\\n", "")
+    return done.stdout.replace("\\\n", "")
+
+
+def command(target: str, *variables: str) -> list[str]:
+    """The words of the call of train.py or predict.py that `make target variables` would make."""
+    lines = dry_run(target, *variables)
     return shlex.split(lines[lines.rindex(".venv/bin/python ") :])
 
 
@@ -31,10 +36,7 @@ def test_without_images_the_demo_is_trained_in_its_own_settings():
 
 
 def test_clean_removes_the_runs_and_the_cache_of_scenes_beside_them():
-    done = subprocess.run(
-        ["make", "-n", "clean"], capture_output=True, text=True, cwd=ROOT, check=True
-    )
-    assert str(Run().cache.parent) in shlex.split(done.stdout.splitlines()[-1])
+    assert str(Run().cache.parent) in shlex.split(dry_run("clean").splitlines()[-1])
 
 
 def test_images_of_ones_own_get_the_defaults_of_train_py():

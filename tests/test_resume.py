@@ -190,12 +190,15 @@ def train_quietly(arguments: list[str]) -> None:
     train.main(arguments)
 
 
-def test_killed_thirty_times_at_random_moments_and_resumed_each_time(tmp_path):
-    """After kill -9 at any moment the checkpoint loads, and the final result is the same."""
+def test_killed_ten_times_at_random_moments_and_resumed_each_time(tmp_path):
+    """After kill -9 at any moment the checkpoint loads, and the final result is the same.
+
+    tests/bench/soak_runs.py tries it more often.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["train", "torch._dynamo"])  # imported only once
     draw, run, last = random.Random(0), tmp_path / "killed", tmp_path / "killed/last.pt"
-    fresh = options(tmp_path, *STATEFUL, "--epochs", 40)
+    fresh = options(tmp_path, *STATEFUL, "--epochs", 24)
 
     def begin(*arguments: str) -> multiprocessing.Process:
         process = context.Process(target=train_quietly, args=(list(map(str, arguments)),))
@@ -206,7 +209,7 @@ def test_killed_thirty_times_at_random_moments_and_resumed_each_time(tmp_path):
         return last.stat().st_mtime_ns if last.exists() else 0
 
     reached = set()
-    for number in range(30):
+    for number in range(10):
         before = saved()
         process = begin("--resume", run) if before else begin(*fresh, "--output", run)
         if number % 3:  # kill it while it trains and saves; every third time while it starts
@@ -219,7 +222,7 @@ def test_killed_thirty_times_at_random_moments_and_resumed_each_time(tmp_path):
         if last.exists():
             reached.add(checkpoint.load(last)["epoch"])
             checkpoint.load(run / "best.pt")
-    assert len(reached) >= 20
+    assert len(reached) >= 6
     for process in (begin("--resume", run), begin(*fresh, "--output", tmp_path / "whole")):
         process.join()
         assert process.exitcode == 0

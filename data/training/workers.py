@@ -36,9 +36,10 @@ def supervised() -> Iterator[None]:
     others = set(multiprocessing.active_children())
     try:
         yield
-    except (RuntimeError, InputError, OSError) as error:
+    except (RuntimeError, InputError, OSError, EOFError) as error:
         text = str(error)
-        if text.startswith(KILLED):
+        # A worker that is killed while it sends a batch breaks the connection.
+        if text.startswith(KILLED) or isinstance(error, (ConnectionError, EOFError)):
             raise InputError(
                 "a worker process that loads windows was killed, perhaps because memory is short; "
                 "try fewer --workers"

@@ -159,7 +159,7 @@ def test_a_full_disk_names_the_file_and_leaves_the_earlier_one(tmp_path):
     noise = np.random.default_rng(0).integers(0, 255, (3, 500, 500), np.uint8)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))  # a disk with little room
     try:
-        with pytest.raises(OSError, match="make room") as caught:
+        with pytest.raises(OSError, match="raise the limit of file sizes") as caught:
             write(path, noise, Grid(None, IDENTITY, 500, 500))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -71,6 +71,13 @@ def test_the_errors_of_a_worker_are_one_line_and_the_others_are_ended(at_five, m
     assert multiprocessing.active_children() == []
 
 
+@pytest.mark.parametrize("error", [ConnectionResetError(104, "reset"), EOFError()])
+def test_a_worker_that_is_killed_while_it_sends_is_the_same_line(error):
+    with pytest.raises(InputError, match="^a worker process that loads windows was killed"):
+        with supervised():
+            raise error
+
+
 def test_a_bug_in_a_worker_keeps_its_traceback():
     with pytest.raises(ZeroDivisionError, match="Original Traceback"):
         read_all(bug)
