@@ -38,7 +38,7 @@ ROOT = Path(__file__).parents[1]
 SECONDS = 120  # a run that takes longer hangs
 HEEDED = 20  # seconds between a signal and the end of the process, on a busy machine
 CHILDREN = 15  # seconds that worker processes may outlive the main process
-MEMORY = 2**31  # bytes; the largest run takes a third of it
+MEMORY = 2**31  # bytes beyond those of this process; the largest run takes a third of it
 version()  # is cached, so that an edit of the program does not change it in the middle
 SIGNALS = {signal.SIGINT, signal.SIGTERM}
 BAD = "Traceback", "Exception ignored", "Fatal Python error"
@@ -77,6 +77,7 @@ class Started:
         self.status: int | None = None
         self._output = folder / f"output_{len([*folder.glob('output_*')])}.txt"
         self._output.touch()
+        self._inherited = resident(os.getpid())  # what this process holds, the fork holds, too
         # A signal waits until the script handles it, as if its imports took no time.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         self.pid = os.fork()
@@ -141,7 +142,8 @@ class Started:
             pid, status, usage = os.wait4(self.pid, os.WNOHANG)
             if pid:
                 self.status = os.waitstatus_to_exitcode(status)
-                self.memory = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+                peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+                self.memory = peak - self._inherited
         return self.status is None
 
     def wait(self, until: Callable[[], bool] = lambda: False, seconds: float = SECONDS) -> None:
