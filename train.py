@@ -27,11 +27,12 @@ import torch
 from torch.utils.data import DataLoader
 
 import unet
-from data import bands, scaling, terminal
+from data import terminal
 from data.classes import ClassTable
 from data.output import samples
 from data.terminal import within
-from data.training import augment, pipeline, workers
+from data.training import pipeline, workers
+from data.training.options import add_data_options
 from unet import checkpoint, losses
 from unet.evaluation.scores import epoch_row
 from unet.networks import layers, transfer
@@ -52,24 +53,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     # Upper limits: more than any machine can do, but small enough not to overflow.
     count, number, share = within(int, 1, 2**24), within(int, 0, 2**31), within(float, 0, below=1)
 
-    add = parser.add_argument_group("data").add_argument
-    add("--images", nargs="+", metavar="PATH", help="images or folders (default: synthetic scenes)")
-    add("--masks", nargs="+", metavar="PATH", help="masks or folders, paired with images by name")
-    add("--classes", default="esm", help="class table: esm, catalonia, deepglobe or a CSV file")
-    add("--bands", nargs="+", metavar="NAME", help="names of the bands (default: as in the files)")
-    add("--indices", nargs="*", choices=[*bands.INDICES], help="indices to add (default: all)")
-    add("--stack-dates", action="store_true", help="stack the bands of images that share a mask")
-    add("--nodata", type=float, help="value of no-data pixels (default: as in the files)")
-    add("--offset", type=within(float), default=0, help="added: -1000 from S2 baseline 04.00 on")
-    add("--scaling", choices=scaling.METHODS, default="minmax", help="scaling of the bands")
-    add("--align", choices=("nearest", "mode"), default="nearest", help="resampling of masks")
-    add("--size", type=count, help="window side (default: largest image side if <= 512, else 256)")
-    add("--skip-only", nargs="+", default=[], metavar="CLASS", help="skip windows of only these")
-    add("--oversample", type=share, default=0, metavar="T", help="oversample classes rarer than T")
-    add("--validation", type=within(float, above=0, below=1), default=0.2, help="share held out")
-    add("--places", metavar="X", help="CSV file image,place; or pattern of names, '(.*)_\\d+'")
-    add("--augment", nargs="*", choices=augment.STEPS, default=["flip", "turn"], help="operations")
-    add("--overfit", type=number, default=0, metavar="N", help="train and validate on N windows")
+    add_data_options(parser.add_argument_group("data"))
 
     add = parser.add_argument_group("network").add_argument
     add("--model", choices=[*unet.MODELS], default="unet", help="network")
