@@ -37,7 +37,8 @@ def test_options_exist(command):
         train.parse(options)
     elif "--settings" in options:
         train.parse(options[options.index("--settings") + 1].split())
-    source = (BENCH.parents[1] / script).read_text(encoding="utf-8")
+    files = [script, "data/training/options.py"][: 1 + (script == "train.py")]
+    source = "".join((BENCH.parents[1] / name).read_text(encoding="utf-8") for name in files)
     given = [option for option in options if option.startswith("--") and " " not in option]
     assert [option for option in given if f'"{option}"' not in source] == []
 
