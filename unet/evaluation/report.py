@@ -1,29 +1,20 @@
 """The report of a training or of an evaluation: one HTML page that needs no other file.
 
-Curves are inline SVG (unet/evaluation/charts.py), pictures are base64 PNG, and report.css is
-copied into the page. The page has no script, and its Content-Security-Policy forbids loading
-anything. `html` makes the text of the page from plain values; its callers write the file. The
-metrics of the classes are computed from one confusion matrix (unet/metrics.py).
+Curves are inline SVG (unet/evaluation/charts.py), and unet/evaluation/markup.py makes the HTML of
+page, tables and pictures. `html` makes the text of the page from plain values; its callers write
+the file. The metrics of the classes are computed from one confusion matrix (unet/metrics.py).
 
 Read beside it: tests/unet/evaluation/test_report.py.
 """
 
-import base64
-import html as markup
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 
-from torch import Tensor
-
-from data.files import printable
 from unet.evaluation.charts import line_chart, scatter
+from unet.evaluation.markup import Color, escape, fixed, head, page, row, samples, settings, swatch
 from unet.metrics import ConfusionMatrix, macro, weighted
 
-Color = tuple[int, int, int]  # red, green, blue, 0..255
-
-STYLE = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
 CHARTS = {  # title: {label: key of the history}
     "Loss": {"training": "train_loss", "validation": "val_loss"},
     "Validation": {
@@ -96,26 +87,11 @@ def html(run: Mapping) -> str:
         _confusion(confusion, names),
         _scatters(run["shares"]) if run.get("shares") else "",
         _share_table(run["share_table"]) if run.get("share_table") else "",
-        _samples(run["samples"], run.get("legend", [])) if run.get("samples") else "",
-        _settings(run["settings"]) if run.get("settings") else "",
+        samples(run["samples"], run.get("legend", [])) if run.get("samples") else "",
+        settings(run["settings"]) if run.get("settings") else "",
     ]
-    facts = "".join(
-        f"<div><dt>{escape(label)}</dt><dd>{escape(text)}</dd></div>"
-        for label, text in run.get("summary", [])
-    )
     command = f"<p>Next:</p><pre>{escape(run['command'])}</pre>" if run.get("command") else ""
-    title = escape(run["title"])
-    return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy"
-content="default-src 'none'; img-src data:; style-src 'unsafe-inline'"><title>{title}</title>
-<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>
-<body><h1>{title}</h1><dl>{facts}</dl>{command}{"".join(sections)}</body></html>
-"""
-
-
-def escape(text: str) -> str:
-    """Escape what HTML would take for markup, and control characters."""
-    return markup.escape(printable(text))
+    return page(run["title"], run.get("summary", []), command, *sections)
 
 
 def _curves(history: Sequence[Mapping], best: int | None) -> str:
@@ -133,13 +109,13 @@ def _classes(confusion: ConfusionMatrix, classes: Sequence[tuple[str, Color]]) -
     measures = [confusion.iou(), confusion.dice(), confusion.precision(), confusion.recall()]
     rows, foot = "", ""
     for k, (name, color) in enumerate(classes):
-        shares = [_fixed(100 * pixels[k] / truth.sum(), 1) for pixels in (truth, prediction)]
-        scores = [_fixed(values[k], 3) for values in measures]
-        rows += _row(_swatch(color) + escape(name), [f"{int(truth[k]):,}", *shares, *scores])
+        shares = [fixed(100 * pixels[k] / truth.sum(), 1) for pixels in (truth, prediction)]
+        scores = [fixed(values[k], 3) for values in measures]
+        rows += row(swatch(color) + escape(name), [f"{int(truth[k]):,}", *shares, *scores])
     for title, mean in ("macro mean", macro), ("weighted mean", partial(weighted, support=truth)):
-        foot += _row(title, ["", "", "", *(_fixed(mean(values), 3) for values in measures)])
+        foot += row(title, ["", "", "", *(fixed(mean(values), 3) for values in measures)])
     dash = DASH_NOTE if any(values.isnan().any() for values in measures) else ""
-    table = f"<table>{_head(CLASS_COLUMNS)}{rows}\n<tfoot>{foot}</tfoot></table>"
+    table = f"<table>{head(CLASS_COLUMNS)}{rows}\n<tfoot>{foot}</tfoot></table>"
     return f"""<h2>Classes</h2><div class="scroll">{table}</div>
 <p><small>Macro mean: every class counts the same. Weighted mean: by pixels of truth.{dash}</small>
 </p>"""
@@ -153,8 +129,8 @@ def _confusion(confusion: ConfusionMatrix, names: list[str]) -> str:
     pixels, percent = "", ""
     for t, (name, counts) in enumerate(zip(names, confusion.matrix.tolist())):
         heat = [_heat(share, t == p) for p, share in enumerate(shares[t])]
-        pixels += _row(escape(name), [f"{count:,}" for count in counts], heat)
-        percent += _row(escape(name), [_fixed(100 * share, 1) for share in shares[t]], heat)
+        pixels += row(escape(name), [f"{count:,}" for count in counts], heat)
+        percent += row(escape(name), [fixed(100 * share, 1) for share in shares[t]], heat)
     table = f'<table class="matrix{" tall" if len(names) > 4 else ""}">{head}'
     caption = "% of the row, with recall on the diagonal"
     return f"""<h2>Confusion matrix</h2><p>Rows are the truth, columns the prediction. The shade is
@@ -179,51 +155,14 @@ def _share_table(classes: Sequence[Mapping]) -> str:
     """Make the table of the statistics of each class's share over the images."""
     rows = ""
     for entry in classes:
-        points = [_fixed(100 * entry[key], 2) for key in ("truth", "prediction", "error")]
-        interval = f"{_fixed(100 * entry['low'], 2)} to {_fixed(100 * entry['high'], 2)}"
-        rows += _row(escape(entry["name"]), [*points, interval, _fixed(entry["spearman"], 3)])
-    table = f"<table>{_head(SHARE_COLUMNS)}\n{rows}</table>"
+        points = [fixed(100 * entry[key], 2) for key in ("truth", "prediction", "error")]
+        interval = f"{fixed(100 * entry['low'], 2)} to {fixed(100 * entry['high'], 2)}"
+        rows += row(escape(entry["name"]), [*points, interval, fixed(entry["spearman"], 3)])
+    table = f"<table>{head(SHARE_COLUMNS)}\n{rows}</table>"
     return f"""<h2>Shares of the classes, image by image</h2><div class="scroll">{table}</div>
 <p><small>Means over the images, each with the same weight. The error is the mean absolute
 difference in percentage points, with Student's 95 % interval. &ndash; is not defined: the share is
 the same in all images, or there are too few images.</small></p>"""
-
-
-def _samples(samples: Sequence[Mapping], legend: Sequence[tuple[str, Color]]) -> str:
-    """Make the section of sample pictures, with a legend."""
-    entries = "".join(f"<li>{_swatch(color)}{escape(name)}</li>" for name, color in legend)
-    page = f'<h2>Samples</h2><ul class="legend">{entries}</ul>'
-    for sample in samples:
-        figures = ""
-        for caption, picture in sample["pictures"].items():
-            source = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
-            image = f'<img alt="{escape(caption)}" src="{source}">'
-            figures += f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>"
-        title = f"<h3>{escape(sample['title'])}</h3>"
-        page += f'<section class="sample">{title}<div>{figures}</div></section>'
-    return page
-
-
-def _settings(settings: Mapping) -> str:
-    """Make the table of the options."""
-    rows = ""
-    for name, value in settings.items():
-        text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-        rows += _row(escape(name), [escape(text)])
-    return f'<h2>Settings</h2><div class="settings"><table>{rows}</table></div>'
-
-
-def _head(columns: Sequence[str]) -> str:
-    """Make the head of a table."""
-    cells = "".join(f'<th scope="col">{text}</th>' for text in columns)
-    return f"<thead><tr>{cells}</tr></thead>"
-
-
-def _row(head: str, cells: list[str], attributes: Sequence[str] = ()) -> str:
-    """Make a table row of HTML texts. attributes[i] is written into the tag of cell i."""
-    pairs = zip(cells, attributes or [""] * len(cells), strict=True)
-    body = "".join(f"<td{attribute}>{cell}</td>" for cell, attribute in pairs)
-    return f'<tr><th scope="row">{head}</th>{body}</tr>'
 
 
 def _heat(share: float, right: bool) -> str:
@@ -232,13 +171,3 @@ def _heat(share: float, right: bool) -> str:
         return ' class="none"'
     color = "42,127,208" if right else "221,107,16"
     return f' style="background:rgba({color},{0.08 + 0.5 * share:.2f})"'
-
-
-def _swatch(color: Color) -> str:
-    """Make a small square in a colour."""
-    return '<i style="background:#%02x%02x%02x"></i>' % tuple(color)
-
-
-def _fixed(value: float | Tensor, decimals: int) -> str:
-    """Format a number; NaN is a dash."""
-    return "&ndash;" if math.isnan(value) else f"{value:.{decimals}f}"

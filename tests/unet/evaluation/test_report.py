@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from unet.evaluation import report
+from unet.evaluation import markup, report
 
 VOID = {"meta", "img", "br"}  # the only elements here that have no end tag
 
@@ -162,7 +162,7 @@ def test_page_needs_nothing_from_outside_and_runs_nothing():
     assert not any(name.startswith("on") or name.endswith("href") for name in names)
     sources = [attributes["src"] for _, attributes in page.elements if "src" in attributes]
     assert len(sources) == 4 and all(source.startswith("data:") for source in sources)
-    assert "url(" not in report.STYLE and "@import" not in report.STYLE
+    assert "url(" not in markup.STYLE and "@import" not in markup.STYLE
     policies = [
         a["content"] for tag, a in page.elements if a.get("http-equiv") == "Content-Security-Policy"
     ]
