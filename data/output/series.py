@@ -55,6 +55,12 @@ class Timeline(NamedTuple):
         """A short name for each map: its date, or `map 1`, `map 2`, and so on."""
         return self.dates or [f"map {number}" for number in range(1, 1 + len(self.paths))]
 
+    @property
+    def names(self) -> list[str]:
+        """The file name of each map, or its path if two maps have one name."""
+        names = [path.name for path in self.paths]
+        return names if len(set(names)) == len(names) else [str(path) for path in self.paths]
+
 
 def timeline(paths: Sequence[Path]) -> Timeline:
     """Sort three maps and more by the dates in their names. Two maps keep the order given."""
@@ -72,7 +78,7 @@ def timeline(paths: Sequence[Path]) -> Timeline:
         if sorted(given, key=turned.__getitem__) != order:
             told = f"{paths[at].name}: its date is {one} or {other}, and the order depends on it; "
             return Timeline(tuple(paths), None, None, [f"{told}{GIVEN}; write the year first"])
-        more = f", and so are {len(doubtful) - 1} more dates" if doubtful[1:] else ""
+        more = f", and {len(doubtful) - 1} more dates likewise" if doubtful[1:] else ""
         remarks.append(f"{paths[at].name}: its date is read as {one}, not as {other}{more}")
     if order != given and len(paths) == 2:
         earlier = f"by the dates in the names {paths[1].name} is the earlier map"
@@ -178,8 +184,8 @@ def left_out(series: Series, maps: Timeline) -> list[str]:
     """Say how much of each map has no class in another one, in no or one remark."""
     shares = [1 - series.common / mapped for mapped in series.mapped]
     lost = [
-        f"{share:.2%} of {path.name}".replace("%", " %")
-        for share, path in zip(shares, maps.paths)
+        f"{share:.2%}".replace("%", " %") + f" of {name}"
+        for share, name in zip(shares, maps.names)
         if share
     ]
     told = "only pixels with a class in all maps count; left out are "

@@ -28,7 +28,7 @@ def write(path: Path, table: ClassTable, series: Series, maps: Timeline) -> None
     area, unit = series.areas[0].sum(), series.whole.unit
     amount = f"{area:,.1f} km2" if unit == "km2" else f"{area:,.0f} pixels"
     title = f"Shares of the {amount} that have a class in all {len(maps.paths)} maps"
-    names = [] if maps.dates else [path.name for path in maps.paths]
+    names = [] if maps.dates else maps.names
     write_png(path, draw(series.shares, table, maps.labels, maps.days, title, names))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pyproj import CRS
+from zones import DEGREES, km2_of_rows
 
 from data.classes import ClassTable
 from data.files import IGNORE, InputError
@@ -72,8 +73,8 @@ def test_a_date_that_may_be_month_first_is_told():
     found = timeline(paths("a_05_03_2019", "a_06_03_2020", "a_07_07_2021"))
     assert found.dates == ["2019-03-05", "2020-03-06", "2021-07-07"]
     assert found.remarks == [
-        "a_05_03_2019.tif: its date is read as 2019-03-05, not as 2019-05-03, and so are 1 more "
-        "dates"
+        "a_05_03_2019.tif: its date is read as 2019-03-05, not as 2019-05-03, and 1 more dates "
+        "likewise"
     ]
 
 
@@ -100,6 +101,11 @@ def test_maps_without_a_date_of_its_own_for_each_keep_the_order_given(names):
     ]
 
 
+def test_maps_of_one_name_are_told_apart_by_their_folders():
+    assert timeline((Path("2019/a.tif"), Path("2020/a.tif"))).names == ["2019/a.tif", "2020/a.tif"]
+    assert timeline((Path("2019/a.tif"), Path("2020/b.tif"))).names == ["a.tif", "b.tif"]
+
+
 # Shares and steps.
 
 
@@ -112,6 +118,13 @@ def test_shares_are_of_the_pixels_with_a_class_in_all_maps(grid):
     np.testing.assert_allclose(found.steps[1].matrix, [[1, 0, 1], [0, 0, 1], [1, 0, 2]], rtol=1e-6)
     np.testing.assert_allclose(found.whole.matrix, [[1, 0, 3], [0, 0, 1], [1, 0, 0]], rtol=1e-6)
     assert found.common == 6 and found.mapped.tolist() == [7, 7, 8]
+
+
+def test_km2_of_a_strip_are_those_of_its_own_rows():
+    found, labels = Series(DEGREES, 4, 3), np.arange(4, dtype=np.uint8)[:, None]
+    for row in range(4):
+        found.add([labels[row : row + 1]] * 3)
+    np.testing.assert_allclose(found.areas, [km2_of_rows(DEGREES)] * 3, rtol=3e-5)
 
 
 def test_what_is_left_out_of_each_map_is_told():
@@ -260,6 +273,17 @@ def test_three_maps_that_cannot_be_compared_are_refused_and_leave_nothing(tmp_pa
         change.main([a])
 
 
+@pytest.mark.parametrize("wrong", [0, 1, 2])
+def test_unknown_codes_of_any_map_are_an_error(tmp_path, wrong):
+    names = write_maps(tmp_path, "a_2019", "a_2020", "a_2021")
+    codes = ESM.decode(FIRST)
+    codes[0, 0] = 77
+    cog.write(names[wrong], codes, EQUAL_AREA, ESM.nodata)
+    with pytest.raises(InputError, match=rf"a_20{wrong + 19}\.tif: code 77 \(1 pixels\)"):
+        change.main([*names, "-o", str(tmp_path / "c.tif"), "--classes", "esm"])
+    assert not list(tmp_path.glob("c*"))
+
+
 @pytest.mark.parametrize("number", [2, 3])
 def test_a_map_with_other_names_for_its_codes_is_refused_unless_a_table_is_named(tmp_path, number):
     names = write_maps(tmp_path, "a_2019", "a_2020", "a_2021")[:number]
@@ -275,5 +299,5 @@ def test_a_map_with_other_names_for_its_codes_is_refused_unless_a_table_is_named
 
 def test_options_may_stand_between_the_maps(tmp_path, capsys):
     a, b, c = write_maps(tmp_path, "a_2019", "a_2020", "a_2021")
-    change.main([a, "-o", str(tmp_path / "c.tif"), b, c])
+    change.main([a, b, "-o", str(tmp_path / "c.tif"), c])
     assert (tmp_path / "c_shares.png").exists()
