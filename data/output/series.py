@@ -78,7 +78,7 @@ def timeline(paths: Sequence[Path]) -> Timeline:
         if sorted(given, key=turned.__getitem__) != order:
             told = f"{paths[at].name}: its date is {one} or {other}, and the order depends on it; "
             return Timeline(tuple(paths), None, None, [f"{told}{GIVEN}; write the year first"])
-        more = f", and {len(doubtful) - 1} more dates likewise" if doubtful[1:] else ""
+        more = f" (likewise in {len(doubtful) - 1} of the other names)" if doubtful[1:] else ""
         remarks.append(f"{paths[at].name}: its date is read as {one}, not as {other}{more}")
     if order != given and len(paths) == 2:
         earlier = f"by the dates in the names {paths[1].name} is the earlier map"

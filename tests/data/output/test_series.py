@@ -73,8 +73,8 @@ def test_a_date_that_may_be_month_first_is_told():
     found = timeline(paths("a_05_03_2019", "a_06_03_2020", "a_07_07_2021"))
     assert found.dates == ["2019-03-05", "2020-03-06", "2021-07-07"]
     assert found.remarks == [
-        "a_05_03_2019.tif: its date is read as 2019-03-05, not as 2019-05-03, and 1 more dates "
-        "likewise"
+        "a_05_03_2019.tif: its date is read as 2019-03-05, not as 2019-05-03 (likewise in 1 of "
+        "the other names)"
     ]
 
 
