@@ -106,7 +106,8 @@ def table(images: Sequence[Mapping], names: Sequence[str]) -> str:
         difference = f"{escape(group)} {_from_to(truth, prediction)}"
         shares = [] if math.isnan(truth) else [f"{100 * (prediction - truth):+.1f}", difference]
         cells = [f"{image['pixels']:,}", *scores, *dice, *(shares or [fixed(truth, 1)] * 2)]
-        rows += row(escape(image["name"]), cells)
+        name = escape(image["name"]).replace("/", "/<wbr>")  # a long path may break here
+        rows += row(name, cells)
     titles += ["<span>largest error of a share</span>", "its class: truth &rarr; prediction, %"]
     shown = f"{ROWS} of the {len(images)}" if len(images) > ROWS else f"All {len(images)}"
     tall = " tall" if len(names) > 4 else ""

@@ -90,12 +90,12 @@ def in_words(statistics: Mapping[str, float]) -> str:
     )
     rank = "not defined" if math.isnan(statistics["spearman"]) else f"{statistics['spearman']:.3f}"
     interval = "not defined" if math.isnan(low) else f"{low:.2f} to {high:.2f}"
-    sign, slope = "-" if shift < 0 else "+", statistics["slope"]
-    line = f"prediction = {slope:.3f} x truth {sign} {abs(shift):.2f} percentage points"
+    sign, slope = "-" if shift < 0 else "+", round(statistics["slope"], 3) + 0.0  # no -0.000
+    line = f"prediction = {slope:.3f} \N{MULTIPLICATION SIGN} truth {sign} {abs(shift):.2f}"
     return (
         f"Spearman {rank}, mean absolute error {error:.2f} percentage points "
         f"(95 % interval {interval}). "
-        f"Line of least squares: {'not defined' if math.isnan(shift) else line}."
+        f"Line of least squares{' not defined' if math.isnan(shift) else f', in %: {line}'}."
     )
 
 
