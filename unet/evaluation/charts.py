@@ -104,13 +104,13 @@ def scatter(
 def histograms(pairs: Sequence[tuple[float, float]]) -> str:
     """Draw the histograms of truth and prediction in per cent, with the same bins and scales.
 
-    The axis of the shares is that of `scatter`, with two bins between two ticks.
+    The axis of the shares is that of `scatter`, with four bins between two ticks.
 
     Returns:
         One SVG element.
     """
     ticks = _share_ticks(pairs)
-    edges = np.linspace(0, max(ticks), 2 * len(ticks) - 1)
+    edges = np.linspace(0, max(ticks), 4 * len(ticks) - 3)
     # A share of 100 % may be rounded to just above the last edge.
     shares = np.minimum(np.reshape(pairs, (-1, 2)), edges[-1])
     counts = [np.histogram(column, edges)[0] for column in shares.T]

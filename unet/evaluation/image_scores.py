@@ -18,6 +18,7 @@ Read beside it: tests/unet/evaluation/test_image_scores.py.
 """
 
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -98,6 +99,8 @@ def table(images: Sequence[Mapping], names: Sequence[str]) -> str:
     """
     titles = ["image", "pixels", "accuracy", "macro Dice", *(f"Dice {escape(n)}" for n in names)]
     titles = [f"<span>{title}</span>" for title in titles]
+    start = os.path.commonprefix([image["name"] for image in images])
+    folder = start[: start.rfind("/") + 1]  # of all images: the table leaves it out
     rows = ""
     for image in images[:ROWS]:
         scores = [fixed(value, 3) for value in (image["accuracy"], image["macro_dice"])]
@@ -106,16 +109,17 @@ def table(images: Sequence[Mapping], names: Sequence[str]) -> str:
         difference = f"{escape(group)} {_from_to(truth, prediction)}"
         shares = [] if math.isnan(truth) else [f"{100 * (prediction - truth):+.1f}", difference]
         cells = [f"{image['pixels']:,}", *scores, *dice, *(shares or [fixed(truth, 1)] * 2)]
-        name = escape(image["name"]).replace("/", "/<wbr>")  # a long path may break here
-        rows += row(name, cells)
+        name = escape(image["name"].removeprefix(folder))
+        rows += row(name.replace("/", "/<wbr>"), cells)  # a long path may break at a folder
     titles += ["<span>largest error of a share</span>", "its class: truth &rarr; prediction, %"]
+    where = f" of {escape(folder)}" if folder else ""
     shown = f"{ROWS} of the {len(images)}" if len(images) > ROWS else f"All {len(images)}"
     tall = " tall" if len(names) > 4 else ""
     return f"""<h2>Images, the worst first</h2>
 <div class="scroll"><table class="images{tall}">{head(titles)}\n{rows}</table></div>
-<p><small>Sorted by accuracy, the lowest first. {shown} images are shown; scores.csv beside this
-page has all images, and IoU and shares of each class. The error of a share is prediction &minus;
-truth in percentage points. &ndash; is 0/0.</small></p>"""
+<p><small>Sorted by accuracy, the lowest first. {shown} images{where} are shown; scores.csv
+beside this page has all images, and IoU and shares of each class. The error of a share is
+prediction &minus; truth in percentage points. &ndash; is 0/0.</small></p>"""
 
 
 def figures(confusion: ConfusionMatrix, names: Sequence[str]) -> dict:

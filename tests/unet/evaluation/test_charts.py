@@ -130,16 +130,16 @@ def bars(svg):
 
 
 def test_bars_of_two_histograms_by_hand():
-    # Ten bins of 10 % are 31.6 wide, from x = 50. Three images are as high as the plot, 120.
+    # Twenty bins of 5 % are 15.8 wide, from x = 50. Three images are as high as the plot, 120.
     truth, prediction = bars(histograms([(5, 95), (9.9, 100), (10, 100.00000001), (50, 0)]))
     bottom = 30 + 120
     assert truth == [
-        (50, bottom - 80, 81.6, bottom),
-        (81.6, bottom - 40, 113.2, bottom),
-        (208, bottom - 40, 239.6, bottom),
+        (65.8, bottom - 80, 81.6, bottom),
+        (81.6, bottom - 40, 97.4, bottom),
+        (208, bottom - 40, 223.8, bottom),
     ]
     bottom = 226 + 120
-    assert prediction == [(50, bottom - 40, 81.6, bottom), (334.4, 226, 366, bottom)]
+    assert prediction == [(50, bottom - 40, 65.8, bottom), (350.2, 226, 366, bottom)]
 
 
 def test_every_image_is_in_one_bar_of_each_histogram():
