@@ -19,6 +19,7 @@ Read beside it: tests/unet/evaluation/test_image_scores.py.
 
 import math
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -97,26 +98,28 @@ def table(images: Sequence[Mapping], names: Sequence[str]) -> str:
         images: From `ranked`.
         names: The names of the K classes.
     """
-    titles = ["image", "pixels", "accuracy", "macro Dice", *(f"Dice {escape(n)}" for n in names)]
-    titles = [f"<span>{title}</span>" for title in titles]
+    titles = ["pixels", "accuracy", "macro Dice", "largest error of a share"]
+    titles.append("its class: truth &rarr; prediction, %")
+    titles += [f"Dice {escape(name)}" for name in names]
     start = os.path.commonprefix([image["name"] for image in images])
     folder = start[: start.rfind("/") + 1]  # of all images: the table leaves it out
     rows = ""
     for image in images[:ROWS]:
         scores = [fixed(value, 3) for value in (image["accuracy"], image["macro_dice"])]
-        dice = [fixed(value, 3) for value in image["dice"]]
         group, truth, prediction = image["share"]
-        difference = f"{escape(group)} {_from_to(truth, prediction)}"
-        shares = [] if math.isnan(truth) else [f"{100 * (prediction - truth):+.1f}", difference]
-        cells = [f"{image['pixels']:,}", *scores, *dice, *(shares or [fixed(truth, 1)] * 2)]
-        name = escape(image["name"].removeprefix(folder))
-        rows += row(name.replace("/", "/<wbr>"), cells)  # a long path may break at a folder
-    titles += ["<span>largest error of a share</span>", "its class: truth &rarr; prediction, %"]
+        difference = f"{100 * (prediction - truth):+.1f}"
+        error = [difference, f"{escape(group)} {_from_to(truth, prediction)}"]
+        if math.isnan(truth):
+            error = ["&ndash;"] * 2
+        dice = [fixed(value, 3) for value in image["dice"]]
+        name = re.sub("([/_])", r"\1<wbr>", escape(image["name"].removeprefix(folder)))
+        rows += row(name, [f"{image['pixels']:,}", *scores, *error, *dice])
     where = f" of {escape(folder)}" if folder else ""
     shown = f"{ROWS} of the {len(images)}" if len(images) > ROWS else f"All {len(images)}"
+    columns = head(["image", *(f"<span>{title}</span>" for title in titles)])
     tall = " tall" if len(names) > 4 else ""
     return f"""<h2>Images, the worst first</h2>
-<div class="scroll"><table class="images{tall}">{head(titles)}\n{rows}</table></div>
+<div class="scroll"><table class="images{tall}">{columns}\n{rows}</table></div>
 <p><small>Sorted by accuracy, the lowest first. {shown} images{where} are shown; scores.csv
 beside this page has all images, and IoU and shares of each class. The error of a share is
 prediction &minus; truth in percentage points. &ndash; is 0/0.</small></p>"""

@@ -160,10 +160,10 @@ def _scatters(shares: Sequence[Mapping]) -> str:
     for group in shares:
         pairs = [(100 * t, 100 * p) for t, p in group["pairs"] if not math.isnan(t + p)]
         slope, intercept = group.get("line", (math.nan, math.nan))
+        fitted = "" if math.isnan(slope) else " The solid line is that of least squares."
         plots += f"""<h2>Share of {escape(group["name"])}</h2><figure class="scatters">
 {scatter(pairs, (slope, 100 * intercept))}{histograms(pairs)}<figcaption>{escape(group["text"])}<br>
-A dot on the dashed line: truth and prediction agree. The solid line is that of least
-squares.</figcaption></figure>"""
+A dot on the dashed line: truth and prediction agree.{fitted}</figcaption></figure>"""
     return plots
 
 

@@ -95,7 +95,7 @@ def in_words(statistics: Mapping[str, float]) -> str:
     return (
         f"Spearman {rank}, mean absolute error {error:.2f} percentage points "
         f"(95 % interval {interval}). "
-        f"Line of least squares{' not defined' if math.isnan(shift) else f', in %: {line}'}."
+        f"Line of least squares{' is not defined' if math.isnan(shift) else f', in %: {line}'}."
     )
 
 
