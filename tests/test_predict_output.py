@@ -169,6 +169,7 @@ def test_truth_leaves_a_report(here, capsys):
     assert (
         text.count("<circle") == 2 * 3 and "Share of water" in text and text.count("<section") == 3
     )
+    assert "Images, the worst first" in text
     worst, best = text.split("Best samples")
     assert worst.count("<section") == 2 and best.count("accuracy 0.") == 1
     printed = capsys.readouterr().out
