@@ -58,7 +58,7 @@ def worst_and_best(samples: Iterable[dict]) -> list[dict]:
     """Choose SHOWN samples: half of them with the lowest "accuracy", half with the highest.
 
     Args:
-        samples: Samples with different titles. Empty ones are left out.
+        samples: The samples. Empty ones are left out.
 
     Returns:
         The worst, the lowest first, and then the best, the highest first. "group" is WORST or BEST.
@@ -68,7 +68,7 @@ def worst_and_best(samples: Iterable[dict]) -> list[dict]:
     known = [sample for sample in samples if not math.isnan(sample["accuracy"])]
     if len(known) < 2:
         return (known or samples)[:SHOWN]
-    order = sorted(known, key=lambda sample: (sample["accuracy"], sample["title"]))
+    order = sorted(known, key=lambda sample: sample["accuracy"])
     best = min(SHOWN, len(order)) // 2
     worst = min(SHOWN, len(order)) - best
     chosen = [sample | {"group": WORST} for sample in order[:worst]]
@@ -79,6 +79,7 @@ def forget_others(samples: Iterable[dict]) -> None:
     """Empty the samples that `worst_and_best` does not choose, so that few pictures are kept.
 
     The choice from what is kept, together with further samples, is the choice from all of them.
+    The samples have different titles.
     """
     samples = [sample for sample in samples if sample]
     chosen = {sample["title"] for sample in worst_and_best(samples)}

@@ -50,7 +50,7 @@ def page(
     ]
     several = len(images) > 1
     class_names = [name for name, _ in classes]
-    ranked = image_scores.ranked([*zip(names, images)], groups) if names and several else []
+    ranked = image_scores.ranked([*zip(names, images)], groups) if several else []
     return {
         "title": title,
         "summary": summary,
