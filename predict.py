@@ -14,7 +14,7 @@ Writes beside each image, or into the folder of --output:
                               errors; areas.csv for several images
 
 Options add img_landcover_probabilities.tif, _uncertainty.tif and _overlay.png. --truth adds
-img_landcover_report.html, or report.html for several images.
+img_landcover_scores.csv and _report.html, or scores.csv and report.html for several images.
 
 A scene is read, mapped and written in strips, so that memory does not depend on its height
 (data/mapping/strips.py). Several processes share the strips of a single image. With several
@@ -31,20 +31,19 @@ from typing import NamedTuple
 import torch
 
 from data.classes import ClassTable
-from data.files import InputError, replacing
+from data.files import InputError
 from data.input.inputs import Expected, Input
 from data.mapping.source import Source
 from data.mapping.strips import map_scene
-from data.output import area_tables, jobs
+from data.output import area_tables, jobs, samples
 from data.output.areas import Areas
 from data.output.jobs import Job
 from data.output.mapfiles import MapFiles, thumbnail_step
-from data.output.samples import gallery
 from data.output.truth import Truth
 from data.terminal import Notes, Parser, listed, of_memory, one_line_errors, say, say_error, within
 from data.tiling import OVERLAP, layout
 from unet import checkpoint
-from unet.evaluation import report, scores
+from unet.evaluation import image_scores, report, scores
 from unet.evaluation.predictor import Predictor
 from unet.metrics import ConfusionMatrix
 from unet.training import processes
@@ -55,7 +54,6 @@ GONE = {
     "--export": "use python -m unet.export CHECKPOINT -o model.pt2",
     "--compare": "use python -m data.output.change MAP_BEFORE MAP_AFTER",
 }
-SAMPLES = 6  # images with a mask that the report shows
 
 
 def parse(arguments: list[str] | None = None) -> Namespace:
@@ -147,31 +145,32 @@ def map_image(
     truth.check()
     say(*scores.score_table(table.names, confusion).split("\n"))
     sample = {"title": str(job.image), "truth": truth.picture(), **files.pictures()}
-    return Result(files.areas, confusion, sample)
+    return Result(files.areas, confusion, sample | image_scores.figures(confusion, table.names))
 
 
 def write_tables(
     todo: list[Job], results: dict, predictor: Predictor, table: ClassTable, args: Namespace
 ) -> None:
-    """Write the table of areas of all maps and, with masks, a report."""
-    areas = [(job.image, results[job].areas) for job in todo if job in results]
-    path = jobs.table_path(todo, args.output, "areas.csv")
-    area_tables.write(path, table, areas, predictor.adjust)
-    say(path)
-    compared = [results[job] for job in todo if job in results and results[job].confusion]
-    matrices = [result.confusion for result in compared]
-    if len(todo) > 1 and matrices:
+    """Write the table of areas of all maps and, with masks, their scores and a report."""
+    paths = [jobs.table_path(todo, args.output, name) for name in jobs.TABLES]
+    done = {job.image: results[job] for job in todo if job in results}
+    areas = [(image, one.areas) for image, one in done.items()]
+    area_tables.write(paths[0], table, areas, predictor.adjust)
+    say(paths[0])
+    compared = {str(image): one for image, one in done.items() if one.confusion}
+    if not compared:
+        return
+    matrices = [one.confusion for one in compared.values()]
+    if len(todo) > 1:
         total = scores.score_table(table.names, sum(matrices[1:], matrices[0]))
         say(f"all {len(matrices)} images", *total.split("\n"))
-    if matrices:
-        path = jobs.table_path(todo, args.output, "report.html")
-        title, classes = f"Maps by {predictor.path}", [*zip(table.names, table.colors)]
-        groups, samples = area_tables.groups(table.names), [one.sample for one in compared]
-        page = scores.page(title, classes, matrices, groups, vars(args))
-        with replacing(path) as temporary:
-            text = report.html(page | gallery(samples[:SAMPLES], table))
-            temporary.write_text(text, "utf-8", "replace")
-        say(path)
+    images, groups = list(zip(compared, matrices)), area_tables.groups(table.names)
+    image_scores.write(paths[1], images, table.names, groups)
+    title, classes = f"Maps by {predictor.path}", [*zip(table.names, table.colors)]
+    page = scores.page(title, classes, matrices, groups, vars(args), [*compared])
+    shown = samples.worst_and_best(one.sample for one in compared.values())
+    report.write(paths[2], page | samples.gallery(shown, table))
+    say(*paths[1:])
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -196,6 +195,7 @@ def main(arguments: list[str] | None = None) -> None:
     for job in todo[rank :: processes.world()] if several else todo:
         try:
             results[job] = map_image(job, predictor, table, args, shared, notes)
+            samples.forget_others(done.sample for done in results.values() if done)
         except Exception as error:  # whatever it is, the other images are still mapped
             if not several:
                 raise of_memory(error, job.image) from None

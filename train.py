@@ -34,6 +34,7 @@ from data.terminal import within
 from data.training import pipeline, workers
 from data.training.options import add_data_options
 from unet import checkpoint, losses
+from unet.evaluation import image_scores
 from unet.evaluation.scores import epoch_row
 from unet.networks import layers, transfer
 from unet.training import memory, processes
@@ -43,8 +44,6 @@ from unet.training.passes import RunningLoss, evaluate, predict
 from unet.training.resume import GONE, plain, resumed_options
 from unet.training.run import Run
 from unet.training.tensorboard import Board
-
-SAMPLES = 6  # validation windows that the report shows
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -127,7 +126,7 @@ def train(args: argparse.Namespace, run: Run) -> None:
         data = pipeline.load(args, table, run.cache, log, progress, run.files)
     rank_of = (processes.rank(), processes.world())
     order, training, validation = pipeline.loaders(args, data, device.type == "cuda", *rank_of)
-    shown = data.validation.spread(SAMPLES)
+    shown = data.validation.spread(samples.SHOWN)
 
     # Network, loss, optimizer.
     options = {"base": args.base, "dropout": args.dropout, "head_dropout": 0.1}
@@ -205,7 +204,7 @@ def train(args: argparse.Namespace, run: Run) -> None:
             run.save(*["best.pt"] * best, "last.pt")
             if board:
                 labels, _ = predict(model, DataLoader(shown, args.batch), *measure)
-                drawn = samples.of_windows(shown, labels.numpy(), SAMPLES)
+                drawn = samples.of_windows(shown, labels.numpy(), samples.SHOWN)
                 board.epoch(row, confusion.matrix, samples.side_by_side(drawn, table))
             log(run.line(row, args.epochs) + "  best" * best)
     if run.epoch < args.epochs:
@@ -221,7 +220,8 @@ def finish(args, run: Run, windows, table: ClassTable, device, precision, log) -
     model = to_device(checkpoint.build_model(best), device)
     loader = DataLoader(windows, args.batch)
     labels, matrices = predict(model, loader, len(table.names), device, precision)
-    gallery = samples.gallery(samples.of_windows(windows, labels.numpy(), SAMPLES), table)
+    extremes = samples.of_extreme_windows(windows, labels.numpy())
+    gallery = samples.gallery(image_scores.described(extremes, table.names), table)
     command = terminal.command("predict.py", *windows.scene_of(0).paths, "--checkpoint", path)
     run.write_report(best, list(zip(table.names, table.colors)), matrices, gallery, command)
     log("", f"checkpoint  {path}  (epoch {run.best_epoch}, validation macro Dice {run.best:.4f})")

@@ -80,6 +80,14 @@ PREDICT = {
         "--checkpoint a_landcover_areas.csv",
     ),
     "the network is the table of two": ("net.pt areas.csv", "b.tif --checkpoint areas.csv"),
+    "the network is the table of scores": (
+        "net.pt a_landcover_scores.csv mask a_truth.tif",
+        "--truth a_truth.tif --checkpoint a_landcover_scores.csv",
+    ),
+    "the network is the table of scores of two": (
+        "net.pt scores.csv",
+        "b.tif --checkpoint scores.csv",
+    ),
     "the network is the report": (
         "net.pt report.html mask a_truth.tif mask b_truth.tif",
         "b.tif --truth a_truth.tif --truth b_truth.tif --checkpoint report.html",

@@ -169,9 +169,43 @@ def test_truth_leaves_a_report(here, capsys):
     assert (
         text.count("<circle") == 2 * 3 and "Share of water" in text and text.count("<section") == 3
     )
-    assert "out/report.html" in capsys.readouterr().out
+    assert "Images, the worst first" in text
+    worst, best = text.split("Best samples")
+    assert worst.count("<section") == 2 and best.count("accuracy 0.") == 1
+    printed = capsys.readouterr().out
+    assert "out/report.html" in printed and "out/scores.csv" in printed
     run("in/images/s_0.tif", "--truth", "in/masks/m_0.tif", "--output", "one")
-    assert "Share of" not in Path("one/s_0_landcover_report.html").read_text()
+    page = Path("one/s_0_landcover_report.html").read_text()
+    assert "Share of" not in page and "Images, the worst first" not in page
+
+
+@pytest.mark.parametrize("images", [1, 3])
+def test_scores_of_each_image_are_those_of_its_map_and_its_mask(here, images):
+    several = images > 1
+    given = "in/images" if several else "in/images/s_0.tif"
+    run(given, "--truth", "in/masks" if several else "in/masks/m_0.tif", "--output", "out")
+    name = "scores.csv" if several else "s_0_landcover_scores.csv"
+    with open(f"out/{name}", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["image"] for row in rows] == [f"in/images/s_{n}.tif" for n in range(images)]
+    for n, row in enumerate(rows):
+        codes = []
+        for path in f"in/masks/m_{n}.tif", f"out/s_{n}_landcover.tif":
+            with geotiff.Raster(path) as raster:
+                codes.append(raster.read())
+        for name, code in ("land", 10), ("water", 20):
+            truth, mapped = (each == code for each in codes)
+            both = truth & mapped
+            expected = {
+                "true_share": truth.mean(),
+                "mapped_share": mapped.mean(),
+                "share_difference": mapped.mean() - truth.mean(),
+                "dice": 2 * both.sum() / (truth.sum() + mapped.sum()),
+                "iou": both.sum() / (truth | mapped).sum(),
+            }
+            found = {key: float(row[f"{key}_{name}"]) for key in expected}
+            assert found == pytest.approx(expected, abs=1e-6)
+        assert float(row["accuracy"]) == pytest.approx((mapped == truth).mean(), abs=1e-6)
 
 
 def test_what_was_left_beside_the_images_is_not_mapped_again(here):

@@ -16,7 +16,7 @@ from data.input.pairing import pair, shared_masks
 from data.output.mapfiles import beside, written
 from data.raster.sidecars import with_sidecars
 
-TABLES = "areas.csv", "report.html"  # see `table_path`
+TABLES = "areas.csv", "scores.csv", "report.html"  # see `table_path`
 
 
 class Job(NamedTuple):

@@ -1,4 +1,4 @@
-"""Charts of the report as inline SVG: curves over the epochs, and scatter plots of shares.
+"""Charts of the report as inline SVG: curves over the epochs, and plots of shares.
 
 The coordinates of an SVG are those of its viewBox: x to the right, y downwards. Values are
 converted to them linearly. Text and axes have the text colour of the page, so that a chart is
@@ -76,20 +76,57 @@ def line_chart(
     return _svg(width, 270, title, parts)
 
 
-def scatter(pairs: Sequence[tuple[float, float]]) -> str:
+def scatter(
+    pairs: Sequence[tuple[float, float]], line: tuple[float, float] = (math.nan, math.nan)
+) -> str:
     """Draw a dot for each (truth, prediction) in per cent, and the line on which both are equal.
+
+    Args:
+        pairs: The dots.
+        line: (slope, intercept in per cent) of a fitted line, which is drawn from the smallest to
+            the largest truth. NaN: no line.
 
     Returns:
         One SVG element.
     """
-    ticks = tick_labels(0, max([1.0, *(value for pair in pairs for value in pair)]), 5)
+    ticks = _share_ticks(pairs)
     box = Box(50, 30, 366, 346)  # a square: the line of equality is the diagonal
     axes = _axes(box, (0, max(ticks)), ticks, "truth, %", ticks)
     parts = [*axes.parts, f'<path d="M{box.left} 346L366 30" {DASHED}/>']
+    if not math.isnan(sum(line)):
+        parts.append(_fitted(axes, line, [truth for truth, _ in pairs], max(ticks)))
     for truth, prediction in pairs:
         at = f'cx="{axes.to_x(truth):.1f}" cy="{axes.to_y(prediction):.1f}"'
         parts.append(f'<circle {at} r="3.5" fill="{LINES[0][0]}" fill-opacity=".6"/>')
     return _svg(380, 386, "prediction, %", parts)
+
+
+def histograms(pairs: Sequence[tuple[float, float]]) -> str:
+    """Draw the histograms of truth and prediction in per cent, with the same bins and scales.
+
+    The axis of the shares is that of `scatter`, with four bins between two ticks.
+
+    Returns:
+        One SVG element.
+    """
+    ticks = _share_ticks(pairs)
+    edges = np.linspace(0, max(ticks), 4 * len(ticks) - 3)
+    # A share of 100 % may be rounded to just above the last edge.
+    shares = np.minimum(np.reshape(pairs, (-1, 2)), edges[-1])
+    counts = [np.histogram(column, edges)[0] for column in shares.T]
+    most = max(1, *(int(count.max()) for count in counts))
+    numbers = tick_labels(0, most, min(4, most))
+    parts = [_heading(210, "count")]
+    for label, count, top in zip(("truth, %", "prediction, %"), counts, (30, 226)):
+        axes = _axes(Box(50, top, 366, top + 120), (0, max(ticks)), ticks, label, numbers)
+        x, y = [axes.to_x(edge) for edge in edges], [axes.to_y(each) for each in count]
+        bars = "".join(
+            f"M{x[n]:.1f} {top + 120}V{y[n]:.1f}H{x[n + 1]:.1f}V{top + 120}"
+            for n in count.nonzero()[0]
+        )
+        style = f'fill="{LINES[0][0]}" fill-opacity=".6" stroke="{LINES[0][0]}"'
+        parts += [*axes.parts, f'<path class="bars" d="{bars}" {style}/>']
+    return _svg(380, 386, "count", parts)
 
 
 def tick_labels(low: float, high: float, count: int) -> dict[float, str]:
@@ -108,6 +145,23 @@ def tick_labels(low: float, high: float, count: int) -> dict[float, str]:
     decimals = f".{max(0, -math.floor(math.log10(step) + 1e-9))}f"
     form = decimals if 9e-4 < step < 1e5 else ".4g"
     return {i * step: format(i * step, form) for i in range(first, last + 1)}
+
+
+def _share_ticks(pairs: Sequence[tuple[float, float]]) -> dict[float, str]:
+    """Choose ticks from 0 % that cover all shares; at least to 1 %."""
+    return tick_labels(0, max([1.0, *(value for pair in pairs for value in pair)]), 5)
+
+
+def _fitted(axes: Axes, line: tuple[float, float], x: Sequence[float], top: float) -> str:
+    """Draw y = slope * x + intercept over the range of x, where y is between 0 and `top`."""
+    slope, intercept = line
+    ends = np.array([min(x), max(x)])
+    if slope:
+        # The line leaves the plot at y = 0 and y = top.
+        first, last = sorted((y - intercept) / slope for y in (0, top))
+        ends = ends.clip(first, last)
+    points = " ".join(f"{axes.to_x(x):.1f},{axes.to_y(slope * x + intercept):.1f}" for x in ends)
+    return f'<polyline points="{points}" fill="none" stroke="{LINES[1][0]}" stroke-width="2"/>'
 
 
 def _epoch_axes(
@@ -182,10 +236,14 @@ def _text(x: float, y: float, text: str, anchor: str = "start") -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
+def _heading(y: float, text: str) -> str:
+    """Make a heading at the left edge of an SVG."""
+    return f'<text x="0" y="{y}" font-size="13" font-weight="600">{escape(text)}</text>'
+
+
 def _svg(width: int, height: int, title: str, parts: list[str]) -> str:
     """Make an SVG element with a title and further parts."""
     font = 'fill="currentColor" font-size="11.5" font-family="system-ui, sans-serif"'
-    heading = f'<text x="0" y="14" font-size="13" font-weight="600">{escape(title)}</text>'
     return f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img"
 aria-label="{escape(title)}" {font}>
-{heading}{"".join(parts)}</svg>"""
+{_heading(14, title)}{"".join(parts)}</svg>"""

@@ -10,6 +10,7 @@ import base64
 import html as markup
 import math
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 
 from torch import Tensor
@@ -64,18 +65,25 @@ def swatch(color: Color) -> str:
 
 
 def samples(samples: Sequence[Mapping], legend: Sequence[tuple[str, Color]]) -> str:
-    """Make the section of sample pictures, with a legend."""
+    """Make the sections of sample pictures, one for each "group", and a legend in the first."""
     entries = "".join(f"<li>{swatch(color)}{escape(name)}</li>" for name, color in legend)
-    page = f'<h2>Samples</h2><ul class="legend">{entries}</ul>'
-    for sample in samples:
-        figures = ""
-        for caption, picture in sample["pictures"].items():
-            source = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
-            image = f'<img alt="{escape(caption)}" src="{source}">'
-            figures += f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>"
-        title = f"<h3>{escape(sample['title'])}</h3>"
-        page += f'<section class="sample">{title}<div>{figures}</div></section>'
+    page, list_of_colors = "", f'<ul class="legend">{entries}</ul>'
+    for heading, group in groupby(samples, lambda sample: sample.get("group", "Samples")):
+        page += f"<h2>{escape(heading)}</h2>{list_of_colors}{''.join(map(_sample, group))}"
+        list_of_colors = ""
     return page
+
+
+def _sample(sample: Mapping) -> str:
+    """Make the title, the pictures and the figures in words of one sample."""
+    figures = ""
+    for caption, picture in sample["pictures"].items():
+        source = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
+        image = f'<img alt="{escape(caption)}" src="{source}">'
+        figures += f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>"
+    text = f"<p><small>{escape(sample['text'])}</small></p>" if sample.get("text") else ""
+    title = f"<h3>{escape(sample['title'])}</h3>"
+    return f'<section class="sample">{title}<div>{figures}</div>{text}</section>'
 
 
 def settings(settings: Mapping) -> str:

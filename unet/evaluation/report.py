@@ -1,8 +1,8 @@
 """The report of a training or of an evaluation: one HTML page that needs no other file.
 
 Curves are inline SVG (unet/evaluation/charts.py), and unet/evaluation/markup.py makes the HTML of
-page, tables and pictures. `html` makes the text of the page from plain values; its callers write
-the file. The metrics of the classes are computed from one confusion matrix (unet/metrics.py).
+page, tables and pictures. `html` makes the text of the page from plain values, and `write` writes
+it. The metrics of the classes are computed from one confusion matrix (unet/metrics.py).
 
 Read beside it: tests/unet/evaluation/test_report.py.
 """
@@ -10,8 +10,11 @@ Read beside it: tests/unet/evaluation/test_report.py.
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 
-from unet.evaluation.charts import line_chart, scatter
+from data.files import replacing
+from unet.evaluation import image_scores
+from unet.evaluation.charts import histograms, line_chart, scatter
 from unet.evaluation.markup import Color, escape, fixed, head, page, row, samples, settings, swatch
 from unet.metrics import ConfusionMatrix, macro, weighted
 
@@ -47,6 +50,13 @@ occurs nor is predicted, precision of a class that is never predicted, recall of
 not occur."""
 
 
+def write(path: Path, run: Mapping) -> None:
+    """Write the page of `html` as a file."""
+    text = html(run)
+    with replacing(path) as temporary:
+        temporary.write_text(text, "utf-8", "replace")
+
+
 def html(run: Mapping) -> str:
     """Make the report of a training run, or of an evaluation.
 
@@ -65,12 +75,15 @@ def html(run: Mapping) -> str:
             classes: [(name, (red, green, blue))], K of them.
             matrix: (K, K) int64 tensor on the CPU, or nested list: rows truth, columns prediction.
             shares: [dict], one for each class or group of classes, with "name", "pairs": [(truth,
-                prediction)], the shares 0..1 in each image or window, and "text": their statistics
-                in words.
+                prediction)], the shares 0..1 in each image or window, "text": their statistics in
+                words, and optionally "line": (slope, intercept) of the fitted line.
+            images: [dict], from `image_scores.ranked`.
             share_table: [dict], one for each class, with "name" and the keys of
                 `shares.share_statistics`.
             legend: [(name, (red, green, blue))], the colours of the samples.
-            samples: [{"title": str, "pictures": {caption: bytes of a PNG file}}].
+            samples: [dict], each with "title": str, "pictures": {caption: bytes of a PNG file} and
+                optionally "text": str, figures in words, and "group": str, the heading of this
+                sample and of those that follow with the same group.
             settings: {name: value}. A list is written with commas.
 
     Returns:
@@ -85,6 +98,7 @@ def html(run: Mapping) -> str:
         _curves(run["history"], run.get("best_epoch")) if run.get("history") else "",
         _classes(confusion, run["classes"]),
         _confusion(confusion, names),
+        image_scores.table(run["images"], names) if run.get("images") else "",
         _scatters(run["shares"]) if run.get("shares") else "",
         _share_table(run["share_table"]) if run.get("share_table") else "",
         samples(run["samples"], run.get("legend", [])) if run.get("samples") else "",
@@ -141,14 +155,16 @@ the share of the row: blue right, orange wrong.</p><div class="matrices">
 
 
 def _scatters(shares: Sequence[Mapping]) -> str:
-    """Make a scatter plot of true and predicted shares for each group of classes."""
+    """Make a scatter plot and two histograms of the shares of each group of classes."""
     plots = ""
     for group in shares:
         pairs = [(100 * t, 100 * p) for t, p in group["pairs"] if not math.isnan(t + p)]
-        plots += f"""<div><h2>Share of {escape(group["name"])}</h2><figure class="scatter">
-{scatter(pairs)}<figcaption>{escape(group["text"])}<br>
-A dot on the dashed line: truth and prediction agree.</figcaption></figure></div>"""
-    return f'<div class="scatters">{plots}</div>'
+        slope, intercept = group.get("line", (math.nan, math.nan))
+        fitted = "" if math.isnan(slope) else " The solid line is that of least squares."
+        plots += f"""<h2>Share of {escape(group["name"])}</h2><figure class="scatters">
+{scatter(pairs, (slope, 100 * intercept))}{histograms(pairs)}<figcaption>{escape(group["text"])}<br>
+A dot on the dashed line: truth and prediction agree.{fitted}</figcaption></figure>"""
+    return plots
 
 
 def _share_table(classes: Sequence[Mapping]) -> str:

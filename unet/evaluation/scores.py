@@ -1,7 +1,8 @@
 """Scores of maps with known truth: the page of `predict.py --truth`, and a table of the classes.
 
 One confusion matrix over all images has the share of pixels with the right label. To judge areas,
-the share of a class is compared in each image (unet/evaluation/shares.py).
+the share of a class is compared in each image (unet/evaluation/shares.py). The scores of single
+images: unet/evaluation/image_scores.py.
 
 Read beside it: tests/unet/evaluation/test_scores.py.
 """
@@ -11,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from functools import reduce
 from operator import add
 
+from unet.evaluation import image_scores
 from unet.evaluation.shares import share_of, share_statistics
 from unet.metrics import ConfusionMatrix
 
@@ -21,6 +23,7 @@ def page(
     images: Sequence[ConfusionMatrix],
     groups: Mapping[str, Sequence[int]],
     settings: Mapping | None = None,
+    names: Sequence[str] = (),
 ) -> dict:
     """Compute the values for the report (`unet.evaluation.report.html`) on maps with known truth.
 
@@ -31,6 +34,7 @@ def page(
         groups: {name: labels}. Each group has a scatter plot of its shares in the images. A group
             that neither occurs nor is predicted has no plot.
         settings: {name: value}.
+        names: The name of each image, for the table of the images. Empty: no such table.
 
     Returns:
         Values for some of the keys of `html`.
@@ -45,12 +49,15 @@ def page(
         ("accuracy", f"{total.accuracy():.4f}"),
     ]
     several = len(images) > 1
+    class_names = [name for name, _ in classes]
+    ranked = image_scores.ranked([*zip(names, images)], groups) if several else []
     return {
         "title": title,
         "summary": summary,
         "classes": list(classes),
         "matrix": total.matrix.cpu(),
-        "share_table": _share_table([name for name, _ in classes], images) if several else [],
+        "images": ranked,
+        "share_table": _share_table(class_names, images) if several else [],
         "shares": _plots(groups, images) if several else [],
         "settings": dict(settings or {}),
     }
@@ -65,23 +72,30 @@ def _share_table(names: Sequence[str], images: Sequence[ConfusionMatrix]) -> lis
 
 
 def _plots(groups: Mapping[str, Sequence[int]], images: Sequence[ConfusionMatrix]) -> list[dict]:
-    """Return name, pairs of shares and statistics in words of each group that occurs."""
+    """Return name, pairs of shares, statistics in words and line of each group that occurs."""
     plots = []
     for name, labels in groups.items():
         pairs = [share_of(image, labels) for image in images]
-        if any(truth or prediction for truth, prediction in pairs):
-            text = in_words(share_statistics(pairs))
-            plots.append({"name": name, "pairs": pairs, "text": text})
+        if any(truth + prediction > 0 for truth, prediction in pairs):
+            statistics = share_statistics(pairs)
+            line = statistics["slope"], statistics["intercept"]
+            plots.append({"name": name, "pairs": pairs, "text": in_words(statistics), "line": line})
     return plots
 
 
 def in_words(statistics: Mapping[str, float]) -> str:
-    """Describe the statistics of a share in one line."""
-    error, low, high = (100 * statistics[key] for key in ("error", "low", "high"))
+    """Describe the statistics of a share in three sentences."""
+    error, low, high, shift = (
+        100 * statistics[key] for key in ("error", "low", "high", "intercept")
+    )
     rank = "not defined" if math.isnan(statistics["spearman"]) else f"{statistics['spearman']:.3f}"
+    interval = "not defined" if math.isnan(low) else f"{low:.2f} to {high:.2f}"
+    sign, slope = "-" if shift < 0 else "+", round(statistics["slope"], 3) + 0.0  # no -0.000
+    line = f"prediction = {slope:.3f} \N{MULTIPLICATION SIGN} truth {sign} {abs(shift):.2f}"
     return (
         f"Spearman {rank}, mean absolute error {error:.2f} percentage points "
-        f"(95 % interval {low:.2f} to {high:.2f})"
+        f"(95 % interval {interval}). "
+        f"Line of least squares{' is not defined' if math.isnan(shift) else f', in %: {line}'}."
     )
 
 

@@ -6,6 +6,8 @@ For each image there is a true and a predicted share of the class. They are comp
     mean absolute error  mean |prediction - truth| +- t(0.975, n - 1) s / sqrt(n)
     Spearman             linear correlation of the ranks: 1 if both shares rank the images in the
                          same order
+    line                 prediction = slope * truth + intercept, by least squares: slope 1 and
+                         intercept 0 if all shares are right
 
 The interval of the mean absolute error is Student's; it assumes that the images are independent
 samples. s is the standard deviation of the absolute errors of the n images. The shares of an image
@@ -49,10 +51,11 @@ def share_statistics(pairs: Sequence[tuple[float, float]]) -> dict[str, float]:
 
     Returns:
         "truth" and "prediction": the mean shares; "error": the mean absolute error; "low" and
-        "high": its interval; "spearman".
+        "high": its interval; "spearman"; "slope" and "intercept" of the fitted line.
     """
     truth, prediction = torch.tensor(pairs, dtype=torch.float64).T
     error = share_error(truth, prediction)
+    slope, intercept = fitted_line(truth, prediction)
     return {
         "truth": truth.nanmean().item(),
         "prediction": prediction.nanmean().item(),
@@ -60,6 +63,8 @@ def share_statistics(pairs: Sequence[tuple[float, float]]) -> dict[str, float]:
         "low": error.low,
         "high": error.high,
         "spearman": spearman(truth, prediction),
+        "slope": slope,
+        "intercept": intercept,
     }
 
 
@@ -91,6 +96,27 @@ def spearman(a: Tensor | Sequence[float], b: Tensor | Sequence[float]) -> float:
     a, b = _ranks(a), _ranks(b)
     a, b = a - a.mean(), b - b.mean()
     return ((a * b).sum() / ((a * a).sum() * (b * b).sum()).sqrt()).item()
+
+
+def fitted_line(
+    truth: Tensor | Sequence[float], prediction: Tensor | Sequence[float]
+) -> tuple[float, float]:
+    """Fit the line prediction = slope * truth + intercept by least squares.
+
+    Args:
+        truth: (images,) true shares.
+        prediction: (images,) predicted shares. An image where either share is NaN is left out.
+
+    Returns:
+        (slope, intercept). Both are NaN for fewer than three images, because two dots always lie on
+        a line, and where the true share is the same in all images.
+    """
+    truth, prediction = _pairs(truth, prediction)
+    if len(truth) < 3 or bool((truth == truth[0]).all()):
+        return math.nan, math.nan
+    from_mean = truth - truth.mean()
+    slope = (from_mean * prediction).sum() / from_mean.square().sum()
+    return slope.item(), (prediction.mean() - slope * truth.mean()).item()
 
 
 def _pairs(a: Tensor | Sequence[float], b: Tensor | Sequence[float]) -> tuple[Tensor, Tensor]:

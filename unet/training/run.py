@@ -296,5 +296,4 @@ class Run:
             "best_epoch": best["epoch"],
             "matrix": confusion.matrix,
         }
-        with replacing(self.folder / "report.html") as temporary:
-            temporary.write_text(report.html(page), "utf-8", "replace")
+        report.write(self.folder / "report.html", page)

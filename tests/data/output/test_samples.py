@@ -1,5 +1,6 @@
 """Samples of image, truth and prediction: which windows are chosen, and how they are drawn."""
 
+import math
 from pathlib import Path
 
 import imagecodecs
@@ -9,8 +10,20 @@ import pytest
 from data.classes import ClassTable
 from data.files import IGNORE
 from data.grid import IDENTITY, Grid
+from data.output import samples
 from data.output.preview import GAP
-from data.output.samples import RIGHT, WRONG, gallery, of_windows, side_by_side
+from data.output.samples import (
+    BEST,
+    RIGHT,
+    WORST,
+    WRONG,
+    forget_others,
+    gallery,
+    of_extreme_windows,
+    of_windows,
+    side_by_side,
+    worst_and_best,
+)
 from data.training.dataset import Windows
 from data.training.scenes import Scene
 from data.training.windows import all_windows
@@ -45,6 +58,72 @@ def test_a_sample_shows_image_truth_and_prediction_of_one_window_without_its_pad
         assert sample["rgb"].shape == (height, 4, 3) and (sample["rgb"] == n).all()
         assert sample["truth"].shape == sample["prediction"].shape == (height, 4)
         assert (sample["truth"] == n).all() and (sample["prediction"] == n + 5).all()
+
+
+def of_accuracy(*accuracies: float) -> list[dict]:
+    return [{"title": f"s{n}", "accuracy": value} for n, value in enumerate(accuracies)]
+
+
+@pytest.mark.parametrize(
+    "accuracies, worst, best",
+    [
+        ([0.5, 0.1, 0.9, 0.3, 0.7, 0.2, 0.8, 0.6], [1, 5, 3], [2, 6, 4]),
+        ([0.5, 0.1, 0.9, 0.3, 0.7], [1, 3, 0], [2, 4]),
+        ([0.5, 0.1], [1], [0]),
+        ([math.nan, 0.1, math.nan, 0.2], [1], [3]),
+        ([0.5] * 8, [0, 1, 2], [7, 6, 5]),
+    ],
+)
+def test_the_worst_come_first_and_then_the_best(accuracies, worst, best):
+    found = worst_and_best(of_accuracy(*accuracies))
+    assert [(one["title"], one["group"]) for one in found] == [
+        *((f"s{n}", WORST) for n in worst),
+        *((f"s{n}", BEST) for n in best),
+    ]
+
+
+@pytest.mark.parametrize("accuracies", [[0.5], [math.nan], [math.nan] * 7, [math.nan, 0.5]])
+def test_a_single_sample_and_samples_without_accuracy_are_neither_worst_nor_best(accuracies):
+    found = worst_and_best([{}, *of_accuracy(*accuracies)])
+    known = [value for value in accuracies if value == value]
+    assert len(found) == (len(known) or min(len(accuracies), 6))
+    assert all("group" not in one for one in found)
+
+
+def test_few_samples_are_kept_and_the_choice_is_that_from_all():
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+        every = of_accuracy(*random.choice([0.1, 0.2, 0.5, 0.7, math.nan], 30))
+        kept = []
+        for part in every[:11], every[11:17], every[17:]:  # as three processes do
+            here = []
+            for one in part:
+                here.append(dict(one))
+                forget_others(here)
+                assert sum(map(bool, here)) <= samples.SHOWN
+            kept += here
+        assert worst_and_best(kept) == worst_and_best(every)
+
+
+def test_windows_with_the_lowest_and_the_highest_accuracy_are_chosen():
+    windows = held_out([4] * 9)
+    predictions = np.stack([np.full((4, 4), n, np.uint8) for n in range(9)])
+    for n, wrong in enumerate([3, 0, 9, 5, 1, 7, 2, 8, 4]):
+        predictions[n].flat[:wrong] = 99
+    windows.scenes[2].labels[:] = IGNORE  # no label, and one label: too few to judge
+    windows.scenes[7].labels[:] = IGNORE
+    windows.scenes[7].labels[0, 0] = 7
+    found = of_extreme_windows(windows, predictions)
+    assert [one["group"] for one in found] == [WORST] * 3 + [BEST] * 3
+    assert [one["title"][:2] for one in found] == ["s5", "s3", "s8", "s1", "s4", "s6"]
+    assert found[0]["accuracy"] == pytest.approx(9 / 16) and found[0]["rgb"].shape == (4, 4, 3)
+    assert (found[0]["prediction"] == predictions[5]).all() and (found[0]["truth"] == 5).all()
+
+
+def test_figures_and_group_of_a_sample_are_those_of_the_gallery():
+    (found,) = gallery([sample(text="accuracy 0.8", group=WORST)], ESM)["samples"]
+    assert (found["text"], found["group"]) == ("accuracy 0.8", WORST)
+    assert list(found["pictures"]) == ["image", "truth", "prediction", "errors"]
 
 
 def sample(**changes) -> dict:

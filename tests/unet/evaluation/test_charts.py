@@ -2,12 +2,13 @@
 
 import math
 import random
+import re
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
-from unet.evaluation.charts import line_chart, scatter, tick_labels
+from unet.evaluation.charts import histograms, line_chart, scatter, tick_labels
 
 
 def test_labels_of_a_chart_are_escaped():
@@ -104,6 +105,56 @@ def test_dots_of_a_scatter_plot_by_hand():
     # From 0 % at (50, 346) to 100 % at (366, 30).
     _, dots = points(scatter([(0, 0), (100, 100), (50, 25)]))
     assert dots == [(50, 346), (366, 30), (208, 267)]
+
+
+def test_a_fitted_line_reaches_from_the_smallest_to_the_largest_truth_inside_the_plot():
+    # x: 50 + 3.16 per per cent; y: 346 - 3.16 per per cent.
+    pairs = [(0, 10), (50, 30), (100, 60)]
+    lines, _ = points(scatter(pairs, (0.5, 10)))
+    assert lines == [[(50, 314.4), (366, 156.4)]]
+    lines, _ = points(scatter([(20, 0), (80, 100)], (2, -60)))  # at 0 % for 30, at 100 % for 80
+    assert lines == [[(144.8, 346), (302.8, 30)]]
+    lines, _ = points(scatter([(20, 50), (100, 50)], (0, 50)))
+    assert lines == [[(113.2, 188), (366, 188)]]
+    assert points(scatter(pairs))[0] == points(scatter(pairs, (math.nan, math.nan)))[0] == []
+
+
+def bars(svg):
+    """Of an SVG text: for each histogram, (left edge, top, right edge, bottom) of its bars."""
+    paths = [e for e in ElementTree.fromstring(svg).iter() if e.get("class") == "bars"]
+    found = []
+    for path in paths:
+        each = re.findall(r"M(\S+) (\d+)V([\d.]+)H([\d.]+)V", path.get("d"))
+        found.append([(float(x), float(y), float(to), int(bottom)) for x, bottom, y, to in each])
+    return found
+
+
+def test_bars_of_two_histograms_by_hand():
+    # Twenty bins of 5 % are 15.8 wide, from x = 50. Three images are as high as the plot, 120.
+    truth, prediction = bars(histograms([(5, 95), (9.9, 100), (10, 100.00000001), (50, 0)]))
+    bottom = 30 + 120
+    assert truth == [
+        (65.8, bottom - 80, 81.6, bottom),
+        (81.6, bottom - 40, 97.4, bottom),
+        (208, bottom - 40, 223.8, bottom),
+    ]
+    bottom = 226 + 120
+    assert prediction == [(50, bottom - 40, 65.8, bottom), (350.2, 226, 366, bottom)]
+
+
+def test_every_image_is_in_one_bar_of_each_histogram():
+    random = np.random.default_rng(0)
+    for scale in 0.3, 7, 100:
+        svg = histograms((random.random((40, 2)) * scale).tolist())
+        texts = ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")
+        most = max(int(text.text) for text in texts if text.get("text-anchor") == "end")
+        for plot in bars(svg):
+            images = sum((bottom - y) / 120 * most for _, y, _, bottom in plot)
+            assert images == pytest.approx(40, abs=0.1)
+
+
+def test_histograms_without_an_image_have_axes_all_the_same():
+    assert bars(histograms([])) == [[], []]
 
 
 def test_a_scatter_plot_without_a_dot_has_axes_all_the_same():

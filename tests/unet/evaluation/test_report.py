@@ -217,6 +217,29 @@ def test_scatter_of_shares_by_hand():
     assert "Share of built-up" in page.texts and "Spearman 1.000" in page.texts
 
 
+def test_shares_have_two_histograms_and_a_fitted_line_where_there_is_one():
+    shares = {"name": "b", "pairs": [(0, 0), (1, 1), (0.5, 0.25)], "text": "Spearman 1.000"}
+    for line, lines in ((0.9, 0.01), 1), ((math.nan, math.nan), 0):
+        page = Page(report.html(run(history=[], shares=[shares | {"line": line}])))
+        assert [tag for tag, _ in page.elements].count("polyline") == lines
+        assert [a.get("class") for _, a in page.elements].count("bars") == 2
+
+
+def test_samples_stand_below_the_heading_of_their_group_with_their_figures():
+    def sample(number, **more):
+        return {"title": f"s{number}", "pictures": {"image": b"one"}} | more
+
+    worst = [sample(n, group="Worst <b>", text=f"accuracy 0.{n}") for n in (1, 2)]
+    page = Page(report.html(run(samples=[*worst, sample(3, group="Best", text="accuracy <i>")])))
+    after = page.texts[page.texts.index("Worst <b>") :]
+    words = [text for text in after if text[:1] in "WBs" or text.startswith("accuracy")]
+    assert words[:8] == [
+        *("Worst <b>", "s1", "accuracy 0.1", "s2", "accuracy 0.2"),
+        *("Best", "s3", "accuracy <i>"),
+    ]
+    assert "Samples" not in page.texts and page.texts.count("no label") == 1
+
+
 def test_settings_are_listed_with_commas():
     page = Page(report.html(run()))
     assert ["bands", "Red, NIR"] in page.rows and ["lr", "0.0005"] in page.rows

@@ -2,11 +2,12 @@
 in the terminal.
 """
 
+import pytest
 import torch
 
 from unet.evaluation import report
 from unet.evaluation import scores as evaluation
-from unet.evaluation.shares import share_error, share_of, spearman
+from unet.evaluation.shares import share_error, share_of, share_statistics, spearman
 from unet.metrics import ConfusionMatrix
 
 CLASSES = [("field", (255, 211, 127)), ("house", (215, 45, 39)), ("road", (110, 110, 110))]
@@ -45,6 +46,30 @@ def test_a_class_that_is_nowhere_has_no_plot_and_a_constant_one_no_rank():
     assert page["shares"][0]["text"].startswith("Spearman not defined, mean absolute error 0.00 ")
 
 
+def test_the_words_on_shares_have_the_fitted_line():
+    # As in test_shares.py: slope 1.5, intercept 1.3 / 3 - 0.45.
+    words = evaluation.in_words(share_statistics([(0.1, 0.2), (0.3, 0.3), (0.5, 0.8)]))
+    times = "\N{MULTIPLICATION SIGN}"
+    assert words.endswith(f"Line of least squares, in %: prediction = 1.500 {times} truth - 1.67.")
+    words = evaluation.in_words(share_statistics([(0.1, 0.5), (0.2, 0.5), (0.3, 0.5 - 1e-9)]))
+    assert words.endswith(f"prediction = 0.000 {times} truth + 50.00.")
+
+
+@pytest.mark.parametrize("others", [[], [ConfusionMatrix(3)], [ONE], [ONE, ONE]])
+def test_few_images_and_equal_shares_give_a_page_without_nan(others):
+    groups, names = {"house": [1], "road": [2]}, ["a.tif", "b.tif", "c.tif"][: 1 + len(others)]
+    page = evaluation.page("maps", CLASSES, [ONE, *others], groups, {}, names)
+    text = report.html(page)
+    assert "nan" not in text.lower() and text.count("Share of") == 2 * bool(others)
+    assert ("Line of least squares is not defined" in text) == bool(others)
+    assert "The solid line" not in text and ("Images, the worst first" in text) == bool(others)
+
+
+def test_without_names_there_is_no_table_of_images():
+    page = evaluation.page("windows", CLASSES, [ONE, ONE], {"house": [1]})
+    assert page["images"] == [] and "Images, the worst first" not in report.html(page)
+
+
 def test_several_groups_are_several_plots():
     page = evaluation.page("maps", CLASSES, [ONE, ONE], {"field": [0], "house": [1]})
     text = report.html(page)
@@ -61,7 +86,7 @@ def test_maps_without_any_pixel_of_truth_give_a_page_all_the_same():
     text = report.html(
         evaluation.page("maps", CLASSES, [ConfusionMatrix(3)] * 2, {"built-up": [1, 2]})
     )
-    assert "&ndash;" in text and "Confusion matrix" in text
+    assert "&ndash;" in text and "Confusion matrix" in text and "Share of" not in text
 
 
 def test_the_table_for_the_terminal_has_dashes_for_0_by_0():

@@ -3,11 +3,18 @@
 import math
 import random
 
+import numpy as np
 import pytest
 import torch
 
 from unet.evaluation import shares as module
-from unet.evaluation.shares import share_error, share_of, share_statistics, spearman
+from unet.evaluation.shares import (
+    fitted_line,
+    share_error,
+    share_of,
+    share_statistics,
+    spearman,
+)
 from unet.metrics import ConfusionMatrix
 
 # Of 20 pixels 12 are field, 5 house and 3 road; predicted are 11, 7 and 2.
@@ -28,6 +35,9 @@ def test_statistics_of_three_images_by_hand():
     # lower end is 0
     assert found["error"] == pytest.approx(0.4 / 3) and found["low"] == 0
     assert found["high"] == pytest.approx(0.4 / 3 + 4.30265 * 0.152753 / math.sqrt(3), rel=1e-5)
+    # truth - 0.3 is -0.2, 0, 0.2: slope (-0.2 * 0.2 + 0.2 * 0.8) / (0.04 + 0.04)
+    assert found["slope"] == pytest.approx(1.5)
+    assert found["intercept"] == pytest.approx(1.3 / 3 - 1.5 * 0.3)
 
 
 def test_an_image_without_common_pixels_counts_in_no_statistic():
@@ -114,6 +124,22 @@ def test_spearman_is_nan_when_one_is_constant_and_leaves_out_images_without_a_sh
     assert spearman([1, math.nan, 2, 3], [1, 0, 3, 2]) == pytest.approx(
         spearman([1, 2, 3], [1, 3, 2])
     )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_fitted_line_is_that_of_numpy(seed):
+    random = np.random.default_rng(seed)
+    truth = random.random(30)
+    prediction = np.clip(random.normal(0.1 + 0.8 * truth, 0.1), 0, 1)
+    expected = np.polyfit(truth, prediction, 1)
+    gap = np.nan
+    assert fitted_line([*truth, gap, 0.9], [*prediction, 0.9, gap]) == pytest.approx((*expected,))
+
+
+def test_there_is_no_line_for_two_images_nor_for_equal_true_shares():
+    for truth, prediction in ([], []), ([0.1, 0.3], [0.2, 0.4]), ([0.1] * 3, [0.1, 0.2, 0.3]):
+        assert all(map(math.isnan, fitted_line(truth, prediction)))
+    assert fitted_line([0.1, 0.2, 0.3], [0.5] * 3) == pytest.approx((0, 0.5))
 
 
 def test_rows_of_different_length_are_an_error():
