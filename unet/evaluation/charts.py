@@ -243,15 +243,17 @@ def bars(groups: Mapping[str, Sequence[float]], title: str) -> str:
     Returns:
         One SVG element, 420 wide. Its height grows with the number of bars.
     """
-    left, right, top, thick = 4, 372, 40, 12
+    left, right, top, thick = 4, 372, 40, 13
     heights = [26 + thick * len(values) for values in groups.values()]
     bottom = top + sum(heights)
     ticks = tick_labels(0, 1, 5)
     to_x = partial(np.interp, xp=(0, 1), fp=(left, right))
     grid = "".join(f"M{to_x(x):.1f} {top}V{bottom}" for x in ticks)
     parts = [f'<path d="{grid}" stroke="currentColor" stroke-opacity=".16"/>']
+    parts.append(f'<path d="M{left} {top}V{bottom}" stroke="currentColor" stroke-opacity=".6"/>')
     for x, text in ticks.items():
-        parts += [_text(to_x(x), y, text, "middle") for y in (top - 6, bottom + 16) if x > 0]
+        anchor = "middle" if x > 0 else "start"
+        parts += [_text(to_x(x), y, text, anchor) for y in (top - 6, bottom + 16)]
     for y, (name, values) in zip(np.cumsum([top, *heights]), groups.items()):
         shown = name if len(name) <= 64 else f"{name[:63]}\N{HORIZONTAL ELLIPSIS}"
         parts.append(f"<g><title>{escape(name)}</title>{_text(left, y + 17, shown)}</g>")

@@ -28,7 +28,7 @@ from data.files import (
 )
 from unet import checkpoint
 from unet.evaluation import samples_file
-from unet.evaluation.comparison import Compared, html
+from unet.evaluation.comparison import Compared, html, rank
 from unet.training.resume import same
 
 
@@ -66,7 +66,7 @@ def folders_of(paths: Sequence[Path]) -> dict[str, Path]:
     Raises:
         InputError: a run is given twice.
     """
-    folders = [checkpoint.find(path).parent for path in paths]
+    folders = [path.parent if path.is_file() else path for path in paths]
     places = [folder.resolve() for folder in folders]
     for number, place in enumerate(places):
         if place in places[:number]:
@@ -100,7 +100,7 @@ def main(arguments: list[str] | None = None) -> None:
     text = html(runs)
     with replacing(args.output) as temporary:
         temporary.write_text(text, "utf-8", "replace")
-    for run in sorted(runs, key=lambda run: -run.macro_dice()[0]):
+    for run in sorted(runs, key=rank, reverse=True):
         highest, mean, last = run.macro_dice()
         figures = f"macro Dice {highest:.4f} at most, {mean:.4f} on average, {last:.4f} at last"
         put(printable(f"{run.name}: {figures}"))

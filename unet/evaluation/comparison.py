@@ -68,13 +68,19 @@ def _number(epoch: Mapping, key: str, most: float = 1) -> float:
     return float(value) if abs(value) <= most else math.nan
 
 
+def rank(run: Compared) -> float:
+    """Return the highest macro Dice of a run, and -1 if it has none."""
+    highest = run.macro_dice()[0]
+    return -1 if math.isnan(highest) else highest
+
+
 def html(runs: Sequence[Compared]) -> str:
     """Make the page that compares two or more runs."""
-    names = [run.name for run in runs]
-    differing = _differing(runs)
+    differing, names = _differing(runs), [run.name for run in runs]
+    first = max(runs, key=rank)
     return page(
         f"Comparison of {len(runs)} runs",
-        [("runs", ", ".join(names))],
+        [("highest macro Dice", f"{first.macro_dice()[0]:.4f}, {first.name}")],
         _scores(runs, VALIDATED & differing.keys()),
         _groups(runs),
         _settings(names, differing, len({key for run in runs for key in run.settings})),
@@ -99,8 +105,8 @@ def _scores(runs: Sequence[Compared], doubts: set[str]) -> str:
         doubt = f"""<p><strong>The runs differ in {escape(", ".join(sorted(doubts)))}.</strong> So
 they may have been validated on other pixels or labels, and a small difference may come from that.
 </p>"""
-    top = '<tr><td></td><th colspan="3">macro Dice of the epochs</th><td colspan="2"></td>'
-    top += '<th colspan="4">best epoch</th><td colspan="2"></td></tr>'
+    top = '<tr class="over"><td></td><th colspan="3">macro Dice over the epochs</th>'
+    top += '<td colspan="2"></td><th colspan="4">at the best epoch</th><td colspan="2"></td></tr>'
     table = f"<table>{head(COLUMNS).replace('<thead>', '<thead>' + top)}{rows}</table>"
     return f"""<h2>Scores</h2>{doubt}<div class="scroll">{table}</div>
 <p><small>All scores are of the validation. The best epoch is that of best.pt, so its scores are a
