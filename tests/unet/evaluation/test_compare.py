@@ -13,6 +13,7 @@ from test_report import Page
 from data.files import InputError
 from unet import checkpoint
 from unet.evaluation import compare
+from unet.training import checkpoint_format
 
 A, B = "a.tif, row 0, column 0", "b.tif, row 0, column 0"
 
@@ -35,6 +36,8 @@ def pictures(page):
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    # Half of the time of a load; tests/unet/training/test_checkpoint_format.py tests it.
+    monkeypatch.setattr(checkpoint_format, "_check_weights", lambda state: None)
 
 
 def test_scores_by_hand(capsys):
