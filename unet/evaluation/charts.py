@@ -248,9 +248,8 @@ def bars(groups: Mapping[str, Sequence[float]], title: str) -> str:
     bottom = top + sum(heights)
     ticks = tick_labels(0, 1, 5)
     to_x = partial(np.interp, xp=(0, 1), fp=(left, right))
-    grid = "".join(f"M{to_x(x):.1f} {top}V{bottom}" for x in ticks)
+    grid = "".join(f"M{to_x(x):.1f} {top}V{bottom}" for x in ticks if x > 0)
     parts = [f'<path d="{grid}" stroke="currentColor" stroke-opacity=".16"/>']
-    parts.append(f'<path d="M{left} {top}V{bottom}" stroke="currentColor" stroke-opacity=".6"/>')
     for x, text in ticks.items():
         anchor = "middle" if x > 0 else "start"
         parts += [_text(to_x(x), y, text, anchor) for y in (top - 6, bottom + 16)]
@@ -265,4 +264,6 @@ def bars(groups: Mapping[str, Sequence[float]], title: str) -> str:
             parts.append(f'<rect x="{left}" y="{at}" {size} {fill}/>')
             text = f"{value:.3f}" if math.isfinite(value) else "\N{EN DASH}"
             parts.append(_text(end + 5, at + thick - 2.5, text))
+        axis = f"M{left} {y + 20}v{thick * len(values) + 2}"
+        parts.append(f'<path d="{axis}" stroke="currentColor" stroke-opacity=".6"/>')
     return _svg(420, int(bottom) + 22, title, parts)
