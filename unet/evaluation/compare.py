@@ -43,9 +43,11 @@ def load(folder: Path, name: str) -> Compared:
         raise InputError(f"{folder}: has no finished epoch; train it further, by --resume {folder}")
     history, row = best["history"], best["history"][-1]
     if (folder / "last.pt").exists():
-        history = checkpoint.load(folder / "last.pt", to_resume=True)["history"]
-        if not same(history[: len(best["history"])], best["history"]):
+        last = checkpoint.load(folder / "last.pt", to_resume=True)["history"]
+        # best.pt is saved first, so it may be an epoch ahead of last.pt.
+        if not all(same(one, other) for one, other in zip(last, history)):
             raise InputError(f"{folder}: best.pt and last.pt are of different runs; name a run")
+        history = max(history, last, key=len)
     else:
         _note(f"{folder}: has no last.pt, so its curves end at the best epoch")
     try:

@@ -60,9 +60,9 @@ class Compared(NamedTuple):
 
 
 def _number(epoch: Mapping, key: str, most: float = 1) -> float:
-    """Return a value of a row, or NaN unless it lies between -most and most."""
+    """Return a value of a row, or NaN unless it lies between 0 and `most`."""
     value = epoch.get(key, math.nan)
-    return float(value) if abs(value) <= most else math.nan
+    return float(value) if 0 <= value <= most else math.nan
 
 
 def rank(run: Compared) -> float:
@@ -93,7 +93,7 @@ def _scores(runs: Sequence[Compared], doubts: set[str]) -> str:
     for run in runs:
         epochs = [str(len(run.history)), str(run.best["epoch"])]
         scores = [fixed(_number(run.best, key), 4) for key in SCORES]
-        seconds = sum(value for value in run.epochs("seconds", LARGEST) if value > 0)
+        seconds = sum(value for value in run.epochs("seconds", LARGEST) if not math.isnan(value))
         costs = [f"{run.parameters:,}", f"{seconds:,.0f}"]
         dice = [fixed(value, 4) for value in run.macro_dice()]
         rows += row(escape(run.name), [*dice, *epochs, *scores, *costs])

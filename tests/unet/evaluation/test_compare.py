@@ -134,6 +134,15 @@ def test_epochs_after_the_best_are_those_of_last_pt(capsys):
     assert "note: a: has no last.pt, so its curves end at the best epoch" in capsys.readouterr().err
 
 
+def test_best_pt_may_be_an_epoch_ahead_of_last_pt():
+    """A run that was killed between the two files."""
+    one, two = finished.write(Path("a")), finished.write(Path("b"), (0.1, 0.2, 0.3))
+    history = checkpoint.load(two / "best.pt")["history"]
+    checkpoint.save(two / "last.pt", finished.state(history[:2], finished.CLASSES))
+    page, _ = compared(one, two)
+    assert page.row("b")[0][1:6] == ["0.3000", "0.2000", "0.3000", "3", "3"]
+
+
 def test_common_samples_stand_side_by_side():
     """Of A and B only A is common. The truth is equal, and is shown once."""
     one = finished.write(Path("a"), samples=[finished.sample(B), finished.sample(A, 5)])
@@ -189,18 +198,19 @@ def test_every_text_of_a_run_is_escaped():
     assert not tags & {"script", "link", "iframe", "object", "embed", "base", "form", "a"}
 
 
-def test_numbers_that_no_training_writes_are_gaps():
-    for name, change in {
-        "a": {"val_loss": 1e308},
-        "b": {"macro_dice": -1e300, "seconds": 1e300},
-    }.items():
+def test_what_no_training_writes_does_no_harm():
+    """Numbers are gaps, and control characters in names are escaped."""
+    changes = {"a": {"val_loss": 1e308}, "b": {"macro_dice": -1e300, "seconds": 1e300}}
+    names = ["x\x1b[2J\u202e", "water"]
+    for name, change in changes.items():
         finished.write(Path(name), (0.5,))
-        history = [finished.epoch(1, 0.5, [1e300, -5], finished.CLASSES) | change]
+        history = [finished.epoch(1, 0.5, [1e300, -1], names) | change]
         for file in ("best.pt", "last.pt"):
             checkpoint.save(Path(name) / file, finished.state(history, finished.CLASSES))
     page, text = compared("a", "b")
     assert page.row("b")[0][1] == "–" and page.row("b")[0][-1] == "0" and "000000000" not in text
     assert any("no number in a." in one for one in page.texts)
+    assert r"x\x1b[2J\u202e" in page.texts and "\x1b" not in text and "\u202e" not in text
 
 
 def damage(name, content):
