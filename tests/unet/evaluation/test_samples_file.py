@@ -26,6 +26,9 @@ def test_the_size_of_a_png_file():
     assert samples_file.size(finished.picture(0, 8)) == (8, 8)
 
 
+TEXT = base64.b64encode(PNG).decode()
+
+
 def large(side):
     """Return a PNG file whose header has this width, with a right checksum."""
     header = b"IHDR" + struct.pack(">I", side) + PNG[20:29]
@@ -34,7 +37,7 @@ def large(side):
 
 def written(**changes):
     """Return the text of a file whose first sample, or the file itself, has other values."""
-    pictures = {name: base64.b64encode(PNG).decode() for name in ("image", "truth", "prediction")}
+    pictures = dict.fromkeys(("image", "truth", "prediction"), TEXT)
     found = {"samples": [{"title": "a.tif", "pictures": pictures}], "legend": [["a", [1, 2, 3]]]}
     for key, value in changes.items():
         (found if key in found else found["samples"][0])[key] = value
@@ -51,6 +54,7 @@ def test_the_file_that_the_next_test_changes_is_read(tmp_path):
     [
         b"",
         b"<svg onload=alert(1)>",
+        b"GIF89a\0\0" + PNG[8:],
         PNG[:-3],
         PNG[:40],
         PNG + b"more",
@@ -80,10 +84,12 @@ def test_a_picture_that_is_no_whole_png_file_is_refused(tmp_path, picture):
         written(title=3),
         written(title=None),
         written(pictures=[]),
-        written(pictures={"image": "", "truth": ""}),
+        written(pictures={"image": TEXT, "truth": TEXT}),
+        written(pictures=dict.fromkeys(("image", "truth", "prediction"), f"<{TEXT}")),
         written(pictures={"image": "*", "truth": "*", "prediction": "*"}),
         written(pictures={"image": 3, "truth": 3, "prediction": 3}),
         written(legend=[["a", [1, 2]]]),
+        written(legend=[["a", [1, 2, 3, 4]]]),
         written(legend=[["a", [1, 2, 256]]]),
         written(legend=[["a", [1, 2, "url(x)"]]]),
         written(legend=[["a", [1, 2, True]]]),
