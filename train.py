@@ -14,6 +14,7 @@ another grid is resampled to the grid of its image. A run writes to the folder r
     log.csv      one row for each epoch
     train.log    all lines that were printed
     report.html  curves, confusion matrix, table of classes, samples
+    samples.json pictures of the samples, for python -m unet.evaluation.compare
 
 Read beside it: tests/test_train.py.
 """

@@ -1,5 +1,6 @@
 """The training script: train.py."""
 
+import base64
 import csv
 import runpy
 import shlex
@@ -18,6 +19,7 @@ import unet
 from data.files import InputError
 from data.raster import cog, geotiff
 from unet import checkpoint
+from unet.evaluation import samples_file
 from unet.losses import LOSSES
 
 ROOT = Path(__file__).parents[1]
@@ -48,7 +50,7 @@ def without_times(rows):
 
 def test_a_run_leaves_checkpoints_log_and_report(tmp_path, capsys):
     folder = run(tmp_path)
-    files = ["best.pt", "last.pt", "log.csv", "report.html", "train.log"]
+    files = ["best.pt", "last.pt", "log.csv", "report.html", "samples.json", "train.log"]
     assert sorted(path.name for path in folder.iterdir()) == files
     rows = log(folder)
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
@@ -57,6 +59,11 @@ def test_a_run_leaves_checkpoints_log_and_report(tmp_path, capsys):
     assert best["bands"] == small.BANDS and best["indices"] == ["NDVI", "MNDWI"]
     assert best["size"] == 48
     assert best["settings"]["lr"] == 0.01
+    kept = samples_file.read(folder / "samples.json")["samples"]
+    pictures = [picture for sample in kept for picture in sample["pictures"].values()]
+    page = (folder / "report.html").read_text()
+    assert len(pictures) == page.count("<img") > 0
+    assert all(base64.b64encode(picture).decode() in page for picture in pictures)
     last = checkpoint.load(folder / "last.pt")
     assert last["epoch"] == 3 and last["metrics"]["confusion"].sum() == 48 * 48
     assert float(rows[-1]["accuracy"]) == pytest.approx(

@@ -63,7 +63,7 @@ def line_chart(
         label: [math.nan if y is None else float(y) for y in ys] for label, ys in series.items()
     }
     box = Box(50, 62, width - 14, 230)
-    axes = _epoch_axes(box, x, lines, ticks=width // 60)
+    axes = epoch_axes(box, x, lines, ticks=width // 60)
     parts = [*axes.parts]
     if mark is not None:
         parts += _best_epoch(box, axes.to_x(mark), mark)
@@ -71,9 +71,9 @@ def line_chart(
         style = f'fill="none" stroke="{color}" stroke-width="2" stroke-dasharray="{dash}"'
         if len(lines) > 1:  # the title names a single line
             left = box.left + number * (width - box.left) // max(3, len(lines))
-            parts += [f'<path d="M{left} 33h18" {style}/>', _text(left + 23, 37, label)]
-        parts += _curve(axes, x, ys, color, style)
-    return _svg(width, 270, title, parts)
+            parts += [f'<path d="M{left} 33h18" {style}/>', svg_text(left + 23, 37, label)]
+        parts += curve(axes, x, ys, color, style)
+    return svg(width, 270, title, parts)
 
 
 def scatter(
@@ -98,7 +98,7 @@ def scatter(
     for truth, prediction in pairs:
         at = f'cx="{axes.to_x(truth):.1f}" cy="{axes.to_y(prediction):.1f}"'
         parts.append(f'<circle {at} r="3.5" fill="{LINES[0][0]}" fill-opacity=".6"/>')
-    return _svg(380, 386, "prediction, %", parts)
+    return svg(380, 386, "prediction, %", parts)
 
 
 def histograms(pairs: Sequence[tuple[float, float]]) -> str:
@@ -126,7 +126,7 @@ def histograms(pairs: Sequence[tuple[float, float]]) -> str:
         )
         style = f'fill="{LINES[0][0]}" fill-opacity=".6" stroke="{LINES[0][0]}"'
         parts += [*axes.parts, f'<path class="bars" d="{bars}" {style}/>']
-    return _svg(380, 386, "count", parts)
+    return svg(380, 386, "count", parts)
 
 
 def tick_labels(low: float, high: float, count: int) -> dict[float, str]:
@@ -164,7 +164,7 @@ def _fitted(axes: Axes, line: tuple[float, float], x: Sequence[float], top: floa
     return f'<polyline points="{points}" fill="none" stroke="{LINES[1][0]}" stroke-width="2"/>'
 
 
-def _epoch_axes(
+def epoch_axes(
     box: Box, x: Sequence[int], lines: Mapping[str, Sequence[float]], ticks: int
 ) -> Axes:
     """Make axes for the epochs and for all finite values of the lines."""
@@ -198,9 +198,9 @@ def _axes(
         f'<path d="{grid}" stroke="currentColor" stroke-opacity=".16"/>',
         f'<path d="{axis}" stroke="currentColor" stroke-opacity=".6"/>',
     ]
-    parts += [_text(left - 7, to_y(y) + 4, text, "end") for y, text in y_ticks.items()]
-    parts += [_text(to_x(x), bottom + 17, text, "middle") for x, text in inside.items()]
-    parts.append(_text((left + right) / 2, bottom + 34, x_label, "middle"))
+    parts += [svg_text(left - 7, to_y(y) + 4, text, "end") for y, text in y_ticks.items()]
+    parts += [svg_text(to_x(x), bottom + 17, text, "middle") for x, text in inside.items()]
+    parts.append(svg_text((left + right) / 2, bottom + 34, x_label, "middle"))
     return Axes(parts, to_x, to_y)
 
 
@@ -212,10 +212,10 @@ def _best_epoch(box: Box, at: float, epoch: int) -> list[str]:
     elif at > box.right - 25:
         anchor = "end"
     line = f'<path d="M{at:.1f} {box.top}V{box.bottom}" {DASHED}/>'
-    return [_text(at, box.top - 6, f"best: {epoch}", anchor), line]
+    return [svg_text(at, box.top - 6, f"best: {epoch}", anchor), line]
 
 
-def _curve(axes: Axes, x: Sequence[int], ys: Sequence[float], color: str, style: str) -> list[str]:
+def curve(axes: Axes, x: Sequence[int], ys: Sequence[float], color: str, style: str) -> list[str]:
     """Draw a line for each sequence of finite values, and a dot for a single value."""
     parts = []
     points = zip(x, ys, strict=True)
@@ -231,7 +231,7 @@ def _curve(axes: Axes, x: Sequence[int], ys: Sequence[float], color: str, style:
     return parts
 
 
-def _text(x: float, y: float, text: str, anchor: str = "start") -> str:
+def svg_text(x: float, y: float, text: str, anchor: str = "start") -> str:
     """Make an SVG text at (x, y)."""
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
 
@@ -241,7 +241,7 @@ def _heading(y: float, text: str) -> str:
     return f'<text x="0" y="{y}" font-size="13" font-weight="600">{escape(text)}</text>'
 
 
-def _svg(width: int, height: int, title: str, parts: list[str]) -> str:
+def svg(width: int, height: int, title: str, parts: list[str]) -> str:
     """Make an SVG element with a title and further parts."""
     font = 'fill="currentColor" font-size="11.5" font-family="system-ui, sans-serif"'
     return f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img"

@@ -5,7 +5,7 @@ A run is a training with its folder. The folder holds
     best.pt, last.pt   checkpoints, see unet/checkpoint.py
     log.csv            one row for each epoch
     train.log          all lines that were printed
-    report.html        see unet/evaluation/report.py
+    report.html        see unet/evaluation/report.py; samples.json has its pictures
     not_finite.txt     the windows of a batch whose loss was not finite
 
 On a CPU, a resumed run has the same results, to the last bit, as a run that was never stopped. For
@@ -28,14 +28,14 @@ import torch
 from data.files import BYTES, InputError, lock, printable, replacing, write_csv
 from unet import checkpoint
 from unet.checkpoint import CheckpointError
-from unet.evaluation import report, scores
+from unet.evaluation import report, samples_file, scores
 from unet.metrics import ConfusionMatrix
 from unet.training import processes
 from unet.training.optimizer import change_epochs
 from unet.training.passes import start_of_epoch
 from unet.training.resume import require_form, require_same_data
 
-RESULTS = "best.pt last.pt log.csv report.html".split()  # what a finished epoch leaves
+RESULTS = "best.pt last.pt log.csv report.html samples.json".split()  # of finished epochs
 FILES = [*RESULTS, "train.log", "not_finite.txt"]
 
 
@@ -263,7 +263,7 @@ class Run:
         gallery: Mapping,
         command: str,
     ) -> None:
-        """Write report.html about the best epoch, and log.csv, which a kill may have prevented.
+        """Write report.html about the best epoch, samples.json with its pictures, and log.csv.
 
         Args:
             best: best.pt, loaded.
@@ -276,8 +276,7 @@ class Run:
         names = [name for name, _ in classes]
         confusion = ConfusionMatrix(len(names), best["metrics"]["confusion"])
         built = " + ".join(names[1:]) if len(names) < 5 else f"all but {names[0]}"
-        settings = best["settings"]
-        title = f"{best['model']['name']}, {len(names)} classes"
+        title, settings = f"{best['model']['name']}, {len(names)} classes", best["settings"]
         page = scores.page(title, classes, matrices, {built: range(1, len(names))}, settings)
         summary = {
             "best epoch": f"{best['epoch']} of {len(self.history)}",
@@ -296,4 +295,5 @@ class Run:
             "best_epoch": best["epoch"],
             "matrix": confusion.matrix,
         }
+        samples_file.write(self.folder / "samples.json", gallery)
         report.write(self.folder / "report.html", page)
