@@ -76,20 +76,27 @@ def line_chart(
     return _svg(width, 270, title, parts)
 
 
-def scatter(pairs: Sequence[tuple[float, float]]) -> str:
+def scatter(
+    pairs: Sequence[tuple[float, float]],
+    names: tuple[str, str] = ("truth, %", "prediction, %"),
+) -> str:
     """Draw a dot for each (truth, prediction) in per cent, and the line on which both are equal.
+
+    Args:
+        pairs: The dots.
+        names: What the two values are.
 
     Returns:
         One SVG element.
     """
     ticks = tick_labels(0, max([1.0, *(value for pair in pairs for value in pair)]), 5)
     box = Box(50, 30, 366, 346)  # a square: the line of equality is the diagonal
-    axes = _axes(box, (0, max(ticks)), ticks, "truth, %", ticks)
+    axes = _axes(box, (0, max(ticks)), ticks, names[0], ticks)
     parts = [*axes.parts, f'<path d="M{box.left} 346L366 30" {DASHED}/>']
     for truth, prediction in pairs:
         at = f'cx="{axes.to_x(truth):.1f}" cy="{axes.to_y(prediction):.1f}"'
         parts.append(f'<circle {at} r="3.5" fill="{LINES[0][0]}" fill-opacity=".6"/>')
-    return _svg(380, 386, "prediction, %", parts)
+    return _svg(380, 386, names[1], parts)
 
 
 def tick_labels(low: float, high: float, count: int) -> dict[float, str]:

@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+from unet.evaluation import alignment
 from unet.evaluation.charts import line_chart, scatter
 from unet.evaluation.markup import Color, escape, fixed, head, page, row, samples, settings, swatch
 from unet.metrics import ConfusionMatrix, macro, weighted
@@ -69,6 +70,7 @@ def html(run: Mapping) -> str:
                 in words.
             share_table: [dict], one for each class, with "name" and the keys of
                 `shares.share_statistics`.
+            alignment: dict, as in `alignment.section`.
             legend: [(name, (red, green, blue))], the colours of the samples.
             samples: [{"title": str, "pictures": {caption: bytes of a PNG file}}].
             settings: {name: value}. A list is written with commas.
@@ -87,6 +89,7 @@ def html(run: Mapping) -> str:
         _confusion(confusion, names),
         _scatters(run["shares"]) if run.get("shares") else "",
         _share_table(run["share_table"]) if run.get("share_table") else "",
+        alignment.section(run["alignment"]) if run.get("alignment") else "",
         samples(run["samples"], run.get("legend", [])) if run.get("samples") else "",
         settings(run["settings"]) if run.get("settings") else "",
     ]

@@ -5,7 +5,7 @@ A run is a training with its folder. The folder holds
     best.pt, last.pt   checkpoints, see unet/checkpoint.py
     log.csv            one row for each epoch
     train.log          all lines that were printed
-    report.html        see unet/evaluation/report.py
+    report.html        see unet/evaluation/report.py; alignment.csv: data/output/alignment.py
     not_finite.txt     the windows of a batch whose loss was not finite
 
 On a CPU, a resumed run has the same results, to the last bit, as a run that was never stopped. For
@@ -35,7 +35,7 @@ from unet.training.optimizer import change_epochs
 from unet.training.passes import start_of_epoch
 from unet.training.resume import require_form, require_same_data
 
-FILES = "best.pt last.pt log.csv train.log report.html not_finite.txt".split()
+FILES = "best.pt last.pt log.csv train.log report.html alignment.csv not_finite.txt".split()
 
 
 class Run:
@@ -270,7 +270,7 @@ class Run:
             best: best.pt, loaded.
             classes: (name, (red, green, blue)) of each class.
             matrices: confusion matrix of each validation window.
-            gallery: "samples" and "legend", as in `report.html`.
+            gallery: "samples", "legend" and "alignment", as in `report.html`.
             command: command to run next.
         """
         names = [name for name, _ in classes]
