@@ -140,7 +140,7 @@ def of_files(
             areas.pop(file.nodata, None)
         codes = sorted(code for code, _ in (sums[0] | sums[1]).most_common(MOST_CODES))
         table = _table(codes, before.colormap)
-        shares = [_shares([areas[code] for code in codes]) for areas in sums]
+        shares = [_shares([areas[code] for code in codes], areas.total()) for areas in sums]
         one = Aligned(Path(source).name, *shares)
         source_mask, result = ((_labels(file, codes), file.grid) for file in files)
         shown = []
@@ -151,12 +151,15 @@ def of_files(
                 shown.append(_sample(one, table, Path(source), (source_mask, result), drawn))
         elif codes:
             shown.append(_sample(one, table, Path(source), (source_mask, result)))
-    return _values([one], table, method, shown)
+    values, different = _values([one], table, method, shown), len(sums[0] | sums[1])
+    if different > len(codes):
+        values["text"] += f"; the {len(codes)} commonest of {different:,} codes are listed"
+    return values
 
 
-def _shares(areas: Sequence[float]) -> np.ndarray:
-    """Convert areas (K,) to shares (K,)."""
-    total = sum(areas)
+def _shares(areas: Sequence[float], total: float | None = None) -> np.ndarray:
+    """Convert areas (K,) to shares (K,) of a total, by default of their sum."""
+    total = sum(areas) if total is None else total
     return np.array(areas) / total if total else np.full(len(areas), np.nan)
 
 

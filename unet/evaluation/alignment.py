@@ -4,7 +4,7 @@ A mask on another grid than its image is resampled. If this changes the shares o
 little, and Spearman's correlation over the images is near 1, the aligned masks show the same land
 cover as the files. data/output/alignment.py computes the shares and draws the pictures.
 
-Read beside it: tests/unet/evaluation/test_alignment.py.
+Read beside it: tests/unet/evaluation/test_alignment_section.py.
 """
 
 import math
