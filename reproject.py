@@ -112,7 +112,7 @@ def main() -> None:
                 args.source, args.output, args.like, args.method, args.nodata
             )
             with replacing(page) as temporary:
-                text = html(f"{args.source} aligned", found, vars(args))
+                text = html(f"{Path(args.source).name} aligned", found, vars(args))
                 temporary.write_text(text, "utf-8", "replace")
 
 

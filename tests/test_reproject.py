@@ -130,9 +130,9 @@ def test_the_script_aligns_a_mask_with_an_image(tmp_path):
 
 @pytest.mark.parametrize("like", [True, False])
 def test_a_report_beside_the_output_has_the_shares_before_and_after(tmp_path, monkeypatch, like):
-    """16 pixels of 10 m become one; 10 of them are of class 1, and class 2 is lost."""
+    """16 pixels of 10 m become one of class 1; it had 10 of them, and class 2 had 4."""
     codes = np.ones((4, 4), np.uint8)
-    codes[:3, :2] = 2
+    codes[:2, :2], codes[2, :2] = 2, 3
     write(tmp_path / "mask.tif", codes, grid("EPSG:32631", 400_000, 4_600_000, 10, 4, 4))
     one = grid("EPSG:32631", 400_000, 4_600_000, 40, 1, 1)
     write(tmp_path / "image.tif", np.full((3, 1, 1), 7, np.uint8), one)
@@ -144,7 +144,7 @@ def test_a_report_beside_the_output_has_the_shares_before_and_after(tmp_path, mo
     page = (tmp_path / "out_report.html").read_text()
     assert "largest change of a share 37.50 percentage points, code 1 in mask.tif" in page
     assert "<td>62.50</td><td>100.00</td><td>37.500</td>" in page
-    assert "<td>37.50</td><td>0.00</td><td>37.500</td>" in page
+    assert "<td>25.00</td><td>0.00</td><td>25.000</td>" in page
     assert page.count("<img") == 2 + like
 
 

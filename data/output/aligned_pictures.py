@@ -48,7 +48,7 @@ def draw(
     read_after, target = after
     window = _chosen(read_after, target, _side(before[1], target))
     pictures = {} if image is None else {"image": image(window)}
-    pictures["mask before, on its own grid"] = _before(*before, target.window(window), table)
+    pictures["mask before, pale outside the image"] = _before(*before, target.window(window), table)
     pictures["mask after"] = colored(read_after(window), table)
     return window, {caption: png(_enlarged(drawn)) for caption, drawn in pictures.items()}
 

@@ -58,7 +58,7 @@ class Aligned(NamedTuple):
 
     def in_words(self, names: Sequence[str]) -> str:
         """Describe the largest change of a share."""
-        label = int(self.changes.argmax())
+        label = int(self.changes.round(9).argmax())  # of equal changes the first
         points = f"largest change of a share {100 * self.change:.2f} percentage points"
         shares = f"{100 * self.before[label]:.2f} % before, {100 * self.after[label]:.2f} % after"
         return f"{points}, {names[label]} in {self.image} ({shares})"

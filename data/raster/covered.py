@@ -30,6 +30,7 @@ from data.raster.values import numbered
 from data.raster.warp import CELL, between
 
 POINTS = 512  # along the side of the covered ground
+SAME = 1e-4  # areas of pixels of one window that differ by less count as equal
 CELLS = 256  # rows and columns of a grid within which the area of a pixel is constant
 PIECE = 2**19  # points that are counted at a time
 THRESHOLD = 0.125  # largest error of a coordinate, in pixels of the finer grid
@@ -64,18 +65,21 @@ class Ground:
             {code: area in m2}.
         """
         rows, cols = (
-            (np.arange(first, first + count) + 0.5) * cells // side
+            ((np.arange(first, first + count) + 0.5) * cells // side).astype(int)
             for first, count, cells, side in zip(
                 (row, col), codes.shape, self._areas.shape, self.shape
             )
         )
-        area = self._areas[np.ix_(rows.astype(int), cols.astype(int))]
-        if inside is not None:
-            area = area * inside
         values, numbers = numbered(codes, None)
-        flat = torch.from_numpy(numbers.reshape(-1).astype(np.uint8 if len(values) < 256 else int))
-        weights = torch.from_numpy(np.ascontiguousarray(area)).view(-1)
-        sums = torch.bincount(flat, weights, len(values))
+        numbers = numbers.reshape(codes.shape)
+        cells = self._areas[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
+        if np.ptp(cells) <= SAME * cells.max():
+            flat = numbers.ravel() if inside is None else numbers[inside]
+            sums = np.bincount(flat, minlength=len(values)) * cells.mean()
+        else:
+            area = self._areas[np.ix_(rows, cols)]
+            area = area if inside is None else area * inside
+            sums = np.bincount(numbers.ravel(), area.ravel(), len(values))
         return Counter({v: s for v, s in zip(values.tolist(), sums.tolist()) if s})
 
 
@@ -128,11 +132,18 @@ def covered_areas(
             return found
         codes = read(part)
         for piece, met, index in forward.located(window, forward.extent, PIECE):
-            rows = np.arange(piece.row, piece.row + piece.height) // n + around.row - part.row
-            cols = np.arange(piece.col, piece.col + piece.width) // n + around.col - part.col
-            inside = on_target(met, index.numpy())
+            row, col = (
+                piece.row + (around.row - part.row) * n,
+                piece.col + (around.col - part.col) * n,
+            )
+            if n == 1:
+                shown = codes[row : row + piece.height, col : col + piece.width]
+            else:
+                rows, cols = np.arange(row, row + piece.height), np.arange(col, col + piece.width)
+                shown = codes[np.ix_(rows // n, cols // n)]
             at = piece.row - limits.row, piece.col - limits.col
-            found.update(ground.areas(codes[np.ix_(rows, cols)], *at, inside))
+            inside = on_target(met, index.numpy())
+            found.update(ground.areas(shown, *at, None if inside.all() else inside))
         return found
 
     total: Counter = Counter()
@@ -167,5 +178,7 @@ def _pixel_area(grid: Grid) -> float:
 
 def on_target(met: Window, index: np.ndarray) -> np.ndarray:
     """Find which points of an index of `Patch.locate` are not on the rim around `met`."""
+    if met.height * met.width <= index.size:  # a table is faster than a division
+        return np.pad(np.ones((met.height, met.width), bool), 1).take(index)
     row, col = np.divmod(index, met.width + 2)
     return (row >= 1) & (row <= met.height) & (col >= 1) & (col <= met.width)

@@ -26,10 +26,10 @@ CLASS_COLUMNS = [
 ROWS = 100  # images in the table
 PLOTS = 4  # classes with a scatter plot: those with the largest change
 AXES = "before alignment, %", "after alignment, %"
-NOTE = """<p><small>A share is that of the ground area: before alignment in the part of the mask
-file that the image covers, after it in the aligned mask. No-data does not count. Means are over
-the images, each with the same weight. Changes are absolute, in percentage points. &ndash; is not
-defined.</small></p>"""
+NOTE = """<p><small>Shares of the ground area without no-data: before alignment in the part of the
+file that the aligned mask covers, after it in the aligned mask. Means are over the images, each
+with the same weight. Changes are absolute, in percentage points. &ndash; is not defined.</small>
+</p>"""
 
 
 def section(alignment: Mapping) -> str:

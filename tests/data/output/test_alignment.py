@@ -115,7 +115,7 @@ def test_the_mask_is_drawn_on_its_own_grid_and_pale_outside_the_image():
     masks = (reader(labels), source), (reader(labels[2:4, 2:4]), target)
     window, pictures = aligned_pictures.draw(*masks, ESM)
     assert window == (0, 0, 2, 2) and list(pictures) == [
-        "mask before, on its own grid",
+        "mask before, pale outside the image",
         "mask after",
     ]
     before, after = map(imagecodecs.png_decode, pictures.values())
@@ -151,7 +151,7 @@ def test_few_pixels_of_a_large_mask_are_read_for_a_picture(monkeypatch):
     masks = (large, source), (reader(np.zeros((300, 300), np.uint8)), target)
     window, pictures = aligned_pictures.draw(*masks, ESM)
     assert window[2:] == (2, 2) and sum(read) <= 10_000  # and not the 124 x 124 around 4 x 4
-    before = imagecodecs.png_decode(pictures["mask before, on its own grid"])
+    before = imagecodecs.png_decode(pictures["mask before, pale outside the image"])
     assert max(before.shape) <= 30 * 9
 
 
@@ -170,7 +170,10 @@ def test_files_of_any_codes_are_compared(tmp_path):
     assert sum(one["before"]) == pytest.approx(1) and sum(one["after"]) == pytest.approx(1)
     assert one["before"] == pytest.approx(one["after"], abs=0.05)
     assert not np.array_equal(one["before"], one["after"])
-    assert list(found["samples"][0]["pictures"]) == ["mask before, on its own grid", "mask after"]
+    assert list(found["samples"][0]["pictures"]) == [
+        "mask before, pale outside the image",
+        "mask after",
+    ]
 
 
 def test_codes_beyond_the_commonest_are_left_out(tmp_path, monkeypatch):
