@@ -141,16 +141,28 @@ def test_a_mask_on_the_grid_of_its_image_has_no_areas(tmp_path):
     assert prepare(paths, tmp_path).areas is None and prepare(paths, tmp_path).areas is None
 
 
-def test_measuring_a_mask_of_colours_counts_no_pixel_twice(tmp_path):
-    table, pixels = ClassTable.load("deepglobe"), np.zeros((3, 6, 8), np.uint8)
+def test_areas_after_alignment_are_those_of_each_row(tmp_path):
+    """Latitudes 75 to 0 degrees, in two strips of rows; on a sphere, ground is a sine of them."""
+    degrees = CRS.from_epsg(4326)
+    image_grid = Grid(degrees, (0.25, 0, 0, 0, -0.25, 75), 300, 2)
+    mask_grid = Grid(degrees, (0.5, 0, 0, 0, -0.5, 75), 150, 1)
+    codes = np.repeat(np.uint8([1, 250, 255]), 50)[:, None]
+    paths = image_and_mask(tmp_path, np.ones((1, 300, 2), np.uint8), codes, image_grid, mask_grid)
+    expected = -np.diff(np.sin(np.radians([75, 50, 25, 0]))) / np.sin(np.radians(75))
+    for areas in prepare(paths, tmp_path).areas:
+        assert np.array(areas) / sum(areas) == pytest.approx(expected, abs=2e-3)
+
+
+def test_measuring_a_mask_of_colours_counts_no_pixel_twice_and_leaves_none_out(tmp_path):
+    table, pixels = ClassTable.load("deepglobe"), np.zeros((3, 6, 20), np.uint8)
     pixels[1:] = 254
     pixels[0, :, 6:] = pixels[2, :, 6:] = 255
     cog.write(tmp_path / "image.tif", np.ones((1, 6, 6), np.uint8), grid(left=1_000_020, width=6))
-    cog.write(tmp_path / "mask.tif", pixels, grid())
+    cog.write(tmp_path / "mask.tif", pixels, grid(width=20))
     paths = tmp_path / "image.tif", tmp_path / "mask.tif"
     made = scenes.prepare(*paths, table, tmp_path / "cache", "nearest")
-    assert made.rounded == (48, 48)
-    for areas in made.areas:  # four columns of urban land and two of snow or the like
+    assert made.rounded == (120, 120)
+    for areas in made.areas:  # four columns of one class and two of another
         assert sorted(np.array(areas) / sum(areas))[-2:] == pytest.approx([1 / 3, 2 / 3], abs=1e-6)
 
 

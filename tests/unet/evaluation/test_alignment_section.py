@@ -30,6 +30,7 @@ def values(*shares, **changes) -> dict:
 def test_the_classes_have_mean_and_largest_change_and_spearman_over_the_images():
     page = Page(alignment.section(values((0.5, 0.54), (0.3, 0.29), (0.1, 0.1))))
     assert page.row("<town>") == [["<town>", "30.00", "31.00", "1.667", "4.000", "i0", "1.0000"]]
+    assert page.row("other")[0][3:6] == ["1.667", "4.000", "i0"]  # it became less
     turned = Page(alignment.section(values((0.5, 0.1), (0.1, 0.5))))
     assert turned.row("<town>")[0][-1] == "-1.0000"
 
