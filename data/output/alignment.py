@@ -29,6 +29,7 @@ from data.raster import Raster
 from data.raster.cache import block_reader, block_size
 from data.raster.classsource import ClassFile, class_file
 from data.raster.covered import covered_areas
+from data.raster.placed import placed
 from data.terminal import note
 from data.training.dataset import Windows
 from data.training.mask import Mask
@@ -109,7 +110,8 @@ def report(windows: Windows, table: ClassTable, method: str, path: Path) -> dict
         try:
             with Mask(scene.mask_path, table) as mask:
                 read = block_reader(mask.raster, mask.read, np.dtype(np.uint8))
-                masks = (read, mask.grid), (scene.read_labels, scene.grid)
+                grid = placed(mask.grid, scene.grid, mask.path)
+                masks = (read, grid), (scene.read_labels, scene.grid)
                 shown.append(_sample(one, table, scene.mask_path, masks, image))
         except (InputError, OSError) as error:
             missing.append(error)

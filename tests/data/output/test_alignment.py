@@ -95,6 +95,8 @@ def test_a_training_shows_image_and_both_masks(tmp_path):
     image, before, after = map(imagecodecs.png_decode, sample["pictures"].values())
     assert (image == 9).all() and image.shape == after.shape == (250, 200, 3)
     assert np.array_equal(after[::10, ::10], np.array(ESM.colors)[made.labels[:]])
+    cog.write(tmp_path / "mask.tif", codes, grid(None, 0, 0, 1, 40, 40))  # changed meanwhile
+    assert alignment.report(windows(made), ESM, "nearest", tmp_path / "a.csv")["alignment"]
     pale = (before.min(2) >= 180) & (before != ESM.colors[0]).any(2)
     assert 0.2 < pale.mean() < 0.6
 
