@@ -5,22 +5,25 @@
     python reproject.py cover.tif --like image.tif --method mode --vote-weights inverse -o kept.tif
 
 The output is a cloud-optimised GeoTIFF with the colour map, band name and no-data value of the
-source. data/resample.py explains the methods. Read tests/test_reproject.py beside this file.
+source. --report also writes aligned_report.html: shares of the classes before and after, pictures.
+data/resample.py explains the methods. Read tests/test_reproject.py beside this file.
 """
 
 import argparse
 import time
 from pathlib import Path
 
-from data.files import naming, refuse_input
+from data.files import naming, refuse_input, replacing
 from data.grid import Grid
+from data.output import alignment
 from data.raster import Raster, writer
 from data.raster.cache import rows_that_fit
 from data.raster.classsource import class_file, told
 from data.raster.sidecars import named_after, with_sidecars
 from data.raster.targetgrid import require_crs, target_grid_for
 from data.resample import METHODS, TILE, reproject, strips
-from data.terminal import Parser, duration, note, one_line_errors, progress, within
+from data.terminal import Parser, duration, note, one_line_errors, progress, vote_weights, within
+from unet.evaluation.alignment import html
 
 __all__ = ["reproject", "reproject_file"]
 
@@ -65,20 +68,6 @@ def reproject_file(
         progress("")
 
 
-def weights(text: str) -> dict[int, float] | str:
-    """Parse --vote-weights: "inverse", or CODE=WEIGHT pairs with commas between."""
-    if text == "inverse":
-        return text
-    pairs = [item.split("=") for item in text.split(",")]
-    try:
-        weight_of = {int(code): float(weight) for code, weight in pairs}
-    except ValueError:
-        weight_of = {}
-    if len(weight_of) < len(pairs):
-        raise argparse.ArgumentTypeError(f"{text} must be inverse, or CODE=WEIGHT once per code")
-    return weight_of
-
-
 def parse_options() -> argparse.Namespace:
     """Parse the command line."""
     parser = Parser(__doc__)
@@ -91,7 +80,10 @@ def parse_options() -> argparse.Namespace:
     add("--method", choices=METHODS, default="nearest", help="how an output pixel gets its class")
     add("--nodata", type=int, help="no-data value of both rasters (default: as declared)")
     form = "inverse|CODE=WEIGHT,..."
-    add("--vote-weights", type=weights, metavar=form, help="weights for mode (default: 1 each)")
+    add(
+        "--vote-weights", type=vote_weights, metavar=form, help="weights for mode (default: 1 each)"
+    )
+    add("--report", action="store_true", help="write a page about what changed beside the output")
     args = parser.parse_args()
     if bool(args.like) == bool(args.crs) or (args.resolution is not None and args.like):
         parser.error("give either --like, or --crs and perhaps --resolution")
@@ -104,8 +96,9 @@ def main() -> None:
     """Run the script."""
     with one_line_errors("reproject.py"):
         args = parse_options()
+        page = Path(args.output).with_name(f"{Path(args.output).stem}_report.html")
         with Raster(args.like or args.source) as raster:
-            refuse_input(named_after(args.output), with_sidecars(raster.path))
+            refuse_input([*named_after(args.output), page], with_sidecars(raster.path))
             grid, tags = raster.grid, raster.geo_tags if args.like else None
             for remark in raster.remarks if args.like else ():
                 note(f"{raster.path}: {remark}")
@@ -114,6 +107,13 @@ def main() -> None:
             grid = target_grid_for(grid, args.crs, args.resolution)
         given = args.method, args.nodata, tags
         reproject_file(args.source, args.output, grid, *given, vote_weights=args.vote_weights)
+        if args.report:
+            found = alignment.of_files(
+                args.source, args.output, args.like, args.method, args.nodata
+            )
+            with replacing(page) as temporary:
+                text = html(f"{Path(args.source).name} aligned", found, vars(args))
+                temporary.write_text(text, "utf-8", "replace")
 
 
 if __name__ == "__main__":

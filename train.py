@@ -13,7 +13,7 @@ another grid is resampled to the grid of its image. A run writes to the folder r
     last.pt      checkpoint of the last epoch, or of the last step before Ctrl-C, for --resume
     log.csv      one row for each epoch
     train.log    all lines that were printed
-    report.html  curves, confusion matrix, table of classes, samples
+    report.html  curves, confusion matrix, table of classes, samples, alignment (alignment.csv)
     samples.json pictures of the samples, for python -m unet.evaluation.compare
 
 Read beside it: tests/test_train.py.
@@ -30,7 +30,7 @@ from torch.utils.data import DataLoader
 import unet
 from data import terminal
 from data.classes import ClassTable
-from data.output import samples
+from data.output import alignment, samples
 from data.terminal import within
 from data.training import pipeline, workers
 from data.training.options import add_data_options
@@ -125,6 +125,8 @@ def train(args: argparse.Namespace, run: Run) -> None:
     table = ClassTable.load(args.classes)
     with processes.first_alone():
         data = pipeline.load(args, table, run.cache, log, progress, run.files)
+    for line in alignment.lines(data.validation.scenes, table, args.align):
+        log(line)
     rank_of = (processes.rank(), processes.world())
     order, training, validation = pipeline.loaders(args, data, device.type == "cuda", *rank_of)
     shown = data.validation.spread(samples.SHOWN)
@@ -223,6 +225,7 @@ def finish(args, run: Run, windows, table: ClassTable, device, precision, log) -
     labels, matrices = predict(model, loader, len(table.names), device, precision)
     extremes = samples.of_extreme_windows(windows, labels.numpy())
     gallery = samples.gallery(image_scores.described(extremes, table.names), table)
+    gallery |= alignment.report(windows, table, args.align, run.folder / "alignment.csv")
     command = terminal.command("predict.py", *windows.scene_of(0).paths, "--checkpoint", path)
     run.write_report(best, list(zip(table.names, table.colors)), matrices, gallery, command)
     log("", f"checkpoint  {path}  (epoch {run.best_epoch}, validation macro Dice {run.best:.4f})")

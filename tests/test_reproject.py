@@ -128,6 +128,38 @@ def test_the_script_aligns_a_mask_with_an_image(tmp_path):
         assert (out.read()[0] == reproject(source, source_grid, target_grid, "mode", NO)).all()
 
 
+@pytest.mark.parametrize("like", [True, False])
+def test_a_report_beside_the_output_has_the_shares_before_and_after(tmp_path, monkeypatch, like):
+    """16 pixels of 10 m become one of class 1; it had 10 of them, and class 2 had 4."""
+    codes = np.ones((4, 4), np.uint8)
+    codes[:2, :2], codes[2, :2] = 2, 3
+    write(tmp_path / "mask.tif", codes, grid("EPSG:32631", 400_000, 4_600_000, 10, 4, 4))
+    one = grid("EPSG:32631", 400_000, 4_600_000, 40, 1, 1)
+    write(tmp_path / "image.tif", np.full((3, 1, 1), 7, np.uint8), one)
+    monkeypatch.chdir(tmp_path)
+    to = "--like image.tif" if like else "--crs EPSG:32631 --resolution 40"
+    command = f"reproject.py mask.tif {to} -o out.tif --method mode --report"
+    monkeypatch.setattr(sys, "argv", command.split())
+    module.main()
+    page = (tmp_path / "out_report.html").read_text()
+    assert "largest change of a share 37.50 percentage points, code 1 in mask.tif" in page
+    assert "<td>62.50</td><td>100.00</td><td>37.500</td>" in page
+    assert "<td>25.00</td><td>0.00</td><td>25.000</td>" in page
+    assert page.count("<img") == 2 + like
+
+
+def test_a_report_never_replaces_an_input(tmp_path, monkeypatch, capsys):
+    where = grid("EPSG:32631", 400_000, 4_600_000, 10, 4, 4)
+    write(tmp_path / "m_report.html", np.ones((4, 4), np.uint8), where)
+    monkeypatch.chdir(tmp_path)
+    command = "reproject.py m_report.html --crs EPSG:3857 -o m.tif --report"
+    monkeypatch.setattr(sys, "argv", command.split())
+    with pytest.raises(SystemExit):
+        module.main()
+    assert "m_report.html: is an input" in capsys.readouterr().err
+    assert not Path("m.tif").exists()
+
+
 @pytest.mark.parametrize("weights", ["3=2.5,4=1e9", "inverse"])
 def test_the_script_makes_a_coarser_map_with_weighted_votes(weights, tmp_path, monkeypatch):
     source_grid = CASES["3035 to UTM"][0]

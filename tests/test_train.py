@@ -17,6 +17,7 @@ import predict
 import train
 import unet
 from data.files import InputError
+from data.grid import Grid
 from data.raster import cog, geotiff
 from unet import checkpoint
 from unet.evaluation import samples_file
@@ -52,6 +53,7 @@ def test_a_run_leaves_checkpoints_log_and_report(tmp_path, capsys):
     folder = run(tmp_path)
     files = ["best.pt", "last.pt", "log.csv", "report.html", "samples.json", "train.log"]
     assert sorted(path.name for path in folder.iterdir()) == files
+    assert "Alignment" not in (folder / "report.html").read_text()
     rows = log(folder)
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     best = checkpoint.load(folder / "best.pt")
@@ -76,6 +78,45 @@ def test_a_run_leaves_checkpoints_log_and_report(tmp_path, capsys):
     # The printed command works.
     assert subprocess.run(shlex.split(command), capture_output=True).returncode == 0
     assert (folder / "train.log").read_text() == printed
+
+
+def test_alignment_is_printed_and_reported_also_from_the_cache_and_without_masks(
+    tmp_path, capsys, monkeypatch
+):
+    _, masks, _ = small.write(tmp_path / "in")
+    for path in masks.iterdir():
+        with geotiff.Raster(path) as raster:
+            a, b, c, d, e, f = raster.grid.transform
+            aside = Grid(raster.grid.crs, (a, b, c + 4, d, e, f - 3), 48, 48)
+            pixels = raster.read()
+        cog.write(path, pixels, aside)
+    first = run(tmp_path, "--epochs", 1)
+    said = capsys.readouterr().out
+    assert "4 masks aligned by nearest: largest change of a share 0." in said
+    page = (first / "report.html").read_text()
+    assert "<h2>Alignment</h2>" in page and page.count('alt="mask after"') == 4
+    with open(first / "alignment.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    for name in ("s_0.tif", "s_3.tif"):
+        for share in ("share before", "share after"):
+            found = [float(row[share]) for row in rows if row["image"] == name]
+            assert len(found) == 2 and sum(found) == pytest.approx(1)
+
+    finish = train.finish
+
+    def finish_without_masks(*arguments):
+        for path in masks.iterdir():
+            path.unlink()
+        finish(*arguments)
+
+    monkeypatch.setattr(train, "finish", finish_without_masks)
+    second = run(tmp_path, "--epochs", 1, "--output", tmp_path / "second")
+    out, err = capsys.readouterr()
+    assert (
+        "4 masks aligned by nearest" in out and err.count("note: no picture of 4 of 4 masks") == 1
+    )
+    assert (second / "alignment.csv").read_bytes() == (first / "alignment.csv").read_bytes()
+    assert "<h2>Alignment</h2>" in (second / "report.html").read_text()
 
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path):

@@ -1,7 +1,7 @@
 """The terminal: printed lines, options, errors and signals of the scripts."""
 
 from data.terminal.lines import Notes, command, duration, grouped, listed, note, progress, say
-from data.terminal.options import Parser, within
+from data.terminal.options import Parser, vote_weights, within
 from data.terminal.signals import (
     Interrupted,
     Signals,
@@ -27,5 +27,6 @@ __all__ = [
     "progress",
     "say",
     "say_error",
+    "vote_weights",
     "within",
 ]

@@ -85,3 +85,17 @@ def within(
 
     parse.__name__ = kind.__name__  # for argparse's message "invalid float value"
     return parse
+
+
+def vote_weights(text: str) -> dict[int, float] | str:
+    """Parse --vote-weights of reproject.py: "inverse", or CODE=WEIGHT pairs with commas between."""
+    if text == "inverse":
+        return text
+    pairs = [item.split("=") for item in text.split(",")]
+    try:
+        weight_of = {int(code): float(weight) for code, weight in pairs}
+    except ValueError:
+        weight_of = {}
+    if len(weight_of) < len(pairs):
+        raise argparse.ArgumentTypeError(f"{text} must be inverse, or CODE=WEIGHT once per code")
+    return weight_of

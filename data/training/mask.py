@@ -3,6 +3,7 @@
 data/raster/classfile.py reads codes or colours, and the class table converts them to labels. A mask
 on the grid of its image is taken pixel by pixel. A mask on another grid is resampled
 (data/resample.py). Masks are read in strips of rows, so memory does not depend on their height.
+Resampling changes the shares of the classes a little. `class_areas` measures them before it.
 
 Read beside it: tests/data/training/test_mask.py.
 """
@@ -19,6 +20,8 @@ from data.classes import ClassTable
 from data.files import IGNORE, InputError, WrongTable, naming
 from data.grid import Grid, Window
 from data.raster import Raster, classfile
+from data.raster.cache import block_size
+from data.raster.covered import covered_areas
 from data.raster.placed import placed
 from data.tables.colors import NEAR
 from data.tables.tally import Tally
@@ -125,13 +128,34 @@ def labels_on(
     Raises:
         InputError: The mask has unknown codes, or its place on the grid is not known.
     """
-    if placed(mask.grid, grid, mask.path, other).matches(grid):
+    if on_grid(mask, grid, other):
         yield from map(mask.read, row_windows(grid))
     else:
         yield from _resampled(mask, grid, method, other)
         if mask.tally.rounded:
             mask.recount()
     mask.check()
+
+
+def on_grid(mask: Mask, grid: Grid, other: str = "the image") -> bool:
+    """Return whether the pixels of a mask correspond one to one to those of a grid.
+
+    The arguments and errors are those of `labels_on`.
+    """
+    return placed(mask.grid, grid, mask.path, other).matches(grid)
+
+
+def class_areas(mask: Mask, grid: Grid) -> list[float]:
+    """Measure the ground of each class (K,) in the part of a mask file that a grid covers, in m2.
+
+    The pixels that are read for this are not counted in the tally.
+    """
+    tally, mask.tally = mask.tally, Tally()
+    try:
+        found = covered_areas(mask.read, mask.grid, grid, block_size(mask.raster))
+    finally:
+        mask.tally = tally
+    return [found[label] for label in range(len(mask.table.names))]
 
 
 def tell(mask: Mask, say: Callable[[str], None] = note) -> None:

@@ -6,7 +6,9 @@ in memory, so reading a window takes one copy:
 
     image.npy   (H, W, bands), dtype of the image  the bands of a pixel lie side by side
     labels.npy  (H, W) uint8                       IGNORE where the image has no data
-    scene.json                                     what is to be told, and a hash of both arrays
+    scene.json                                     what is to be told, a hash of both arrays, and
+                                                   the areas of the classes before and after the
+                                                   mask was resampled
 
 Each scene has a folder in the cache. The name of the folder has a hash of the paths, sizes and
 dates of the files, and of all options that change the arrays. So a scene of changed files is
@@ -21,6 +23,7 @@ import contextlib
 import hashlib
 import json
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,14 +37,15 @@ from data.grid import Grid, Window
 from data.input.image import Image
 from data.input.stack import Stack, open_image
 from data.input.units import Unit
+from data.raster.covered import Ground
 from data.raster.safe import is_safe, product_files
 from data.scaling import valid_pixels
 from data.terminal import note
 from data.training import npy
-from data.training.mask import Mask, labels_on, row_windows
+from data.training.mask import Mask, class_areas, labels_on, on_grid, row_windows
 from data.training.npy import MemoryMap
 
-LAYOUT = 3  # version of the cache; raise it when the meaning of the arrays changes
+LAYOUT = 4  # version of the cache; raise it when the meaning of the arrays changes
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,9 @@ class Scene:
     unit: Unit | None = None  # the conversion of the numbers in `image`, if any
     remarks: tuple[tuple[str, str], ...] = ()  # pairs (file, sentence for the user)
     rounded: tuple[int, int] = (0, 0)  # pixels of the mask that were no pure colours, and all
+    # Area of each class in m2, (K,) in the part of the mask file that the image covers and (K,) on
+    # the grid of the image. None: the mask lies on this grid.
+    areas: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -188,16 +195,35 @@ def _make(
         labels_path, image_path = (half_made / f"{name}.npy" for name in ("labels", "image"))
         with open(labels_path, "w+b") as labels, open(image_path, "wb") as image:
             labels.write(npy.header(*_labels_form(raster)))
-            for strip in labels_on(mask, raster.grid, method, f"the image {raster.path}"):
-                labels.write(np.ascontiguousarray(strip, np.uint8).data)
+            areas = _write_labels(labels, mask, raster, method)
             digest = _write_image(image, labels, raster)
         remarks = [*raster.remarks, *((mask_path, text) for text in mask.remarks)]
         about = {
             "digest": digest,
             "remarks": [[str(file), text] for file, text in remarks],
             "rounded": [mask.tally.rounded, mask.tally.pixels],
+            "areas": areas,
         }
         (half_made / "scene.json").write_text(json.dumps(about), encoding="utf-8")
+
+
+def _write_labels(
+    labels: BinaryIO, mask: Mask, raster: Image | Stack, method: str
+) -> list[list[float]] | None:
+    """Write the labels of a mask on the grid of its image; return `Scene.areas`."""
+    other, areas, row = f"the image {raster.path}", Counter[int](), 0
+    ground = None if on_grid(mask, raster.grid, other) else Ground(raster.grid)
+    for strip in labels_on(mask, raster.grid, method, other):
+        labels.write(np.ascontiguousarray(strip, np.uint8).data)
+        if ground:
+            areas.update(ground.areas(strip, row))
+        row += len(strip)
+    if ground is None:
+        return None
+    return [
+        class_areas(mask, raster.grid),
+        [areas[label] for label in range(len(mask.table.names))],
+    ]
 
 
 def _write_image(image: BinaryIO, labels: BinaryIO, raster: Image | Stack) -> str:
@@ -247,10 +273,16 @@ def _about(folder: Path, raster: Image | Stack) -> dict | None:
     try:
         about = json.loads(read_bytes(folder / "scene.json"))
         rounded, pixels = map(int, about["rounded"])
+        areas = about["areas"]
+        if areas is not None:
+            areas = before, after = tuple(tuple(map(float, one)) for one in areas)
+            if len(before) != len(after):
+                return None
         return {
             "digest": str(about["digest"]),
             "remarks": tuple((str(file), str(text)) for file, text in about["remarks"]),
             "rounded": (rounded, pixels),
+            "areas": areas,
         }
     except (OSError, ValueError, TypeError, LookupError, RecursionError):
         return None

@@ -19,6 +19,7 @@ import numpy as np
 # Colour and dash of each line. The colours are visible on white and black, the dashes in print.
 LINES = ("#2a7fd0", ""), ("#dd6b10", "8 2"), ("#12967a", "2 2"), ("#9b62c4", "8 2 2 2")
 TICK_STEPS = 1, 2, 5, 10  # each times a power of ten
+NAMES = "truth, %", "prediction, %"  # the axes of shares
 DASHED = 'stroke="currentColor" stroke-dasharray="2 3"'
 
 
@@ -77,7 +78,9 @@ def line_chart(
 
 
 def scatter(
-    pairs: Sequence[tuple[float, float]], line: tuple[float, float] = (math.nan, math.nan)
+    pairs: Sequence[tuple[float, float]],
+    line: tuple[float, float] = (math.nan, math.nan),
+    names: tuple[str, str] = NAMES,
 ) -> str:
     """Draw a dot for each (truth, prediction) in per cent, and the line on which both are equal.
 
@@ -85,23 +88,24 @@ def scatter(
         pairs: The dots.
         line: (slope, intercept in per cent) of a fitted line, which is drawn from the smallest to
             the largest truth. NaN: no line.
+        names: What the two values are.
 
     Returns:
         One SVG element.
     """
     ticks = _share_ticks(pairs)
     box = Box(50, 30, 366, 346)  # a square: the line of equality is the diagonal
-    axes = _axes(box, (0, max(ticks)), ticks, "truth, %", ticks)
+    axes = _axes(box, (0, max(ticks)), ticks, names[0], ticks)
     parts = [*axes.parts, f'<path d="M{box.left} 346L366 30" {DASHED}/>']
     if not math.isnan(sum(line)):
         parts.append(_fitted(axes, line, [truth for truth, _ in pairs], max(ticks)))
     for truth, prediction in pairs:
         at = f'cx="{axes.to_x(truth):.1f}" cy="{axes.to_y(prediction):.1f}"'
         parts.append(f'<circle {at} r="3.5" fill="{LINES[0][0]}" fill-opacity=".6"/>')
-    return svg(380, 386, "prediction, %", parts)
+    return svg(380, 386, names[1], parts)
 
 
-def histograms(pairs: Sequence[tuple[float, float]]) -> str:
+def histograms(pairs: Sequence[tuple[float, float]], names: tuple[str, str] = NAMES) -> str:
     """Draw the histograms of truth and prediction in per cent, with the same bins and scales.
 
     The axis of the shares is that of `scatter`, with four bins between two ticks.
@@ -117,7 +121,7 @@ def histograms(pairs: Sequence[tuple[float, float]]) -> str:
     most = max(1, *(int(count.max()) for count in counts))
     numbers = tick_labels(0, most, min(4, most))
     parts = [_heading(210, "count")]
-    for label, count, top in zip(("truth, %", "prediction, %"), counts, (30, 226)):
+    for label, count, top in zip(names, counts, (30, 226)):
         axes = _axes(Box(50, top, 366, top + 120), (0, max(ticks)), ticks, label, numbers)
         x, y = [axes.to_x(edge) for edge in edges], [axes.to_y(each) for each in count]
         bars = "".join(

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from data.files import replacing
-from unet.evaluation import image_scores
+from unet.evaluation import alignment, image_scores
 from unet.evaluation.charts import histograms, line_chart, scatter
 from unet.evaluation.markup import Color, escape, fixed, head, page, row, samples, settings, swatch
 from unet.metrics import ConfusionMatrix, macro, weighted
@@ -80,6 +80,7 @@ def html(run: Mapping) -> str:
             images: [dict], from `image_scores.ranked`.
             share_table: [dict], one for each class, with "name" and the keys of
                 `shares.share_statistics`.
+            alignment: dict, as in `alignment.section`.
             legend: [(name, (red, green, blue))], the colours of the samples.
             samples: [dict], each with "title": str, "pictures": {caption: bytes of a PNG file} and
                 optionally "text": str, figures in words, and "group": str, the heading of this
@@ -101,6 +102,7 @@ def html(run: Mapping) -> str:
         image_scores.table(run["images"], names) if run.get("images") else "",
         _scatters(run["shares"]) if run.get("shares") else "",
         _share_table(run["share_table"]) if run.get("share_table") else "",
+        alignment.section(run["alignment"]) if run.get("alignment") else "",
         samples(run["samples"], run.get("legend", [])) if run.get("samples") else "",
         settings(run["settings"]) if run.get("settings") else "",
     ]

@@ -6,6 +6,7 @@ A run is a training with its folder. The folder holds
     log.csv            one row for each epoch
     train.log          all lines that were printed
     report.html        see unet/evaluation/report.py; samples.json has its pictures
+    alignment.csv      see data/output/alignment.py
     not_finite.txt     the windows of a batch whose loss was not finite
 
 On a CPU, a resumed run has the same results, to the last bit, as a run that was never stopped. For
@@ -36,7 +37,7 @@ from unet.training.passes import start_of_epoch
 from unet.training.resume import require_form, require_same_data
 
 RESULTS = "best.pt last.pt log.csv report.html samples.json".split()  # of finished epochs
-FILES = [*RESULTS, "train.log", "not_finite.txt"]
+FILES = [*RESULTS, "alignment.csv", "train.log", "not_finite.txt"]
 
 
 class Run:
@@ -269,7 +270,7 @@ class Run:
             best: best.pt, loaded.
             classes: (name, (red, green, blue)) of each class.
             matrices: confusion matrix of each validation window.
-            gallery: "samples" and "legend", as in `report.html`.
+            gallery: "samples", "legend" and "alignment", as in `report.html`.
             command: command to run next.
         """
         self._write_rows()

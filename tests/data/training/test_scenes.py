@@ -10,13 +10,14 @@ import disks
 import imagecodecs
 import numpy as np
 import pytest
-from pyproj import CRS
+from pyproj import CRS, Transformer
 
 from data.classes import ClassTable
 from data.files import IGNORE, InputError, writing
 from data.grid import Grid, Window
 from data.raster import cog
 from data.training import scenes
+from data.training.mask import Mask, labels_on
 
 ESM = ClassTable.load("esm")
 WEB = CRS.from_epsg(3857)
@@ -109,6 +110,62 @@ def test_a_scene_holds_no_file_open_so_that_there_may_be_thousands(tmp_path):
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+@pytest.mark.parametrize("method", ["nearest", "mode"])
+def test_areas_before_and_after_alignment_are_measured_and_kept_in_the_cache(tmp_path, method):
+    """Before: points of each pixel in the image. After: pixels of the aligned mask."""
+    mask_grid = Grid(CRS.from_epsg(3035), (10, 0, 4_321_040, 0, -10, 3_209_880), 20, 20)
+    image_grid = grid(left=1_113_300, top=6_799_900, height=25, width=20)
+    codes = np.random.default_rng(0).choice([1, 250, 255], (10, 10)).repeat(2, 0).repeat(2, 1)
+    image = np.ones((1, 25, 20), np.uint8)
+    image[:, :9] = 0  # no-data of the image does not change the shares of the mask
+    paths = image_and_mask(tmp_path, image, codes.astype(np.uint8), image_grid, mask_grid, nodata=0)
+    made = prepare(paths, tmp_path, method)
+    assert prepare(paths, tmp_path, method) == made
+    points = (np.arange(600) + 0.5) / 30
+    x, y = mask_grid.xy(*np.meshgrid(points, points, indexing="ij"))
+    to_image = Transformer.from_crs(3035, 3857, always_xy=True)
+    row, col = image_grid.rowcol(*to_image.transform(x, y))
+    inside = (row >= 0) & (row < 25) & (col >= 0) & (col < 20)
+    fine = codes.repeat(30, 0).repeat(30, 1)
+    before, after = (np.array(areas) / sum(areas) for areas in made.areas)
+    expected = [(fine[inside] == code).mean() for code in (1, 250, 255)]
+    assert before == pytest.approx(expected, abs=2e-3)
+    with Mask(paths[1], ESM) as mask:
+        aligned = np.concatenate(list(labels_on(mask, image_grid, method)))
+    assert after == pytest.approx(np.bincount(aligned.ravel()) / 500, abs=1e-4)
+    assert sum(made.areas[0]) == pytest.approx(sum(made.areas[1]), rel=1e-3)
+
+
+def test_a_mask_on_the_grid_of_its_image_has_no_areas(tmp_path):
+    paths = image_and_mask(tmp_path, np.ones((1, 6, 8), np.uint8), np.ones((6, 8), np.uint8))
+    assert prepare(paths, tmp_path).areas is None and prepare(paths, tmp_path).areas is None
+
+
+def test_areas_after_alignment_are_those_of_each_row(tmp_path):
+    """Latitudes 75 to 0 degrees, in two strips of rows; on a sphere, ground is a sine of them."""
+    degrees = CRS.from_epsg(4326)
+    image_grid = Grid(degrees, (0.25, 0, 0, 0, -0.25, 75), 300, 2)
+    mask_grid = Grid(degrees, (0.5, 0, 0, 0, -0.5, 75), 150, 1)
+    codes = np.repeat(np.uint8([1, 250, 255]), 50)[:, None]
+    paths = image_and_mask(tmp_path, np.ones((1, 300, 2), np.uint8), codes, image_grid, mask_grid)
+    expected = -np.diff(np.sin(np.radians([75, 50, 25, 0]))) / np.sin(np.radians(75))
+    for areas in prepare(paths, tmp_path).areas:
+        assert np.array(areas) / sum(areas) == pytest.approx(expected, abs=2e-3)
+
+
+def test_measuring_a_mask_of_colours_counts_no_pixel_twice_and_leaves_none_out(tmp_path):
+    table, pixels = ClassTable.load("deepglobe"), np.zeros((3, 6, 20), np.uint8)
+    pixels[1:] = 254
+    pixels[0, :, 6:] = pixels[2, :, 6:] = 255
+    cog.write(tmp_path / "image.tif", np.ones((1, 6, 6), np.uint8), grid(left=1_000_020, width=6))
+    cog.write(tmp_path / "mask.tif", pixels, grid(width=20))
+    paths = tmp_path / "image.tif", tmp_path / "mask.tif"
+    made = scenes.prepare(*paths, table, tmp_path / "cache", "nearest")
+    assert made.rounded == (120, 120)
+    for areas in made.areas:  # four columns of one class and two of another
+        assert sorted(np.array(areas) / sum(areas))[-2:] == pytest.approx([1 / 3, 2 / 3], abs=1e-6)
+
+
 # The cache.
 
 
@@ -197,7 +254,7 @@ def test_two_processes_may_prepare_a_scene_at_once_and_either_may_be_interrupted
         other.mkdir()
         np.save(other / "image.npy", ones.transpose(1, 2, 0))
         np.save(other / "labels.npy", ones[0] * 2)
-        about = {"digest": "of the other process", "remarks": [], "rounded": [0, 0]}
+        about = {"digest": "of the other process", "remarks": [], "rounded": [0, 0], "areas": None}
         (other / "scene.json").write_text(json.dumps(about))
         yield ones[0]
         if stop:
@@ -252,7 +309,8 @@ def empty(folder: Path) -> None:
 @pytest.mark.parametrize(
     "damage",
     [truncated, longer, of_another_type, of_another_shape, without_image, empty]
-    + [None, b"", b"{}", b"[]", b"\xff\xfe", b"[" * 100_000, b'{"digest": 1, "remarks": [1]}'],
+    + [None, b"", b"{}", b"[]", b"\xff\xfe", b"[" * 100_000, b'{"digest": 1, "remarks": [1]}']
+    + [b'{"digest": "", "remarks": [], "rounded": [0, 0], "areas": [[1, 2], [3]]}'],
 )
 def test_a_damaged_scene_is_made_anew_and_told(tmp_path, capsys, damage):
     image = np.arange(48, dtype=np.uint8).reshape(1, 6, 8)
