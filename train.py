@@ -13,6 +13,7 @@ another grid is resampled to the grid of its image. A run writes to the folder r
     last.pt      checkpoint of the last epoch, or of the last step before Ctrl-C, for --resume
     log.csv      one row for each epoch
     train.log    all lines that were printed
+    split.csv    which windows of which images trained, validated, or were left out
     report.html  curves, confusion matrix, table of classes, samples
 
 Read beside it: tests/test_train.py.

@@ -6,7 +6,7 @@ in memory, so reading a window takes one copy:
 
     image.npy   (H, W, bands), dtype of the image  the bands of a pixel lie side by side
     labels.npy  (H, W) uint8                       IGNORE where the image has no data
-    scene.json                                     what is to be told, and a hash of both arrays
+    scene.json                                     what is to be told, and hashes of the arrays
 
 Each scene has a folder in the cache. The name of the folder has a hash of the paths, sizes and
 dates of the files, and of all options that change the arrays. So a scene of changed files is
@@ -41,7 +41,7 @@ from data.training import npy
 from data.training.mask import Mask, labels_on, row_windows
 from data.training.npy import MemoryMap
 
-LAYOUT = 3  # version of the cache; raise it when the meaning of the arrays changes
+LAYOUT = 4  # version of the cache; raise it when the meaning of the arrays changes
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ class Scene:
     nodata: float | None
     later_dates: tuple[Path, ...] = ()  # files whose bands follow those of image_path
     digest: str = ""  # hash of both arrays, by which --resume knows the data after they were moved
+    pixels: str = ""  # hash of `image` alone, by which predict.py knows a copy of the image
     unit: Unit | None = None  # the conversion of the numbers in `image`, if any
     remarks: tuple[tuple[str, str], ...] = ()  # pairs (file, sentence for the user)
     rounded: tuple[int, int] = (0, 0)  # pixels of the mask that were no pure colours, and all
@@ -190,26 +191,30 @@ def _make(
             labels.write(npy.header(*_labels_form(raster)))
             for strip in labels_on(mask, raster.grid, method, f"the image {raster.path}"):
                 labels.write(np.ascontiguousarray(strip, np.uint8).data)
-            digest = _write_image(image, labels, raster)
+            digest, pixels = _write_image(image, labels, raster)
         remarks = [*raster.remarks, *((mask_path, text) for text in mask.remarks)]
         about = {
             "digest": digest,
+            "pixels": pixels,
             "remarks": [[str(file), text] for file, text in remarks],
             "rounded": [mask.tally.rounded, mask.tally.pixels],
         }
         (half_made / "scene.json").write_text(json.dumps(about), encoding="utf-8")
 
 
-def _write_image(image: BinaryIO, labels: BinaryIO, raster: Image | Stack) -> str:
-    """Write image.npy, and IGNORE into labels.npy where the image has no data; return their hash.
+def _write_image(image: BinaryIO, labels: BinaryIO, raster: Image | Stack) -> tuple[str, str]:
+    """Write image.npy, and IGNORE into labels.npy where the image has no data.
 
     Args:
         image: The empty file.
         labels: The file with the labels of all pixels.
         raster: The image.
+
+    Returns:
+        The hash of both arrays, and that of the image alone.
     """
     dtype, shape = _image_form(raster)
-    digest = hashlib.blake2b(repr((raster.dtype, shape)).encode(), digest_size=16)
+    digest, pixels_alone = _new_digest(raster), _new_digest(raster)
     image.write(npy.header(dtype, shape))
     start = len(npy.header(*_labels_form(raster)))
     for window in row_windows(raster.grid):
@@ -224,8 +229,24 @@ def _write_image(image: BinaryIO, labels: BinaryIO, raster: Image | Stack) -> st
         image.write(by_pixel.data)
         digest.update(by_pixel.data)
         digest.update(known.data)
+        pixels_alone.update(by_pixel.data)
         start += size
+    return digest.hexdigest(), pixels_alone.hexdigest()
+
+
+def pixel_digest(raster: Image | Stack) -> str:
+    """Return the hash of the pixels of an image: `Scene.pixels` of its copies."""
+    digest = _new_digest(raster)
+    for window in row_windows(raster.grid):
+        by_pixel = raster.read(window).transpose(1, 2, 0)
+        digest.update(np.ascontiguousarray(by_pixel, _image_form(raster)[0]).data)
     return digest.hexdigest()
+
+
+def _new_digest(raster: Image | Stack):
+    """Return a hash that has dtype and shape of an image, but no pixels yet."""
+    described = repr((raster.dtype, _image_form(raster)[1]))
+    return hashlib.blake2b(described.encode(), digest_size=16)
 
 
 def _image_form(raster: Image | Stack) -> tuple[np.dtype, tuple[int, ...]]:
@@ -249,6 +270,7 @@ def _about(folder: Path, raster: Image | Stack) -> dict | None:
         rounded, pixels = map(int, about["rounded"])
         return {
             "digest": str(about["digest"]),
+            "pixels": str(about["pixels"]),
             "remarks": tuple((str(file), str(text)) for file, text in about["remarks"]),
             "rounded": (rounded, pixels),
         }

@@ -5,6 +5,7 @@ A run is a training with its folder. The folder holds
     best.pt, last.pt   checkpoints, see unet/checkpoint.py
     log.csv            one row for each epoch
     train.log          all lines that were printed
+    split.csv          which windows trained, see unet/training/split_record.py
     report.html        see unet/evaluation/report.py
     not_finite.txt     the windows of a batch whose loss was not finite
 
@@ -30,12 +31,12 @@ from unet import checkpoint
 from unet.checkpoint import CheckpointError
 from unet.evaluation import report, scores
 from unet.metrics import ConfusionMatrix
-from unet.training import processes
+from unet.training import processes, split_record
 from unet.training.optimizer import change_epochs
 from unet.training.passes import start_of_epoch
 from unet.training.resume import require_form, require_same_data
 
-FILES = "best.pt last.pt log.csv train.log report.html not_finite.txt".split()
+FILES = "best.pt last.pt log.csv train.log split.csv report.html not_finite.txt".split()
 
 
 class Run:
@@ -72,9 +73,8 @@ class Run:
         self._begun = False
         self._require_no_other_run()
         if resume and (self.folder / "train.log").exists():
-            self.printed = (
-                (self.folder / "train.log").read_text("utf-8", "surrogateescape").splitlines()
-            )
+            text = (self.folder / "train.log").read_text("utf-8", "surrogateescape")
+            self.printed = text.splitlines()
         self.epoch, self.best, self.best_epoch, self.waiting_since = 0, -math.inf, 0, 0
         self.position = start_of_epoch()
         self.history: list[dict] = []
@@ -141,6 +141,8 @@ class Run:
         self._begun = True
         self.constants, self.device, self.parts = constants, device, parts
         self.began, self.done = time.monotonic(), self.epoch
+        if not self._resumes:
+            split_record.write(self.folder / "split.csv", constants)
 
     def save(self, *names: str) -> None:
         """Write checkpoints with these names. All processes must call it; the first one writes."""
@@ -172,6 +174,7 @@ class Run:
         """
         state = checkpoint.load(path, to_resume=True)
         require_same_data(path, state, self.constants)
+        split_record.write(self.folder / "split.csv", self.constants)
         if not path.with_name("best.pt").exists() and state["best_epoch"] < state["epoch"]:
             raise CheckpointError(f"{path}: best.pt is not beside it; give a whole run's folder")
         try:
@@ -288,13 +291,7 @@ class Run:
             "minutes": f"{sum(row['seconds'] for row in self.history) / 60:.1f}",
             "checkpoint": str(self.folder / "best.pt"),
         }
-        page |= {
-            **gallery,
-            "summary": list(summary.items()),
-            "command": command,
-            "history": self.history,
-            "best_epoch": best["epoch"],
-            "matrix": confusion.matrix,
-        }
+        page |= {"summary": [*summary.items()], "command": command, "matrix": confusion.matrix}
+        page |= {**gallery, "history": self.history, "best_epoch": best["epoch"]}
         with replacing(self.folder / "report.html") as temporary:
             temporary.write_text(report.html(page), "utf-8", "replace")
