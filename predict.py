@@ -46,7 +46,7 @@ from data.terminal import Notes, Parser, listed, of_memory, one_line_errors, say
 from data.tiling import OVERLAP, layout
 from unet import checkpoint
 from unet.evaluation import report, scores
-from unet.evaluation.held_out import Comparison
+from unet.evaluation.comparison import Comparison
 from unet.evaluation.predictor import Predictor
 from unet.training import processes
 from unet.training.processes import Messages

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import reduce
 from operator import add
 
-from unet.evaluation.held_out import facts, sentence
+from unet.evaluation.comparison import facts, sentence
 from unet.evaluation.shares import share_of, share_statistics
 from unet.metrics import ConfusionMatrix
 
@@ -92,7 +92,7 @@ def score_tables(names: Sequence[str], confusion: ConfusionMatrix, ground: str) 
 
     Args:
         names: The classes.
-        confusion: The confusion matrix; a `held_out.Comparison` knows what was trained on.
+        confusion: The confusion matrix; a `comparison.Comparison` knows what was trained on.
         ground: What was mapped, such as "a.tif".
     """
     lines = [text] if (text := sentence(confusion, ground)) else []

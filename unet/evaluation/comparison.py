@@ -3,7 +3,7 @@
 Scores on the ground of the training say how well a network remembers. So `predict.py --truth` says
 which share of an image was trained on, and repeats the scores for the rest of it.
 
-Read beside it: tests/unet/evaluation/test_held_out.py.
+Read beside it: tests/unet/evaluation/test_comparison.py.
 """
 
 import numpy as np
