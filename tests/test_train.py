@@ -48,7 +48,7 @@ def without_times(rows):
 
 def test_a_run_leaves_checkpoints_log_and_report(tmp_path, capsys):
     folder = run(tmp_path)
-    files = ["best.pt", "last.pt", "log.csv", "report.html", "train.log"]
+    files = ["best.pt", "last.pt", "log.csv", "report.html", "split.csv", "train.log"]
     assert sorted(path.name for path in folder.iterdir()) == files
     rows = log(folder)
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]

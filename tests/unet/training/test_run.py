@@ -56,7 +56,7 @@ def test_a_folder_with_a_run_is_refused_unless_it_is_resumed(tmp_path):
     assert Run(tmp_path, tmp_path / "last.pt").printed == ["before"]
 
 
-@pytest.mark.parametrize("name", ["best.pt", "log.csv", "train.log", "report.html"])
+@pytest.mark.parametrize("name", ["best.pt", "log.csv", "train.log", "split.csv", "report.html"])
 def test_a_folder_with_one_file_of_a_run_is_refused(tmp_path, name):
     (tmp_path / name).touch()
     with pytest.raises(InputError, match=rf"holds a run already \({name}\); name another folder"):
