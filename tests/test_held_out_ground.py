@@ -142,12 +142,14 @@ def test_without_truth_nothing_is_said(here, capsys):
 def test_a_resumed_run_keeps_its_split_also_where_its_files_were_moved(here, capsys):
     before = Path("r/split.csv").read_bytes(), checkpoint.load("r/last.pt")["split"]
     train.main(["--resume", "r", "--epochs", "2"])
+    assert Path("r/split.csv").read_bytes() == before[0]
     Path("in/images/s_3.tif").rename("s_3.tif")
     with pytest.raises(FileNotFoundError, match="in/images/s_3.tif: no such file"):
         train.main(["--resume", "r", "--epochs", "3"])
     train.main(["--resume", "r", "--epochs", "3", "--validation", "s_3.tif"])
     after = Path("r/split.csv").read_bytes(), checkpoint.load("r/last.pt")["split"]
-    assert after[0] == before[0] and torch.equal(after[1]["windows"], before[1]["windows"])
+    assert after[0] == before[0].replace(b"in/images/s_3.tif", b"s_3.tif")
+    assert torch.equal(after[1]["windows"], before[1]["windows"])
     assert checkpoint.load("r/last.pt")["epoch"] == 3 and before[1]["images"][3].startswith("in/")
 
 
@@ -180,9 +182,7 @@ def test_a_run_of_an_older_version_is_resumed_and_gets_its_split(here):
 def test_split_csv_is_no_input_that_may_be_overwritten(here):
     Path("new").mkdir()
     shutil.copy("in/table.csv", "new/split.csv")
-    with pytest.raises(InputError, match=r"new: holds a run already \(split.csv\)"):
-        train.main([*TRAINED[:-1], "new/split.csv", *FILES, "--output", "new"])
-    Path("r/split.csv").unlink()
-    Path("r/split.csv").hardlink_to("in/table.csv")
-    with pytest.raises(InputError, match="r/split.csv: is an input"):
-        train.main(["--resume", "r", "--epochs", "2"])
+    words = [*TRAINED[:-1], "new/split.csv", *FILES, "--output", "new"]
+    with pytest.raises(InputError, match="new/split.csv: is an input"):
+        train.main(words)
+    assert Path("new/split.csv").read_bytes() == Path("in/table.csv").read_bytes()

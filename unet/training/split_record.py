@@ -66,11 +66,11 @@ def obeys(split: Any, place: str) -> None:
 
 
 def write(path: Path, constants: Mapping) -> None:
-    """Write split.csv, unless it exists, from the entry "split" of a run, if it has one.
+    """Write split.csv from the entry "split" of a run, if it has one. The first process writes.
 
-    The first process writes. A run that is resumed has the same split, so its file stays.
+    A run that is resumed has the same windows, and may have other paths of moved images.
     """
-    if processes.rank() == 0 and "split" in constants and not path.exists():
+    if processes.rank() == 0 and "split" in constants:
         images = constants["split"]["images"]
         windows = constants["split"]["windows"].tolist()
         rows = ([images[image], *window, PARTS[part]] for image, *window, part in windows)

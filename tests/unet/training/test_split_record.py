@@ -22,7 +22,7 @@ def split() -> dict:
     }
 
 
-def test_split_csv_has_a_row_for_each_window_and_is_written_once(tmp_path):
+def test_split_csv_has_a_row_for_each_window_and_replaces_an_earlier_one(tmp_path):
     path = tmp_path / "split.csv"
     write(path, {})
     assert not path.exists()
@@ -34,9 +34,10 @@ def test_split_csv_has_a_row_for_each_window_and_is_written_once(tmp_path):
             ["d/a.tif", "2", "32", "30", "32", "validation"],
             ["'=b.png", "0", "0", "9", "8", "left out"],
         ]
-    path.write_text("of before")
+    before = path.read_bytes()
+    path.write_text("of a run that was killed before its first epoch")
     write(path, {"split": split()})
-    assert path.read_text() == "of before"
+    assert path.read_bytes() == before
 
 
 def test_a_whole_record_is_accepted():
