@@ -68,11 +68,11 @@ def choose(
         why = f"left out because they share ground with {images}"
     elif args.split == "random":
         training, validation, shared = at_random(items, args.validation, args.seed, spots)
+        drawn = f"{shared} of these {len(validation)} share ground with training windows"
+        flattered = ", so scores are too high for other ground" if shared else ""
         line = (
             f"{len(training)} for training, {len(validation)} for validation, drawn at random; "
-            f"{shared} of these {len(validation)} share ground with training windows"
-            + ", so scores are too high for other ground"
-            * bool(shared)
+            f"{drawn}{flattered}"
         )
         return training, validation, line
     else:
