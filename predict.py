@@ -39,13 +39,14 @@ from data.output import area_tables, jobs, samples
 from data.output.areas import Areas
 from data.output.jobs import Job
 from data.output.mapfiles import MapFiles, thumbnail_step
+from data.output.trained import Trained
 from data.output.truth import Truth
 from data.terminal import Notes, Parser, listed, of_memory, one_line_errors, say, say_error, within
 from data.tiling import OVERLAP, layout
 from unet import checkpoint
 from unet.evaluation import image_scores, report, scores
 from unet.evaluation.predictor import Predictor
-from unet.metrics import ConfusionMatrix
+from unet.evaluation.unseen import Comparison
 from unet.training import processes
 from unet.training.processes import Messages
 
@@ -96,7 +97,7 @@ class Result(NamedTuple):
     """The areas of a map and, with a mask, the confusion matrix and a sample for the report."""
 
     areas: Areas
-    confusion: ConfusionMatrix | None
+    confusion: Comparison | None
     sample: dict
 
 
@@ -112,7 +113,7 @@ def map_image(
 
     Where several processes share the image, the first one writes, and the others return None.
     """
-    loaded, confusion = predictor.checkpoint, ConfusionMatrix(predictor.classes)
+    loaded, confusion = predictor.checkpoint, Comparison(predictor.classes)
     expected, keep = Expected.of(loaded), bool(args.probabilities or args.uncertainty)
     with ExitStack() as opened:
         options = args.bands, args.offset, args.nodata
@@ -126,6 +127,7 @@ def map_image(
         for remark in image.remarks:
             notes.say(remark)
         truth = Truth(job.truth, table, image.grid, notes.say) if job.truth else None
+        trained = Trained(loaded, job.dates, image.grid, notes.say) if truth else None
         measures = predictor.uncertainty_names if args.uncertainty else []
         files = MapFiles(job.target, image, table, args.probabilities, measures, args.overlay)
         opened.enter_context(files)
@@ -138,12 +140,12 @@ def map_image(
                 files.add_uncertainty(predictor.uncertainty_layers(layers))
             if truth:
                 target = truth.next_rows(strip.labels)
-                confusion.update(torch.from_numpy(strip.labels), torch.from_numpy(target))
+                confusion.count(strip.labels, target, trained.held_out(target))
     say(job.target, *area_tables.area_table(table, files.areas, predictor.adjust).split("\n"))
     if truth is None:
         return Result(files.areas, None, {})
     truth.check()
-    say(*scores.score_table(table.names, confusion).split("\n"))
+    say(*scores.score_tables(table.names, confusion, job.image.name).split("\n"))
     sample = {"title": str(job.image), "truth": truth.picture(), **files.pictures()}
     return Result(files.areas, confusion, sample | image_scores.figures(confusion, table.names))
 
@@ -162,8 +164,8 @@ def write_tables(
         return
     matrices = [one.confusion for one in compared.values()]
     if len(todo) > 1:
-        total = scores.score_table(table.names, sum(matrices[1:], matrices[0]))
-        say(f"all {len(matrices)} images", *total.split("\n"))
+        ground, total = f"all {len(matrices)} images", sum(matrices[1:], matrices[0])
+        say(ground, *scores.score_tables(table.names, total, ground).split("\n"))
     images, groups = list(zip(compared, matrices)), area_tables.groups(table.names)
     image_scores.write(paths[1], images, table.names, groups)
     title, classes = f"Maps by {predictor.path}", [*zip(table.names, table.colors)]

@@ -15,6 +15,7 @@ another grid is resampled to the grid of its image. A run writes to the folder r
     train.log    all lines that were printed
     report.html  curves, confusion matrix, table of classes, samples, alignment (alignment.csv)
     samples.json pictures of the samples, for python -m unet.evaluation.compare
+    split.csv    which windows of which images trained, validated, or were left out
 
 Read beside it: tests/test_train.py.
 """

@@ -51,7 +51,7 @@ def without_times(rows):
 
 def test_a_run_leaves_checkpoints_log_and_report(tmp_path, capsys):
     folder = run(tmp_path)
-    files = ["best.pt", "last.pt", "log.csv", "report.html", "samples.json", "train.log"]
+    files = "best.pt last.pt log.csv report.html samples.json split.csv train.log".split()
     assert sorted(path.name for path in folder.iterdir()) == files
     assert "Alignment" not in (folder / "report.html").read_text()
     rows = log(folder)

@@ -35,7 +35,8 @@ def load_scenes(
         images, masks = towns.write(Path("runs/sample"))
         say(f"no --images: {len(images)} synthetic scenes in runs/sample")
     else:
-        images, masks = finding.find_both(args.images, args.masks)
+        held_out = args.validation if isinstance(args.validation, list) else []
+        images, masks = finding.find_both([*args.images, *held_out], args.masks)
     given = [file for path in (*images, *masks) for file in named_after(path)]
     others = [*([] if args.resume else args.weights), *([args.places] if args.places else [])]
     # Weights are a file, or the folder of a run.

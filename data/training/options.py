@@ -3,11 +3,36 @@
 Read beside it: tests/data/training/test_pipeline.py.
 """
 
-from argparse import _ArgumentGroup
+from argparse import Action, ArgumentTypeError, _ArgumentGroup
+from pathlib import Path
+from typing import Any
 
 from data import bands, scaling, tables
 from data.terminal import within
 from data.training import augment
+
+
+def share_or_path(word: str) -> float | str:
+    """Read a word of --validation: a number is the share of the windows, another word a path."""
+    try:
+        float(word)
+    except ValueError:
+        return word
+    try:
+        return within(float, above=0, below=1)(word)
+    except ArgumentTypeError as error:
+        hint = f"; for the folder of that name, give ./{word}" if Path(word).exists() else ""
+        raise ArgumentTypeError(f"{error}{hint}") from None
+
+
+class ShareOrPaths(Action):
+    """The option --validation: one share as a float, or a list of paths."""
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        shares = [value for value in values if isinstance(value, float)]
+        if shares and len(values) > 1:
+            parser.error(f"{option_string}: give one share, or paths of images without a number")
+        setattr(namespace, self.dest, shares[0] if shares else values)
 
 
 def add_data_options(group: _ArgumentGroup) -> None:
@@ -27,7 +52,10 @@ def add_data_options(group: _ArgumentGroup) -> None:
     add("--size", type=count, help="window side (default: largest image side if <= 512, else 256)")
     add("--skip-only", nargs="+", default=[], metavar="CLASS", help="skip windows of only these")
     add("--oversample", type=share, default=0, metavar="T", help="oversample classes rarer than T")
-    add("--validation", type=within(float, above=0, below=1), default=0.2, help="share held out")
+    held_out = "share of the windows held out; or images or folders, all of them held out"
+    kind: dict[str, Any] = {"action": ShareOrPaths, "nargs": "+", "type": share_or_path}
+    add("--validation", **kind, metavar="X", default=0.2, help=held_out)
+    add("--split", choices=("blocks", "random"), default="blocks", help="how the share is drawn")
     add("--places", metavar="X", help="CSV file image,place; or pattern of names, '(.*)_\\d+'")
     add("--augment", nargs="*", choices=augment.STEPS, default=["flip", "turn"], help="operations")
     add("--overfit", type=number, default=0, metavar="N", help="train and validate on N windows")

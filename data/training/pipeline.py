@@ -21,14 +21,14 @@ from data.classes import ClassTable
 from data.files import InputError
 from data.input import inputs
 from data.terminal import listed
+from data.training import held_out
 from data.training.augment import Augment
 from data.training.channels import chosen_indices, common_bands, described
 from data.training.dataset import Batches, EpochSampler, Windows, fit_scalings, repeat_factors
 from data.training.loading import content, load_scenes
 from data.training.one_unit import in_one_unit
-from data.training.places import find_spots
+from data.training.places import find_spots, located, same_masks
 from data.training.scenes import Scene
-from data.training.split import split
 from data.training.windows import Item, all_windows, automatic_size, class_counts, useful
 from data.training.workers import share_temporary_folder, start_worker
 
@@ -64,13 +64,14 @@ def load(
         InputError, OSError: An option or a file is wrong.
     """
     skip_only = skipped_labels(args.skip_only, table)
+    held_out.require_one_split(args)
     scenes = load_scenes(args, table, cache, say, progress, outputs)
     scenes = in_one_unit(scenes, args.offset, args.scaling, say)
     names = common_bands(args.bands, scenes, say)
     indices = chosen_indices(args.indices, names)
     size = args.size or automatic_size(scenes)
     items, counts = useful_windows(scenes, size, table, skip_only, say)
-    training, validation = training_and_validation(args, scenes, items, counts, say)
+    training, validation, record = training_and_validation(args, scenes, items, counts, say)
     describe(table, counts[training].sum(0), scenes[0], say)
     say(described(names, indices, args.indices))
     learned_from = [items[number] for number in sorted(set(training))]
@@ -85,12 +86,13 @@ def load(
         "class_table": table.name,
         "bands": names,
         "dates": dates_of(scenes[0]),
-        "resolution": usual_resolution(scenes),
+        "resolution": usual_resolution(held_out.others(scenes, args.validation)),
         "indices": indices,
         "scaling": scaling.state(),
         "size": size,
         "nodata": args.nodata,
         "content": content(scenes),
+        "split": record,
     }
     checkpoint["recipe"] = inputs.recipe(checkpoint, table)
     return Data(
@@ -153,8 +155,8 @@ def training_and_validation(
     items: Sequence[Item],
     counts: np.ndarray,
     say: Callable,
-) -> tuple[list[int], list[int]]:
-    """Return the numbers of the windows for training and for validation.
+) -> tuple[list[int], list[int], dict]:
+    """Return the numbers of the windows for training and for validation, and their record.
 
     With --overfit both are the windows with the most classes. For training they are repeated, so
     that an epoch has at least ten batches.
@@ -165,16 +167,15 @@ def training_and_validation(
             f"overfitting: training and validation on the {len(most)} windows with the most "
             "classes, without augmentation"
         )
-        return most * max(1, 10 * args.batch // len(most)), most
+        spots = located(scenes, same_masks(scenes))
+        record = held_out.record(scenes, items, spots, most, most)
+        return most * max(1, 10 * args.batch // len(most)), most, record
     spots, found = find_spots(scenes, args.places)
     for line in found:
         say(line)
-    training, validation, straddling = split(scenes, items, args.validation, args.seed, spots)
-    say(
-        f"{len(training)} for training, {len(validation)} for validation, "
-        f"{straddling} left out because they overlap validation windows"
-    )
-    return training, validation
+    training, validation, line = held_out.choose(args, scenes, items, spots)
+    say(line)
+    return training, validation, held_out.record(scenes, items, spots, training, validation)
 
 
 def describe(

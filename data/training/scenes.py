@@ -6,7 +6,7 @@ in memory, so reading a window takes one copy:
 
     image.npy   (H, W, bands), dtype of the image  the bands of a pixel lie side by side
     labels.npy  (H, W) uint8                       IGNORE where the image has no data
-    scene.json                                     what is to be told, a hash of both arrays, and
+    scene.json                                     what is to be told, hashes of the arrays, and
                                                    the areas of the classes before and after the
                                                    mask was resampled
 
@@ -62,6 +62,7 @@ class Scene:
     nodata: float | None
     later_dates: tuple[Path, ...] = ()  # files whose bands follow those of image_path
     digest: str = ""  # hash of both arrays, by which --resume knows the data after they were moved
+    pixels: str = ""  # hash of `image` alone, by which predict.py knows a copy of the image
     unit: Unit | None = None  # the conversion of the numbers in `image`, if any
     remarks: tuple[tuple[str, str], ...] = ()  # pairs (file, sentence for the user)
     rounded: tuple[int, int] = (0, 0)  # pixels of the mask that were no pure colours, and all
@@ -196,10 +197,11 @@ def _make(
         with open(labels_path, "w+b") as labels, open(image_path, "wb") as image:
             labels.write(npy.header(*_labels_form(raster)))
             areas = _write_labels(labels, mask, raster, method)
-            digest = _write_image(image, labels, raster)
+            digest, pixels = _write_image(image, labels, raster)
         remarks = [*raster.remarks, *((mask_path, text) for text in mask.remarks)]
         about = {
             "digest": digest,
+            "pixels": pixels,
             "remarks": [[str(file), text] for file, text in remarks],
             "rounded": [mask.tally.rounded, mask.tally.pixels],
             "areas": areas,
@@ -226,16 +228,19 @@ def _write_labels(
     ]
 
 
-def _write_image(image: BinaryIO, labels: BinaryIO, raster: Image | Stack) -> str:
-    """Write image.npy, and IGNORE into labels.npy where the image has no data; return their hash.
+def _write_image(image: BinaryIO, labels: BinaryIO, raster: Image | Stack) -> tuple[str, str]:
+    """Write image.npy, and IGNORE into labels.npy where the image has no data.
 
     Args:
         image: The empty file.
         labels: The file with the labels of all pixels.
         raster: The image.
+
+    Returns:
+        The hash of both arrays, and that of the image alone.
     """
     dtype, shape = _image_form(raster)
-    digest = hashlib.blake2b(repr((raster.dtype, shape)).encode(), digest_size=16)
+    digest, pixels_alone = _new_digest(raster), _new_digest(raster)
     image.write(npy.header(dtype, shape))
     start = len(npy.header(*_labels_form(raster)))
     for window in row_windows(raster.grid):
@@ -250,8 +255,24 @@ def _write_image(image: BinaryIO, labels: BinaryIO, raster: Image | Stack) -> st
         image.write(by_pixel.data)
         digest.update(by_pixel.data)
         digest.update(known.data)
+        pixels_alone.update(by_pixel.data)
         start += size
+    return digest.hexdigest(), pixels_alone.hexdigest()
+
+
+def pixel_digest(raster: Image | Stack) -> str:
+    """Return the hash of the pixels of an image: `Scene.pixels` of its copies."""
+    digest = _new_digest(raster)
+    for window in row_windows(raster.grid):
+        by_pixel = raster.read(window).transpose(1, 2, 0)
+        digest.update(np.ascontiguousarray(by_pixel, _image_form(raster)[0]).data)
     return digest.hexdigest()
+
+
+def _new_digest(raster: Image | Stack):
+    """Return a hash that has dtype and shape of an image, but no pixels yet."""
+    described = repr((raster.dtype, _image_form(raster)[1]))
+    return hashlib.blake2b(described.encode(), digest_size=16)
 
 
 def _image_form(raster: Image | Stack) -> tuple[np.dtype, tuple[int, ...]]:
@@ -280,6 +301,7 @@ def _about(folder: Path, raster: Image | Stack) -> dict | None:
                 return None
         return {
             "digest": str(about["digest"]),
+            "pixels": str(about["pixels"]),
             "remarks": tuple((str(file), str(text)) for file, text in about["remarks"]),
             "rounded": (rounded, pixels),
             "areas": areas,

@@ -75,9 +75,7 @@ def split(
     place = np.array([spots[item.scene].place for item in items])
     blocks = blocks_of_ground(planes, outlines, ground, place)
     validation = draw(blocks, max(1, round(fraction * len(items))), seed)
-    straddling = touching(planes, outlines, validation)
-    if (planes == BEYOND).any():
-        straddling |= touching_on_globe(on_globe(spots, items), planes, validation)
+    straddling = sharing_ground(spots, items, planes, outlines, validation)
     training = ~validation & ~straddling
     if not training.any():
         raise InputError(
@@ -185,6 +183,23 @@ def draw(blocks: np.ndarray, count: int, seed: int) -> np.ndarray:
     if 2 * sizes[drawn].sum() < count and not drawn.all():
         drawn[np.where(drawn, len(blocks) + 1, sizes).argmin()] = True
     return drawn[blocks]
+
+
+def sharing_ground(
+    spots: Sequence[Spot],
+    items: Sequence[Item],
+    planes: np.ndarray,
+    outlines: np.ndarray,
+    validation: np.ndarray,
+) -> np.ndarray:
+    """Find the other windows (n,) that share ground with a validation window.
+
+    `planes` and `outlines` are those of `footprints`.
+    """
+    shared = touching(planes, outlines, validation)
+    if (planes == BEYOND).any():
+        shared |= touching_on_globe(on_globe(spots, items), planes, validation)
+    return shared
 
 
 def touching(planes: np.ndarray, outlines: np.ndarray, validation: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from operator import add
 
 from unet.evaluation import image_scores
 from unet.evaluation.shares import share_of, share_statistics
+from unet.evaluation.unseen import facts, sentence
 from unet.metrics import ConfusionMatrix
 
 
@@ -47,6 +48,7 @@ def page(
         ("weighted Dice", f"{total.weighted_dice():.4f}"),
         ("mean IoU", f"{total.mean_iou():.4f}"),
         ("accuracy", f"{total.accuracy():.4f}"),
+        *facts(total),
     ]
     several = len(images) > 1
     class_names = [name for name, _ in classes]
@@ -99,12 +101,30 @@ def in_words(statistics: Mapping[str, float]) -> str:
     )
 
 
-def score_table(names: Sequence[str], confusion: ConfusionMatrix) -> str:
+def score_tables(names: Sequence[str], confusion: ConfusionMatrix, ground: str) -> str:
+    """Format the scores of some ground and, if a part of it was trained on, of the rest alone.
+
+    Args:
+        names: The classes.
+        confusion: The confusion matrix; a `comparison.Comparison` knows what was trained on.
+        ground: What was mapped, such as "a.tif".
+    """
+    lines = [text] if (text := sentence(confusion, ground)) else []
+    lines.append(score_table(names, confusion))
+    held_out = getattr(confusion, "held_out", None)
+    if held_out and 0 < held_out.matrix.sum() < confusion.matrix.sum():
+        lines.append(score_table(names, held_out, "held-out ground"))
+    return "\n".join(lines)
+
+
+def score_table(
+    names: Sequence[str], confusion: ConfusionMatrix, heading: str = "against the truth"
+) -> str:
     """Format IoU, Dice, precision, recall and their means for the terminal. A dash is 0 / 0."""
     width = max(17, *map(len, names))
     measures = confusion.iou(), confusion.dice(), confusion.precision(), confusion.recall()
     heads = [f"{name:>6}" for name in ("IoU", "Dice", "prec.", "recall")]
-    lines = ["  ".join([f"  {'against the truth':{width}}", *heads])]
+    lines = ["  ".join([f"  {heading:{width}}", *heads])]
     for label, name in enumerate(names):
         values = [measure[label].item() for measure in measures]
         figures = [f"{'-':>6}" if math.isnan(value) else f"{value:6.3f}" for value in values]

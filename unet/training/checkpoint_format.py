@@ -19,6 +19,7 @@ import warnings
 import torch
 
 from unet import MODELS, build
+from unet.training import split_record
 from unet.training.rules import (
     both,
     bounded,
@@ -88,6 +89,7 @@ RECORD = {
     "nodata": optional(number),  # value of pixels without data, if one was given by hand
     "content": text,  # hash of the pixels and labels of all scenes
     "resolution": optional(positive),  # side of a pixel in metres on the ground; None without CRS
+    "split": split_record.obeys,  # which windows of which images trained, and where these lie
     "dates": whole(1, 2**16),  # images of one place, stacked into one input; missing: 1
     "waiting_since": whole(0),  # epoch from which --patience counts; missing: best_epoch
     "metrics": record({}, {"confusion": counts}),  # of the last validation; the matrix is (K, K)

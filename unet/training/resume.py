@@ -14,12 +14,14 @@ from typing import Any
 
 from data.files import InputError
 from unet import checkpoint
+from unet.training import split_record
 
 # Options that may change when a run is resumed. They do not change the result of an epoch.
 CHANGEABLE = frozenset(
     "epochs patience device workers compile recompute tensorboard output resume "
     "images masks classes".split()
 )
+PATHS = "validation"  # may change if it is a list of paths; the windows must be the same
 
 # Options of earlier versions, and what to use instead.
 GONE = {
@@ -73,7 +75,9 @@ def resumed_options(
     if args.output:
         raise InputError(f"--output: --resume continues in {path.parent}; leave --output out")
     for name, value in accepted.items():
-        if name not in CHANGEABLE and not same(plain(getattr(args, name)), value):
+        given = plain(getattr(args, name))
+        moved = name == PATHS and isinstance(given, list) and isinstance(value, list)
+        if name not in CHANGEABLE and not moved and not same(given, value):
             raise InputError(
                 f"--{name.replace('_', '-')}: the run in {path.parent} began with {value}; begin "
                 f"another run from its weights, by --weights {path}"
@@ -96,7 +100,7 @@ def _accepted(action: argparse.Action, value: Any, path: Path) -> object:
             return None
         if action.nargs == 0:  # without a value, such as --compile
             return {True: True, False: False}[value]
-        if action.nargs in ("+", "*"):
+        if action.nargs in ("+", "*") and not isinstance(value, float):  # --validation 0.2
             return [read(word) for word in list(value)]
         return read(value)
     except (argparse.ArgumentTypeError, LookupError, TypeError, ValueError) as error:
@@ -117,7 +121,8 @@ def require_same_data(path: Path, state: Mapping, constants: Mapping) -> None:
     changed = [
         name
         for name, value in constants.items()
-        if name not in ("settings", "class_table") and not same(state.get(name), value)
+        if name not in ("settings", "class_table")
+        and not (split_record.same if name == "split" else same)(state.get(name), value)
     ]
     if changed:
         raise checkpoint.CheckpointError(

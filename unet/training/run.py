@@ -7,6 +7,7 @@ A run is a training with its folder. The folder holds
     train.log          all lines that were printed
     report.html        see unet/evaluation/report.py; samples.json has its pictures
     alignment.csv      see data/output/alignment.py
+    split.csv          which windows trained, see unet/training/split_record.py
     not_finite.txt     the windows of a batch whose loss was not finite
 
 On a CPU, a resumed run has the same results, to the last bit, as a run that was never stopped. For
@@ -31,13 +32,13 @@ from unet import checkpoint
 from unet.checkpoint import CheckpointError
 from unet.evaluation import report, samples_file, scores
 from unet.metrics import ConfusionMatrix
-from unet.training import processes
+from unet.training import processes, split_record
 from unet.training.optimizer import change_epochs
 from unet.training.passes import start_of_epoch
 from unet.training.resume import require_form, require_same_data
 
 RESULTS = "best.pt last.pt log.csv report.html samples.json".split()  # of finished epochs
-FILES = [*RESULTS, "alignment.csv", "train.log", "not_finite.txt"]
+FILES = [*RESULTS, "alignment.csv", "split.csv", "train.log", "not_finite.txt"]
 
 
 class Run:
@@ -138,6 +139,8 @@ class Run:
         self._begun = True
         self.constants, self.device, self.parts = constants, device, parts
         self.began, self.done = time.monotonic(), self.epoch
+        if not self._resumes:
+            split_record.write(self.folder / "split.csv", constants)
 
     def save(self, *names: str) -> None:
         """Write checkpoints with these names, then log.csv. All processes must call it."""
@@ -176,6 +179,7 @@ class Run:
         """
         state = checkpoint.load(path, to_resume=True)
         require_same_data(path, state, self.constants)
+        split_record.write(self.folder / "split.csv", self.constants)
         if not path.with_name("best.pt").exists() and state["best_epoch"] < state["epoch"]:
             raise CheckpointError(f"{path}: best.pt is not beside it; give a whole run's folder")
         try:
@@ -288,13 +292,7 @@ class Run:
             "minutes": f"{sum(row['seconds'] for row in self.history) / 60:.1f}",
             "checkpoint": str(self.folder / "best.pt"),
         }
-        page |= {
-            **gallery,
-            "summary": list(summary.items()),
-            "command": command,
-            "history": self.history,
-            "best_epoch": best["epoch"],
-            "matrix": confusion.matrix,
-        }
+        page |= {"summary": [*summary.items()], "command": command, "matrix": confusion.matrix}
+        page |= {**gallery, "history": self.history, "best_epoch": best["epoch"]}
         samples_file.write(self.folder / "samples.json", gallery)
         report.write(self.folder / "report.html", page)

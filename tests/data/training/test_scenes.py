@@ -254,7 +254,13 @@ def test_two_processes_may_prepare_a_scene_at_once_and_either_may_be_interrupted
         other.mkdir()
         np.save(other / "image.npy", ones.transpose(1, 2, 0))
         np.save(other / "labels.npy", ones[0] * 2)
-        about = {"digest": "of the other process", "remarks": [], "rounded": [0, 0], "areas": None}
+        about = {
+            "digest": "of the other process",
+            "pixels": "",
+            "remarks": [],
+            "rounded": [0, 0],
+            "areas": None,
+        }
         (other / "scene.json").write_text(json.dumps(about))
         yield ones[0]
         if stop:
