@@ -4,9 +4,10 @@ Read beside it: tests/data/training/test_pipeline.py.
 """
 
 from argparse import _ArgumentGroup
+from functools import partial
 
 from data import bands, scaling
-from data.terminal import within
+from data.terminal import Repeated, within
 from data.training import augment
 
 
@@ -14,6 +15,7 @@ def add_data_options(group: _ArgumentGroup) -> None:
     """Add the options to a group of the parser."""
     count, number, share = within(int, 1, 2**24), within(int, 0, 2**31), within(float, 0, below=1)
     add = group.add_argument
+    add_rule = partial(add, nargs=3, action=Repeated, default=[])
     add("--images", nargs="+", metavar="PATH", help="images or folders (default: synthetic scenes)")
     add("--masks", nargs="+", metavar="PATH", help="masks or folders, paired with images by name")
     add("--classes", default="esm", help="class table: esm, catalonia, deepglobe or a CSV file")
@@ -25,8 +27,13 @@ def add_data_options(group: _ArgumentGroup) -> None:
     add("--scaling", choices=scaling.METHODS, default="minmax", help="scaling of the bands")
     add("--align", choices=("nearest", "mode"), default="nearest", help="resampling of masks")
     add("--size", type=count, help="window side (default: largest image side if <= 512, else 256)")
+    add("--stride", type=count, metavar="N", help="add training windows every N pixels")
     add("--skip-only", nargs="+", default=[], metavar="CLASS", help="skip windows of only these")
+    text = "keep windows with LOW to HIGH of these classes, such as a,b; scl:3,8,9,10 are clouds"
+    add_rule("--keep-share", metavar=("CLASSES", "LOW", "HIGH"), help=text)
     add("--oversample", type=share, default=0, metavar="T", help="oversample classes rarer than T")
+    text = "draw windows with more than SHARE of these classes TIMES as often as others"
+    add_rule("--oversample-share", metavar=("CLASSES", "SHARE", "TIMES"), help=text)
     add("--validation", type=within(float, above=0, below=1), default=0.2, help="share held out")
     add("--places", metavar="X", help="CSV file image,place; or pattern of names, '(.*)_\\d+'")
     add("--augment", nargs="*", choices=augment.STEPS, default=["flip", "turn"], help="operations")

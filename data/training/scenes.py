@@ -37,7 +37,7 @@ from data.input.units import Unit
 from data.raster.safe import is_safe, product_files
 from data.scaling import valid_pixels
 from data.terminal import note
-from data.training import npy
+from data.training import npy, scl
 from data.training.mask import Mask, labels_on, row_windows
 from data.training.npy import MemoryMap
 
@@ -61,6 +61,7 @@ class Scene:
     unit: Unit | None = None  # the conversion of the numbers in `image`, if any
     remarks: tuple[tuple[str, str], ...] = ()  # pairs (file, sentence for the user)
     rounded: tuple[int, int] = (0, 0)  # pixels of the mask that were no pure colours, and all
+    scl: tuple[int, ...] = ()  # positions of bands in `image` that `read` leaves out: SCL
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -71,6 +72,7 @@ class Scene:
         """Return the pixels (bands, h, w) of a window, unscaled."""
         row, col, height, width = window
         stored = self.image[:, row : row + height, col : col + width]
+        stored = np.delete(stored, self.scl, axis=0) if self.scl else stored
         return self.unit.apply(stored) if self.unit else stored
 
     def in_unit(self, offset: float, gains: Sequence[float]) -> "Scene":
@@ -83,6 +85,13 @@ class Scene:
         row, col, height, width = window
         return self.labels[row : row + height, col : col + width]
 
+    def read_scl(self, window: Window) -> np.ndarray:
+        """Return the scene classification (dates, h, w) uint8 of a window, 0 where not known."""
+        row, col, height, width = window
+        stored = self.image[:, row : row + height, col : col + width][list(self.scl)]
+        nodata = self.unit.nodata if self.unit else self.nodata
+        return scl.classes(stored, nodata, self.image_path)
+
 
 def prepare(
     images: Path | Sequence[Path],
@@ -92,6 +101,7 @@ def prepare(
     method: str,
     nodata: float | None = None,
     named: Sequence[str] | None = None,
+    with_scl: bool = False,
 ) -> Scene:
     """Take a scene from the cache, or make it and put it there.
 
@@ -103,13 +113,16 @@ def prepare(
         method: "nearest" or "mode": how masks are resampled (data/resample.py).
         nodata: Value of pixels without data; by default the value that the image declares.
         named: The option --bands. An alpha band is read only if it is named.
+        with_scl: Whether the scene classification of products is read.
 
     Raises:
         InputError: The files do not fit each other or the class table, or the disk is full.
     """
     image_path, *later = images = [images] if isinstance(images, Path) else images
-    with open_image(images, nodata, named, cache) as raster:
-        key = _key(images, mask_path, table, method, nodata, raster.count)
+    with open_image(images, nodata, named, cache, with_scl) as raster:
+        hidden = scl.positions(raster.descriptions, named, len(images))
+        options = [method, nodata, raster.count, *([hidden] if hidden else [])]
+        key = _key(images, mask_path, table, with_scl, options)
         folder = cache / f"{image_path.stem}-{key}"
         was_there = folder.is_dir()  # not asked later, when another process may have made it
         about = _about(folder, raster)
@@ -117,10 +130,12 @@ def prepare(
             if was_there:
                 note(f"{folder}: is damaged; it is made anew")
                 shutil.rmtree(folder, ignore_errors=True)
-            _make(folder, raster, mask_path, table, method)
+            _make(folder, raster, mask_path, table, method, hidden)
             about = _about(folder, raster)
         if about is None:
             raise InputError(f"{folder}: is damaged and cannot be replaced; remove it")
+        if hidden and not with_scl:
+            about["remarks"] += ((image_path, scl.REMARK),)
         return Scene(
             name=image_path.stem,
             image_path=image_path,
@@ -128,9 +143,12 @@ def prepare(
             grid=raster.grid,
             image=MemoryMap(folder / "image.npy", (2, 0, 1)),
             labels=MemoryMap(folder / "labels.npy", (0, 1)),
-            descriptions=raster.descriptions,
+            descriptions=tuple(
+                name for n, name in enumerate(raster.descriptions) if n not in hidden
+            ),
             nodata=raster.nodata,
             later_dates=tuple(later),
+            scl=hidden,
             **about,
         )
 
@@ -149,7 +167,9 @@ def _size(count: int) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
-def _key(images: Sequence[Path], mask: Path, table: ClassTable, *options) -> str:
+def _key(
+    images: Sequence[Path], mask: Path, table: ClassTable, with_scl: bool, options: Sequence
+) -> str:
     """Return a hash of everything that changes the arrays of a scene.
 
     Offset and gain are no part of it, because they are applied when the arrays are read.
@@ -157,7 +177,7 @@ def _key(images: Sequence[Path], mask: Path, table: ClassTable, *options) -> str
     paths = [
         file
         for path in (*images, mask)
-        for file in (product_files(path) if is_safe(path) else [path])
+        for file in (product_files(path, with_scl) if is_safe(path) else [path])
     ]
     rasters = [path for path in (*images, mask) if not is_safe(path)]
     paths += [beside for path in rasters for beside in _sidecars(path) if beside.exists()]
@@ -180,8 +200,9 @@ def _make(
     mask_path: Path,
     table: ClassTable,
     method: str,
+    hidden: Sequence[int] = (),
 ) -> None:
-    """Write the arrays and remarks into a new folder."""
+    """Write the arrays and remarks into a new folder; `hidden` are no bands of the image."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     _check_room(folder.parent, raster)
     with replacing_folder(folder) as half_made, Mask(mask_path, table) as mask:
@@ -190,7 +211,7 @@ def _make(
             labels.write(npy.header(*_labels_form(raster)))
             for strip in labels_on(mask, raster.grid, method, f"the image {raster.path}"):
                 labels.write(np.ascontiguousarray(strip, np.uint8).data)
-            digest = _write_image(image, labels, raster)
+            digest = _write_image(image, labels, raster, hidden)
         remarks = [*raster.remarks, *((mask_path, text) for text in mask.remarks)]
         about = {
             "digest": digest,
@@ -200,13 +221,16 @@ def _make(
         (half_made / "scene.json").write_text(json.dumps(about), encoding="utf-8")
 
 
-def _write_image(image: BinaryIO, labels: BinaryIO, raster: Image | Stack) -> str:
+def _write_image(
+    image: BinaryIO, labels: BinaryIO, raster: Image | Stack, hidden: Sequence[int]
+) -> str:
     """Write image.npy, and IGNORE into labels.npy where the image has no data; return their hash.
 
     Args:
         image: The empty file.
         labels: The file with the labels of all pixels.
         raster: The image.
+        hidden: Positions of bands that do not say whether a pixel has data.
     """
     dtype, shape = _image_form(raster)
     digest = hashlib.blake2b(repr((raster.dtype, shape)).encode(), digest_size=16)
@@ -217,7 +241,8 @@ def _write_image(image: BinaryIO, labels: BinaryIO, raster: Image | Stack) -> st
         size = window.height * window.width
         labels.seek(start)
         known = np.frombuffer(bytearray(labels.read(size)), np.uint8)
-        known[~valid_pixels(pixels, raster.nodata).ravel()] = IGNORE
+        shown = np.delete(pixels, hidden, axis=0) if hidden else pixels
+        known[~valid_pixels(shown, raster.nodata).ravel()] = IGNORE
         labels.seek(start)
         labels.write(known.data)
         by_pixel = np.ascontiguousarray(pixels.transpose(1, 2, 0), dtype)

@@ -8,7 +8,8 @@ hierarchical, or phylogenetic structure) therefore hold out blocks:
     1. The ground is cut into square blocks, and whole blocks are drawn for validation. A place
        that --places names is one block.
     2. Other windows that share ground with a validation window are left out. They lie at the border
-       of a block, on a shifted grid, or in another CRS.
+       of a block, on a shifted grid, or in another CRS. So do windows that --stride added. These
+       are never drawn for validation.
 
 Windows are compared in x and y of the first scene's CRS. Windows outside the range of that CRS
 (UTM zone 31, a strip of 6 degrees, does not reach the other side of the Earth) are compared on the
@@ -73,9 +74,13 @@ def split(
     planes, outlines = footprints(spots, items)
     ground = np.array([spots[item.scene].ground for item in items])
     place = np.array([spots[item.scene].place for item in items])
-    blocks = blocks_of_ground(planes, outlines, ground, place)
-    validation = draw(blocks, max(1, round(fraction * len(items))), seed)
+    drawable = np.array([item.own is not None for item in items])
+    parts = (values[drawable] for values in (planes, outlines, ground, place))
+    blocks = blocks_of_ground(*parts)
+    validation = np.zeros(len(items), bool)
+    validation[drawable] = draw(blocks, max(1, round(fraction * len(blocks))), seed)
     straddling = touching(planes, outlines, validation)
+    straddling |= (place >= 0) & np.isin(place, place[validation])
     if (planes == BEYOND).any():
         straddling |= touching_on_globe(on_globe(spots, items), planes, validation)
     training = ~validation & ~straddling
@@ -124,8 +129,11 @@ def footprints(spots: Sequence[Spot], items: Sequence[Item]) -> tuple[np.ndarray
                 projected = tuple(degrees)
             x, y = projected
         outlines[number] = np.column_stack([x, y])
+    drawable = np.array([item.own is not None for item in items])
     for plane in np.unique(planes):
-        outlines[planes == plane] /= np.median(np.ptp(outlines[planes == plane], axis=1), axis=0)
+        here = planes == plane
+        sizes = np.ptp(outlines[here & drawable if (here & drawable).any() else here], axis=1)
+        outlines[here] /= np.median(sizes, axis=0)
     return planes, outlines
 
 

@@ -96,7 +96,7 @@ def _accepted(action: argparse.Action, value: Any, path: Path) -> object:
             return None
         if action.nargs == 0:  # without a value, such as --compile
             return {True: True, False: False}[value]
-        if action.nargs in ("+", "*"):
+        if action.nargs in ("+", "*", 3):  # several threes are one list
             return [read(word) for word in list(value)]
         return read(value)
     except (argparse.ArgumentTypeError, LookupError, TypeError, ValueError) as error:
