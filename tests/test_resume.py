@@ -106,6 +106,21 @@ def test_killed_after_any_epoch_and_resumed_is_the_same_to_the_last_bit(
     assert_same(run, whole / "whole")
 
 
+def test_a_run_of_chosen_repeated_and_overlapping_windows_is_resumed(tmp_path, monkeypatch):
+    chosen = "--batch 13 --size 16 --stride 12 --epochs 2 --keep-share water 0.05 0.9 --keep-share 10 0 0.9 "
+    chosen = (chosen + "--oversample-share water,land 0.5 2").split()
+    run = tmp_path / "run"
+    killed_after(1, monkeypatch, options(tmp_path, *chosen, "--output", run))
+    train.main(["--resume", str(run), *chosen[4:]])
+    train.main(options(tmp_path, *chosen, "--output", tmp_path / "other"))
+    assert_same(run, tmp_path / "other")
+    settings = checkpoint.load(run / "last.pt")["settings"]
+    assert settings["keep_share"] == ["water", "0.05", "0.9", "10", "0", "0.9"]
+    assert (settings["stride"], settings["oversample_share"]) == (12, ["water,land", "0.5", "2"])
+    with pytest.raises(InputError, match="--keep-share: the run in .*run began with .*'water'"):
+        train.main(["--resume", str(run), *"--keep-share water 0 0.9".split()])
+
+
 def test_three_epochs_prolonged_by_three_are_six(whole):
     """This holds for a schedule that does not depend on the number of epochs."""
     run = whole / "prolonged"

@@ -121,8 +121,8 @@ def prepare(
     image_path, *later = images = [images] if isinstance(images, Path) else images
     with open_image(images, nodata, named, cache, with_scl) as raster:
         hidden = scl.positions(raster.descriptions, named, len(images))
-        options = [method, nodata, raster.count, *([hidden] if hidden else [])]
-        key = _key(images, mask_path, table, with_scl, options)
+        options = method, nodata, raster.count, *([hidden] if hidden else [])
+        key = _key(images, mask_path, table, *options, with_scl=with_scl)
         folder = cache / f"{image_path.stem}-{key}"
         was_there = folder.is_dir()  # not asked later, when another process may have made it
         about = _about(folder, raster)
@@ -168,7 +168,7 @@ def _size(count: int) -> str:
 
 
 def _key(
-    images: Sequence[Path], mask: Path, table: ClassTable, with_scl: bool, options: Sequence
+    images: Sequence[Path], mask: Path, table: ClassTable, *options, with_scl: bool = False
 ) -> str:
     """Return a hash of everything that changes the arrays of a scene.
 
