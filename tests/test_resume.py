@@ -107,7 +107,7 @@ def test_killed_after_any_epoch_and_resumed_is_the_same_to_the_last_bit(
     assert_same(run, whole / "whole")
 
 
-def test_the_rules_of_windows_may_be_given_again_but_not_changed(whole, monkeypatch):
+def test_the_rules_of_windows_may_be_given_again_but_not_changed(whole):
     given = STATEFUL[STATEFUL.index("--keep-share") :]
     args = train.parse(["--resume", str(whole / "whole"), *given])
     assert args.keep_share == ["water", "0", "0.9", "10", "0", "1"] and args.stride == 16
