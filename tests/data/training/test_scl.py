@@ -95,10 +95,10 @@ def test_a_scene_prepared_without_classes_is_not_taken_for_one_with_them(tmp_pat
 
 
 def test_a_band_of_classes_is_no_input_and_says_nothing_of_no_data(tmp_path):
-    bands = np.full((3, 4, 4), 7, np.int16)
-    bands[:2, 0] = -9999  # no data, though its class is 7
+    bands = np.full((3, 4, 4), 7, np.uint16)
+    bands[:2, 0] = 0  # no data, though its class is 7
     path = tmp_path / "image.tif"
-    cog.write(path, bands, small.scene(4, 4).grid, nodata=-9999, descriptions=["Red", "NIR", "SCL"])
+    cog.write(path, bands, small.scene(4, 4).grid, nodata=0, descriptions=["Red", "NIR", "SCL"])
     cog.write(tmp_path / "m.tif", np.ones((4, 4), np.uint8), small.scene(4, 4).grid)
     scene = prepare(path, tmp_path / "m.tif", TABLE, tmp_path / "cache", "nearest")
     assert scene.labels[:].tolist() == [[IGNORE] * 4] + [[1] * 4] * 3
