@@ -19,6 +19,7 @@ the mask that is missing from the table is an error.
 If all colours that are codes are pure, made of 0 and 255 only, each channel of a mask is rounded to
 0 or 255 at 128. The description of DeepGlobe asks for this, because its masks hold 254 for 255.
 
+data/tables/__init__.py describes the tables of this package: esm is the European Settlement Map.
 Read beside it: tests/data/test_classes.py.
 """
 
@@ -32,7 +33,7 @@ from pathlib import Path
 import numpy as np
 
 from data.files import IGNORE, InputError, WrongTable
-from data.tables import colors, rows
+from data.tables import colors, listed, rows
 from data.tables.colors import Color
 from data.tables.rows import UNKNOWN, Row
 from data.tables.tally import Tally, count
@@ -55,15 +56,14 @@ class ClassTable:
 
     @staticmethod
     def load(name: str | Path) -> "ClassTable":
-        """Load a table of this package (esm, catalonia, deepglobe) or a CSV file.
+        """Load a table of this package by its name, such as esm, or a CSV file.
 
         Raises:
             InputError: The file is missing or is not a class table.
         """
         path = table_file(name)
         if not path.is_file():
-            known = ", ".join(sorted(p.stem for p in TABLES.glob("*.csv")))
-            raise InputError(f"{name}: no such class table; give a CSV file or one of {known}")
+            raise InputError(f"{name}: no such class table; give a CSV file or one of {listed()}")
         return ClassTable.from_records(path.stem, rows.read(path), path)
 
     @staticmethod

@@ -205,7 +205,7 @@ def _tag(data: bytes, random) -> bytes:
         value = (extreme, near, other[field], int(random.integers(19)))[random.integers(4)]
         fields[field] = value % (65536 if field < 2 else 256**side)
         struct.pack_into(order + entry, out, where, *fields)
-    except (struct.error, ValueError, OverflowError):
+    except (struct.error, ValueError, OverflowError, IndexError):
         return _flip(data, random)
     return bytes(out)
 

@@ -22,7 +22,7 @@ import threading
 from collections.abc import Iterator
 
 from data.files.streams import put_error
-from data.files.writing import remove_own
+from data.files.writing import MAKING, remove_own
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM)
 GRACE = 0.5  # seconds
@@ -87,6 +87,7 @@ class _End:
 
     def leave(self, number: int) -> None:
         """End this process and its children, whatever its threads do."""
+        MAKING.acquire(timeout=GRACE)  # from here on, no other thread makes a temporary file
         remove_own()
         for child in multiprocessing.active_children():
             child.kill()
@@ -118,6 +119,7 @@ def stopping(script: str) -> Iterator[None]:
         if not end.number and not isinstance(error, KeyboardInterrupt):
             raise
         end.tell()
+        remove_own()  # the signal may have come between the making of a file and its block
         sys.exit(getattr(error, "status", 128 + (end.number or signal.SIGINT)))
     finally:
         if not end.number:  # otherwise the thread ends the process if its other threads do not end

@@ -17,6 +17,7 @@ import os
 import re
 import secrets
 import shutil
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from data.files.names import cell
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")  # the names that `temporary_beside` gives
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a full disk, a quota, a limit of file sizes
 OWN: set[Path] = set()  # the temporary files and folders of this process
+MAKING = threading.Lock()  # held while one is made
 
 
 @contextlib.contextmanager
@@ -102,16 +104,18 @@ def temporary_beside(path: Path, folder: bool) -> Iterator[Path]:
     with contextlib.ExitStack() as held:
         while True:
             temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
-            temporary.mkdir() if folder else open(temporary, "x").close()
+            with MAKING:
+                OWN.add(temporary)
+                temporary.mkdir() if folder else open(temporary, "x").close()
             try:
                 held.enter_context(lock(temporary))
             except (BlockingIOError, FileNotFoundError):
+                OWN.discard(temporary)
                 continue  # another process found it before it was locked, and removes it
             except OSError:
                 break  # a file system without locks
             if temporary.exists():
                 break
-        OWN.add(temporary)
         try:
             yield temporary
         finally:

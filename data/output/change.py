@@ -1,7 +1,8 @@
-"""Change between two maps of one place: a matrix in km2, and a map of it.
+"""Change between two maps of one place and more: a matrix in km2, a map of it, shares by date.
 
     python -m data.output.change map_2018.tif map_2021.tif
-    python -m data.output.change cover_20.tif cover_21.tif --classes worldcover.csv -o change.tif
+    python -m data.output.change cover_20.tif cover_21.tif --classes worldcover -o change.tif
+    python -m data.output.change map_2015.tif map_2018.tif map_2021.tif
 
 A row of the matrix is a class before, a column is a class after. The diagonal is unchanged ground:
 
@@ -11,6 +12,9 @@ The map has a code for each pair of classes, before * K + after + 1, and 0 where
 no data. Unchanged ground has a pale colour of its class. Changed ground has the full colour of the
 class after.
 
+With three maps and more, matrix and map are from the first date to the last, and series.py adds
+shares by date and the gains and losses from each date to the next.
+
 If each map is right in 90 % of the pixels, change can be wrong in 20 % of them. So small changes in
 the matrix may come from errors of the maps.
 
@@ -19,64 +23,26 @@ Read beside it: tests/data/output/test_change.py.
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from data import files
 from data.classes import ClassTable, table_file
-from data.files import IGNORE, InputError, refuse_input
+from data.files import IGNORE, InputError, refuse_input, require_file
 from data.grid import Grid, Window
-from data.input.filenames import dates_of
 from data.input.finding import MAP
-from data.output import maps
+from data.output import maps, series, shareplot
+from data.output.series import Timeline
+from data.output.transitions import Changes
 from data.raster.geotiff import Raster
-from data.raster.ground import pixel_areas
 from data.raster.sidecars import named_after, with_sidecars
+from data.tables import listed
 from data.terminal import Parser, note, one_line_errors, say
 from data.training.mask import Mask, labels_on, tell
 
 PALE = 0.75  # share of white in the colour of unchanged ground
-
-
-class Changes:
-    """The ground that changed from each class to each other, summed strip by strip.
-
-    Attributes:
-        matrix: (K, K) float64, rows before, columns after; km2 where the grid has a CRS, else
-            pixels.
-        unit: "km2" or "pixels".
-    """
-
-    def __init__(self, grid: Grid, num_classes: int):
-        self._grid, self._row = grid, 0
-        self.matrix = np.zeros((num_classes, num_classes))
-        self.unit = "km2" if grid.crs else "pixels"
-
-    def add(self, before: np.ndarray, after: np.ndarray) -> None:
-        """Count the labels (h, W) of the next rows of both maps.
-
-        A pixel that is IGNORE in one of the maps does not count.
-        """
-        known, classes = (before != IGNORE) & (after != IGNORE), len(self.matrix)
-        pairs = before[known].astype(np.int64) * classes + after[known]
-        km2 = None
-        if self._grid.crs:
-            strip = self._grid.window(Window(self._row, 0, *before.shape))
-            km2 = pixel_areas(strip)[known] / 1e6
-        self.matrix += np.bincount(pairs, km2, minlength=classes**2).reshape(classes, classes)
-        self._row += len(before)
-
-    @property
-    def losses(self) -> np.ndarray:
-        """Ground of each class that became another class (K,)."""
-        return self.matrix.sum(1) - self.matrix.diagonal()
-
-    @property
-    def gains(self) -> np.ndarray:
-        """Ground of each class that was another class before (K,)."""
-        return self.matrix.sum(0) - self.matrix.diagonal()
 
 
 def rows(table: ClassTable, changes: Changes) -> list[list]:
@@ -162,18 +128,18 @@ def _paler(color: tuple[int, int, int]) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def labels_of_both(
-    table: ClassTable, before: Path, after: Path
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield labels (h, W) of two maps on the grid of the first, strip by strip from the top."""
-    with Mask(before, table) as first, Mask(after, table) as second:
+def labels_of_all(table: ClassTable, paths: Sequence[Path]) -> Iterator[list[np.ndarray]]:
+    """Yield labels (h, W) of each map on the grid of the first, strip by strip from the top."""
+    with contextlib.ExitStack() as opened:
+        first, *others = (opened.enter_context(Mask(path, table)) for path in paths)
+        others_on = (labels_on(other, first.grid, "nearest", "the earlier map") for other in others)
         row = 0
-        for labels in labels_on(second, first.grid, "nearest", "the earlier map"):
-            yield first.read(Window(row, 0, *labels.shape)), labels
-            row += len(labels)
+        for strips in zip(*others_on, strict=True):  # strict: each reader comes to its checks
+            yield [first.read(Window(row, 0, *strips[0].shape)), *strips]
+            row += len(strips[0])
         first.check()
-        tell(first)
-        tell(second)
+        for mask in (first, *others):
+            tell(mask)
 
 
 def write_changes(table: ClassTable, before: Path, after: Path, path: Path) -> Changes:
@@ -192,7 +158,7 @@ def write_changes(table: ClassTable, before: Path, after: Path, path: Path) -> C
         grid, geo_tags = raster.grid, raster.geo_tags
     changes = Changes(grid, len(table.names))
     with change_map(path, grid, table, geo_tags) as add:
-        for old, new in labels_of_both(table, before, after):
+        for old, new in labels_of_all(table, (before, after)):
             changes.add(old, new)
             add(old, new)
         if not changes.matrix.any():
@@ -203,29 +169,97 @@ def write_changes(table: ClassTable, before: Path, after: Path, path: Path) -> C
     return changes
 
 
+def write_series(table: ClassTable, dated: Timeline, path: Path) -> series.Series:
+    """Write the change over three maps and more of one place.
+
+    Args:
+        table: The classes of all maps.
+        dated: The maps, in the order of time.
+        path: The change map from the first to the last, on the grid of the first. Its matrix, the
+            tables and the picture of `series` lie beside it.
+
+    Raises:
+        InputError: No pixel has a class in all maps.
+    """
+    with Raster(dated.paths[0]) as raster:
+        grid, geo_tags = raster.grid, raster.geo_tags
+    found = series.Series(grid, len(table.names), len(dated.paths))
+    with change_map(path, grid, table, geo_tags) as add:
+        for labels in labels_of_all(table, dated.paths):
+            first, *_, last = found.add(labels)
+            add(first, last)
+        if not found.common:
+            raise InputError(
+                f"{dated.paths[0]}: has no pixel with a class in all of the {len(dated.paths)} "
+                "maps; compare maps of one place, or leave out those with little data"
+            )
+    write_csv(path.with_suffix(".csv"), table, found.whole)
+    shares, steps, picture = series.beside(path)
+    files.write_csv(shares, series.share_rows(table, found, dated))
+    files.write_csv(steps, series.step_rows(table, found, dated))
+    shareplot.write(picture, table, found, dated)
+    return found
+
+
+def require_same_names(table: ClassTable, first: Path, others: Sequence[Path]) -> None:
+    """Raise InputError if a map holds other names for the codes of the first map."""
+    names = {code: name for code, name, *_ in table.rows}
+    for path in others:
+        try:
+            own = maps.class_table(path)
+        except InputError:
+            continue  # a raster without names
+        for code, name, _, ignore in own.rows:
+            if not ignore and names.get(code, name) != name:
+                raise InputError(
+                    f"{path}: its code {code} is {name!r}, but {names[code]!r} in {first}; compare "
+                    "maps of the same classes, or name the table of all of them with --classes"
+                )
+
+
+def refuse_twice(paths: Sequence[Path]) -> None:
+    """Raise InputError if two paths are the same file."""
+    for number, path in enumerate(paths):
+        require_file(path)
+        if any(os.path.samefile(path, other) for other in paths[:number]):
+            raise InputError(f"{path}: is given twice; give each map once")
+
+
 def main(arguments: list[str] | None = None) -> None:
-    """Compare the two maps that the options name."""
+    """Compare the maps that the options name."""
     parser = Parser(__doc__)
     parser.prog = "python -m data.output.change"
     add = parser.add_argument
     add("before", type=Path, help="the earlier map, or any raster of classes")
     add("after", type=Path, help="the later map of the same place, on any grid")
-    add("-o", "--output", type=Path, help="change map; none: BEFORE_to_AFTER.tif beside BEFORE")
-    add("--classes", help="class table of both maps; none: the one inside a map of predict.py")
-    args = parser.parse_args(arguments)
-    before, after = args.before, args.after
-    table = ClassTable.load(args.classes) if args.classes else maps.class_table(before)
-    path = args.output or before.with_name(f"{before.stem}_to_{after.stem.removesuffix(MAP)}.tif")
-    inputs = [*with_sidecars(before), *with_sidecars(after)]
+    add("more", type=Path, nargs="*", help="further maps; dates in the names give the order")
+    add("-o", "--output", type=Path, help="change map; none: FIRST_to_LAST.tif beside FIRST")
+    own = "none: the one inside a map of predict.py"
+    add("--classes", help=f"class table of all maps; {own}; a CSV file, or {listed()}")
+    args = parser.parse_intermixed_args(arguments)
+    given = (args.before, args.after, *args.more)
+    dated = series.timeline(given)
+    first, *between, last = dated.paths
+    table = ClassTable.load(args.classes) if args.classes else maps.class_table(first)
+    path = args.output or first.with_name(f"{first.stem}_to_{last.stem.removesuffix(MAP)}.tif")
+    written = [path, path.with_suffix(".csv"), *(series.beside(path) if between else [])]
+    inputs = [file for each in given for file in with_sidecars(each)]
     inputs += [table_file(args.classes)] if args.classes else []
-    refuse_input([*named_after(path), path.with_suffix(".csv")], inputs)
-    changes = write_changes(table, before, after, path)
-    dates = dates_of([before, after])
-    if dates is None:
-        note("the names hold no two dates to compare; the maps are taken in the order given")
-    elif dates[0] > dates[1]:
-        note(f"by the dates in the names {after.name} is the earlier map, but it is given second")
-    say(f"from {before} to {after}", path, path.with_suffix(".csv"))
+    refuse_input([*named_after(path), *written], inputs)
+    if between:
+        refuse_twice(given)
+    if not args.classes:
+        require_same_names(table, first, [*between, last])
+    shown: list[str] = []
+    if between:
+        found = write_series(table, dated, path)
+        changes, remarks = found.whole, [*dated.remarks, *series.left_out(found, dated)]
+        shown = series.lines(table, found, dated)
+    else:
+        changes, remarks = write_changes(table, first, last, path), dated.remarks
+    for remark in remarks:
+        note(remark)
+    say(f"from {first} to {last}", *written, *shown)
     say(*change_table(table, changes).split("\n"))
 
 

@@ -112,10 +112,10 @@ def legend(labels: np.ndarray, table: ClassTable, height: int = 0) -> np.ndarray
         entries.append((NO_DATA, "no data"))
     rows = max(height // LINE, -(-len(entries) // COLUMNS))
     columns = [entries[at : at + rows] for at in range(0, len(entries), rows)]
-    return beside(*(_legend_column(column) for column in columns))
+    return beside(*(legend_column(column) for column in columns))
 
 
-def _legend_column(entries: list[tuple[tuple[int, int, int], str]]) -> np.ndarray:
+def legend_column(entries: list[tuple[tuple[int, int, int], str]]) -> np.ndarray:
     """Draw lines of (colour, name), as (h, w, 3) uint8."""
     words = [lettering.write(name) for _, name in entries]
     width = LINE + max(word.shape[1] for word in words)

@@ -6,7 +6,7 @@ Read beside it: tests/data/training/test_pipeline.py.
 from argparse import _ArgumentGroup
 from functools import partial
 
-from data import bands, scaling
+from data import bands, scaling, tables
 from data.terminal import Repeated, within
 from data.training import augment
 
@@ -18,7 +18,7 @@ def add_data_options(group: _ArgumentGroup) -> None:
     add_rule = partial(add, nargs=3, action=Repeated, default=[])
     add("--images", nargs="+", metavar="PATH", help="images or folders (default: synthetic scenes)")
     add("--masks", nargs="+", metavar="PATH", help="masks or folders, paired with images by name")
-    add("--classes", default="esm", help="class table: esm, catalonia, deepglobe or a CSV file")
+    add("--classes", default="esm", help=f"class table: a CSV file, or {tables.listed()}")
     add("--bands", nargs="+", metavar="NAME", help="names of the bands (default: as in the files)")
     add("--indices", nargs="*", choices=[*bands.INDICES], help="indices to add (default: all)")
     add("--stack-dates", action="store_true", help="stack the bands of images that share a mask")

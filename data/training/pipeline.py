@@ -31,7 +31,7 @@ from data.training.places import find_spots
 from data.training.scenes import Scene
 from data.training.split import split
 from data.training.windows import Item, all_windows, automatic_size, class_counts, useful
-from data.training.workers import ignore_signals
+from data.training.workers import share_temporary_folder, start_worker
 
 
 class Data(NamedTuple):
@@ -233,6 +233,8 @@ def loaders(
         validation batches. Set `epoch` of the order before each epoch.
     """
     workers = (4 if gpu else 0) if args.workers is None else args.workers
+    if workers:
+        share_temporary_folder()
     order = EpochSampler(len(data.training), args.seed, data.factors)
     # The loaders draw from a generator of their own, so dropout's random numbers do not change.
     generator = torch.Generator()
@@ -243,7 +245,7 @@ def loaders(
             batch_sampler=Batches(numbers, args.batch, rank, world),
             collate_fn=windows.collate,
             num_workers=workers,
-            worker_init_fn=ignore_signals,
+            worker_init_fn=start_worker,
             persistent_workers=workers > 0,
             pin_memory=gpu,
             generator=generator,

@@ -7,23 +7,50 @@ Read beside it: tests/data/training/test_workers.py.
 """
 
 import multiprocessing
+import os
+import shutil
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import connection
+from multiprocessing.util import get_temp_dir
+from pathlib import Path
 
 from data.files import InputError
+from data.files.writing import OWN
 
 KILLED = "DataLoader worker (pid"  # the messages of torch about a process that has ended
 RAISED = "in DataLoader worker process"  # and about an error that was raised in a process
 
 
-def ignore_signals(number: int) -> None:
-    """Let worker `number` ignore Ctrl-C and SIGTERM, which the system may send to all processes.
+def start_worker(number: int) -> None:
+    """Prepare worker `number`, in its process.
 
-    The process of the training heeds them, and then ends its workers.
+    A terminal or a batch system may send Ctrl-C and SIGTERM to all processes. A worker ignores
+    them: the process of the training heeds them, and then ends its workers. If that process is
+    killed, the worker ends at once. torch's own watch of the parent starts later, and does not see
+    a parent that was killed before.
     """
     for received in (signal.SIGINT, signal.SIGTERM):
         signal.signal(received, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Wait for the end of the training's process, then end this worker."""
+    connection.wait([multiprocessing.parent_process().sentinel])
+    shutil.rmtree(get_temp_dir(), ignore_errors=True)
+    os._exit(1)
+
+
+def share_temporary_folder() -> None:
+    """Let all workers keep their sockets in one temporary folder of this process.
+
+    multiprocessing removes it at the end, and `remove_own` after a signal. Each worker would make
+    its own, and leave it if it is killed. Call this before the workers are started.
+    """
+    OWN.add(Path(get_temp_dir()))
 
 
 @contextmanager

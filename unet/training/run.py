@@ -35,13 +35,12 @@ from unet.training.optimizer import change_epochs
 from unet.training.passes import start_of_epoch
 from unet.training.resume import require_form, require_same_data
 
-FILES = "best.pt last.pt log.csv train.log report.html not_finite.txt".split()
+RESULTS = "best.pt last.pt log.csv report.html".split()  # what a finished epoch leaves
+FILES = [*RESULTS, "train.log", "not_finite.txt"]
 
 
 class Run:
-    """The folder of a training, and the progress of the training. A context manager.
-
-    A run has one writer: its first process holds a lock on the folder until the block ends.
+    """The folder and the progress of a training. A context manager, which locks the folder.
 
     Attributes:
         folder, files: the folder, which `begin` makes, and the files that the run may write.
@@ -59,8 +58,7 @@ class Run:
         resume: the checkpoint to resume, if any.
 
     Raises:
-        InputError: the folder already holds a run, and `resume` is None; or another process writes
-            into the folder.
+        InputError: the folder holds a run that is not resumed, or another process writes into it.
     """
 
     def __init__(self, folder: Path | None = None, resume: Path | None = None):
@@ -71,10 +69,8 @@ class Run:
         self._lock, self._claimed, self._resumes = ExitStack(), False, resume is not None
         self._begun = False
         self._require_no_other_run()
-        if resume and (self.folder / "train.log").exists():
-            self.printed = (
-                (self.folder / "train.log").read_text("utf-8", "surrogateescape").splitlines()
-            )
+        if (path := self.folder / "train.log").exists():
+            self.printed = path.read_text("utf-8", "surrogateescape").splitlines()
         self.epoch, self.best, self.best_epoch, self.waiting_since = 0, -math.inf, 0, 0
         self.position = start_of_epoch()
         self.history: list[dict] = []
@@ -103,9 +99,9 @@ class Run:
             pass  # a file system without locks
 
     def _require_no_other_run(self) -> None:
-        """Raise InputError if the folder holds files of a run that this one does not continue."""
-        found = [] if self._resumes else [path for path in self.files if path.exists()]
-        if found:
+        """Raise InputError if the folder holds results of a run that this one does not continue."""
+        found = [path for path in self.files[: len(RESULTS)] if path.exists()]
+        if found and not self._resumes:
             whole = self.folder / "last.pt" in found
             more = f", or continue the run by --resume {self.folder}" if whole else ""
             what = f"{self.folder}: holds a run already" + f" ({found[0].name})" * (not whole)
@@ -143,13 +139,20 @@ class Run:
         self.began, self.done = time.monotonic(), self.epoch
 
     def save(self, *names: str) -> None:
-        """Write checkpoints with these names. All processes must call it; the first one writes."""
+        """Write checkpoints with these names, then log.csv. All processes must call it."""
         progress = "epoch best best_epoch waiting_since history position metrics".split()
         state = self.constants | {name: getattr(self, name) for name in progress}
         state |= {name: part.state_dict() for name, part in self.parts.items()}
         state |= {"random": processes.random_states(self.device)}
-        for name in names if processes.rank() == 0 else ():
-            checkpoint.save(self.folder / name, state)
+        if processes.rank() == 0:
+            for name in names:
+                checkpoint.save(self.folder / name, state)
+            self._write_rows()
+
+    def _write_rows(self) -> None:
+        """Write log.csv as a whole, so that it never ends with half a row."""
+        rows = (row.values() for row in self.history)
+        write_csv(self.folder / "log.csv", [*self.history[:1], *rows])
 
     def has_ended(self, epochs: int, patience: int) -> bool:
         """Whether all epochs are finished, or macro Dice did not improve for `patience` epochs."""
@@ -209,8 +212,7 @@ class Run:
     def progress(self, share: float, epochs: int, doing: str) -> str:
         """Return a line about the present epoch, of which a `share` (0 to 1) is finished.
 
-        The line has the time that all remaining epochs will take, at the mean speed since the start
-        or the resume.
+        It has the time that is left, at the mean speed since the start or the resume.
         """
         done = self.epoch + share
         seconds = (time.monotonic() - self.began) / (done - self.done) * (epochs - done)
@@ -226,7 +228,7 @@ class Run:
         )
 
     def end_epoch(self, row: dict, confusion: ConfusionMatrix) -> bool:
-        """Finish an epoch: update the state of the run, and write log.csv.
+        """Finish an epoch: update the state of the run.
 
         Args:
             row: row of log.csv, from `epoch_row`, with times and memory.
@@ -242,9 +244,6 @@ class Run:
         self.epoch, self.position = row["epoch"], start_of_epoch()
         self.history = [*self.history, row]
         self.metrics = {"confusion": confusion.matrix.cpu()}
-        if processes.rank() == 0:
-            # The whole file is written each time, so that it never ends with half a row.
-            write_csv(self.folder / "log.csv", [row.keys(), *(r.values() for r in self.history)])
         return better
 
     def load_best(self) -> dict:
@@ -264,7 +263,7 @@ class Run:
         gallery: Mapping,
         command: str,
     ) -> None:
-        """Write report.html about the best epoch.
+        """Write report.html about the best epoch, and log.csv, which a kill may have prevented.
 
         Args:
             best: best.pt, loaded.
@@ -273,6 +272,7 @@ class Run:
             gallery: "samples" and "legend", as in `report.html`.
             command: command to run next.
         """
+        self._write_rows()
         names = [name for name, _ in classes]
         confusion = ConfusionMatrix(len(names), best["metrics"]["confusion"])
         built = " + ".join(names[1:]) if len(names) < 5 else f"all but {names[0]}"

@@ -71,7 +71,7 @@ def test_a_table_that_cannot_be_used_names_the_line_that_is_wrong(tmp_path, line
 
 def test_a_table_that_is_not_there_names_those_that_are(tmp_path):
     for name in ("nowhere", tmp_path / "t.csv", tmp_path):
-        with pytest.raises(InputError, match="catalonia, deepglobe, esm"):
+        with pytest.raises(InputError, match=r"catalonia \(Land Cover .*, deepglobe .*, esm \(Eur"):
             ClassTable.load(name)
 
 

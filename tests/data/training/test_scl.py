@@ -47,7 +47,8 @@ def product(folder: Path, numbers, day=30, **bands) -> Path:
 
 
 def test_a_product_gives_its_classes_unscaled_on_the_grid_of_10_m_only_if_asked(tmp_path):
-    path = product(tmp_path, [[0, 3], [11, 4]])
+    bands = {("B04", 10): np.full((4, 4), 300), ("SCL", 20): np.array([[0, 3], [11, 4]])}
+    path = write(tmp_path, bands, offset=-100, quantification=1000)
     with Safe(path) as plain, Safe(path, scl=True) as asked:
         assert plain.descriptions == ("Red",) and asked.descriptions == ("Red", "SCL")
         expected = np.kron([[0, 3], [11, 4]], np.ones((2, 2), int))

@@ -222,6 +222,7 @@ def test_a_run_keeps_and_repeats_windows_and_its_validation_is_that_of_the_tilin
     assert all(item.own for item in data.validation.items)
     few, said = small.load(small.options(tmp_path, **options, overfit=3))
     assert len(few.validation) == 3 and "--overfit: the windows of --stride are not added" in said
+    assert "added by --stride" not in said
     assert len(few.factors) == len(few.training) and all(i.own for i in few.training.items)
 
 

@@ -1,14 +1,23 @@
 """Worker processes that load windows: data/training/workers.py."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
 
 import pytest
+import torch
 from torch.utils.data import DataLoader, Dataset
 
 from data.files import InputError
-from data.training.workers import ignore_signals, supervised
+from data.training.workers import share_temporary_folder, start_worker, supervised
+
+ROOT = Path(__file__).parents[3]
 
 
 class Numbers(Dataset):
@@ -30,7 +39,7 @@ def read_all(at_five) -> int:
     loader = DataLoader(
         Numbers(at_five),
         num_workers=2,
-        worker_init_fn=ignore_signals,
+        worker_init_fn=start_worker,
         persistent_workers=True,
         multiprocessing_context="fork",
     )
@@ -90,3 +99,58 @@ def test_workers_outlive_the_signals_that_all_processes_get_and_end_with_the_blo
     assert read_all(get_signals) == 100
     assert multiprocessing.active_children() == []
     assert before in (signal.getsignal(signal.SIGCHLD), signal.SIG_DFL)
+
+
+def train_by_workers(folder: str) -> None:
+    """Make a loader with two workers that share a temporary folder, and read it for ever."""
+    tempfile.tempdir = folder
+    share_temporary_folder()
+    loader = DataLoader(
+        Tensors(),
+        num_workers=2,
+        worker_init_fn=start_worker,
+        persistent_workers=True,
+        multiprocessing_context="fork",
+    )
+    while True:
+        for _ in loader:
+            Path(folder, "reads").touch()
+
+
+class Tensors(Dataset):
+    """Tensors, which are sent through sockets in the temporary folder."""
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, number):
+        return torch.zeros(9)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_workers_end_with_the_training_and_leave_no_folder_of_sockets(tmp_path, number):
+    code = (
+        "from test_workers import *\n"
+        "from data.files.interrupts import stopping\n"
+        f"with stopping('train.py'): train_by_workers({str(tmp_path)!r})"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{Path(__file__).parent}"},
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        while not (tmp_path / "reads").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        assert [*tmp_path.glob("pymp-*/*")]
+        process.send_signal(number)
+        process.wait(20)
+        end = time.monotonic() + 3  # torch's own watch looks every five seconds
+        while [*tmp_path.glob("pymp-*")] and time.monotonic() < end:
+            time.sleep(0.01)
+        assert [path.name for path in tmp_path.iterdir()] == ["reads"]
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from data.files import InputError
+from unet import checkpoint
 from unet.evaluation.scores import epoch_row
 from unet.metrics import ConfusionMatrix
 from unet.training.passes import start_of_epoch
@@ -21,12 +22,14 @@ def row(epoch: int, macro_dice: float) -> dict:
 
 def test_epochs_are_counted_and_the_best_is_kept(tmp_path):
     run = Run(tmp_path)
+    run.begin({}, {}, torch.device("cpu"))
     assert [run.end_epoch(row(n, dice), CONFUSION) for n, dice in ((1, 0.5), (2, 0.4))] == [
         True,
         False,
     ]
     assert (run.epoch, run.best, run.best_epoch) == (2, 0.5, 1)
     assert run.position == start_of_epoch() and run.metrics["confusion"].sum() == 10
+    run.save()
     with open(tmp_path / "log.csv", newline="") as file:
         assert [one["macro_dice"] for one in csv.DictReader(file)] == ["0.5", "0.4"]
 
@@ -56,11 +59,33 @@ def test_a_folder_with_a_run_is_refused_unless_it_is_resumed(tmp_path):
     assert Run(tmp_path, tmp_path / "last.pt").printed == ["before"]
 
 
-@pytest.mark.parametrize("name", ["best.pt", "log.csv", "train.log", "report.html"])
+@pytest.mark.parametrize("name", ["best.pt", "log.csv", "report.html"])
 def test_a_folder_with_one_file_of_a_run_is_refused(tmp_path, name):
     (tmp_path / name).touch()
     with pytest.raises(InputError, match=rf"holds a run already \({name}\); name another folder"):
         Run(tmp_path)
+
+
+def test_a_run_that_ended_before_its_first_checkpoint_can_be_begun_anew(tmp_path):
+    """It left only lines, and these are kept."""
+    (tmp_path / "train.log").write_text("killed in epoch 1\n")
+    with Run(tmp_path) as run:
+        run.begin({}, {}, torch.device("cpu"))
+        run.log("again")
+    assert (tmp_path / "train.log").read_text() == "killed in epoch 1\nagain\n"
+
+
+def test_a_row_is_written_after_the_checkpoint_from_which_the_run_is_resumed(tmp_path, monkeypatch):
+    with Run(tmp_path) as run:
+        run.begin({}, {}, torch.device("cpu"))
+        run.history = [{"epoch": 1}]
+        monkeypatch.setattr(checkpoint, "save", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run.save("last.pt")
+        assert [*tmp_path.iterdir()] == []
+        monkeypatch.setattr(checkpoint, "save", lambda *_: None)
+        run.save("last.pt")
+    assert (tmp_path / "log.csv").read_text().split() == ["epoch", "1"]
 
 
 def test_the_time_left_is_that_of_the_epochs_since_the_resume(tmp_path, monkeypatch):
