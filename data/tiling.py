@@ -52,15 +52,17 @@ LEAST = 256  # pixels; in smaller windows most pixels are near an edge
 OVERLAP = 64  # pixels; tests/bench/bench_seams.py measures larger overlaps
 
 
-def starts(length: int, size: int) -> list[int]:
+def starts(length: int, size: int, stride: int = 0) -> list[int]:
     """Return the first pixels of the windows along one axis of `length` pixels.
+
+    Windows begin every `stride` pixels, by default every `size` pixels.
 
     >>> starts(8, 4)
     [0, 4]
-    >>> starts(10, 4)
-    [0, 4, 6]
+    >>> starts(10, 4), starts(10, 4, stride=2)
+    ([0, 4, 6], [0, 2, 4, 6])
     """
-    return [0] if length <= size else [*range(0, length - size, size), length - size]
+    return [0] if length <= size else [*range(0, length - size, stride or size), length - size]
 
 
 def own_parts(length: int, size: int) -> list[tuple[int, int]]:
@@ -74,15 +76,15 @@ def own_parts(length: int, size: int) -> list[tuple[int, int]]:
     return list(zip([0, *borders], [*borders, length]))
 
 
-def windows(height: int, width: int, size: int) -> list[Window]:
-    """Return the windows that cover a raster, row by row.
+def windows(height: int, width: int, size: int, stride: int = 0) -> list[Window]:
+    """Return the windows that cover a raster, row by row, at the positions of `starts`.
 
     All windows have size x size pixels, or the height or width of a raster that is smaller.
     """
     return [
         Window(row, col, min(size, height), min(size, width))
-        for row in starts(height, size)
-        for col in starts(width, size)
+        for row in starts(height, size, stride)
+        for col in starts(width, size, stride)
     ]
 
 

@@ -25,8 +25,8 @@ import sys
 from pathlib import Path
 from data.classes import ClassTable
 from data.terminal import one_line_errors
-from data.training import scenes
-scenes._check_room = lambda cache, raster: None
+from data.training import scene_files, scenes
+scene_files.check_room = lambda cache, raster: None
 image, mask, cache = map(Path, sys.argv[1:])
 with one_line_errors("prepare"):
     scenes.prepare(image, mask, ClassTable.load("esm"), cache, "nearest")
@@ -91,7 +91,7 @@ def test_a_training_that_cannot_write_a_file_names_it(tmp_path, capsys, most):
     small.load(small.options(tmp_path, output=tmp_path / "runs/a"))  # prepares the scenes
     with disks.largest_file(most), pytest.raises(OSError, match="File too large") as error:
         train.main(arguments)
-    names = {0: "train.log", 50: "train.log", 1000: "train.log|log.csv|best.pt", 30_000: "best.pt"}
+    names = {0: "split.csv", 50: "split.csv", 1000: "train.log|best.pt", 30_000: "best.pt"}
     assert Path(error.value.filename).name in names[most].split("|")
     assert not list((tmp_path / "runs").rglob("*.tmp"))
 

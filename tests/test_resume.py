@@ -26,10 +26,11 @@ from unet.training.run import Run
 ROOT = Path(__file__).parents[1]
 TIMES = ("seconds", "images_per_second", "peak_memory_mb")
 # All options that draw random numbers or keep a state: dropout, augmentation, oversampling,
-# plateau, accumulation.
+# plateau, accumulation; and the rules of windows.
 STATEFUL = (
     "--dropout 0.2 --augment flip turn crop jitter scale --oversample 0.9 --schedule plateau "
-    "--accumulate 2 --class-weights sqrt --loss dice_cross_entropy"
+    "--accumulate 2 --class-weights sqrt --loss dice_cross_entropy --keep-share water 0 0.9 "
+    "--keep-share 10 0 1 --stride 16 --oversample-share water,land 0.5 2"
 ).split()
 
 
@@ -104,6 +105,17 @@ def test_killed_after_any_epoch_and_resumed_is_the_same_to_the_last_bit(
     assert checkpoint.load(run / "last.pt")["epoch"] == epoch
     train.main(["--resume", str(run)])
     assert_same(run, whole / "whole")
+
+
+def test_the_rules_of_windows_may_be_given_again_but_not_changed(whole):
+    given = STATEFUL[STATEFUL.index("--keep-share") :]
+    args = train.parse(["--resume", str(whole / "whole"), *given])
+    assert args.keep_share == ["water", "0", "0.9", "10", "0", "1"] and args.stride == 16
+    assert args.oversample_share == ["water,land", "0.5", "2"]
+    for option, words in (("keep_share", "water 0 0.9"), ("oversample_share", "20 0.5 2")):
+        name = f"--{option.replace('_', '-')}"
+        with pytest.raises(InputError, match=f"{name}: the run in .*whole began with .*'water"):
+            train.parse(["--resume", str(whole / "whole"), name, *words.split()])
 
 
 def test_three_epochs_prolonged_by_three_are_six(whole):

@@ -36,6 +36,7 @@ class Image:
         asked: The bands of --bands, or None. Names are those of all bands that are read. Integers
             are numbers of bands in the file.
         folder: Folder for the decoded bands of products, see `Safe`.
+        scl: Whether the scene classification of a product is its last band, see `Safe`.
 
     Attributes:
         nodata: The value of pixels without data in what `read` returns, or None.
@@ -50,8 +51,9 @@ class Image:
         nodata: float | None = None,
         asked: Sequence[str | int] | None = None,
         folder: Path | None = None,
+        scl: bool = False,
     ) -> None:
-        raster = self._raster = Safe(path, folder) if is_safe(path) else Raster(path)
+        raster = self._raster = Safe(path, folder, scl) if is_safe(path) else Raster(path)
         self.path, self.grid, self.geo_tags = raster.path, raster.grid, raster.geo_tags
         self.block_shape, self.colormap = raster.block_shape, raster.colormap
         self.remarks = [(raster.path, remark) for remark in raster.remarks]

@@ -36,6 +36,7 @@ class Stack:
         nodata: The no-data value of all dates; by default the value that each date declares.
         asked: The bands of --bands, or None, see `Image`.
         folder: Folder for the decoded bands of products, see `Safe`.
+        scl: Whether the scene classification of products is a band, see `Safe`.
 
     Raises:
         InputError: Two dates differ in grid, bands or the names of bands.
@@ -47,10 +48,11 @@ class Stack:
         nodata: float | None = None,
         asked: Sequence[str | int] | None = None,
         folder: Path | None = None,
+        scl: bool = False,
     ) -> None:
         with ExitStack() as opened:
             self.dates = [
-                opened.enter_context(Image(path, nodata, asked, folder)) for path in paths
+                opened.enter_context(Image(path, nodata, asked, folder, scl)) for path in paths
             ]
             first, *others = self.dates
             for date in others:
@@ -123,6 +125,7 @@ def open_image(
     nodata: float | None = None,
     asked: Sequence[str | int] | None = None,
     folder: Path | None = None,
+    scl: bool = False,
 ) -> Image | Stack:
     """Open the image of one place: a file, a SAFE folder, or a stack of dates.
 
@@ -131,10 +134,11 @@ def open_image(
         nodata: The no-data value of all dates; by default the value that each date declares.
         asked: The bands of --bands, or None, see `Image`.
         folder: Folder for the decoded bands of products, see `Safe`.
+        scl: Whether the scene classification of products is a band, see `Safe`.
 
     Returns:
         A context manager, used like `Raster`.
     """
     if len(paths) > 1:
-        return Stack(paths, nodata, asked, folder)
-    return Image(paths[0], nodata, asked, folder)
+        return Stack(paths, nodata, asked, folder, scl)
+    return Image(paths[0], nodata, asked, folder, scl)

@@ -27,7 +27,7 @@ from data.files import IGNORE, InputError
 from data.grid import Grid, Window
 from data.input.stack import open_image
 from data.training.held_out import TRAINING
-from data.training.scenes import pixel_digest
+from data.training.scene_files import pixel_digest
 from data.training.split import AROUND, transformer
 
 STRAIGHT = 2, 1e-3  # a side of an outline may bend by 2 pixels and this share of its length

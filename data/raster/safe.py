@@ -4,6 +4,7 @@
         MTD_MSIL2A.xml                       quantification value, offset of each band
         GRANULE/L2A_.../MTD_TL.xml           CRS, corner and size at 10, 20 and 60 m
         GRANULE/L2A_.../IMG_DATA/R10m/..._B02_10m.jp2    JPEG 2000, a file for band and resolution
+        GRANULE/L2A_.../IMG_DATA/R20m/..._SCL_20m.jp2    scene classification: clouds, snow, ...
 
 Level-2A is reflectance at the ground. Level-1C is reflectance at the top of the atmosphere. Its
 product file is MTD_MSIL1C.xml, and each band has one file, IMG_DATA/..._B02.jp2.
@@ -46,14 +47,14 @@ from data.files import InputError, naming_full_disk, read_bytes
 from data.grid import Window
 from data.raster import claims, codedsize, georeference
 from data.raster.geotiff import requested
-from data.raster.safexml import LARGEST_NUMBER, read_calibration, read_tile
+from data.raster.safexml import LARGEST_NUMBER, Calibration, read_calibration, read_tile
 
 PRODUCT = re.compile(r"MTD_MSI(L1C|L2A)\.xml", re.IGNORECASE)
 # ESA's layout first; some archives leave out GRANULE, or put all files into one folder.
 TILES = ("GRANULE/*/MTD_TL.xml", "*/MTD_TL.xml", "MTD_TL.xml")
 # A file of a band: ..._B02_10m.jp2 in Level-2A, ..._B02.jp2 in Level-1C. QI_DATA/MSK_DETFOO_B02.jp2
 # is a mask. Hidden files are those of macOS.
-BAND = re.compile(r"(?!MSK_|\.).*_(B\d[\dA])(?:_(10|20|60)m)?\.jp2", re.IGNORECASE)
+BAND = re.compile(r"(?!MSK_|\.).*_(B\d[\dA]|SCL)(?:_(10|20|60)m)?\.jp2", re.IGNORECASE)
 LEVEL_1C = "Level-1C, reflectance at the top of the atmosphere; Level-2A has other values"
 # Sensing time and tile in the name of a product, or of a file named after one.
 NAME = re.compile(r"S2[A-D]_MSIL(?:1C|2A)_(\d{8}T\d{6})_N\d{4}_R\d{3}_(T\d\d[A-Z]{3})_\d{8}T\d{6}")
@@ -62,6 +63,7 @@ REFLECTANCE = 10_000
 RESOLUTIONS = {name: 20 for name in bands.ALIASES}
 RESOLUTIONS |= {"Blue": 10, "Green": 10, "Red": 10, "NIR": 10}
 RESOLUTIONS |= {"Coastal": 60, "WV": 60, "Cirrus": 60}
+SCL = "SCL"  # scene classification: a class of 1 to 11 for each pixel, 0 without data
 ROWS = 512  # converted at a time
 HEAD = 2**16  # bytes of a JPEG 2000 file that contain its header
 
@@ -83,6 +85,7 @@ class Safe:
         path: The folder of the product.
         folder: The folder for decoded bands, of 240 MB each at 10 m; by default the folder of the
             system for temporary files. While a band is decoded, it takes 0.9 GB of memory.
+        scl: Whether the scene classification is the last band, if the product has one.
 
     Raises:
         InputError: The folder is not a Sentinel-2 product, or it is incomplete.
@@ -91,14 +94,14 @@ class Safe:
     dtype, nodata, colormap, block_shape = np.dtype(np.uint16), 0, None, (1024, 1024)
     alpha, masked, scales = None, False, ()
 
-    def __init__(self, path: Path, folder: Path | None = None) -> None:
+    def __init__(self, path: Path, folder: Path | None = None, scl: bool = False) -> None:
         self.path, self._folder, self._lock = Path(path), folder, threading.Lock()
-        product_path, tile_path, files = _files(self.path)
+        product_path, tile_path, files = _files(self.path, scl)
         self.remarks = [LEVEL_1C] if "L1C" in product_path.name.upper() else []
         finest = min(resolution for resolution, _ in files.values())
         self.grid = read_tile(tile_path, finest)
         self._calibration = read_calibration(product_path)
-        order = list(bands.ALIASES)
+        order = [*bands.ALIASES, SCL]
         self._files = sorted(files.items(), key=lambda item: order.index(bands.canonical(item[0])))
         self._decoded: dict[int, np.ndarray] = {}
         self._factors = [resolution // finest for _, (resolution, _) in self._files]
@@ -108,7 +111,8 @@ class Safe:
         for number, (_, (_, file)) in enumerate(self._files):
             _require_size(file, self._shape(number))
         offsets = self._calibration.offsets
-        if missing := [name for name in self.descriptions if offsets and name not in offsets]:
+        known = {*offsets, SCL}
+        if missing := [name for name in self.descriptions if offsets and name not in known]:
             raise InputError(
                 f"{product_path}: has no offset of the band {missing[0]}; download it again"
             )
@@ -162,7 +166,8 @@ class Safe:
                 f"{folder}: {free / 1e9:.1f} GB are free, but {file.name} needs more; {advice}"
             )
         numbers = _decode_jpeg2000(file, shape)
-        quantification, offsets, nodata = self._calibration
+        classes = Calibration(REFLECTANCE, {}, 0)  # leaves the numbers as they are
+        quantification, offsets, nodata = classes if band == SCL else self._calibration
         offset = np.float32(offsets.get(bands.canonical(band), 0))
         scale = np.float32(REFLECTANCE / quantification)
         # A write to a map of a full disk would end the process, so the file is written first.
@@ -178,13 +183,13 @@ class Safe:
             return np.memmap(unnamed, self.dtype, "r", shape=shape)  # stays valid without the file
 
 
-def product_files(path: Path) -> list[Path]:
+def product_files(path: Path, scl: bool = False) -> list[Path]:
     """List the files of a product that are read: the metadata and one file for each band."""
-    product, tile, files = _files(path)
+    product, tile, files = _files(path, scl)
     return [product, tile, *(file for _, file in files.values())]
 
 
-def _files(path: Path) -> tuple[Path, Path, dict[str, tuple[int, Path]]]:
+def _files(path: Path, scl: bool) -> tuple[Path, Path, dict[str, tuple[int, Path]]]:
     """Find the files of a product: its metadata, those of its tile, and `_finest_files`."""
     product = product_file(path)
     if product is None:
@@ -205,19 +210,30 @@ def _files(path: Path) -> tuple[Path, Path, dict[str, tuple[int, Path]]]:
         raise InputError(
             f"{path}: has no bands such as IMG_DATA/R10m/*_B02_10m.jp2; download it again"
         )
+    if scl:  # of the bands' resolution, or coarser
+        finest = min(resolution for resolution, _ in files.values())
+        files |= _finest_files(tiles[0].parent, {SCL: 20}, finest)
     return product, tiles[0], files
 
 
-def _finest_files(granule: Path) -> dict[str, tuple[int, Path]]:
-    """{band: (resolution in metres, file)} of the finest resolution that each band has."""
+def _finest_files(
+    granule: Path, usual: dict[str, int] = RESOLUTIONS, least: int = 10
+) -> dict[str, tuple[int, Path]]:
+    """Find the file of the finest resolution of each band: {band: (resolution, file)}.
+
+    Args:
+        granule: The folder.
+        usual: {name of a band to find: its resolution in metres, if the file does not name one}.
+        least: Metres; files of a finer resolution are left out.
+    """
     files: dict[str, tuple[int, Path]] = {}
     for file in sorted(granule.rglob("*")):
         found = BAND.fullmatch(file.name)
         band = found[1].upper() if found else ""
-        if not found or bands.canonical(band) not in RESOLUTIONS:
+        if not found or bands.canonical(band) not in usual:
             continue
-        resolution = int(found[2] or RESOLUTIONS[bands.canonical(band)])
-        if band not in files or resolution < files[band][0]:
+        resolution = int(found[2] or usual[bands.canonical(band)])
+        if resolution >= least and (band not in files or resolution < files[band][0]):
             files[band] = resolution, file
     return files
 

@@ -1,7 +1,7 @@
 """The terminal: printed lines, options, errors and signals of the scripts."""
 
 from data.terminal.lines import Notes, command, duration, grouped, listed, note, progress, say
-from data.terminal.options import Parser, vote_weights, within
+from data.terminal.options import Parser, Repeated, vote_weights, within
 from data.terminal.signals import (
     Interrupted,
     Signals,
@@ -15,6 +15,7 @@ __all__ = [
     "Interrupted",
     "Notes",
     "Parser",
+    "Repeated",
     "Signals",
     "command",
     "duration",

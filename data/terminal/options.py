@@ -29,6 +29,17 @@ class _Version(argparse.Action):
         parser.exit()
 
 
+class Repeated(argparse.Action):
+    """Collect the words of an option that may be given several times, in one list.
+
+    The first use replaces the default. So a resumed run may be given the same options again.
+    """
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        before = getattr(namespace, self.dest)
+        setattr(namespace, self.dest, values if before is self.default else before + values)
+
+
 class Parser(argparse.ArgumentParser):
     """argparse with errors in one line. argparse itself prints all options before an error.
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from data import bands
 from data.files import InputError
+from data.training import scl
 from data.training.scenes import Scene
 
 
@@ -22,7 +23,7 @@ def common_bands(named: Sequence[str] | None, scenes: Sequence[Scene], say: Call
         InputError: The bands of a scene differ from those of the first scene.
     """
     first = scenes[0]
-    given = named and bands.dated(named, len(first.paths))
+    given = named and bands.dated(scl.without(named), len(first.paths))
     names, *others = (bands.names(scene.descriptions, given, scene.image_path) for scene in scenes)
     for number, theirs, ours in bands.contradictions(bands.names(first.descriptions), names):
         say(f"band {number} is {ours} by --bands, but {theirs} by {first.image_path}")

@@ -11,6 +11,7 @@ instance segmentation). With f_c the share of windows that show class c,
     r_c = max(1, sqrt(threshold / f_c))
 
 and a window is drawn in proportion to the largest r_c of the classes that it shows.
+data/training/share_rules.py has another rule: by the share of named classes in the window.
 
 Read beside it: tests/data/training/test_dataset.py.
 """
@@ -155,7 +156,7 @@ class Windows(Dataset):
     def target(self, number: int) -> torch.Tensor:
         """Return the labels (S, S) uint8 of a window, without augmentation."""
         _, window, own = self.items[number]
-        part = own if self.each_pixel_once else window
+        part = own if self.each_pixel_once and own else window
         top, left = part.row - window.row, part.col - window.col
         target = torch.full((self.size, self.size), IGNORE, dtype=torch.uint8)
         labels = torch.from_numpy(self.scene_of(number).read_labels(part).copy())
@@ -200,8 +201,8 @@ class EpochSampler(Sampler):
     Args:
         count: Number of windows, and of samples in an epoch.
         seed: The seed of the run.
-        factors: (count,) from `repeat_factors`. Windows are drawn with replacement in proportion to
-            them. With None each window is drawn once.
+        factors: (count,) from `share_rules.draw_factors`. Windows are drawn with replacement in
+            proportion to them. With None each window is drawn once.
     """
 
     def __init__(self, count: int, seed: int, factors: np.ndarray | None = None):

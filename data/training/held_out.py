@@ -24,7 +24,7 @@ import torch
 from data.files import InputError
 from data.training.places import Spot
 from data.training.scenes import Scene
-from data.training.split import footprints, sharing_ground, split
+from data.training.split import drawable, footprints, sharing_ground, split
 from data.training.windows import Item
 
 TRAINING, VALIDATION, LEFT_OUT = range(3)  # the last column of the record's windows
@@ -133,11 +133,12 @@ def of_scenes(
     """
     scene_of = np.array([item.scene for item in items])
     place = np.array([spot.place for spot in spots])
-    validation = held_out[scene_of]
+    validation = held_out[scene_of] & drawable(items)
     if not validation.any():
         raise InputError("--validation: no window of these images has a label to compare with")
     left_out = sharing_ground(spots, items, *footprints(spots, items), validation)
     left_out |= np.isin(place, place[held_out & (place >= 0)])[scene_of]
+    left_out |= held_out[scene_of]  # windows that --stride added there
     left_out &= ~validation
     training = ~validation & ~left_out
     if not training.any():
@@ -167,14 +168,15 @@ def at_random(
     Raises:
         InputError: There is only one window.
     """
-    count = max(1, round(fraction * len(items)))
+    numbers = np.flatnonzero(drawable(items))
+    count = max(1, round(fraction * len(numbers)))
     if count == len(items):
         raise InputError(
             f"{len(items)} windows: none is left for training; give more images, a lower "
             "--validation, or a smaller --size"
         )
     training = np.ones(len(items), bool)
-    training[np.random.default_rng(seed).permutation(len(items))[:count]] = False
+    training[np.random.default_rng(seed).permutation(numbers)[:count]] = False
     shared = int(sharing_ground(spots, items, *footprints(spots, items), training).sum())
     return np.flatnonzero(training).tolist(), np.flatnonzero(~training).tolist(), shared
 

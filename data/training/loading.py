@@ -19,7 +19,8 @@ from data.raster.sidecars import named_after
 from data.sample import towns
 from data.tables.tally import Tally
 from data.terminal import grouped, message_of
-from data.training.scenes import Scene, cache_size, prepare
+from data.training.scene_files import cache_size
+from data.training.scenes import Scene, prepare
 
 
 def load_scenes(
@@ -29,8 +30,12 @@ def load_scenes(
     say: Callable,
     progress: Callable,
     outputs: Sequence[Path] = (),
+    scl: bool = False,
 ) -> list[Scene]:
-    """Prepare the scenes of the options, or synthetic scenes if the options name no images."""
+    """Prepare the scenes of the options, or synthetic scenes if the options name no images.
+
+    `scl` says whether the scene classification of products is read, see data/training/scl.py.
+    """
     if args.images is None:
         images, masks = towns.write(Path("runs/sample"))
         say(f"no --images: {len(images)} synthetic scenes in runs/sample")
@@ -51,7 +56,8 @@ def load_scenes(
     for number, (dates, mask) in enumerate(places, start=1):
         progress(f"preparing scene {number} of {len(places)}: {dates[0].name}")
         try:
-            scenes.append(prepare(dates, mask, table, cache, args.align, args.nodata, args.bands))
+            options = args.align, args.nodata, args.bands, scl
+            scenes.append(prepare(dates, mask, table, cache, *options))
         except (InputError, OSError) as error:
             if not of_one_file(error, (*dates, mask)):
                 raise

@@ -1,6 +1,6 @@
 """From the options of a training to its batches, step by step.
 
-    files -> pairs -> scenes on one grid -> windows -> useful ones -> split -> scaling -> samples
+    files -> pairs -> scenes on one grid -> windows -> chosen ones -> split -> scaling -> samples
 
 Each step prints what it found and what it left out. Without these lines nobody would notice a
 training on the wrong half of the data.
@@ -21,10 +21,10 @@ from data.classes import ClassTable
 from data.files import InputError
 from data.input import inputs
 from data.terminal import listed
-from data.training import held_out
+from data.training import held_out, share_rules
 from data.training.augment import Augment
 from data.training.channels import chosen_indices, common_bands, described
-from data.training.dataset import Batches, EpochSampler, Windows, fit_scalings, repeat_factors
+from data.training.dataset import Batches, EpochSampler, Windows, fit_scalings
 from data.training.loading import content, load_scenes
 from data.training.one_unit import in_one_unit
 from data.training.places import find_spots, located, same_masks
@@ -39,6 +39,7 @@ class Data(NamedTuple):
     training: Windows
     validation: Windows
     counts: np.ndarray  # (training windows, K) labelled pixels of each class
+    factors: np.ndarray | None  # (training windows,) how often each is drawn; None: once an epoch
     checkpoint: dict  # the part of a checkpoint from which predict.py makes the network's input
 
 
@@ -63,17 +64,31 @@ def load(
     Raises:
         InputError, OSError: An option or a file is wrong.
     """
-    skip_only = skipped_labels(args.skip_only, table)
     held_out.require_one_split(args)
-    scenes = load_scenes(args, table, cache, say, progress, outputs)
+    skip_only = [share_rules.label(name, table, "--skip-only") for name in args.skip_only]
+    keep = share_rules.rules("--keep-share", args.keep_share, table)
+    often = share_rules.rules("--oversample-share", args.oversample_share, table)
+    scl = any(rule.scl for rule in keep + often)
+    scenes = load_scenes(args, table, cache, say, progress, outputs, scl)
     scenes = in_one_unit(scenes, args.offset, args.scaling, say)
     names = common_bands(args.bands, scenes, say)
     indices = chosen_indices(args.indices, names)
     size = args.size or automatic_size(scenes)
-    items, counts = useful_windows(scenes, size, table, skip_only, say)
+    if args.stride and args.stride > size:
+        raise InputError(f"--stride {args.stride}: is above the side of the windows, {size}")
+    stride = args.stride or 0
+    if stride and args.overfit:
+        say("--overfit: the windows of --stride are not added")
+        stride = 0
+    items, counts = useful_windows(scenes, size, table, skip_only, say, stride)
+    items, counts = share_rules.keep(scenes, items, counts, keep, say)
     training, validation, record = training_and_validation(args, scenes, items, counts, say)
     describe(table, counts[training].sum(0), scenes[0], say)
     say(described(names, indices, args.indices))
+    chosen = [items[number] for number in training]
+    factors = share_rules.draw_factors(
+        scenes, chosen, counts[training], args.oversample, often, say
+    )
     learned_from = [items[number] for number in sorted(set(training))]
     scaling, scalings = fit_scalings(scenes, learned_from, names, indices, args.scaling)
 
@@ -99,18 +114,9 @@ def load(
         windows(training, augment=None if args.overfit else Augment.of(args.augment)),
         windows(validation, each_pixel_once=True),
         counts[training],
+        factors,
         checkpoint,
     )
-
-
-def skipped_labels(names: Sequence[str], table: ClassTable) -> list[int]:
-    """Return the labels of the classes of --skip-only. Raise InputError for an unknown class."""
-    for name in names:
-        if name not in table.names:
-            raise InputError(
-                f"--skip-only {name}: no such class; the classes are {', '.join(table.names)}"
-            )
-    return [table.names.index(name) for name in names]
 
 
 def dates_of(scene: Scene) -> int:
@@ -119,14 +125,19 @@ def dates_of(scene: Scene) -> int:
 
 
 def useful_windows(
-    scenes: Sequence[Scene], size: int, table: ClassTable, skip_only: Sequence[int], say: Callable
+    scenes: Sequence[Scene],
+    size: int,
+    table: ClassTable,
+    skip_only: Sequence[int],
+    say: Callable,
+    stride: int = 0,
 ) -> tuple[list[Item], np.ndarray]:
     """Return the windows with labels to learn, and their pixels of each class (windows, K).
 
     Raises:
         InputError: No window has a label to learn.
     """
-    items = all_windows(scenes, size)
+    items = all_windows(scenes, size, stride)
     counts = class_counts(scenes, items, len(table.names))
     absent = [name for name, count in zip(table.names, counts.sum(0)) if not count]
     if absent and len(absent) < len(table.names):
@@ -141,9 +152,11 @@ def useful_windows(
             "no window has a label to learn; check that masks and images show the same ground"
         )
     skipped_names = ", ".join(table.names[label] for label in skip_only)
+    added = sum(item.own is None for item in items)
     say(
-        f"{len(scenes)} scenes, {len(items)} windows of {size} x {size}; "
-        f"left out: {unlabelled} without labels"
+        f"{len(scenes)} scenes, {len(items)} windows of {size} x {size}"
+        + (f" ({added} added by --stride {stride}, for training only)" if stride else "")
+        + f"; left out: {unlabelled} without labels"
         + (f", {skipped} with only {skipped_names}" if skip_only else "")
     )
     return items, counts
@@ -224,8 +237,7 @@ def loaders(
     workers = (4 if gpu else 0) if args.workers is None else args.workers
     if workers:
         share_temporary_folder()
-    factors = repeat_factors(data.counts, args.oversample) if args.oversample else None
-    order = EpochSampler(len(data.training), args.seed, factors)
+    order = EpochSampler(len(data.training), args.seed, data.factors)
     # The loaders draw from a generator of their own, so dropout's random numbers do not change.
     generator = torch.Generator()
 

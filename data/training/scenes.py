@@ -19,30 +19,23 @@ at each start. The hash of the arrays is not computed again.
 Read beside it: tests/data/training/test_scenes.py.
 """
 
-import contextlib
 import hashlib
 import json
 import shutil
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
 from data.classes import ClassTable
-from data.files import IGNORE, InputError, read_bytes, replacing_folder
+from data.files import InputError
 from data.grid import Grid, Window
-from data.input.image import Image
-from data.input.stack import Stack, open_image
+from data.input.stack import open_image
 from data.input.units import Unit
-from data.raster.covered import Ground
 from data.raster.safe import is_safe, product_files
-from data.scaling import valid_pixels
 from data.terminal import note
-from data.training import npy
-from data.training.mask import Mask, class_areas, labels_on, on_grid, row_windows
+from data.training import scene_files, scl
 from data.training.npy import MemoryMap
 
 LAYOUT = 4  # version of the cache; raise it when the meaning of the arrays changes
@@ -69,6 +62,7 @@ class Scene:
     # Area of each class in m2, (K,) in the part of the mask file that the image covers and (K,) on
     # the grid of the image. None: the mask lies on this grid.
     areas: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    scl: tuple[int, ...] = ()  # positions of bands in `image` that `read` leaves out: SCL
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -79,6 +73,7 @@ class Scene:
         """Return the pixels (bands, h, w) of a window, unscaled."""
         row, col, height, width = window
         stored = self.image[:, row : row + height, col : col + width]
+        stored = np.delete(stored, self.scl, axis=0) if self.scl else stored
         return self.unit.apply(stored) if self.unit else stored
 
     def in_unit(self, offset: float, gains: Sequence[float]) -> "Scene":
@@ -91,6 +86,13 @@ class Scene:
         row, col, height, width = window
         return self.labels[row : row + height, col : col + width]
 
+    def read_scl(self, window: Window) -> np.ndarray:
+        """Return the scene classification (dates, h, w) uint8 of a window, 0 where not known."""
+        row, col, height, width = window
+        stored = self.image[:, row : row + height, col : col + width][list(self.scl)]
+        nodata = self.unit.nodata if self.unit else self.nodata
+        return scl.classes(stored, nodata, self.image_path)
+
 
 def prepare(
     images: Path | Sequence[Path],
@@ -100,6 +102,7 @@ def prepare(
     method: str,
     nodata: float | None = None,
     named: Sequence[str] | None = None,
+    with_scl: bool = False,
 ) -> Scene:
     """Take a scene from the cache, or make it and put it there.
 
@@ -111,24 +114,29 @@ def prepare(
         method: "nearest" or "mode": how masks are resampled (data/resample.py).
         nodata: Value of pixels without data; by default the value that the image declares.
         named: The option --bands. An alpha band is read only if it is named.
+        with_scl: Whether the scene classification of products is read.
 
     Raises:
         InputError: The files do not fit each other or the class table, or the disk is full.
     """
     image_path, *later = images = [images] if isinstance(images, Path) else images
-    with open_image(images, nodata, named, cache) as raster:
-        key = _key(images, mask_path, table, method, nodata, raster.count)
+    with open_image(images, nodata, named, cache, with_scl) as raster:
+        hidden = scl.positions(raster.descriptions, named, len(images))
+        options = method, nodata, raster.count, *([hidden] if hidden else [])
+        key = _key(images, mask_path, table, *options, with_scl=with_scl)
         folder = cache / f"{image_path.stem}-{key}"
         was_there = folder.is_dir()  # not asked later, when another process may have made it
-        about = _about(folder, raster)
+        about = scene_files.about(folder, raster)
         if about is None:
             if was_there:
                 note(f"{folder}: is damaged; it is made anew")
                 shutil.rmtree(folder, ignore_errors=True)
-            _make(folder, raster, mask_path, table, method)
-            about = _about(folder, raster)
+            scene_files.make(folder, raster, mask_path, table, method, hidden)
+            about = scene_files.about(folder, raster)
         if about is None:
             raise InputError(f"{folder}: is damaged and cannot be replaced; remove it")
+        if hidden and not with_scl:
+            about["remarks"] += ((image_path, scl.REMARK),)
         return Scene(
             name=image_path.stem,
             image_path=image_path,
@@ -136,28 +144,19 @@ def prepare(
             grid=raster.grid,
             image=MemoryMap(folder / "image.npy", (2, 0, 1)),
             labels=MemoryMap(folder / "labels.npy", (0, 1)),
-            descriptions=raster.descriptions,
+            descriptions=tuple(
+                name for n, name in enumerate(raster.descriptions) if n not in hidden
+            ),
             nodata=raster.nodata,
             later_dates=tuple(later),
+            scl=hidden,
             **about,
         )
 
 
-def cache_size(cache: Path) -> str:
-    """Describe the size of all scenes in a cache, also of those that this run does not use."""
-    total = 0
-    for file in cache.glob("*/*"):
-        with contextlib.suppress(FileNotFoundError):  # another process has removed it
-            total += file.stat().st_size
-    return _size(total)
-
-
-def _size(count: int) -> str:
-    """Describe a number of bytes."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
-
-
-def _key(images: Sequence[Path], mask: Path, table: ClassTable, *options) -> str:
+def _key(
+    images: Sequence[Path], mask: Path, table: ClassTable, *options, with_scl: bool = False
+) -> str:
     """Return a hash of everything that changes the arrays of a scene.
 
     Offset and gain are no part of it, because they are applied when the arrays are read.
@@ -165,7 +164,7 @@ def _key(images: Sequence[Path], mask: Path, table: ClassTable, *options) -> str
     paths = [
         file
         for path in (*images, mask)
-        for file in (product_files(path) if is_safe(path) else [path])
+        for file in (product_files(path, with_scl) if is_safe(path) else [path])
     ]
     rasters = [path for path in (*images, mask) if not is_safe(path)]
     paths += [beside for path in rasters for beside in _sidecars(path) if beside.exists()]
@@ -180,143 +179,3 @@ def _sidecars(path: Path) -> list[Path]:
     world = (".wld", f"{suffix}w", f"{suffix[:2]}{suffix[-1:]}w")
     beside = [path.with_name(path.name + ending) for ending in (".msk", ".aux.xml")]
     return beside + [path.with_suffix(ending) for ending in world]
-
-
-def _make(
-    folder: Path,
-    raster: Image | Stack,
-    mask_path: Path,
-    table: ClassTable,
-    method: str,
-) -> None:
-    """Write the arrays and remarks into a new folder."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    _check_room(folder.parent, raster)
-    with replacing_folder(folder) as half_made, Mask(mask_path, table) as mask:
-        labels_path, image_path = (half_made / f"{name}.npy" for name in ("labels", "image"))
-        with open(labels_path, "w+b") as labels, open(image_path, "wb") as image:
-            labels.write(npy.header(*_labels_form(raster)))
-            areas = _write_labels(labels, mask, raster, method)
-            digest, pixels = _write_image(image, labels, raster)
-        remarks = [*raster.remarks, *((mask_path, text) for text in mask.remarks)]
-        about = {
-            "digest": digest,
-            "pixels": pixels,
-            "remarks": [[str(file), text] for file, text in remarks],
-            "rounded": [mask.tally.rounded, mask.tally.pixels],
-            "areas": areas,
-        }
-        (half_made / "scene.json").write_text(json.dumps(about), encoding="utf-8")
-
-
-def _write_labels(
-    labels: BinaryIO, mask: Mask, raster: Image | Stack, method: str
-) -> list[list[float]] | None:
-    """Write the labels of a mask on the grid of its image; return `Scene.areas`."""
-    other, areas, row = f"the image {raster.path}", Counter[int](), 0
-    ground = None if on_grid(mask, raster.grid, other) else Ground(raster.grid)
-    for strip in labels_on(mask, raster.grid, method, other):
-        labels.write(np.ascontiguousarray(strip, np.uint8).data)
-        if ground:
-            areas.update(ground.areas(strip, row))
-        row += len(strip)
-    if ground is None:
-        return None
-    return [
-        class_areas(mask, raster.grid),
-        [areas[label] for label in range(len(mask.table.names))],
-    ]
-
-
-def _write_image(image: BinaryIO, labels: BinaryIO, raster: Image | Stack) -> tuple[str, str]:
-    """Write image.npy, and IGNORE into labels.npy where the image has no data.
-
-    Args:
-        image: The empty file.
-        labels: The file with the labels of all pixels.
-        raster: The image.
-
-    Returns:
-        The hash of both arrays, and that of the image alone.
-    """
-    dtype, shape = _image_form(raster)
-    digest, pixels_alone = _new_digest(raster), _new_digest(raster)
-    image.write(npy.header(dtype, shape))
-    start = len(npy.header(*_labels_form(raster)))
-    for window in row_windows(raster.grid):
-        pixels = raster.read(window)
-        size = window.height * window.width
-        labels.seek(start)
-        known = np.frombuffer(bytearray(labels.read(size)), np.uint8)
-        known[~valid_pixels(pixels, raster.nodata).ravel()] = IGNORE
-        labels.seek(start)
-        labels.write(known.data)
-        by_pixel = np.ascontiguousarray(pixels.transpose(1, 2, 0), dtype)
-        image.write(by_pixel.data)
-        digest.update(by_pixel.data)
-        digest.update(known.data)
-        pixels_alone.update(by_pixel.data)
-        start += size
-    return digest.hexdigest(), pixels_alone.hexdigest()
-
-
-def pixel_digest(raster: Image | Stack) -> str:
-    """Return the hash of the pixels of an image: `Scene.pixels` of its copies."""
-    digest = _new_digest(raster)
-    for window in row_windows(raster.grid):
-        by_pixel = raster.read(window).transpose(1, 2, 0)
-        digest.update(np.ascontiguousarray(by_pixel, _image_form(raster)[0]).data)
-    return digest.hexdigest()
-
-
-def _new_digest(raster: Image | Stack):
-    """Return a hash that has dtype and shape of an image, but no pixels yet."""
-    described = repr((raster.dtype, _image_form(raster)[1]))
-    return hashlib.blake2b(described.encode(), digest_size=16)
-
-
-def _image_form(raster: Image | Stack) -> tuple[np.dtype, tuple[int, ...]]:
-    """Return dtype and shape of image.npy."""
-    shape = raster.grid.height, raster.grid.width, raster.count
-    return raster.dtype.newbyteorder("="), shape
-
-
-def _labels_form(raster: Image | Stack) -> tuple[np.dtype, tuple[int, ...]]:
-    """Return dtype and shape of labels.npy."""
-    return np.dtype(np.uint8), (raster.grid.height, raster.grid.width)
-
-
-def _about(folder: Path, raster: Image | Stack) -> dict | None:
-    """Read scene.json. Return None if it or an array is missing or damaged."""
-    whole = npy.is_whole(folder / "image.npy", *_image_form(raster))
-    if not whole or not npy.is_whole(folder / "labels.npy", *_labels_form(raster)):
-        return None
-    try:
-        about = json.loads(read_bytes(folder / "scene.json"))
-        rounded, pixels = map(int, about["rounded"])
-        areas = about["areas"]
-        if areas is not None:
-            areas = before, after = tuple(tuple(map(float, one)) for one in areas)
-            if len(before) != len(after):
-                return None
-        return {
-            "digest": str(about["digest"]),
-            "pixels": str(about["pixels"]),
-            "remarks": tuple((str(file), str(text)) for file, text in about["remarks"]),
-            "rounded": (rounded, pixels),
-            "areas": areas,
-        }
-    except (OSError, ValueError, TypeError, LookupError, RecursionError):
-        return None
-
-
-def _check_room(cache: Path, raster: Image | Stack) -> None:
-    """Raise InputError if the disk is too small, before hours of work."""
-    grid = raster.grid
-    needed = grid.height * grid.width * (raster.count * raster.dtype.itemsize + 1)
-    free = shutil.disk_usage(cache).free
-    if needed > free:
-        raise InputError(
-            f"{cache}: the scene {raster.path} needs {_size(needed)} here and {_size(free)} are "
-            "free; make room, or give --output a folder on another disk"
-        )

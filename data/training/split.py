@@ -8,7 +8,8 @@ hierarchical, or phylogenetic structure) therefore hold out blocks:
     1. The ground is cut into square blocks, and whole blocks are drawn for validation. A place
        that --places names is one block.
     2. Other windows that share ground with a validation window are left out. They lie at the border
-       of a block, on a shifted grid, or in another CRS.
+       of a block, on a shifted grid, or in another CRS. So do windows that --stride added. These
+       are never drawn for validation.
 
 Windows are compared in x and y of the first scene's CRS. Windows outside the range of that CRS
 (UTM zone 31, a strip of 6 degrees, does not reach the other side of the Earth) are compared on the
@@ -73,9 +74,13 @@ def split(
     planes, outlines = footprints(spots, items)
     ground = np.array([spots[item.scene].ground for item in items])
     place = np.array([spots[item.scene].place for item in items])
-    blocks = blocks_of_ground(planes, outlines, ground, place)
-    validation = draw(blocks, max(1, round(fraction * len(items))), seed)
+    own = drawable(items)
+    parts = (values[own] for values in (planes, outlines, ground, place))
+    blocks = blocks_of_ground(*parts)
+    validation = np.zeros(len(items), bool)
+    validation[own] = draw(blocks, max(1, round(fraction * len(blocks))), seed)
     straddling = sharing_ground(spots, items, planes, outlines, validation)
+    straddling |= (place >= 0) & np.isin(place, place[validation])
     training = ~validation & ~straddling
     if not training.any():
         raise InputError(
@@ -85,6 +90,11 @@ def split(
         )
     left_out = int((~training & ~validation).sum())
     return np.flatnonzero(training).tolist(), np.flatnonzero(validation).tolist(), left_out
+
+
+def drawable(items: Sequence[Item]) -> np.ndarray:
+    """Return which windows (n,) bool may validate: not those that --stride added."""
+    return np.array([item.own is not None for item in items])
 
 
 def outline(grid: Grid, window: Window) -> tuple[np.ndarray, np.ndarray]:
@@ -122,8 +132,11 @@ def footprints(spots: Sequence[Spot], items: Sequence[Item]) -> tuple[np.ndarray
                 projected = tuple(degrees)
             x, y = projected
         outlines[number] = np.column_stack([x, y])
+    drawable = np.array([item.own is not None for item in items])
     for plane in np.unique(planes):
-        outlines[planes == plane] /= np.median(np.ptp(outlines[planes == plane], axis=1), axis=0)
+        here = planes == plane
+        sizes = np.ptp(outlines[here & drawable if (here & drawable).any() else here], axis=1)
+        outlines[here] /= np.median(sizes, axis=0)
     return planes, outlines
 
 

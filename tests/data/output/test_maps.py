@@ -13,7 +13,7 @@ from data.files import IGNORE
 from data.grid import Grid, Window
 from data.output import maps
 from data.raster import geotiff
-from data.training.scenes import Mask
+from data.training.mask import Mask
 
 GRID = Grid(CRS.from_epsg(3857), (10.0, 0.0, 2.6e5, 0.0, -10.0, 6.2e6), 40, 60)
 LABELS = np.random.default_rng(0).integers(0, 3, (40, 60)).astype(np.uint8)

@@ -17,7 +17,7 @@ from data.output.trained import Trained, filled, straight
 from data.raster import cog, geotiff
 from data.training.held_out import record
 from data.training.places import located, same_masks
-from data.training.scenes import pixel_digest
+from data.training.scene_files import pixel_digest
 from data.training.windows import all_windows
 
 LON, LAT = 5.9, 41.7  # where zones 31 and 32 both reach

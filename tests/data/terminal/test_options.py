@@ -9,10 +9,23 @@ import pytest
 from data.files import InputError
 from data.terminal import (
     Parser,
+    Repeated,
     within,
 )
 
 INTERRUPTIONS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+
+
+def test_an_option_given_twice_collects_its_words_and_the_first_replaces_the_default():
+    parser = Parser("Test.")
+    parser.add_argument("--rule", nargs=2, action=Repeated, default=[])
+    assert parser.parse_args([]).rule == []
+    parser.set_defaults(rule=["a", "b"])  # as --resume does
+    assert parser.parse_args([]).rule == ["a", "b"]
+    assert parser.parse_args("--rule a b".split()).rule == ["a", "b"]
+    assert parser.parse_args("--rule c d --rule e f".split()).rule == ["c", "d", "e", "f"]
+    with pytest.raises(InputError, match="--rule: expected 2 arguments"):
+        parser.parse_args(["--rule", "a"])
 
 
 def test_numbers_lie_in_their_limits_and_are_finite():

@@ -16,7 +16,7 @@ from data.classes import ClassTable
 from data.files import IGNORE, InputError, writing
 from data.grid import Grid, Window
 from data.raster import cog
-from data.training import scenes
+from data.training import scene_files, scenes
 from data.training.mask import Mask, labels_on
 
 ESM = ClassTable.load("esm")
@@ -173,8 +173,8 @@ def test_a_scene_is_prepared_once_and_again_when_an_input_changes(tmp_path, monk
     ones = np.ones((1, 6, 8), np.uint8)
     paths = image_and_mask(tmp_path, ones, ones[0])
     made = []
-    original = scenes._make
-    monkeypatch.setattr(scenes, "_make", lambda *a: (made.append(a), original(*a)))
+    original = scene_files.make
+    monkeypatch.setattr(scene_files, "make", lambda *a: (made.append(a), original(*a)))
     for _ in range(2):
         prepare(paths, tmp_path)
     assert len(made) == 1
@@ -234,7 +234,7 @@ def test_an_interruption_leaves_no_half_made_scene(tmp_path, monkeypatch):
         yield np.zeros((2, 8), np.uint8)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(scenes, "labels_on", interrupted)
+    monkeypatch.setattr(scene_files, "labels_on", interrupted)
     with pytest.raises(KeyboardInterrupt):
         prepare(paths, tmp_path)
     assert list((tmp_path / "cache").iterdir()) == []
@@ -266,7 +266,7 @@ def test_two_processes_may_prepare_a_scene_at_once_and_either_may_be_interrupted
         if stop:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(scenes, "labels_on", other_is_faster)
+    monkeypatch.setattr(scene_files, "labels_on", other_is_faster)
     if stop:
         with pytest.raises(KeyboardInterrupt):
             prepare(paths, tmp_path)
@@ -349,30 +349,30 @@ def test_a_scene_that_another_process_completes_meanwhile_is_not_taken_for_damag
 ):
     ones = np.ones((1, 6, 8), np.uint8)
     paths = image_and_mask(tmp_path, ones, ones[0])
-    about, late = scenes._about, []
+    about, late = scene_files.about, []
 
     def completed_after_the_look(folder, raster):
         if late:
             return about(folder, raster)
         late.append(folder)
-        scenes._make(folder, raster, paths[1], ESM, "nearest")
+        scene_files.make(folder, raster, paths[1], ESM, "nearest")
         (folder / "of the other process").touch()
         return None
 
-    monkeypatch.setattr(scenes, "_about", completed_after_the_look)
+    monkeypatch.setattr(scene_files, "about", completed_after_the_look)
     assert (prepare(paths, tmp_path).image[:] == 1).all()
     assert (late[0] / "of the other process").exists() and capsys.readouterr().err == ""
 
 
 def test_the_size_of_a_cache_is_that_of_all_its_scenes(tmp_path):
     cache = tmp_path / "cache"
-    assert scenes.cache_size(cache) == "0.0 MB"
+    assert scene_files.cache_size(cache) == "0.0 MB"
     for name, size in (("a", 1_200_000), ("b", 300_000)):
         (cache / name).mkdir(parents=True)
         (cache / name / "image.npy").write_bytes(bytes(size))
-    assert scenes.cache_size(cache) == "1.5 MB"
+    assert scene_files.cache_size(cache) == "1.5 MB"
     os.truncate(cache / "a/image.npy", 2_300_000_000)  # without blocks on the disk
-    assert scenes.cache_size(cache) == "2.3 GB"
+    assert scene_files.cache_size(cache) == "2.3 GB"
 
 
 @pytest.mark.parametrize("name", ["image.tif.aux.xml", "image.tif.msk", "image.tfw", "mask.tfw"])

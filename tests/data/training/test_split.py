@@ -306,6 +306,46 @@ def test_pixels_of_one_scene_are_on_one_side(seed):
     assert left_out < len(items) / 3
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_windows_of_a_stride_are_trained_on_away_from_the_same_validation_windows(seed):
+    """Two dates of one place, shifted by parts of a window, and a small scene elsewhere."""
+    random = np.random.default_rng(seed)
+    size, shift = int(random.integers(8, 20)), int(random.integers(1, 8))
+    stride = int(random.integers(2, size))
+    places = [(10, 0, 4e5 + 10 * n * shift, 0, -10, 4.6e6) for n in range(2)]
+    scenes = [scene(90, 110, transform=place, mask=str(place)) for place in places]
+    scenes.append(scene(5, 5, transform=(10, 0, 9e5, 0, -10, 4.6e6), mask="small"))
+    plain, items = all_windows(scenes, size), all_windows(scenes, size, stride)
+    gone = [number for number in range(len(plain)) if random.random() < 0.2]  # by another rule
+    items = [item for number, item in enumerate(items) if number not in gone]
+    plain = [item for number, item in enumerate(plain) if number not in gone]
+    training, validation, left_out = split(scenes, items, 0.2, seed)
+    assert validation == split(scenes, plain, 0.2, seed)[1]
+    assert len(training) + len(validation) + left_out == len(items)
+    side = np.zeros((2, 90, 110 + shift), bool)
+    for which, numbers in enumerate((training, validation)):
+        for scene_number, (row, col, height, width), _ in (items[n] for n in numbers):
+            left = col + scene_number % 2 * shift
+            if scene_number < 2:
+                side[which, row : row + height, left : left + width] = True
+    assert not side.all(axis=0).any() and side.any(axis=(1, 2)).all()
+    added = [number for number in training if items[number].own is None]
+    assert len(added) > left_out / 4 and set(range(len(plain))).isdisjoint(added)
+
+
+def test_windows_of_a_stride_in_a_place_that_is_held_out_are_left_out():
+    scenes = [scene(20, 30, transform=(10, 0, 4e5 + 1e4 * n, 0, -10, 4.6e6)) for n in range(6)]
+    items = [
+        item for item in all_windows(scenes, 10, 5) if item.own is None or item.window.row == 0
+    ]
+    spots = [s._replace(place=n // 2) for n, s in enumerate(located(scenes, same_masks(scenes)))]
+    training, validation, _ = split(scenes, items, 0.3, 0, spots)
+    held_out = {items[number].scene // 2 for number in validation}
+    assert len(held_out) == 1 and {items[number].scene // 2 for number in training} == (
+        {0, 1, 2} - held_out
+    )
+
+
 # Overlap of two outlines.
 
 

@@ -24,6 +24,33 @@ def test_windows_of_all_scenes_by_number():
     ]
 
 
+def test_a_stride_adds_windows_behind_the_others_which_own_no_part_and_count_whole():
+    labels = np.array([[0, 1, 1, 2, 2, 2, 2]] * 4, np.uint8)
+    scenes = [scene(4, 7, labels=labels), scene(3, 9)]
+    plain = all_windows(scenes, 4)
+    added = [(0, Window(0, 2, 4, 4), None)]  # after column 0, before the last one, 3
+    added += [(1, Window(0, col, 3, 4), None) for col in (2,)]  # columns 0, 4 and 5 are there
+    assert all_windows(scenes, 4, 2) == plain + added
+    assert all_windows(scenes, 4, 4) == plain
+    assert class_counts(scenes, all_windows(scenes, 4, 2), 3)[-2].tolist() == [0, 4, 12]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_windows_begin_at_every_stride_that_fits_and_none_comes_twice(seed):
+    height, width, size, stride = np.random.default_rng(seed).integers(1, 40, 4).tolist()
+    items = all_windows([scene(height, width)], size, stride)
+    plain = all_windows([scene(height, width)], size)
+    begun = {(item.window.row, item.window.col) for item in items}
+    expected = {(item.window.row, item.window.col) for item in plain}
+    rows = [row for row in range(0, height, stride) if row + size <= height] or [0]
+    cols = [col for col in range(0, width, stride) if col + size <= width] or [0]
+    assert {(row, col) for row in rows for col in cols} <= begun and len(begun) == len(items)
+    assert items[: len(plain)] == plain and expected <= begun
+    assert all(item.own is None for item in items[len(plain) :])
+    inside = [(w.row + w.height <= height, w.col + w.width <= width) for _, w, _ in items]
+    assert all(map(all, inside))
+
+
 def test_labels_are_counted_window_by_window_without_the_ignored():
     labels = np.array([[0, 0, 2], [1, IGNORE, IGNORE]], np.uint8)
     items = [
