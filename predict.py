@@ -166,7 +166,7 @@ def write_tables(
     if matrices:
         path = jobs.table_path(todo, args.output, "report.html")
         title, classes = f"Maps by {predictor.path}", [*zip(table.names, table.colors)]
-        groups, samples = area_tables.groups(table.names), [one.sample for one in compared]
+        groups, samples = area_tables.groups(table), [one.sample for one in compared]
         page = scores.page(title, classes, matrices, groups, vars(args))
         with replacing(path) as temporary:
             text = report.html(page | gallery(samples[:SAMPLES], table))

@@ -68,11 +68,13 @@ def resumed_options(
         for action in parser._actions
         if action.dest in settings and action.dest not in ("resume", "output")
     }
+    # A run of an earlier version lacks the options that are new. It had their defaults.
+    began = {name: plain(value) for name, value in known.items()} | accepted
     parser.set_defaults(**accepted)
     args = parser.parse_args(arguments)
     if args.output:
         raise InputError(f"--output: --resume continues in {path.parent}; leave --output out")
-    for name, value in accepted.items():
+    for name, value in began.items():
         if name not in CHANGEABLE and not same(plain(getattr(args, name)), value):
             raise InputError(
                 f"--{name.replace('_', '-')}: the run in {path.parent} began with {value}; begin "
@@ -117,12 +119,20 @@ def require_same_data(path: Path, state: Mapping, constants: Mapping) -> None:
     changed = [
         name
         for name, value in constants.items()
-        if name not in ("settings", "class_table") and not same(state.get(name), value)
+        if name not in ("settings", "class_table")
+        and not same(_trained(name, state.get(name)), _trained(name, value))
     ]
     if changed:
         raise checkpoint.CheckpointError(
             f"{path}: the data have changed since ({', '.join(changed)}); begin another run"
         )
+
+
+def _trained(name: str, value: Any) -> object:
+    """Return what a training depends on of an entry: which class is background is for reports."""
+    if name != "classes":
+        return value
+    return [{key: text for key, text in row.items() if key != "background"} for row in value]
 
 
 def require_form(state: dict, parts: Mapping) -> None:
