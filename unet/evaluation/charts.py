@@ -45,6 +45,8 @@ def line_chart(
     title: str,
     mark: int | None = None,
     width: int = 420,
+    height: int = 270,
+    least: Sequence[float] = (),
 ) -> str:
     """Draw curves over epochs.
 
@@ -54,7 +56,9 @@ def line_chart(
         x: The epochs, ascending.
         title: The heading.
         mark: The best epoch, for a vertical line.
-        width: Width of the SVG. The height is 270.
+        width, height: Size of the SVG.
+        least: Values that the axis of the values covers in any case, so that charts of one size
+            can be compared.
 
     Returns:
         One SVG element.
@@ -62,8 +66,8 @@ def line_chart(
     lines = {
         label: [math.nan if y is None else float(y) for y in ys] for label, ys in series.items()
     }
-    box = Box(50, 62, width - 14, 230)
-    axes = _epoch_axes(box, x, lines, ticks=width // 60)
+    box = Box(50, 62, width - 14, height - 40)
+    axes = _epoch_axes(box, x, {**lines, "": least} if least else lines, ticks=width // 60)
     parts = [*axes.parts]
     if mark is not None:
         parts += _best_epoch(box, axes.to_x(mark), mark)
@@ -73,7 +77,7 @@ def line_chart(
             left = box.left + number * (width - box.left) // max(3, len(lines))
             parts += [f'<path d="M{left} 33h18" {style}/>', _text(left + 23, 37, label)]
         parts += _curve(axes, x, ys, color, style)
-    return _svg(width, 270, title, parts)
+    return _svg(width, height, title, parts)
 
 
 def scatter(pairs: Sequence[tuple[float, float]]) -> str:

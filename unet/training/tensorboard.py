@@ -84,11 +84,8 @@ class Board:
 def tag_of(column: str) -> str:
     """Return the tag of a column of log.csv: iou/water for iou_water, else epoch/<column>."""
     measure, _, name = column.partition("_")
-    return (
-        f"{measure}/{name}"
-        if measure in ("iou", "dice", "accuracy") and name
-        else f"epoch/{column}"
-    )
+    of_class = name and measure in ("iou", "dice", "accuracy")
+    return f"{measure}/{name}" if of_class else f"epoch/{column}"
 
 
 def _all_but_file_errors(failed: threading.ExceptHookArgs) -> None:

@@ -19,17 +19,19 @@ def whole_checkpoint() -> dict:
     torch.manual_seed(0)
     network = unet.build("unet", 3, 2, base=2)
     optimizer = torch.optim.AdamW(network.parameters(), 0.01)
-    scheduler = SCHEDULES["plateau"](optimizer, 3)
+    scheduler = SCHEDULES["plateau"](optimizer, 3, "macro_dice")
     network(torch.randn(2, 3, 16, 16)).square().mean().backward()
     optimizer.step()
     end_epoch(scheduler, 0.5)
     rows = [("1", "land", ""), ("3", "land", ""), ("2", "water", ""), ("0", "none", "true")]
+    background = {"land": "true", "water": "", "none": ""}
     return {
         "format": FORMAT,
         "model": {"name": "unet", "in_channels": 3, "num_classes": 2, "options": {"base": 2}},
         "weights": network.state_dict(),
         "classes": [
             {"code": code, "name": name, "color": "#C8B478", "ignore": ignore}
+            | {"background": background[name]}
             for code, name, ignore in rows
         ],
         "bands": ["Red", "NIR"],
@@ -43,7 +45,13 @@ def whole_checkpoint() -> dict:
         "resolution": 10.0,
         "dates": 2,
         "metrics": {"confusion": torch.tensor([[2**40, 1], [0, 3]])},
-        "settings": {"lr": 0.01, "bands": None, "images": ["a.tif"], "crop": (1, 2)},
+        "settings": {
+            "lr": 0.01,
+            "bands": None,
+            "images": ["a.tif"],
+            "crop": (1, 2),
+            "monitor": "loss",
+        },
         "epoch": 1,
         "position": {"batch": 0, "windows": 0, "loss": 0.0},
         "best": -math.inf,
@@ -87,6 +95,11 @@ def test_a_missing_key_is_named_if_it_is_needed(key):
 
 def test_what_the_record_lacks_is_no_error():
     check({name: value for name, value in WHOLE.items() if name not in RECORD}, to_resume=True)
+
+
+def test_classes_of_an_earlier_version_do_not_name_the_background():
+    rows = [{k: v for k, v in row.items() if k != "background"} for row in WHOLE["classes"]]
+    check(changed(("classes",), rows), to_resume=True)
 
 
 def test_a_scaling_of_each_image_has_no_numbers():
