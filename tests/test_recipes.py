@@ -107,14 +107,14 @@ def write_catalonia() -> list[str]:
 def write_deepglobe() -> list[str]:
     """One picture of the published size, and small ones. The masks hold 254 for 255.
 
-    An eighth of the large picture has labels, so that only two of its windows are used.
+    A corner of each picture has labels. So only one window of the large one is used.
     """
     colors = np.array([*np.ndindex(2, 2, 2)], np.uint8)[[3, 6, 5, 2, 1, 7, 0]] * 254
     for number, side in ((119, 2448), (606, 200), (855, 200)):
         classes = fields(side, side, list(range(7)), number, side // 8)
         mask = colors[classes]
         image = mask // 2 + 40
-        mask[side // 2 :] = mask[:, side // 4 :] = 0
+        mask[side // 4 :] = mask[:, side // 4 :] = 0
         folder = Path("deepglobe/train")
         (folder / f"{number}_sat.jpg").write_bytes(imagecodecs.jpeg_encode(image, level=80))
         (folder / f"{number}_mask.png").write_bytes(imagecodecs.png_encode(mask, level=1))

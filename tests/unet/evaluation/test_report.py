@@ -208,14 +208,14 @@ def test_each_class_has_a_chart_of_its_dice_iou_and_accuracy_with_the_axis_0_to_
     """The plot reaches from y = 180 for 0 up to 62 for 1, and from x = 50 to 280 - 14."""
     history = run()["history"]
     for n, row in enumerate(history):
-        row |= {"dice_a": n / 2, "iou_a": 0.25, "accuracy_a": math.nan if n == 1 else 0.5}
+        row |= {"dice_a": (n + 1) / 4, "iou_a": 0.25, "accuracy_a": math.nan if n == 1 else 0.5}
         row |= {"dice_b": math.nan, "iou_b": None}
     page = Page(report.html(run(history=history)))
     assert "Classes by epoch" in page.texts and page.texts.count("best: 2") == 4
     charts = [a["aria-label"] for tag, a in page.elements if tag == "svg"]
     assert charts == ["Loss", "Validation", "Learning rate", "a"]
     lines = [a["points"] for tag, a in page.elements if tag == "polyline"]
-    assert lines[-2:] == ["50.0,180.0 158.0,121.0 266.0,62.0", "50.0,150.5 158.0,150.5 266.0,150.5"]
+    assert lines[-2:] == ["50.0,150.5 158.0,121.0 266.0,91.5", "50.0,150.5 158.0,150.5 266.0,150.5"]
     dots = [(a["cx"], a["cy"]) for tag, a in page.elements if tag == "circle"]
     assert dots == [("50.0", "121.0"), ("266.0", "121.0")]
     assert any(text.endswith("Neither in the truth nor predicted: b.") for text in page.texts)

@@ -120,6 +120,16 @@ ONES = torch.ones(2)
             r"model\['in_channels'\] is True, expected a whole number",
         ),
         (("model", "in_channels"), 3.0, r"model\['in_channels'\] is 3.0, expected a whole number"),
+        (
+            ("classes", 0, "background"),
+            "maybe",
+            r"'background'\] is 'maybe', expected one of , true",
+        ),
+        (
+            ("settings", "monitor"),
+            "best",
+            r"'monitor'\] is 'best', expected one of macro_dice, loss",
+        ),
         (("model", "num_classes"), 255, r"model\['num_classes'\] is 255, .* from 1 to 254"),
         (("model", "options"), {"depth": 5}, "model: .* no option 'depth'; it has: base"),
         (("model", "options", "base"), "2", r"model\['options'\]\['base'\] is '2', expected a num"),
