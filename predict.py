@@ -166,7 +166,7 @@ def write_tables(
     if len(todo) > 1:
         ground, total = f"all {len(matrices)} images", sum(matrices[1:], matrices[0])
         say(ground, *scores.score_tables(table.names, total, ground).split("\n"))
-    images, groups = list(zip(compared, matrices)), area_tables.groups(table.names)
+    images, groups = list(zip(compared, matrices)), area_tables.groups(table)
     image_scores.write(paths[1], images, table.names, groups)
     title, classes = f"Maps by {predictor.path}", [*zip(table.names, table.colors)]
     page = scores.page(title, classes, matrices, groups, vars(args), [*compared])

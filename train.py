@@ -9,7 +9,7 @@
 Images and masks are GeoTIFF, PNG or JPEG files in any coordinate reference system (CRS). A mask on
 another grid is resampled to the grid of its image. A run writes to the folder runs/<date-time>/
 
-    best.pt      checkpoint of the epoch with the best validation macro Dice, for predict.py
+    best.pt      checkpoint of the epoch that was best in validation (--monitor), for predict.py
     last.pt      checkpoint of the last epoch, or of the last step before Ctrl-C, for --resume
     log.csv      one row for each epoch
     train.log    all lines that were printed
@@ -31,16 +31,17 @@ from torch.utils.data import DataLoader
 import unet
 from data import terminal
 from data.classes import ClassTable
-from data.output import alignment, samples
+from data.output import alignment, area_tables, samples
 from data.terminal import within
 from data.training import pipeline, workers
 from data.training.options import add_data_options
 from unet import checkpoint, losses
 from unet.evaluation import image_scores
-from unet.evaluation.scores import epoch_row
+from unet.evaluation.scores import epoch_line, epoch_row
 from unet.networks import layers, transfer
 from unet.training import memory, processes
 from unet.training.device import PRECISIONS, autocast, pick_device, pick_precision, to_device
+from unet.training.monitor import MONITORS
 from unet.training.optimizer import OPTIMIZERS, SCHEDULES, end_epoch
 from unet.training.passes import RunningLoss, evaluate, predict
 from unet.training.resume import GONE, plain, resumed_options
@@ -73,6 +74,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--lr", type=within(float, above=0), default=2e-3, help="learning rate")
     add("--weight-decay", type=within(float, 0), default=1e-4, help="weight decay")
     add("--schedule", choices=[*SCHEDULES], default="cosine", help="schedule of the learning rate")
+    add("--monitor", choices=[*MONITORS], default="macro_dice", help="what makes an epoch the best")
     add("--patience", type=count, default=15, help="stop after so many epochs without improvement")
     add("--seed", type=number, default=0, help="seed of all random numbers")
 
@@ -101,7 +103,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> Path:
     """Train a network with the options of the command line. Returns the folder of the run."""
     args = parse(arguments)
-    with Run(args.output, args.resume) as run, workers.supervised(), processes.connected():
+    run = Run(args.output, args.resume, args.monitor)
+    with run, workers.supervised(), processes.connected():
         train(args, run)
     return run.folder
 
@@ -150,7 +153,7 @@ def train(args: argparse.Namespace, run: Run) -> None:
     loss_function = partial(losses.LOSSES[args.loss], weight=weight)
     groups = layers.groups(model, args.lr, args.encoder_lr, args.weight_decay)
     optimizer = OPTIMIZERS[args.optimizer](groups, fused=True)
-    scheduler = SCHEDULES[args.schedule](optimizer, args.epochs)
+    scheduler = SCHEDULES[args.schedule](optimizer, args.epochs, args.monitor)
     scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
 
     # The state that checkpoints keep, and that --resume restores.
@@ -199,8 +202,9 @@ def train(args: argparse.Namespace, run: Run) -> None:
 
             measure = (len(table.names), device, precision)
             val_loss, confusion = evaluate(learner, validation, loss_function, *measure, after_step)
-            end_epoch(scheduler, confusion.macro_dice())
-            row = epoch_row(epoch, lr, running.mean, val_loss, confusion, table.names)
+            classes = (table.names, table.foreground)
+            row = epoch_row(epoch, lr, running.mean, val_loss, confusion, *classes)
+            end_epoch(scheduler, row[run.monitor.column])
             row |= {"seconds": time.monotonic() - began, "images_per_second": speed}
             row["peak_memory_mb"] = memory.peak_bytes(device) / 1e6
             best = run.end_epoch(row, confusion)
@@ -210,17 +214,16 @@ def train(args: argparse.Namespace, run: Run) -> None:
                 labels, _ = predict(model, DataLoader(shown, args.batch), *measure)
                 drawn = samples.of_windows(shown, labels.numpy(), samples.SHOWN)
                 board.epoch(row, confusion.matrix, samples.side_by_side(drawn, table))
-            log(run.line(row, args.epochs) + "  best" * best)
+            log(epoch_line(row, args.epochs) + "  best" * best)
     if run.epoch < args.epochs:
-        log(f"no better macro Dice in {args.patience} epochs: stopped")
+        log(f"no better {run.monitor.text} in {args.patience} epochs: stopped")
     if first:
         finish(args, run, data.validation, table, device, precision, log)
 
 
 def finish(args, run: Run, windows, table: ClassTable, device, precision, log) -> None:
     """Write the report of the best epoch, and print the paths of checkpoint and report."""
-    path = run.folder / "best.pt"
-    best = run.load_best()
+    best, path = run.load_best(), run.folder / "best.pt"
     model = to_device(checkpoint.build_model(best), device)
     loader = DataLoader(windows, args.batch)
     labels, matrices = predict(model, loader, len(table.names), device, precision)
@@ -228,8 +231,9 @@ def finish(args, run: Run, windows, table: ClassTable, device, precision, log) -
     gallery = samples.gallery(image_scores.described(extremes, table.names), table)
     gallery |= alignment.report(windows, table, args.align, run.folder / "alignment.csv")
     command = terminal.command("predict.py", *windows.scene_of(0).paths, "--checkpoint", path)
-    run.write_report(best, list(zip(table.names, table.colors)), matrices, gallery, command)
-    log("", f"checkpoint  {path}  (epoch {run.best_epoch}, validation macro Dice {run.best:.4f})")
+    classes, groups = list(zip(table.names, table.colors)), area_tables.groups(table)
+    run.write_report(best, classes, matrices, groups, gallery, command)
+    log("", f"checkpoint  {path}  ({run.monitor.in_words(run.best_epoch, run.best)})")
     log(f"report      {run.folder / 'report.html'}")
     log(f"next        {command}")
 

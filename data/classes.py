@@ -2,19 +2,20 @@
 
 A class table converts between raster codes and labels. All other code uses labels: 0..K-1 in the
 order of the table, or `IGNORE` (255) for a pixel without a class. A table is a CSV file with the
-columns code, name, color and, optionally, ignore:
+columns code, name, color and, optionally, ignore and background:
 
-    code,name,color,ignore
-    1,other,#C8C8C8,
-    0,other,#C8C8C8,
-    250,non-residential,#8250C8,
-    255,residential,#D72D27,
+    code,name,color,ignore,background
+    1,other,#C8C8C8,,true
+    0,other,#C8C8C8,,true
+    250,non-residential,#8250C8,,
+    255,residential,#D72D27,,
 
 Rows with the same name are one class (codes 0 and 1 above). A map (prediction) is written with the
 code of the first row of each class. A code is an integer, or a colour such as #00FFFF for masks
 that are RGB pictures. With colours as codes, the map is a palette image. `color` is the colour in
 which the class is displayed. Pixels with the code of an ignore=true row have no class. A code of
-the mask that is missing from the table is an error.
+the mask that is missing from the table is an error. Classes with background=true (none, one or
+several) are learned as all others. Accuracy and share of the foreground leave them out.
 
 If all colours that are codes are pure, made of 0 and 255 only, each channel of a mask is rounded to
 0 or 255 at 128. The description of DeepGlobe asks for this, because its masks hold 254 for 255.
@@ -53,6 +54,7 @@ class ClassTable:
     name: str
     rows: tuple[Row, ...]
     coded_by_color: bool = False
+    background: tuple[str, ...] = ()  # names of the classes that are background
 
     @staticmethod
     def load(name: str | Path) -> "ClassTable":
@@ -75,17 +77,23 @@ class ClassTable:
         Raises:
             InputError: The records are not a class table. The message begins with `path`.
         """
-        return ClassTable(name, *rows.parse(records, path))
+        return ClassTable(name, *rows.parse(rows.with_background(name, records), path))
 
     @property
     def records(self) -> list[dict[str, str]]:
         """The table as plain strings, for checkpoints; `from_records` reads them."""
-        return rows.records(self.rows, self.coded_by_color)
+        return rows.records(self.rows, self.coded_by_color, self.background)
 
     @cached_property
     def names(self) -> list[str]:
         """Name of each label 0..K-1."""
         return list(self._first_rows)
+
+    @cached_property
+    def foreground(self) -> list[int]:
+        """Labels of the classes that are not background; none if the table has no background."""
+        named = enumerate(self.names) if self.background else ()
+        return [label for label, name in named if name not in self.background]
 
     @cached_property
     def colors(self) -> list[Color]:

@@ -43,7 +43,9 @@ def test_the_lines_of_python_run(names):
 
 
 COMMANDS = re.findall(
-    r"^    (?:python|torchrun --nproc-per-node 2) (\w+\.py .*)$", README, re.MULTILINE
+    r"^    (?:python|torchrun --nproc-per-node 2) (\w+\.py .*)$",
+    re.sub(r"\s*\\\n\s*", " ", README),  # a line that ends with \ goes on in the next one
+    re.MULTILINE,
 )
 
 

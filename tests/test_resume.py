@@ -246,6 +246,7 @@ def test_killed_ten_times_at_random_moments_and_resumed_each_time(tmp_path):
     (["--seed", "1"], "--seed: the run in .*whole began with 0"),
     (["--output", "x"], "--output: --resume continues in .*whole"),
     (["--weights", "x.pt"], "--weights: the run in .*whole began with"),
+    (["--monitor", "loss"], "--monitor: the run in .*whole began with macro_dice"),
 ])  # fmt: skip
 def test_what_shapes_the_result_cannot_be_changed(whole, more, message):
     with pytest.raises(InputError, match=message):
@@ -367,6 +368,30 @@ def test_a_run_that_patience_ended_has_ended_unless_there_is_more_patience(tmp_p
     assert checkpoint.load(run / "last.pt")["epoch"] == ended + 1
     train.main(["--resume", str(run), "--epochs", "12"])
     assert checkpoint.load(run / "last.pt")["epoch"] > ended + 1
+
+
+def test_a_run_of_an_earlier_version_goes_on_with_the_defaults_of_new_options(
+    tmp_path, monkeypatch
+):
+    """Its settings have no monitor, its rows fewer columns, and its classes no background."""
+    small.write(tmp_path / "in", count=9, size=32)
+    table = "code,name,color,background\n10,land,#C8B478,true\n20,water,#0064C8,\n"
+    (tmp_path / "in/table.csv").write_text(table)
+    run = tmp_path / "run"
+    killed_after(1, monkeypatch, options(tmp_path, "--output", run, "--epochs", 2))
+    for path in (run / "last.pt", run / "best.pt"):
+        state = checkpoint.load(path)
+        del state["settings"]["monitor"], state["history"][0]["dice_land"]
+        state["classes"] = [
+            {key: text for key, text in row.items() if key != "background"}
+            for row in state["classes"]
+        ]
+        checkpoint.save(path, state)
+    with pytest.raises(InputError, match="--monitor: the run in .* began with macro_dice"):
+        train.main(["--resume", str(run), "--monitor", "loss"])
+    train.main(["--resume", str(run)])
+    history = checkpoint.load(run / "last.pt")["history"]
+    assert math.isnan(history[0]["dice_land"]) and history[1]["dice_land"] >= 0
 
 
 def test_the_error_for_a_run_of_an_earlier_version_names_the_new_options(whole, tmp_path):

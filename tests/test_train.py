@@ -181,6 +181,50 @@ def test_it_stops_when_nothing_gets_better(tmp_path, capsys):
     assert best["epoch"] == last["best_epoch"] == last["epoch"] - 2
 
 
+def test_the_monitor_loss_chooses_the_checkpoint_and_all_texts_name_it(
+    tmp_path, monkeypatch, capsys
+):
+    """The losses of four epochs are given. The best one is the second; two more are patience."""
+    evaluate, losses = train.evaluate, iter([0.9, 0.5, 0.7, 0.6])
+    monkeypatch.setattr(train, "evaluate", lambda *given: (next(losses), evaluate(*given)[1]))
+    more = ["--monitor", "loss", "--patience", 2, "--schedule", "plateau", "--epochs", 9]
+    folder = run(tmp_path, *more, "--base", 2)
+    best = checkpoint.load(folder / "best.pt")
+    assert (best["epoch"], best["best"]) == (2, 0.5) and len(log(folder)) == 4
+    schedule = checkpoint.load(folder / "last.pt")["scheduler"]
+    assert (schedule["best"], schedule["num_bad_epochs"]) == (0.5, 2)
+    printed = capsys.readouterr().out
+    assert "no better loss in 2 epochs: stopped" in printed
+    assert "best.pt  (epoch 2, validation loss 0.5000)" in printed
+    lines = [line for line in printed.splitlines() if line.startswith("epoch")]
+    assert [line.endswith("  best") for line in lines] == [True, True, False, False]
+    report = (folder / "report.html").read_text()
+    assert "<dd>2 of 4, by loss</dd>" in report and "<dt>loss</dt><dd>0.5000</dd>" in report
+
+
+def test_the_log_and_the_report_have_each_class(tmp_path):
+    folder = run(tmp_path, "--epochs", 1, "--validation", 0.5, "--base", 2)
+    report, columns = (folder / "report.html").read_text(), log(folder)[0].keys()
+    measures = ("iou", "dice", "accuracy")
+    assert {f"{one}_{name}" for one in measures for name in ("land", "water")} <= columns
+    assert "foreground_accuracy" not in columns  # the table names no background
+    assert "Share of land" in report and "Share of water" in report
+    assert 'aria-label="water"' in report
+
+
+def test_the_foreground_is_all_but_the_background_of_the_table(tmp_path):
+    small.write(tmp_path / "in")
+    text = "code,name,color,background\n10,land,#C8B478,true\n20,water,#0064C8,\n"
+    (tmp_path / "in/table.csv").write_text(text)
+    folder = run(tmp_path, "--epochs", 1, "--validation", 0.5, "--base", 2)
+    row = log(folder)[0]
+    assert row["foreground_accuracy"] == row["accuracy_water"]
+    report = (folder / "report.html").read_text()
+    assert "Share of water" in report and "Share of land" not in report
+    rows = checkpoint.load(folder / "best.pt")["classes"]
+    assert [row["background"] for row in rows] == ["true", ""]
+
+
 def test_weights_of_a_run_are_taken_and_a_frozen_encoder_keeps_them(tmp_path):
     """Parameters and running statistics of the encoder stay, and the decoder learns."""
     first = run(tmp_path, "--output", tmp_path / "a", "--epochs", 1)

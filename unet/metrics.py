@@ -111,10 +111,10 @@ class ConfusionMatrix:
         matrix = self._double()
         return (matrix.diag().sum() / matrix.sum()).item()
 
-    def foreground_accuracy(self, background: int = 0) -> float:
-        """Compute the accuracy over the pixels whose true class is not `background`."""
-        matrix, foreground = self._double(), torch.arange(self.num_classes) != background
-        return (matrix.diag()[foreground].sum() / matrix[foreground].sum()).item()
+    def foreground_accuracy(self, foreground: Sequence[int]) -> float:
+        """Compute the accuracy over the pixels whose true class is one of `foreground`."""
+        matrix, labels = self._double(), list(foreground)
+        return (matrix.diag()[labels].sum() / matrix[labels].sum()).item()
 
     def macro_dice(self) -> float:
         """Compute the plain mean of the classes' Dice coefficients."""

@@ -62,10 +62,22 @@ def built_up(names: Sequence[str]) -> list[int]:
     return [names.index(name) for name in BUILT_UP] if set(BUILT_UP) <= set(names) else []
 
 
-def groups(names: Sequence[str]) -> dict[str, list[int]]:
-    """Group the labels whose shares are compared: built-up classes together, else each class."""
-    towns = built_up(names)
-    return {"built-up": towns} if towns else {name: [label] for label, name in enumerate(names)}
+def groups(table: ClassTable) -> dict[str, list[int]]:
+    """Group the labels whose shares are compared: all but the background together, else each class.
+
+    A single class has no group, because its share is always 100 %.
+
+    >>> groups(ClassTable.load("esm"))
+    {'built-up': [1, 2]}
+    """
+    names, foreground = table.names, table.foreground
+    if not foreground:
+        return {name: [label] for label, name in enumerate(names)} if len(names) > 1 else {}
+    if sorted(foreground) == sorted(built_up(names)):
+        return {"built-up": foreground}
+    few = len(foreground) <= 3
+    name = [names[label] for label in foreground] if few else table.background
+    return {"all but " * (not few) + " + ".join(name): foreground}
 
 
 def rows(

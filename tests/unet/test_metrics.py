@@ -66,8 +66,8 @@ def test_accuracy_is_right_pixels_over_all_pixels():
 
 
 def test_foreground_accuracy_leaves_out_the_pixels_of_the_background():
-    assert counted().foreground_accuracy() == pytest.approx(1 / 3)
-    assert counted().foreground_accuracy(background=2) == pytest.approx(2 / 4)
+    assert counted().foreground_accuracy([1, 2, 3]) == pytest.approx(1 / 3)
+    assert counted().foreground_accuracy([0, 1]) == pytest.approx(2 / 4)
 
 
 def test_means_leave_out_classes_without_a_value():
@@ -96,7 +96,8 @@ def test_an_empty_matrix_has_only_nan():
         assert values.isnan().all()
     scalars = [
         confusion.accuracy(),
-        confusion.foreground_accuracy(),
+        confusion.foreground_accuracy([1]),
+        confusion.foreground_accuracy([]),
         confusion.macro_dice(),
         confusion.mean_iou(),
     ]
@@ -206,4 +207,5 @@ def test_every_figure_equals_a_loop_over_the_pixels(seed):
         assert confusion.recall()[k].item() == pytest.approx(both / true)
     assert confusion.accuracy() == pytest.approx(sum(t == p for t, p in pairs) / len(pairs))
     foreground = [t == p for t, p in pairs if t != 0]
-    assert confusion.foreground_accuracy() == pytest.approx(sum(foreground) / len(foreground))
+    found = confusion.foreground_accuracy([1, 2, 3, 4])
+    assert found == pytest.approx(sum(foreground) / len(foreground))

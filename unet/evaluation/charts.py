@@ -46,6 +46,8 @@ def line_chart(
     title: str,
     mark: int | None = None,
     width: int = 420,
+    height: int = 270,
+    least: Sequence[float] = (),
 ) -> str:
     """Draw curves over epochs.
 
@@ -55,7 +57,9 @@ def line_chart(
         x: The epochs, ascending.
         title: The heading.
         mark: The best epoch, for a vertical line.
-        width: Width of the SVG. The height is 270.
+        width, height: Size of the SVG.
+        least: Values that the axis of the values covers in any case, so that charts of one size
+            can be compared.
 
     Returns:
         One SVG element.
@@ -63,8 +67,8 @@ def line_chart(
     lines = {
         label: [math.nan if y is None else float(y) for y in ys] for label, ys in series.items()
     }
-    box = Box(50, 62, width - 14, 230)
-    axes = epoch_axes(box, x, lines, ticks=width // 60)
+    box = Box(50, 62, width - 14, height - 40)
+    axes = epoch_axes(box, x, {**lines, "": least} if least else lines, ticks=width // 60)
     parts = [*axes.parts]
     if mark is not None:
         parts += _best_epoch(box, axes.to_x(mark), mark)
@@ -74,7 +78,7 @@ def line_chart(
             left = box.left + number * (width - box.left) // max(3, len(lines))
             parts += [f'<path d="M{left} 33h18" {style}/>', svg_text(left + 23, 37, label)]
         parts += curve(axes, x, ys, color, style)
-    return svg(width, 270, title, parts)
+    return svg(width, height, title, parts)
 
 
 def scatter(

@@ -15,7 +15,7 @@ from unet.training.resume import same
 
 NO_RESULT = {"output", "resume", "tensorboard"}  # settings that say nothing about the result
 # Settings that decide on which pixels and labels a run is validated.
-VALIDATED = set("content size skip_only validation places overfit seed".split())
+VALIDATED = set("content size skip_only keep_share validation split places overfit seed".split())
 LARGEST = 1e12  # a loss beyond it is a gap in its curve
 LONGEST = 160  # letters of a setting that are shown
 SCORES = ["macro_dice", "weighted_dice", "mean_iou", "accuracy"]

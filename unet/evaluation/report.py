@@ -27,6 +27,7 @@ CHARTS = {  # title: {label: key of the history}
     },
     "Learning rate": {"learning rate": "lr"},
 }
+MEASURES = {"Dice": "dice", "IoU": "iou", "accuracy": "accuracy"}  # label: prefix of the class
 CLASS_COLUMNS = [
     "class",
     "pixels of truth",
@@ -68,8 +69,8 @@ def html(run: Mapping) -> str:
             title: str, the heading.
             summary: [(label, text)], the line below the heading.
             history: [dict], one for each epoch, with epoch, lr, train_loss, val_loss, macro_dice,
-                weighted_dice and mean_iou. A value that is missing, None, NaN or infinite is a gap
-                in its curve.
+                weighted_dice and mean_iou, and dice_<name>, iou_<name> and accuracy_<name> for each
+                class. A value that is missing, None, NaN or infinite is a gap in its curve.
             best_epoch: int, an epoch of the history.
             command: str, the command to run next.
             classes: [(name, (red, green, blue))], K of them.
@@ -97,6 +98,7 @@ def html(run: Mapping) -> str:
     confusion = ConfusionMatrix(len(names), run["matrix"])
     sections = [
         _curves(run["history"], run.get("best_epoch")) if run.get("history") else "",
+        _class_curves(run["history"], names, run.get("best_epoch")) if run.get("history") else "",
         _classes(confusion, run["classes"]),
         _confusion(confusion, names),
         image_scores.table(run["images"], names) if run.get("images") else "",
@@ -117,6 +119,27 @@ def _curves(history: Sequence[Mapping], best: int | None) -> str:
         series = {label: [epoch.get(key) for epoch in history] for label, key in keys.items()}
         charts += line_chart(series, epochs, title, best, width=420 if len(series) > 1 else 240)
     return f'<h2>Learning curves</h2><div class="charts">{charts}</div>'
+
+
+def _class_curves(history: Sequence[Mapping], names: Sequence[str], best: int | None) -> str:
+    """Make the section of the curves of each class: small charts with the same axes, 0 to 1."""
+    charts, absent, epochs = "", [], [epoch["epoch"] for epoch in history]
+    for name in names:
+        series = {
+            label: [epoch.get(f"{prefix}_{name}") for epoch in history]
+            for label, prefix in MEASURES.items()
+        }
+        if any(math.isfinite(y) for ys in series.values() for y in ys if y is not None):
+            title = name if len(name) < 38 else f"{name[:36]}…"
+            charts += line_chart(series, epochs, title, best, 280, 220, least=(0, 1))
+        else:
+            absent.append(escape(name))
+    if not charts:
+        return ""
+    note = f" Neither in the truth nor predicted: {', '.join(absent)}." if absent else ""
+    return f"""<h2>Classes by epoch</h2><div class="classes">{charts}</div>
+<p><small>Validation. The accuracy of a class is the share of its true pixels that are right
+(recall).{note}</small></p>"""
 
 
 def _classes(confusion: ConfusionMatrix, classes: Sequence[tuple[str, Color]]) -> str:

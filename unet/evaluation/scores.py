@@ -138,10 +138,26 @@ def score_table(
 
 
 def epoch_row(
-    epoch: int, lr: float, train_loss: float, val_loss: float, confusion: ConfusionMatrix, names
+    epoch: int,
+    lr: float,
+    train_loss: float,
+    val_loss: float,
+    confusion: ConfusionMatrix,
+    names: Sequence[str],
+    foreground: Sequence[int] = (),
 ) -> dict:
-    """Return the row of log.csv of an epoch, without times and memory."""
-    return {
+    """Return the row of log.csv of an epoch, without times and memory.
+
+    Args:
+        epoch, lr, train_loss, val_loss: The first columns.
+        confusion: The matrix of the validation.
+        names: The names of the K classes. Each has three columns: its IoU, its Dice, and its
+            accuracy, which is the share of its true pixels that are right (recall).
+        foreground: The labels of the classes that are not background. If the class table says
+            nothing about it, they are empty, and foreground_accuracy is left out.
+    """
+    measures = {"iou": confusion.iou(), "dice": confusion.dice(), "accuracy": confusion.recall()}
+    whole = {
         "epoch": epoch,
         "lr": lr,
         "train_loss": train_loss,
@@ -150,6 +166,20 @@ def epoch_row(
         "weighted_dice": confusion.weighted_dice(),
         "mean_iou": confusion.mean_iou(),
         "accuracy": confusion.accuracy(),
-        "foreground_accuracy": confusion.foreground_accuracy(),
-        **{f"iou_{name}": value for name, value in zip(names, confusion.iou().tolist())},
     }
+    if foreground:
+        whole["foreground_accuracy"] = confusion.foreground_accuracy(foreground)
+    return whole | {
+        f"{measure}_{name}": value
+        for measure, values in measures.items()
+        for name, value in zip(names, values.tolist())
+    }
+
+
+def epoch_line(row: Mapping, epochs: int) -> str:
+    """Format a row of log.csv for the terminal. `epochs` is the number of all epochs."""
+    return (
+        f"epoch {row['epoch']:3}/{epochs}  loss {row['train_loss']:.4f}  validation loss "
+        f"{row['val_loss']:.4f}  macro Dice {row['macro_dice']:.4f}  weighted Dice "
+        f"{row['weighted_dice']:.4f}  {row['seconds']:.1f} s"
+    )

@@ -20,6 +20,7 @@ import torch
 
 from unet import MODELS, build
 from unet.training import split_record
+from unet.training.monitor import MONITORS
 from unet.training.rules import (
     both,
     bounded,
@@ -49,7 +50,8 @@ FORMAT = 1
 # The format.
 
 CLASS = record(
-    {"code": text, "name": name_of_class, "color": color}, {"ignore": one_of("", "true")}
+    {"code": text, "name": name_of_class, "color": color},
+    {"ignore": one_of("", "true"), "background": one_of("", "true")},
 )
 OPTION = rule("a number, true or false", lambda value: type(value) is bool or is_finite(value))
 MODEL = {
@@ -65,7 +67,12 @@ SCALING = {
 }
 POSITION = {"batch": whole(0), "windows": whole(0), "loss": finite}
 # Of the options only those whose values are used again.
-SETTINGS = {"epochs": whole(1), "bands": optional(list_of(text)), "offset": finite}
+SETTINGS = {
+    "epochs": whole(1),
+    "bands": optional(list_of(text)),
+    "offset": finite,
+    "monitor": one_of(*MONITORS),  # missing: macro_dice
+}
 # Columns of log.csv that the report shows.
 COLUMNS = "epoch lr train_loss val_loss macro_dice weighted_dice mean_iou seconds".split()
 OPTIMIZER = {
@@ -98,7 +105,7 @@ RESUME = {
     "settings": both(dict_of(without_tensors), record({}, SETTINGS)),  # every option of train.py
     "epoch": whole(0),  # number of finished epochs
     "position": record(POSITION),  # in the next epoch: batches, windows, the sum of their losses
-    "best": number,  # best validation macro Dice so far, -inf before the first
+    "best": number,  # best value of the monitored figure so far; the worst one before the first
     "best_epoch": whole(0),  # the epoch of `best`
     "history": list_of(dict_of(number)),  # the rows of log.csv
     "optimizer": record(OPTIMIZER),  # state_dict

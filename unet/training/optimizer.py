@@ -4,7 +4,7 @@
     Adam        Kingma and Ba 2015 (https://arxiv.org/abs/1412.6980)
     cosine      lr (1 + cos(pi epoch / epochs)) / 2
                 Loshchilov and Hutter 2017 (https://arxiv.org/abs/1608.03983)
-    plateau     lr is halved after more than three epochs without a better macro Dice
+    plateau     lr is halved after more than three epochs without a better figure (--monitor)
     constant    lr does not change
 
 Read beside it: tests/unet/training/test_optimizer.py.
@@ -16,29 +16,31 @@ from collections.abc import Callable
 import torch
 from torch.optim import Optimizer, lr_scheduler
 
+from unet.training.monitor import MONITORS
+
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "adamw": torch.optim.AdamW,
     "adam": torch.optim.Adam,
 }
-# Each takes an optimizer and the number of epochs.
+# Each takes an optimizer, the number of epochs, and a name of MONITORS.
 SCHEDULES: dict[str, Callable[..., lr_scheduler.LRScheduler]] = {
-    "cosine": lr_scheduler.CosineAnnealingLR,
-    "plateau": lambda optimizer, epochs: lr_scheduler.ReduceLROnPlateau(
-        optimizer, "max", factor=0.5, patience=3
+    "cosine": lambda optimizer, epochs, monitor: lr_scheduler.CosineAnnealingLR(optimizer, epochs),
+    "plateau": lambda optimizer, epochs, monitor: lr_scheduler.ReduceLROnPlateau(
+        optimizer, MONITORS[monitor].mode, factor=0.5, patience=3
     ),
-    "constant": lambda optimizer, epochs: lr_scheduler.ConstantLR(optimizer, 1.0),
+    "constant": lambda optimizer, epochs, monitor: lr_scheduler.ConstantLR(optimizer, 1.0),
 }
 
 
-def end_epoch(schedule: lr_scheduler.LRScheduler, metric: float) -> None:
+def end_epoch(schedule: lr_scheduler.LRScheduler, value: float) -> None:
     """Move a schedule to the next epoch.
 
     Args:
         schedule: one of SCHEDULES.
-        metric: the higher the better. Only `plateau` uses it.
+        value: value of the monitored figure. Only `plateau` uses it. NaN counts as no better.
     """
     if isinstance(schedule, lr_scheduler.ReduceLROnPlateau):
-        schedule.step(metric)
+        schedule.step(value)
     else:
         schedule.step()
 

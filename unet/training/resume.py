@@ -70,11 +70,13 @@ def resumed_options(
         for action in parser._actions
         if action.dest in settings and action.dest not in ("resume", "output")
     }
+    # A run of an earlier version lacks the options that are new. It had their defaults.
+    began = {name: plain(value) for name, value in known.items()} | accepted
     parser.set_defaults(**accepted)
     args = parser.parse_args(arguments)
     if args.output:
         raise InputError(f"--output: --resume continues in {path.parent}; leave --output out")
-    for name, value in accepted.items():
+    for name, value in began.items():
         given = plain(getattr(args, name))
         moved = name == PATHS and isinstance(given, list) and isinstance(value, list)
         if name not in CHANGEABLE and not moved and not same(given, value):
@@ -100,7 +102,7 @@ def _accepted(action: argparse.Action, value: Any, path: Path) -> object:
             return None
         if action.nargs == 0:  # without a value, such as --compile
             return {True: True, False: False}[value]
-        if action.nargs in ("+", "*") and not isinstance(value, float):  # --validation 0.2
+        if action.nargs in ("+", "*", 3) and not isinstance(value, float):  # --validation 0.2
             return [read(word) for word in list(value)]
         return read(value)
     except (argparse.ArgumentTypeError, LookupError, TypeError, ValueError) as error:
@@ -121,13 +123,24 @@ def require_same_data(path: Path, state: Mapping, constants: Mapping) -> None:
     changed = [
         name
         for name, value in constants.items()
-        if name not in ("settings", "class_table")
-        and not (split_record.same if name == "split" else same)(state.get(name), value)
+        if name not in ("settings", "class_table") and not _same(name, state.get(name), value)
     ]
     if changed:
         raise checkpoint.CheckpointError(
             f"{path}: the data have changed since ({', '.join(changed)}); begin another run"
         )
+
+
+def _same(name: str, one: Any, other: Any) -> bool:
+    """Return whether two entries are the same for a training."""
+    if name == "split":
+        return split_record.same(one, other)
+    if name == "classes":  # which class is background is for reports
+        one, other = (
+            [{key: text for key, text in row.items() if key != "background"} for row in rows]
+            for rows in (one, other)
+        )
+    return same(one, other)
 
 
 def require_form(state: dict, parts: Mapping) -> None:

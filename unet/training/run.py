@@ -33,6 +33,7 @@ from unet.checkpoint import CheckpointError
 from unet.evaluation import report, samples_file, scores
 from unet.metrics import ConfusionMatrix
 from unet.training import processes, split_record
+from unet.training.monitor import MONITORS
 from unet.training.optimizer import change_epochs
 from unet.training.passes import start_of_epoch
 from unet.training.resume import require_form, require_same_data
@@ -47,8 +48,8 @@ class Run:
     Attributes:
         folder, files: the folder, which `begin` makes, and the files that the run may write.
         epoch: number of finished epochs.
-        best: best validation macro Dice.
-        best_epoch: epoch of `best`.
+        monitor: the figure by which epochs are compared.
+        best, best_epoch: best value of this figure in a validation, and its epoch.
         waiting_since: epoch from which `patience` counts: the best epoch, or the epoch at which the
             run was resumed with more epochs.
         history: rows of log.csv.
@@ -58,13 +59,16 @@ class Run:
     Args:
         folder: the folder; None for runs/<date-time>.
         resume: the checkpoint to resume, if any.
+        monitor: a name of MONITORS.
 
     Raises:
         InputError: the folder holds a run that is not resumed, or another process writes into it.
     """
 
-    def __init__(self, folder: Path | None = None, resume: Path | None = None):
-        self.named = folder is not None
+    def __init__(
+        self, folder: Path | None = None, resume: Path | None = None, monitor: str = "macro_dice"
+    ):
+        self.named, self.monitor = folder is not None, MONITORS[monitor]
         folder = folder or Path("runs") / time.strftime("%Y%m%d-%H%M%S")
         self.folder, self.files = folder, [folder / name for name in FILES]
         self.printed: list[str] = []
@@ -73,7 +77,8 @@ class Run:
         self._require_no_other_run()
         if (path := self.folder / "train.log").exists():
             self.printed = path.read_text("utf-8", "surrogateescape").splitlines()
-        self.epoch, self.best, self.best_epoch, self.waiting_since = 0, -math.inf, 0, 0
+        self.best = self.monitor.worst
+        self.epoch, self.best_epoch, self.waiting_since = 0, 0, 0
         self.position = start_of_epoch()
         self.history: list[dict] = []
         self.metrics: dict = {}
@@ -159,7 +164,7 @@ class Run:
         write_csv(self.folder / "log.csv", [*self.history[:1], *rows])
 
     def has_ended(self, epochs: int, patience: int) -> bool:
-        """Whether all epochs are finished, or macro Dice did not improve for `patience` epochs."""
+        """Whether all epochs are finished, or none was better for `patience` epochs."""
         return self.epoch >= epochs or self.epoch - self.waiting_since >= patience
 
     def resume(self, path: Path, epochs: int, patience: int) -> str:
@@ -169,7 +174,7 @@ class Run:
             path: a checkpoint in the folder of the run.
             epochs: number of epochs. The schedule of the learning rate ends there. If there are
                 more than before, `patience` counts from the present epoch.
-            patience: number of epochs without a better macro Dice after which the run ends.
+            patience: number of epochs without a better one after which the run ends.
 
         Returns:
             A line to print: where the run continues, or that it has ended.
@@ -224,14 +229,6 @@ class Run:
         left = timedelta(seconds=round(seconds))
         return f"epoch {self.epoch + 1}/{epochs} {share:4.0%}  {doing}  time left {left}"
 
-    def line(self, row: Mapping, epochs: int) -> str:
-        """Return a line to print about a finished epoch."""
-        return (
-            f"epoch {row['epoch']:3}/{epochs}  loss {row['train_loss']:.4f}  validation loss "
-            f"{row['val_loss']:.4f}  macro Dice {row['macro_dice']:.4f}  weighted Dice "
-            f"{row['weighted_dice']:.4f}  {row['seconds']:.1f} s"
-        )
-
     def end_epoch(self, row: dict, confusion: ConfusionMatrix) -> bool:
         """Finish an epoch: update the state of the run.
 
@@ -240,14 +237,16 @@ class Run:
             confusion: matrix of the validation.
 
         Returns:
-            Whether the macro Dice of the epoch is the best so far.
+            Whether the epoch is the best so far.
         """
-        better = row["macro_dice"] > self.best
+        better = self.monitor.better(row[self.monitor.column], self.best)
         if better:
-            self.best, self.best_epoch = row["macro_dice"], row["epoch"]
+            self.best, self.best_epoch = row[self.monitor.column], row["epoch"]
             self.waiting_since = self.best_epoch
         self.epoch, self.position = row["epoch"], start_of_epoch()
-        self.history = [*self.history, row]
+        # The rows of an earlier version, which this run continues, may lack columns.
+        self.history = [{name: one.get(name, math.nan) for name in row} for one in self.history]
+        self.history.append(row)
         self.metrics = {"confusion": confusion.matrix.cpu()}
         return better
 
@@ -265,6 +264,7 @@ class Run:
         best: dict,
         classes: Sequence[tuple[str, tuple[int, int, int]]],
         matrices: Sequence[ConfusionMatrix],
+        groups: Mapping[str, Sequence[int]],
         gallery: Mapping,
         command: str,
     ) -> None:
@@ -274,18 +274,19 @@ class Run:
             best: best.pt, loaded.
             classes: (name, (red, green, blue)) of each class.
             matrices: confusion matrix of each validation window.
+            groups: {name: labels} of the groups of classes whose shares are drawn.
             gallery: "samples", "legend" and "alignment", as in `report.html`.
             command: command to run next.
         """
         self._write_rows()
         names = [name for name, _ in classes]
         confusion = ConfusionMatrix(len(names), best["metrics"]["confusion"])
-        built = " + ".join(names[1:]) if len(names) < 5 else f"all but {names[0]}"
-        title, settings = f"{best['model']['name']}, {len(names)} classes", best["settings"]
-        page = scores.page(title, classes, matrices, {built: range(1, len(names))}, settings)
+        title = f"{best['model']['name']}, {len(names)} classes"
+        page = scores.page(title, classes, matrices, groups, best["settings"])
         summary = {
-            "best epoch": f"{best['epoch']} of {len(self.history)}",
-            "macro Dice": f"{best['best']:.4f}",
+            "best epoch": f"{best['epoch']} of {len(self.history)}, by {self.monitor.text}",
+            self.monitor.text: f"{best['best']:.4f}",
+            "macro Dice": f"{confusion.macro_dice():.4f}",
             "weighted Dice": f"{confusion.weighted_dice():.4f}",
             "mean IoU": f"{confusion.mean_iou():.4f}",
             "accuracy": f"{confusion.accuracy():.4f}",

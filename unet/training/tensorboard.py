@@ -69,8 +69,7 @@ class Board:
         step = row["epoch"]
         for name, value in row.items():
             if name != "epoch" and math.isfinite(value):
-                group = "iou" if name.startswith("iou_") else "epoch"
-                self.writer.add_scalar(f"{group}/{name.removeprefix('iou_')}", value, step)
+                self.writer.add_scalar(tag_of(name), value, step)
         self.writer.add_image(
             "confusion, rows truth, columns prediction",
             matrix_picture(confusion),
@@ -80,6 +79,13 @@ class Board:
         for name, picture in pictures:
             self.writer.add_image(name, picture, step, dataformats="HWC")
         self.writer.flush()
+
+
+def tag_of(column: str) -> str:
+    """Return the tag of a column of log.csv: iou/water for iou_water, else epoch/<column>."""
+    measure, _, name = column.partition("_")
+    of_class = name and measure in ("iou", "dice", "accuracy")
+    return f"{measure}/{name}" if of_class else f"epoch/{column}"
 
 
 def _all_but_file_errors(failed: threading.ExceptHookArgs) -> None:

@@ -89,6 +89,24 @@ def test_without_crs_km2_are_empty_and_other_tables_have_no_built_up(tmp_path):
     assert all(row["km2"] == row["share_of_built_up"] == "" for row in rows)
 
 
+def table_from(tmp_path, *rows: str) -> ClassTable:
+    path = tmp_path / "mine.csv"
+    path.write_text("\n".join(["code,name,color,background", *rows]))
+    return ClassTable.load(path)
+
+
+def test_the_classes_that_are_not_background_are_one_group_else_each_is_one(tmp_path):
+    assert areas_csv.groups(ESM) == {"built-up": [1, 2]}
+    deepglobe = ClassTable.load("deepglobe")
+    assert areas_csv.groups(deepglobe) == {name: [k] for k, name in enumerate(deepglobe.names)}
+    rows = [f"{k},c{k},#000000," for k in range(1, 6)]
+    towns = table_from(tmp_path, rows[0], rows[1] + "true", rows[2])
+    assert areas_csv.groups(towns) == {"c1 + c3": [0, 2]}
+    many = table_from(tmp_path, rows[0] + "true", *rows[1:])
+    assert areas_csv.groups(many) == {"all but c1": [1, 2, 3, 4]}
+    assert areas_csv.groups(table_from(tmp_path, rows[0])) == {}
+
+
 def test_several_images_end_with_their_sum_if_it_has_one_unit(tmp_path):
     plain = Grid(None, IDENTITY, 4, 5)
     for grids, sums in (

@@ -31,6 +31,33 @@ def test_the_ignore_column_is_optional(tmp_path):
     assert ClassTable.load(str(path)).encode(np.array([[1]])).tolist() == [[0]]
 
 
+def test_a_class_is_background_if_one_of_its_rows_says_so(tmp_path):
+    path = tmp_path / "t.csv"
+    lines = ["1,field,#00FF00,", "2,house,#FF0000,", "3,field,#00FF00,true", "4,sea,#0000FF,yes"]
+    path.write_text("\n".join(["code,name,color,background", *lines]))
+    table = ClassTable.load(path)
+    assert table.background == ("field", "sea") and table.foreground == [1]
+    assert [row["background"] for row in table.records] == ["true", "", "true", "true"]
+    assert ClassTable.from_records("t", table.records) == table
+
+
+def test_of_the_tables_of_this_package_only_esm_has_a_background():
+    assert ClassTable.load("esm").background == ("other",)
+    assert ClassTable.load("esm").foreground == [1, 2]
+    for name in ("catalonia", "deepglobe"):
+        table = ClassTable.load(name)
+        assert table.background == () and table.foreground == []
+        assert all("background" not in record for record in table.records)
+
+
+def test_the_background_of_a_checkpoint_of_an_earlier_version_is_that_of_its_table():
+    """Its records lack the column. In the table esm, the class other is the background."""
+    esm = ClassTable.load("esm")
+    records = [{k: v for k, v in record.items() if k != "background"} for record in esm.records]
+    assert ClassTable.from_records("esm", records) == esm
+    assert ClassTable.from_records("mine", records).background == ()
+
+
 def classes(count: int) -> str:
     """A CSV file of so many classes."""
     return "code,name,color\n" + "".join(f"{i},c{i},#000000\n" for i in range(count))
@@ -51,6 +78,12 @@ def classes(count: int) -> str:
         ("code,name,color\n1,a,#000000\n#000001,b,#000001\n", "mixes integer codes and colours"),
         ("code,name,color,ignore\n1,a,#000000,maybe\n", "ignore is 'maybe'"),
         ("code,name,color,ignore\n1,a,#000000,true\n", "0 classes"),
+        ("code,name,color,background\n1,a,#000000,maybe\n", "line 2: background is 'maybe'"),
+        ("code,name,color,background\n1,a,#000000,yes\n", "all classes are background"),
+        (
+            "code,name,color,ignore,background\n1,a,#000000,,\n0,n,#000000,true,true\n",
+            "line 3: code 0 is ignored and background; .*; leave one of the two empty",
+        ),
         ("code,name,color\n1,,#000000\n2,,#000001\n", "line 2: code 1 has no name"),
         ("code,name,color\n1,a,#000000\n20000000,b,#000000\n", "codes from 1 to 20000000"),
         ("code,name,color\n99999999999999999999,a,#000000\n", "codes from 99999999999999999999"),

@@ -204,6 +204,34 @@ def test_title_classes_and_matrix_are_enough():
     assert page.open == [] and [tag for tag, _ in page.elements].count("h2") == 2
 
 
+def test_each_class_has_a_chart_of_its_dice_iou_and_accuracy_with_the_axis_0_to_1():
+    """The plot reaches from y = 180 for 0 up to 62 for 1, and from x = 50 to 280 - 14."""
+    history = run()["history"]
+    for n, row in enumerate(history):
+        row |= {"dice_a": (n + 1) / 4, "iou_a": 0.25, "accuracy_a": math.nan if n == 1 else 0.5}
+        row |= {"dice_b": math.nan, "iou_b": None}
+    page = Page(report.html(run(history=history)))
+    assert "Classes by epoch" in page.texts and page.texts.count("best: 2") == 4
+    charts = [a["aria-label"] for tag, a in page.elements if tag == "svg"]
+    assert charts == ["Loss", "Validation", "Learning rate", "a"]
+    lines = [a["points"] for tag, a in page.elements if tag == "polyline"]
+    assert lines[-2:] == ["50.0,150.5 158.0,121.0 266.0,91.5", "50.0,150.5 158.0,150.5 266.0,150.5"]
+    dots = [(a["cx"], a["cy"]) for tag, a in page.elements if tag == "circle"]
+    assert dots == [("50.0", "121.0"), ("266.0", "121.0")]
+    assert any(text.endswith("Neither in the truth nor predicted: b.") for text in page.texts)
+
+
+def test_a_history_without_columns_of_the_classes_has_no_charts_of_them():
+    assert "Classes by epoch" not in Page(report.html(run())).texts
+
+
+def test_a_long_name_of_a_class_is_shortened_in_its_chart_and_escaped():
+    name = "<b>" + 40 * "x"
+    history = [{"epoch": 1, f"dice_{name}": 0.5}, {"epoch": 2, f"dice_{name}": 0.5}]
+    page = Page(report.html(run(history=history, classes=[(name, (0, 0, 0)), ("b", (0, 0, 0))])))
+    assert page.open == [] and "<b>" + 33 * "x" + "…" in page.texts
+
+
 def test_scatter_of_shares_by_hand():
     # From 0 % at (50, 346) to 100 % at (366, 30); an image without labels has no share and no dot.
     shares = {

@@ -19,17 +19,19 @@ def whole_checkpoint() -> dict:
     torch.manual_seed(0)
     network = unet.build("unet", 3, 2, base=2)
     optimizer = torch.optim.AdamW(network.parameters(), 0.01)
-    scheduler = SCHEDULES["plateau"](optimizer, 3)
+    scheduler = SCHEDULES["plateau"](optimizer, 3, "macro_dice")
     network(torch.randn(2, 3, 16, 16)).square().mean().backward()
     optimizer.step()
     end_epoch(scheduler, 0.5)
     rows = [("1", "land", ""), ("3", "land", ""), ("2", "water", ""), ("0", "none", "true")]
+    background = {"land": "true", "water": "", "none": ""}
     return {
         "format": FORMAT,
         "model": {"name": "unet", "in_channels": 3, "num_classes": 2, "options": {"base": 2}},
         "weights": network.state_dict(),
         "classes": [
             {"code": code, "name": name, "color": "#C8B478", "ignore": ignore}
+            | {"background": background[name]}
             for code, name, ignore in rows
         ],
         "bands": ["Red", "NIR"],
@@ -51,7 +53,13 @@ def whole_checkpoint() -> dict:
             "windows": torch.tensor([[0, 0, 6, 64, 64, 0], [1, 0, 0, 9, 8, 2]]).int(),
         },
         "metrics": {"confusion": torch.tensor([[2**40, 1], [0, 3]])},
-        "settings": {"lr": 0.01, "bands": None, "images": ["a.tif"], "crop": (1, 2)},
+        "settings": {
+            "lr": 0.01,
+            "bands": None,
+            "images": ["a.tif"],
+            "crop": (1, 2),
+            "monitor": "loss",
+        },
         "epoch": 1,
         "position": {"batch": 0, "windows": 0, "loss": 0.0},
         "best": -math.inf,
@@ -97,6 +105,11 @@ def test_what_the_record_lacks_is_no_error():
     check({name: value for name, value in WHOLE.items() if name not in RECORD}, to_resume=True)
 
 
+def test_classes_of_an_earlier_version_do_not_name_the_background():
+    rows = [{k: v for k, v in row.items() if k != "background"} for row in WHOLE["classes"]]
+    check(changed(("classes",), rows), to_resume=True)
+
+
 def test_a_scaling_of_each_image_has_no_numbers():
     check(changed(("scaling",), {"method": "image", "offset": [], "scale": []}))
 
@@ -115,6 +128,16 @@ ONES = torch.ones(2)
             r"model\['in_channels'\] is True, expected a whole number",
         ),
         (("model", "in_channels"), 3.0, r"model\['in_channels'\] is 3.0, expected a whole number"),
+        (
+            ("classes", 0, "background"),
+            "maybe",
+            r"'background'\] is 'maybe', expected one of , true",
+        ),
+        (
+            ("settings", "monitor"),
+            "best",
+            r"'monitor'\] is 'best', expected one of macro_dice, loss",
+        ),
         (("model", "num_classes"), 255, r"model\['num_classes'\] is 255, .* from 1 to 254"),
         (("model", "options"), {"depth": 5}, "model: .* no option 'depth'; it has: base"),
         (("model", "options", "base"), "2", r"model\['options'\]\['base'\] is '2', expected a num"),

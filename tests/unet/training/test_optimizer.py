@@ -9,12 +9,12 @@ from torch import nn
 from unet.training.optimizer import OPTIMIZERS, SCHEDULES, change_epochs, end_epoch
 
 
-def make(schedule: str = "constant", epochs: int = 4, lr: float = 0.1, name: str = "adamw"):
-    """Return (a layer with weight 1, its optimizer, its schedule)."""
+def make(schedule: str = "constant", epochs: int = 4, monitor: str = "macro_dice"):
+    """Return (a layer with weight 1, its optimizer with a rate of 0.1, its schedule)."""
     layer = nn.Linear(1, 1, bias=False)
     nn.init.ones_(layer.weight)
-    optimizer = OPTIMIZERS[name](layer.parameters(), lr, weight_decay=0.0, fused=True)
-    return layer, optimizer, SCHEDULES[schedule](optimizer, epochs)
+    optimizer = OPTIMIZERS["adamw"](layer.parameters(), 0.1, weight_decay=0.0, fused=True)
+    return layer, optimizer, SCHEDULES[schedule](optimizer, epochs, monitor)
 
 
 def rates(optimizer, schedule, epochs: int, metrics=None) -> list[float]:
@@ -43,6 +43,13 @@ def test_plateau_halves_after_more_than_three_epochs_without_a_better_metric():
     assert rates(*make("plateau")[1:], 8, metrics) == pytest.approx([0.1] * 6 + [0.05] * 2)
 
 
+def test_plateau_of_the_loss_halves_after_more_than_three_epochs_without_a_lower_one():
+    """The best loss is that of the second epoch. A loss that is not a number is not lower."""
+    losses = [0.9, 0.5, 0.5, 0.6, math.nan, 0.5, 0.4, 0.4]
+    found = rates(*make("plateau", monitor="loss")[1:], 8, losses)
+    assert found == pytest.approx([0.1] * 6 + [0.05] * 2)
+
+
 def test_constant_is_constant():
     assert rates(*make("constant")[1:], 9) == [0.1] * 9
 
@@ -59,7 +66,7 @@ def start(name: str, schedule: str):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1)).double()
     optimizer = OPTIMIZERS[name](model.parameters(), 0.01, weight_decay=1e-2, fused=True)
-    return model, optimizer, SCHEDULES[schedule](optimizer, 4)
+    return model, optimizer, SCHEDULES[schedule](optimizer, 4, "macro_dice")
 
 
 def train(model: nn.Module, optimizer, schedule, epochs: range) -> None:

@@ -27,11 +27,31 @@ def test_epochs_are_counted_and_the_best_is_kept(tmp_path):
         True,
         False,
     ]
-    assert (run.epoch, run.best, run.best_epoch) == (2, 0.5, 1)
+    assert (run.epoch, run.best, run.best_epoch, run.waiting_since) == (2, 0.5, 1, 1)
     assert run.position == start_of_epoch() and run.metrics["confusion"].sum() == 10
     run.save()
     with open(tmp_path / "log.csv", newline="") as file:
         assert [one["macro_dice"] for one in csv.DictReader(file)] == ["0.5", "0.4"]
+
+
+def test_with_the_loss_as_monitor_the_lowest_loss_is_best_whatever_the_dice(tmp_path):
+    run = Run(tmp_path, monitor="loss")
+    losses = [math.nan, 0.5, 0.6, 0.4, 0.4]
+    rows = [row(n, n / 10) | {"val_loss": loss} for n, loss in enumerate(losses, start=1)]
+    found = [run.end_epoch(one, CONFUSION) for one in rows]
+    assert found == [False, True, False, True, False]
+    assert (run.best, run.best_epoch, run.waiting_since) == (0.4, 4, 4)
+    assert run.has_ended(epochs=9, patience=1) and not run.has_ended(epochs=9, patience=2)
+
+
+def test_a_run_that_goes_on_from_an_earlier_version_has_one_set_of_columns(tmp_path):
+    run = Run(tmp_path)
+    run.history = [{"epoch": 1, "macro_dice": 0.5, "iou_a": 0.25, "foreground_accuracy": 0.1}]
+    run.end_epoch(row(2, 0.6) | {"iou_a": 0.5, "dice_a": 0.75}, CONFUSION)
+    with open(tmp_path / "log.csv", newline="") as file:
+        first, second = csv.DictReader(file)
+    assert list(first) == ["epoch", "macro_dice", "seconds", "iou_a", "dice_a"]
+    assert first["iou_a"] == "0.25" and first["dice_a"] == "nan" and second["dice_a"] == "0.75"
 
 
 def test_a_run_ends_with_its_epochs_or_its_patience(tmp_path):
@@ -99,13 +119,20 @@ def test_the_time_left_is_that_of_the_epochs_since_the_resume(tmp_path, monkeypa
 
 
 def test_a_row_of_the_log_by_hand():
-    """TP 6 and 1; rows 8 and 2, columns 7 and 3: IoU 6/9 and 1/4, Dice 12/15 and 2/5."""
-    found = epoch_row(3, 0.1, 0.5, 0.6, CONFUSION, ["land", "water"])
+    """TP 6 and 1; rows 8 and 2, columns 7 and 3: IoU 6/9 and 1/4, Dice 12/15 and 2/5.
+
+    Of the 8 pixels of land 6 are right, of the 2 of water 1.
+    """
+    found = epoch_row(3, 0.1, 0.5, 0.6, CONFUSION, ["land", "water"], [1])
+    assert found["dice_land"] == pytest.approx(0.8) and found["dice_water"] == pytest.approx(0.4)
+    assert (found["accuracy_land"], found["accuracy_water"]) == (6 / 8, 1 / 2)
     assert found["iou_land"] == pytest.approx(6 / 9) and found["iou_water"] == pytest.approx(1 / 4)
     assert found["macro_dice"] == pytest.approx(0.6) and found["accuracy"] == pytest.approx(0.7)
     assert found["weighted_dice"] == pytest.approx(0.8 * 0.8 + 0.2 * 0.4)
     assert found["foreground_accuracy"] == pytest.approx(1 / 2)
     assert math.isclose(found["mean_iou"], (6 / 9 + 1 / 4) / 2) and found["lr"] == 0.1
+    without = epoch_row(3, 0.1, 0.5, 0.6, CONFUSION, ["land", "water"])
+    assert found.keys() - without.keys() == {"foreground_accuracy"}
 
 
 def test_a_folder_has_one_writer_at_a_time(tmp_path):

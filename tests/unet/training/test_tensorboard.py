@@ -13,7 +13,16 @@ import torch
 from data.files import InputError
 from unet.training.tensorboard import SIDE, Board, BoardError, matrix_picture
 
-ROW = {"epoch": 1, "lr": 0.5, "macro_dice": 0.25, "iou_water": 0.75, "iou_town": math.nan}
+ROW = {
+    "epoch": 1,
+    "lr": 0.5,
+    "macro_dice": 0.25,
+    "accuracy": 0.125,
+    "iou_water": 0.75,
+    "iou_town": math.nan,
+    "dice_water": 0.875,
+    "accuracy_old_town": 0.5,
+}
 
 
 def test_without_the_package_the_error_names_it(tmp_path, monkeypatch):
@@ -81,6 +90,9 @@ def test_an_epoch_reads_back_as_it_was_written(tmp_path):
     assert scalars == {
         "epoch/lr": {1: 0.5, 2: 0.125},
         "epoch/macro_dice": {1: 0.25, 2: 0.25},
+        "epoch/accuracy": {1: 0.125, 2: 0.125},
+        "dice/water": {1: 0.875, 2: 0.875},
+        "accuracy/old_town": {1: 0.5, 2: 0.5},
         "iou/water": {1: 0.75, 2: 0.75},  # and no NaN of the town, nor the epoch itself
     }
     assert set(pictures) == {"confusion, rows truth, columns prediction", "s_1.tif, row 0"}
