@@ -15,6 +15,7 @@ Read beside it: tests/data/test_interrupts.py.
 import contextlib
 import multiprocessing
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -26,6 +27,7 @@ from data.files.writing import MAKING, remove_own
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM)
 GRACE = 0.5  # seconds
+FOLDERS: set[str] = set()  # folders that Python removes at its end, which `leave` skips
 
 
 class Interrupted(KeyboardInterrupt):
@@ -91,6 +93,8 @@ class _End:
         remove_own()
         for child in multiprocessing.active_children():
             child.kill()
+        for folder in FOLDERS:
+            shutil.rmtree(folder, ignore_errors=True)
         # A thread may wait for the reader of standard output, so this one does not.
         telling = threading.Thread(target=self.tell, daemon=True)
         telling.start()

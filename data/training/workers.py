@@ -15,10 +15,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import connection
 from multiprocessing.util import get_temp_dir
-from pathlib import Path
 
 from data.files import InputError
-from data.files.writing import OWN
+from data.files.interrupts import FOLDERS
 
 KILLED = "DataLoader worker (pid"  # the messages of torch about a process that has ended
 RAISED = "in DataLoader worker process"  # and about an error that was raised in a process
@@ -47,10 +46,11 @@ def _end_with_parent() -> None:
 def share_temporary_folder() -> None:
     """Let all workers keep their sockets in one temporary folder of this process.
 
-    multiprocessing removes it at the end, and `remove_own` after a signal. Each worker would make
-    its own, and leave it if it is killed. Call this before the workers are started.
+    multiprocessing removes it at the end, and data/files/interrupts.py after a signal. Each worker
+    would make its own, and leave it if it is killed. Call this before the workers are started.
     """
-    OWN.add(Path(get_temp_dir()))
+    os.makedirs(folder := get_temp_dir(), exist_ok=True)  # without it, a worker would never answer
+    FOLDERS.add(folder)
 
 
 @contextmanager

@@ -3,11 +3,13 @@
 import contextlib
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from multiprocessing.util import get_temp_dir
 from pathlib import Path
 
 import pytest
@@ -99,6 +101,16 @@ def test_workers_outlive_the_signals_that_all_processes_get_and_end_with_the_blo
     assert read_all(get_signals) == 100
     assert multiprocessing.active_children() == []
     assert before in (signal.getsignal(signal.SIGCHLD), signal.SIG_DFL)
+
+
+def test_workers_answer_although_their_temporary_folder_was_removed_meanwhile():
+    shutil.rmtree(get_temp_dir())
+    share_temporary_folder()
+    loader = DataLoader(
+        Tensors(), num_workers=1, worker_init_fn=start_worker, multiprocessing_context="fork"
+    )
+    with supervised():
+        assert len(list(loader)) == 4
 
 
 def train_by_workers(folder: str) -> None:
