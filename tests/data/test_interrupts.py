@@ -37,8 +37,8 @@ WAITS = {
         time.sleep(60)
     finally:
         time.sleep(60)""",
-    "child": "ready(); multiprocessing.get_context('fork').Process(target=time.sleep, "
-    "args=(60,)).start(); time.sleep(60)",
+    "child": "multiprocessing.get_context('fork').Process(target=time.sleep, args=(60,)).start(); "
+    "ready(); time.sleep(60)",
     "error": """
     try:
         ready()

@@ -46,8 +46,10 @@ def test_with_the_loss_as_monitor_the_lowest_loss_is_best_whatever_the_dice(tmp_
 
 def test_a_run_that_goes_on_from_an_earlier_version_has_one_set_of_columns(tmp_path):
     run = Run(tmp_path)
+    run.begin({}, {}, torch.device("cpu"))
     run.history = [{"epoch": 1, "macro_dice": 0.5, "iou_a": 0.25, "foreground_accuracy": 0.1}]
     run.end_epoch(row(2, 0.6) | {"iou_a": 0.5, "dice_a": 0.75}, CONFUSION)
+    run.save()
     with open(tmp_path / "log.csv", newline="") as file:
         first, second = csv.DictReader(file)
     assert list(first) == ["epoch", "macro_dice", "seconds", "iou_a", "dice_a"]
