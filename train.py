@@ -74,8 +74,13 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--lr", type=within(float, above=0), default=2e-3, help="learning rate")
     add("--weight-decay", type=within(float, 0), default=1e-4, help="weight decay")
     add("--schedule", choices=[*SCHEDULES], default="cosine", help="schedule of the learning rate")
-    best = {"dest": "monitor", "choices": [*MONITORS], "default": "macro_dice"}
-    add("--best-by", "--monitor", **best, help="what makes an epoch the best")
+    add(
+        *("--best-by", "--monitor"),  # torchrun takes --monitor for an option of its own
+        dest="monitor",
+        choices=[*MONITORS],
+        default="macro_dice",
+        help="what makes an epoch the best",
+    )
     add("--patience", type=count, default=15, help="stop after so many epochs without improvement")
     add("--seed", type=number, default=0, help="seed of all random numbers")
 
