@@ -148,10 +148,8 @@ def gallery(samples: Sequence[dict], table: ClassTable) -> dict:
 
 
 def _caption(sample: dict) -> str:
-    """Name the picture of the errors. The text of a sample, if it has one, has the accuracy."""
-    if "text" in sample:
-        return "errors"
-    accuracy = _accuracy(sample["truth"], sample["prediction"])
+    """Name the picture of the errors. A thinned picture has the "accuracy" of its whole image."""
+    accuracy = sample.get("accuracy", _accuracy(sample["truth"], sample["prediction"]))
     share = "\N{EN DASH}" if math.isnan(accuracy) else f"{100 * accuracy:.1f}"
     return f"errors; {share} % right"
 

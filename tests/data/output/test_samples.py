@@ -121,9 +121,9 @@ def test_windows_with_the_lowest_and_the_highest_accuracy_are_chosen():
 
 
 def test_figures_and_group_of_a_sample_are_those_of_the_gallery():
-    (found,) = gallery([sample(text="accuracy 0.8", group=WORST)], ESM)["samples"]
-    assert (found["text"], found["group"]) == ("accuracy 0.8", WORST)
-    assert list(found["pictures"]) == ["image", "truth", "prediction", "errors"]
+    (found,) = gallery([sample(text="t", group=WORST, accuracy=0.8)], ESM)["samples"]
+    assert (found["text"], found["group"]) == ("t", WORST)
+    assert list(found["pictures"]) == ["image", "truth", "prediction", "errors; 80.0 % right"]
 
 
 def sample(**changes) -> dict:
