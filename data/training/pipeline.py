@@ -30,7 +30,7 @@ from data.training.one_unit import in_one_unit
 from data.training.places import find_spots, located, same_masks
 from data.training.scenes import Scene
 from data.training.windows import Item, all_windows, automatic_size, class_counts, useful
-from data.training.workers import share_temporary_folder, start_worker
+from data.training.workers import Loader, share_temporary_folder, start_worker
 
 
 class Data(NamedTuple):
@@ -242,7 +242,7 @@ def loaders(
     generator = torch.Generator()
 
     def batches(windows: Windows, numbers: EpochSampler | range) -> DataLoader:
-        return DataLoader(
+        return Loader(
             windows,
             batch_sampler=Batches(numbers, args.batch, rank, world),
             collate_fn=windows.collate,

@@ -13,14 +13,35 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import connection
+from multiprocessing import connection, resource_tracker
 from multiprocessing.util import get_temp_dir
 
+from torch.utils.data import DataLoader
+
 from data.files import InputError
-from data.files.interrupts import FOLDERS
+from data.files.interrupts import FOLDERS, NUMBERS
 
 KILLED = "DataLoader worker (pid"  # the messages of torch about a process that has ended
 RAISED = "in DataLoader worker process"  # and about an error that was raised in a process
+
+
+class Loader(DataLoader):
+    """A DataLoader whose workers do not get the signals that all processes get."""
+
+    def __iter__(self):
+        """Start the workers, if they are not started yet, and return the batches.
+
+        A process inherits the mask of signals. So Ctrl-C does not end a worker before
+        `start_worker` runs in it.
+        """
+        context = self.multiprocessing_context or multiprocessing.get_context()
+        if self.num_workers and context.get_start_method() != "fork":
+            resource_tracker.ensure_running()  # its start unblocks the signals
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, NUMBERS)
+        try:
+            return super().__iter__()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def start_worker(number: int) -> None:
@@ -31,7 +52,7 @@ def start_worker(number: int) -> None:
     killed, the worker ends at once. torch's own watch of the parent starts later, and does not see
     a parent that was killed before.
     """
-    for received in (signal.SIGINT, signal.SIGTERM):
+    for received in NUMBERS:
         signal.signal(received, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

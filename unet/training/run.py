@@ -160,8 +160,9 @@ class Run:
 
     def _write_rows(self) -> None:
         """Write log.csv as a whole, so that it never ends with half a row."""
-        rows = (row.values() for row in self.history)
-        write_csv(self.folder / "log.csv", [*self.history[:1], *rows])
+        if self.history:
+            rows = (row.values() for row in self.history)
+            write_csv(self.folder / "log.csv", [self.history[0], *rows])
 
     def has_ended(self, epochs: int, patience: int) -> bool:
         """Whether all epochs are finished, or none was better for `patience` epochs."""

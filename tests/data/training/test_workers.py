@@ -17,7 +17,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from data.files import InputError
-from data.training.workers import share_temporary_folder, start_worker, supervised
+from data.training.workers import Loader, share_temporary_folder, start_worker, supervised
 
 ROOT = Path(__file__).parents[3]
 
@@ -111,6 +111,25 @@ def test_workers_answer_although_their_temporary_folder_was_removed_meanwhile():
     )
     with supervised():
         assert len(list(loader)) == 4
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_signal_to_all_processes_does_not_end_a_worker_that_starts(method, monkeypatch):
+    """As the terminal sends Ctrl-C, while a worker has the handlers of Python."""
+    begin = multiprocessing.get_context(method).Process.start
+    received = []
+
+    def start_and_send(process):
+        begin(process)
+        os.kill(process.pid, signal.SIGINT)
+
+    monkeypatch.setattr(multiprocessing.get_context(method).Process, "start", start_and_send)
+    loader = Loader(
+        Tensors(), num_workers=1, worker_init_fn=start_worker, multiprocessing_context=method
+    )
+    with supervised():
+        received += loader
+    assert len(received) == 4
 
 
 def train_by_workers(folder: str) -> None:

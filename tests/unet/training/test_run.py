@@ -94,7 +94,9 @@ def test_a_run_that_ended_before_its_first_checkpoint_can_be_begun_anew(tmp_path
     with Run(tmp_path) as run:
         run.begin({}, {}, torch.device("cpu"))
         run.log("again")
+        run.save()  # a signal in the first epoch: there is no row yet
     assert (tmp_path / "train.log").read_text() == "killed in epoch 1\nagain\n"
+    assert not (tmp_path / "log.csv").exists()
 
 
 def test_a_row_is_written_after_the_checkpoint_from_which_the_run_is_resumed(tmp_path, monkeypatch):
