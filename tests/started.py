@@ -9,6 +9,7 @@ import atexit
 import contextlib
 import csv
 import json
+import multiprocessing
 import os
 import resource
 import runpy
@@ -101,6 +102,7 @@ class Started:
         sys.stderr = open(2, "w", encoding="utf-8", buffering=1, errors="backslashreplace")
         os.chdir(folder)
         os.environ["TMPDIR"], tempfile.tempdir = str(self.temporary), None
+        multiprocessing.set_start_method(None, force=True)  # the caller may start by "spawn"
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         terminal.one_line_errors = _unblocked(terminal.one_line_errors)

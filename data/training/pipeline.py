@@ -30,7 +30,7 @@ from data.training.one_unit import in_one_unit
 from data.training.places import find_spots, located, same_masks
 from data.training.scenes import Scene
 from data.training.windows import Item, all_windows, automatic_size, class_counts, useful
-from data.training.workers import Loader, share_temporary_folder, start_worker
+from data.training.workers import Loader, start_worker
 
 
 class Data(NamedTuple):
@@ -235,8 +235,6 @@ def loaders(
         validation batches. Set `epoch` of the order before each epoch.
     """
     workers = (4 if gpu else 0) if args.workers is None else args.workers
-    if workers:
-        share_temporary_folder()
     order = EpochSampler(len(data.training), args.seed, data.factors)
     # The loaders draw from a generator of their own, so dropout's random numbers do not change.
     generator = torch.Generator()

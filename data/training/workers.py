@@ -34,9 +34,11 @@ class Loader(DataLoader):
         A process inherits the mask of signals. So Ctrl-C does not end a worker before
         `start_worker` runs in it.
         """
-        context = self.multiprocessing_context or multiprocessing.get_context()
-        if self.num_workers and context.get_start_method() != "fork":
-            resource_tracker.ensure_running()  # its start unblocks the signals
+        if self.num_workers:
+            share_temporary_folder()
+            context = self.multiprocessing_context or multiprocessing.get_context()
+            if context.get_start_method() != "fork":
+                resource_tracker.ensure_running()  # its start unblocks the signals
         before = signal.pthread_sigmask(signal.SIG_BLOCK, NUMBERS)
         try:
             return super().__iter__()
