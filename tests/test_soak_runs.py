@@ -43,7 +43,7 @@ def test_a_few_tries_of_the_trials_lose_nothing(tmp_path):
         ("import os; os.kill(os.getpid(), 9)", ["tracebacks"]),
         ("import time; time.sleep(60)", ["tracebacks"]),
         ("bytes(2**34)", ["tracebacks"]),
-        ("b'x' * 3 * 2**30", ["tracebacks"]),
+        ("b'x' * (2**31 + 2**29)", ["tracebacks"]),
         ("import subprocess; subprocess.Popen(['sleep', '60'])", ["leftovers"]),
     ],
 )
