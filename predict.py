@@ -46,7 +46,7 @@ from data.tiling import OVERLAP, layout
 from unet import checkpoint
 from unet.evaluation import image_scores, report, scores
 from unet.evaluation.predictor import Predictor
-from unet.evaluation.unseen import Comparison
+from unet.evaluation.unseen import MapConfusion
 from unet.training import processes
 from unet.training.processes import Messages
 
@@ -97,7 +97,7 @@ class Result(NamedTuple):
     """The areas of a map and, with a mask, the confusion matrix and a sample for the report."""
 
     areas: Areas
-    confusion: Comparison | None
+    confusion: MapConfusion | None
     sample: dict
 
 
@@ -113,7 +113,7 @@ def map_image(
 
     Where several processes share the image, the first one writes, and the others return None.
     """
-    loaded, confusion = predictor.checkpoint, Comparison(predictor.classes)
+    loaded, confusion = predictor.checkpoint, MapConfusion(predictor.classes)
     expected, keep = Expected.of(loaded), bool(args.probabilities or args.uncertainty)
     with ExitStack() as opened:
         options = args.bands, args.offset, args.nodata

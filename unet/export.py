@@ -20,32 +20,21 @@ file written. Use it so:
 Read beside it: tests/unet/test_export.py.
 """
 
-import argparse
 import io
 import json
 import logging
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
 
 import torch
 from torch import nn
 from torch.export import Dim, ExportedProgram
 
-from data.files import (
-    InputError,
-    printable,
-    put,
-    put_error,
-    refuse_input,
-    replacing,
-    stopping,
-    usable_streams,
-)
+from data.files import InputError, printable, put, refuse_input, replacing
 from unet.checkpoint import CheckpointError, build_model, find, load
+from unet.evaluation.command import Parser, one_line_errors
 from unet.networks.layers import Network
 
 TOLERANCE = 1e-4  # largest difference of a logit, relative to the largest logit
@@ -159,25 +148,15 @@ def _quiet() -> Iterator[None]:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line."""
     about = "Write the network of a checkpoint as a file that runs without this program."
-    parser = argparse.ArgumentParser("python -m unet.export", description=about)
+    parser = Parser("python -m unet.export", description=about)
     parser.add_argument("checkpoint", type=Path, help="best.pt, or the folder of a run")
     parser.add_argument("-o", "--output", type=Path, required=True, help="the file, ending in .pt2")
-    parser.error = _refuse  # type: ignore[method-assign]
     args = parser.parse_args(arguments)
     path = find(args.checkpoint)
     refuse_input([args.output], [path])
     put(printable(f"{args.output}: takes {export(load(path), args.output)}"))
 
 
-def _refuse(message: str) -> NoReturn:
-    """Raise InputError for a mistake in the options."""
-    raise InputError(f"{message}; --help lists the options")
-
-
 if __name__ == "__main__":
-    with usable_streams(), stopping("unet.export"):
-        try:
-            main()
-        except (InputError, OSError) as error:
-            put_error(f"unet.export: error: {printable(' '.join(str(error).split()))}")
-            sys.exit(2)
+    with one_line_errors("unet.export"):
+        main()

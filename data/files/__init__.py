@@ -5,6 +5,7 @@ that are data, the end by a signal, the version, and the label IGNORE.
 from data.files.errors import (
     InputError,
     WrongTable,
+    message_of,
     naming,
     read_bytes,
     refuse_input,
@@ -35,6 +36,7 @@ __all__ = [
     "Interrupted",
     "folder_for",
     "lock",
+    "message_of",
     "naming",
     "naming_full_disk",
     "read_bytes",

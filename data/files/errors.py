@@ -9,6 +9,8 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from data.files.names import printable
+
 
 class InputError(ValueError):
     """An error that the user can correct: `file: what is wrong; what to do` in one line.
@@ -20,6 +22,17 @@ class InputError(ValueError):
 
 class WrongTable(InputError):
     """A mask does not fit the class table. The other masks of a training do not fit it either."""
+
+
+def message_of(error: Exception) -> str:
+    """Return the message of an error; `file: reason` for an OSError.
+
+    >>> message_of(FileNotFoundError(2, "No such file or directory", "a.tif"))
+    'a.tif: No such file or directory'
+    """
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{printable(error.filename)}: {error.strerror}"
+    return str(error)
 
 
 def require_file(path: str | os.PathLike) -> None:

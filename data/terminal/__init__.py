@@ -5,7 +5,6 @@ from data.terminal.options import Parser, Repeated, vote_weights, within
 from data.terminal.signals import (
     Interrupted,
     Signals,
-    message_of,
     of_memory,
     one_line_errors,
     say_error,
@@ -20,7 +19,6 @@ __all__ = [
     "command",
     "duration",
     "grouped",
-    "message_of",
     "listed",
     "note",
     "of_memory",

@@ -13,7 +13,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from data.files import InputError, Interrupted, printable, put_error, stopping, usable_streams
+from data.files import (
+    InputError,
+    Interrupted,
+    message_of,
+    printable,
+    put_error,
+    stopping,
+    usable_streams,
+)
 from data.terminal.lines import progress
 
 
@@ -77,17 +85,6 @@ def of_memory(error: Exception, file: object = "the memory") -> Exception:
     if isinstance(error, MemoryError) or any(sign in str(error) for sign in signs):
         return InputError(f"{file}: the memory is full ({str(error)[:60]}); close other programs")
     return error
-
-
-def message_of(error: Exception) -> str:
-    """Return the message of an error; `file: reason` for an OSError.
-
-    >>> message_of(FileNotFoundError(2, "No such file or directory", "a.tif"))
-    'a.tif: No such file or directory'
-    """
-    if isinstance(error, OSError) and error.strerror and error.filename:
-        return f"{printable(error.filename)}: {error.strerror}"
-    return str(error)
 
 
 def say_error(script: str, error: Exception, file: Path | None = None) -> None:

@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from data.classes import ClassTable, table_file
-from data.files import InputError, WrongTable, refuse_input
+from data.files import InputError, WrongTable, message_of, refuse_input
 from data.input import finding, inputs
 from data.input.filenames import by_mask
 from data.input.pairing import pair, shared_masks
 from data.raster.sidecars import named_after
 from data.sample import towns
 from data.tables.tally import Tally
-from data.terminal import grouped, message_of
+from data.terminal import grouped
 from data.training.scene_files import cache_size
 from data.training.scenes import Scene, prepare
 

@@ -10,24 +10,13 @@ one, and samples.json (unet/evaluation/samples_file.py) with the pictures.
 Read beside it: tests/unet/evaluation/test_compare.py.
 """
 
-import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
-from data.files import (
-    InputError,
-    printable,
-    put,
-    put_error,
-    refuse_input,
-    replacing,
-    stopping,
-    usable_streams,
-)
+from data.files import InputError, printable, put, put_error, refuse_input, replacing
 from unet import checkpoint
 from unet.evaluation import samples_file
+from unet.evaluation.command import Parser, one_line_errors
 from unet.evaluation.comparison import Compared, html, rank
 from unet.training.resume import same
 
@@ -84,12 +73,11 @@ def _note(text: str) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "python -m unet.evaluation.compare", description="Compare runs of train.py on one page."
     )
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder of a run")
     parser.add_argument("-o", "--output", type=Path, required=True, help="HTML file to write")
-    parser.error = _refuse  # type: ignore[method-assign]
     args = parser.parse_args(arguments)
     if len(args.runs) < 2:
         raise InputError(f"{args.runs[0]}: is one run; name two or more")
@@ -109,15 +97,6 @@ def main(arguments: list[str] | None = None) -> None:
     put(printable(str(args.output)))
 
 
-def _refuse(message: str) -> NoReturn:
-    """Raise InputError for a mistake in the options."""
-    raise InputError(f"{message}; --help lists the options")
-
-
 if __name__ == "__main__":
-    with usable_streams(), stopping("unet.evaluation.compare"):
-        try:
-            main()
-        except (InputError, OSError) as error:
-            put_error(f"unet.evaluation.compare: error: {printable(' '.join(str(error).split()))}")
-            sys.exit(2)
+    with one_line_errors("unet.evaluation.compare"):
+        main()

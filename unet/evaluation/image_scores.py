@@ -29,6 +29,7 @@ from unet.evaluation.shares import share_of
 from unet.metrics import ConfusionMatrix
 
 ROWS = 30  # images in the table of the report
+NO_SHARE = "", math.nan, math.nan  # of a table with one class
 SHARES = "true_share", "mapped_share", "share_difference"
 
 
@@ -85,7 +86,7 @@ def ranked(
                 "accuracy": confusion.accuracy(),
                 "macro_dice": confusion.macro_dice(),
                 "dice": confusion.dice().tolist(),
-                "share": max(shares, key=lambda share: abs(share[2] - share[1])),
+                "share": max(shares, key=lambda share: abs(share[2] - share[1]), default=NO_SHARE),
             }
         )
     return sorted(rows, key=lambda row: (math.isnan(row["accuracy"]), row["accuracy"]))

@@ -106,7 +106,7 @@ def score_tables(names: Sequence[str], confusion: ConfusionMatrix, ground: str) 
 
     Args:
         names: The classes.
-        confusion: The confusion matrix; a `comparison.Comparison` knows what was trained on.
+        confusion: The confusion matrix; an `unseen.MapConfusion` knows what was trained on.
         ground: What was mapped, such as "a.tif".
     """
     lines = [text] if (text := sentence(confusion, ground)) else []

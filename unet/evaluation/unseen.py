@@ -12,7 +12,7 @@ import torch
 from unet.metrics import ConfusionMatrix
 
 
-class Comparison(ConfusionMatrix):
+class MapConfusion(ConfusionMatrix):
     """The confusion matrix of a map, with a second one of its held-out ground.
 
     Attributes:
@@ -39,11 +39,11 @@ class Comparison(ConfusionMatrix):
             self.held_out = self.held_out or ConfusionMatrix(self.num_classes)
             self.held_out.update(labels, torch.from_numpy(held_out))
 
-    def __add__(self, other: ConfusionMatrix) -> "Comparison":
+    def __add__(self, other: ConfusionMatrix) -> "MapConfusion":
         """Add both matrices. The held-out ground of the sum is known if that of both is."""
         mine, others = self.held_out, getattr(other, "held_out", None)
         total = super().__add__(other).matrix
-        return Comparison(self.num_classes, total, mine + others if mine and others else None)
+        return MapConfusion(self.num_classes, total, mine + others if mine and others else None)
 
 
 def sentence(scores: ConfusionMatrix, ground: str) -> str:

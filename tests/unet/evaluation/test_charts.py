@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from drawn import points
 
 from unet.evaluation.charts import histograms, line_chart, scatter, tick_labels
 
@@ -14,17 +15,6 @@ from unet.evaluation.charts import histograms, line_chart, scatter, tick_labels
 def test_labels_of_a_chart_are_escaped():
     root = ElementTree.fromstring(line_chart({"<b>&": [1, 2], "c": [1, 2]}, [1, 2], '"<i>'))
     assert {"<b>&", '"<i>'} <= {element.text for element in root.iter()}
-
-
-def points(svg):
-    """Of an SVG text: the lines and the dots, as lists of (x, y)."""
-    root = ElementTree.fromstring(svg)
-    lines = [e.get("points") for e in root.iter("{http://www.w3.org/2000/svg}polyline")]
-    dots = [
-        (float(e.get("cx")), float(e.get("cy")))
-        for e in root.iter("{http://www.w3.org/2000/svg}circle")
-    ]
-    return [[tuple(map(float, point.split(","))) for point in line.split()] for line in lines], dots
 
 
 def test_points_of_a_curve_by_hand():

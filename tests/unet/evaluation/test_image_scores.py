@@ -137,3 +137,11 @@ def test_figures_of_a_sample_are_those_of_its_labels():
     (found,) = image_scores.described([sample], NAMES)
     assert found == {**sample, **image_scores.figures(confusion, NAMES)}
     assert found["accuracy"] == 3 / 5
+
+
+def test_the_table_of_images_of_a_single_class_has_no_error_of_a_share():
+    """One class has no group, because its share is always 100 %."""
+    one = ConfusionMatrix(1, torch.tensor([[9]]))
+    images = image_scores.ranked([("a.tif", one), ("b.tif", one)], {})
+    text = image_scores.table(images, ["land"])
+    assert text.count("&ndash;") == 2 * 2 + 1  # two cells of each image, and the note

@@ -3,18 +3,9 @@
 import math
 from xml.etree import ElementTree
 
+from drawn import points
+
 from unet.evaluation.run_charts import bars, run_curves, run_style
-
-
-def points(svg):
-    """Of an SVG text: the lines and the dots, as lists of (x, y)."""
-    root = ElementTree.fromstring(svg)
-    lines = [e.get("points") for e in root.iter("{http://www.w3.org/2000/svg}polyline")]
-    dots = [
-        (float(e.get("cx")), float(e.get("cy")))
-        for e in root.iter("{http://www.w3.org/2000/svg}circle")
-    ]
-    return [[tuple(map(float, point.split(","))) for point in line.split()] for line in lines], dots
 
 
 def test_bars_by_hand():

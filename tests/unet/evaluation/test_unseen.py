@@ -5,14 +5,14 @@ import pytest
 
 from data.files import IGNORE
 from unet.evaluation.scores import page, score_table, score_tables
-from unet.evaluation.unseen import Comparison, facts, sentence
+from unet.evaluation.unseen import MapConfusion, facts, sentence
 from unet.metrics import ConfusionMatrix
 
 NAMES, CLASSES = ["land", "water"], [("land", (0, 0, 0)), ("water", (0, 0, 255))]
 
 
-def compared(target, prediction, trained) -> Comparison:
-    scores, target = Comparison(2), np.array(target, np.uint8)
+def compared(target, prediction, trained) -> MapConfusion:
+    scores, target = MapConfusion(2), np.array(target, np.uint8)
     held_out = np.where(np.array(trained, bool), IGNORE, target).astype(np.uint8)
     scores.count(np.array(prediction, np.uint8), target, held_out)
     return scores
@@ -30,7 +30,7 @@ def test_pixels_that_were_not_trained_on_are_counted_twice():
 
 
 def test_a_sum_is_known_if_both_parts_are():
-    unknown = Comparison(2)
+    unknown = MapConfusion(2)
     unknown.count(np.array([1]), np.array([1]), None)
     assert unknown.held_out is None and unknown.matrix.sum() == 1
     for total in (HALF + unknown, unknown + HALF, HALF + ConfusionMatrix(2)):
@@ -51,8 +51,8 @@ MOST = compared([0] * 5000, [0] * 5000, [0] + [1] * 4999)
         (NONE, "none of a.tif was trained on", 1),
         (FEW, "0.1 % of a.tif was trained on", 2),
         (MOST, "99.9 % of a.tif was trained on", 2),
-        (Comparison(2), "", 1),
-        (Comparison(2, None, ConfusionMatrix(2)), "", 1),
+        (MapConfusion(2), "", 1),
+        (MapConfusion(2, None, ConfusionMatrix(2)), "", 1),
     ],
 )
 def test_the_share_that_was_trained_on_is_said_and_the_rest_has_a_table(scores, expected, tables):
@@ -72,4 +72,4 @@ def test_the_report_has_the_macro_dice_of_the_held_out_ground():
     assert facts(HALF) == [fact] and fact in page("t", CLASSES, [HALF], {})["summary"]
     assert fact in page("t", CLASSES, [HALF, HALF], {})["summary"]
     assert facts(ALL) == [("macro Dice on held-out ground", "all was trained on")]
-    assert facts(Comparison(2)) == facts(ConfusionMatrix(2)) == []
+    assert facts(MapConfusion(2)) == facts(ConfusionMatrix(2)) == []
