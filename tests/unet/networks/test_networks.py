@@ -208,14 +208,14 @@ def test_the_same_seed_makes_the_same_network_and_another_seed_another(name):
 
 
 def lakes() -> tuple[torch.Tensor, torch.Tensor]:
-    """Four windows (4, 4, 32, 32) of dark lakes in bright land, and which pixels are lake."""
-    rows, cols = torch.arange(32.0)[:, None], torch.arange(32.0)
-    places = [(11, 20, 8), (20, 13, 11), (17, 17, 7), (22, 22, 9)]
+    """Four windows (4, 4, 48, 48) of dark lakes in bright land, and which pixels are lake."""
+    rows, cols = torch.arange(48.0)[:, None], torch.arange(48.0)
+    places = [(16, 30, 12), (30, 20, 16), (25, 25, 10), (33, 33, 14)]
     targets = torch.stack(
         [torch.hypot(rows - row, cols - col) < radius for row, col, radius in places]
     )
     images = (1 - 2.0 * targets)[:, None] + 0.3 * torch.randn(
-        4, 4, 32, 32, generator=torch.Generator().manual_seed(0)
+        4, 4, 48, 48, generator=torch.Generator().manual_seed(0)
     )
     return images, targets.to(torch.uint8)
 
@@ -233,7 +233,7 @@ def test_each_network_learns_four_windows_by_heart(name):
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3, weight_decay=1e-4)
     cpu, dice = torch.device("cpu"), [0.0]
     precision = pick_precision("auto", cpu, training=True)
-    while len(dice) < 11 and dice[-1] <= 0.93:
+    while len(dice) < 11 and dice[-1] <= 0.95:
         model.train()
         for _ in range(4):
             with autocast(cpu, precision):
@@ -245,4 +245,4 @@ def test_each_network_learns_four_windows_by_heart(name):
             confusion = ConfusionMatrix(2)
             confusion.update(model.eval()(images).argmax(1), targets)
         dice.append(confusion.dice().mean().item())
-    assert dice[-1] > 0.93, dice
+    assert dice[-1] > 0.95, dice
