@@ -141,7 +141,7 @@ def map_image(
             if truth:
                 target = truth.next_rows(strip.labels)
                 confusion.count(strip.labels, target, trained.held_out(target))
-    say(job.target, *area_tables.area_table(table, files.areas, predictor.adjust).split("\n"))
+    say(*files.paths, *area_tables.area_table(table, files.areas, predictor.adjust).split("\n"))
     if truth is None:
         return Result(files.areas, None, {})
     truth.check()

@@ -50,6 +50,7 @@ class MapFiles:
 
     Attributes:
         areas: Areas of the classes in the rows that have been written.
+        paths: The files, in the order in which predict.py names them.
 
     Args:
         target: The map's file.
@@ -75,11 +76,13 @@ class MapFiles:
         self._bands, self._nodata = image.descriptions, image.nodata
         self._thumbnails: list[np.ndarray] = []
         self._labels = preview.Thinned(grid.height, grid.width)
+        self.paths = [target, target.with_suffix(".png")]
         with ExitStack() as opened:
             opened.enter_context(folder_for(target))
 
             def layers(ending: str, names: Sequence[str], dtype: str) -> Callable:
                 path = beside(target, ending)
+                self.paths.append(path)
                 return opened.enter_context(maps.fractions(path, grid, names, tags, dtype))
 
             self._write = {"map": opened.enter_context(maps.classes(target, grid, table, tags))}
@@ -127,8 +130,12 @@ class MapFiles:
         colored = preview.colored(labels, self.table)
         preview.write_png(self.target.with_suffix(".png"), preview.beside(image, colored, legend))
         if self.overlay:
-            mixed = preview.overlay(image, labels, self.table)
-            preview.write_png(beside(self.target, "overlay.png"), preview.beside(mixed, legend))
+            mixed, path = (
+                preview.overlay(image, labels, self.table),
+                beside(self.target, "overlay.png"),
+            )
+            preview.write_png(path, preview.beside(mixed, legend))
+            self.paths.append(path)
 
     def pictures(self) -> dict[str, np.ndarray]:
         """Return small pictures: "rgb" (h, w, 3) of the image, "prediction" (h, w) of the map."""
