@@ -141,6 +141,8 @@ def map_image(
             if truth:
                 target = truth.next_rows(strip.labels)
                 confusion.count(strip.labels, target, trained.held_out(target))
+    means = source.means(files.thumbnail)
+    files.areas.objection = predictor.objection(files.areas.measured, means, table.names)
     say(*files.paths, *area_tables.area_table(table, files.areas, predictor.adjust).split("\n"))
     if truth is None:
         return Result(files.areas, None, {})

@@ -54,6 +54,15 @@ class Source:
         """
         return network_input(pixels, *self._channels, self._scaling, self._nodata)
 
+    def means(self, pixels: np.ndarray) -> np.ndarray:
+        """Compute the mean (C,) of the network's input over pixels (bands, h, w) with data.
+
+        It is NaN if there are no such pixels.
+        """
+        inputs, valid = self.prepare(pixels)
+        known = inputs[:, valid]  # (C, n)
+        return known.mean(1) if known.size else np.full(len(inputs), np.nan, np.float32)
+
     def valid(self, pixels: np.ndarray) -> np.ndarray:
         """Return which pixels (bands, h, w) hold data, as (h, w) bool."""
         return valid_pixels(pixels, self._nodata)

@@ -5,13 +5,12 @@
     pixels, km2        counted in the map; km2 are geodesic, and empty for an image without CRS
     share              share of the mapped pixels
     share_of_built_up  residential and non-residential as shares of their sum; else empty
-    adjusted_*         km2 and share, adjusted for the errors of the network in validation, and the
-                       half width of the 95 % confidence interval
-                       (unet/evaluation/area_estimation.py)
+    adjusted_*         share and km2, adjusted for the errors of the network in validation, with
+                       both ends of the 95 % interval (unet/evaluation/area_estimation.py)
+    not_adjusted       why the adjusted columns are empty
 
-The adjusted columns assume that errors are as frequent as in the validation set. This can hold for
-the sum of many images of the same kind. It does not hold for a single image of another kind, such
-as an image that is mostly forest.
+The adjusted columns assume that errors are as frequent as in the validation set. So they are empty
+if the image does not resemble the validation windows.
 
 A table of several images ends with the image "all", the sum of all images. It is left out if only
 some of the images have a CRS.
@@ -31,13 +30,14 @@ from data.files import write_csv
 from data.output.areas import Areas
 
 COLUMNS = ["image", "date", "class", "code", "pixels", "km2", "share", "share_of_built_up"]
-ADJUSTED = ["adjusted_share", "adjusted_share_ci95", "adjusted_km2", "adjusted_km2_ci95"]
+ADJUSTED = [f"adjusted_{unit}{end}" for unit in ("share", "km2") for end in ("", "_low", "_high")]
 BUILT_UP = "residential", "non-residential"  # classes of the table esm
 ALL = "all"
 DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)(?:-(?=\d\d-))?(\d\d)-?(\d\d)(?!\d)")
 
-# Areas (K,) in any unit -> adjusted areas and half widths of their intervals, in the same unit.
-Adjust = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+# Areas (K,) in any unit, number of pixels and of images -> adjusted shares, and the lower and upper
+# ends of their intervals: (3, K).
+Adjust = Callable[[np.ndarray, int, int], np.ndarray]
 
 
 def date_in(name: str) -> str:
@@ -81,7 +81,11 @@ def groups(table: ClassTable) -> dict[str, list[int]]:
 
 
 def rows(
-    image: str, table: ClassTable, pixels: np.ndarray, km2: np.ndarray | None, adjust: Adjust | None
+    image: str,
+    table: ClassTable,
+    pixels: np.ndarray,
+    km2: np.ndarray | None,
+    adjusted: np.ndarray | str,
 ) -> list[list]:
     """Compute the rows of one image.
 
@@ -90,27 +94,24 @@ def rows(
         table: The K classes.
         pixels: (K,) pixels of each class.
         km2: (K,) area of each class in km2, or None.
-        adjust: The adjustment of areas, or None.
+        adjusted: Adjusted shares and the ends of their intervals, (3, K); or why there are none.
 
     Returns:
-        A row for each class, in the order of COLUMNS and, with `adjust`, ADJUSTED.
+        A row for each class, in the order of COLUMNS, ADJUSTED and the reason.
     """
     measured = pixels.astype(float) if km2 is None else km2
     towns = built_up(table.names)
     town_area = measured[towns].sum()
-    if adjust:
-        adjusted, half = adjust(measured)
-        total = measured.sum() or np.nan
+    why = adjusted if isinstance(adjusted, str) else ""
+    shares = np.full((3, len(measured)), np.nan) if isinstance(adjusted, str) else adjusted
+    ground = np.full_like(shares, np.nan) if km2 is None else shares * km2.sum()
     lines = []
     for k, (name, code) in enumerate(zip(table.names, table.codes)):
         share = pixels[k] / pixels.sum() if pixels.any() else np.nan
         of_towns = measured[k] / town_area if k in towns and town_area else np.nan
         row = [image, date_in(Path(image).name), name, code, pixels[k]]
         row += [_number(np.nan if km2 is None else km2[k]), _number(share), _number(of_towns)]
-        if adjust:
-            row += [_number(adjusted[k] / total), _number(half[k] / total)]
-            row += ["", ""] if km2 is None else [_number(adjusted[k]), _number(half[k])]
-        lines.append(row)
+        lines.append([*row, *map(_number, [*shares[:, k], *ground[:, k]]), why])
     return lines
 
 
@@ -125,37 +126,54 @@ def write(
         maps: The image and the areas of each map.
         adjust: The adjustment of areas, or None.
     """
-    lines = [COLUMNS + (ADJUSTED if adjust else [])]
+    lines = [[*COLUMNS, *ADJUSTED, "not_adjusted"]]
     for image, areas in maps:
-        lines += rows(str(image), table, areas.pixels, areas.km2, adjust)
+        lines += rows(str(image), table, areas.pixels, areas.km2, adjusted([areas], adjust))
     known = [areas.km2 for _, areas in maps if areas.km2 is not None]
     if len(maps) > 1 and len(known) in (0, len(maps)):
         pixels = np.sum([areas.pixels for _, areas in maps], axis=0)
         km2 = np.sum(known, axis=0) if known else None
-        lines += rows(ALL, table, pixels, km2, adjust)
+        together = adjusted([areas for _, areas in maps], adjust)
+        lines += rows(ALL, table, pixels, km2, together)
     write_csv(path, lines)
+
+
+def adjusted(maps: Sequence[Areas], adjust: Adjust | None) -> np.ndarray | str:
+    """Adjust the shares of the classes in all maps together.
+
+    Returns:
+        Shares and the ends of their intervals, (3, K); or why there are none.
+    """
+    mapped = [areas for areas in maps if areas.pixels.any()]
+    objections = [areas.objection for areas in mapped if areas.objection]
+    if adjust is None or not mapped:
+        return "no pixel was mapped" if adjust else "the checkpoint has no validation windows"
+    if objections:
+        number = f"{len(objections)} of {len(maps)} images: " if len(maps) > 1 else ""
+        return number + objections[0]
+    measured = np.sum([areas.measured for areas in mapped], axis=0).astype(float)
+    pixels = sum(int(areas.pixels.sum()) for areas in mapped)
+    return adjust(measured, pixels, len(mapped))
 
 
 def area_table(table: ClassTable, areas: Areas, adjust: Adjust | None = None) -> str:
     """Format class, code, share, area and adjusted area for the terminal."""
-    if areas.km2 is None:
-        measured, unit, form = areas.pixels, "pixels", ",.0f"
-    else:
-        measured, unit, form = areas.km2, "km2", ",.4f"
-    adjusted = half = np.full(len(measured), np.nan)
-    if adjust and areas.pixels.any():
-        adjusted, half = adjust(measured.astype(float))
+    unit, form = ("pixels", ",.0f") if areas.km2 is None else ("km2", ",.4f")
+    measured, shares = areas.measured, adjusted([areas], adjust)
     width = max(map(len, [*table.names, "no data"]))
     head = f"  {'class':{width}}  {'code':>5}  {'share':>7}  {unit:>12}"
-    lines = [head + "      adjusted, 95 %" if adjust and areas.pixels.any() else head]
+    lines = [head if isinstance(shares, str) else head + "      adjusted  (95 % interval)"]
     for k, name in enumerate(table.names):
         share = f"{areas.shares[k]:.2%}" if areas.pixels.any() else "-"
         line = f"  {name:{width}}  {table.codes[k]:5}  {share:>7}  {measured[k]:12{form}}"
-        if not np.isnan(half[k]):
-            line += f"  {adjusted[k]:12{form}} +- {half[k]:{form}}"
+        if not isinstance(shares, str):
+            area, low, high = shares[:, k] * measured.sum()
+            line += f"  {area:12{form}}  ({low:{form}} to {high:{form}})"
         lines.append(line)
     if areas.no_data:
         lines.append(f"  {'no data':{width}}  {table.nodata:5}  {'':7}  {areas.no_data:12,} pixels")
+    if isinstance(shares, str) and areas.pixels.any():
+        lines.append(f"  areas are not adjusted for errors: {shares}")
     return "\n".join(lines)
 
 

@@ -13,11 +13,16 @@ from data.raster.ground import pixel_areas
 
 
 class Areas:
-    """Pixels of each class on a grid and, where the grid has a CRS, their area in km2."""
+    """Pixels of each class on a grid and, where the grid has a CRS, their area in km2.
+
+    Attributes:
+        objection: Why these areas cannot be adjusted for the errors of the network; "" if they can.
+    """
 
     def __init__(self, grid: Grid, num_classes: int):
         self._grid, self._classes, self._row = grid, slice(num_classes), 0
         self._pixels, self._km2 = np.zeros(256, np.int64), np.zeros(256)
+        self.objection = ""
 
     def add(self, labels: np.ndarray) -> None:
         """Count the labels (h, W) uint8 of the next rows of the map."""
@@ -42,6 +47,11 @@ class Areas:
     def km2(self) -> np.ndarray | None:
         """Area of each class in km2 (K,) float64; None for a grid without CRS."""
         return self._km2[self._classes] if self._grid.crs else None
+
+    @property
+    def measured(self) -> np.ndarray:
+        """The areas in km2 or, without CRS, the numbers of pixels (K,)."""
+        return self.pixels if self.km2 is None else self.km2
 
     @property
     def shares(self) -> np.ndarray:

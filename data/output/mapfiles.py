@@ -116,6 +116,11 @@ class MapFiles:
         """Write the next rows (layers, h, W) of numbers from 0 to 1. No-data is NaN."""
         self._write["uncertainty"](layers)
 
+    @property
+    def thumbnail(self) -> np.ndarray:
+        """The rows of the thumbnail that have been added, (bands, rows, cols)."""
+        return np.concatenate(self._thumbnails, axis=-2)
+
     def __exit__(self, *error) -> None:
         self._opened.__exit__(*error)
         if error[0] is None:
@@ -123,8 +128,7 @@ class MapFiles:
 
     def _draw(self) -> None:
         """Draw the preview and the overlay."""
-        thumbnail = np.concatenate(self._thumbnails, axis=-2)
-        image, labels = preview.rgb(thumbnail, self._bands, self._nodata), self._labels.array()
+        image, labels = preview.rgb(self.thumbnail, self._bands, self._nodata), self._labels.array()
         self._image, self._map = image, labels
         legend = preview.legend(labels, self.table, len(labels))
         colored = preview.colored(labels, self.table)

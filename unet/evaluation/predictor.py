@@ -9,7 +9,7 @@ Read beside it: tests/unet/evaluation/test_predictor.py.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -19,8 +19,8 @@ from torch import Tensor
 
 from data.files import InputError
 from unet import checkpoint
-from unet.evaluation import area_estimation, uncertainty
-from unet.metrics import ConfusionMatrix
+from unet.evaluation import uncertainty
+from unet.evaluation.area_estimation import Estimator
 from unet.training.device import autocast, pick_device, pick_precision, to_device
 
 # Entries of a checkpoint that are not kept in memory.
@@ -69,8 +69,7 @@ class Predictor:
         self.checkpoint = {"class_table": "class table", **kept}
         self.size, self.classes = loaded["size"], loaded["model"]["num_classes"]
         self.layers = self.classes + bool(passes or views)
-        matrix = loaded.get("metrics", {}).get("confusion")
-        self._confusion = None if matrix is None else ConfusionMatrix(self.classes, matrix)
+        self._areas = _estimator(loaded.get("metrics", {}))
 
     @torch.inference_mode()
     def probabilities(self, inputs: np.ndarray, seeds: Sequence[int]) -> np.ndarray:
@@ -122,20 +121,41 @@ class Predictor:
         entropy = uncertainty.entropy(classes, dim=0).numpy()[None] / self._ln_k
         return np.concatenate([entropy, probabilities[self.classes :]])
 
-    @property
-    def adjust(self) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] | None:
-        """Function that corrects mapped areas by the confusion matrix of the validation.
+    def objection(self, areas: np.ndarray, inputs: np.ndarray, classes: Sequence[str]) -> str:
+        """Say why the areas of a map cannot be adjusted, or "".
 
-        It takes areas (K,). It returns adjusted areas (K,) and the half widths (K,) of their 95 %
-        confidence intervals, in the same unit: unet/evaluation/area_estimation.py. None if the
-        checkpoint has no confusion matrix.
+        Args:
+            areas: (K,) area of each class in the map, in any unit.
+            inputs: (C,) mean of each input channel in the image.
+            classes: The names of the classes.
         """
-        confusion = self._confusion
-        if confusion is None:
+        if self._areas is None or not areas.any():
+            return ""
+        channels = [*self.checkpoint["bands"], *self.checkpoint["indices"]]
+        shares = torch.from_numpy(areas / areas.sum())
+        return self._areas.objection(shares, torch.from_numpy(inputs), classes, channels)
+
+    @property
+    def adjust(self) -> Callable[[np.ndarray, int, int], np.ndarray] | None:
+        """Function that adjusts areas for the errors that the network had in validation.
+
+        It takes areas (K,) in any unit, the number of pixels and of images. It returns the adjusted
+        shares, and both ends of their 95 % intervals, (3, K): unet/evaluation/area_estimation.py.
+        None if the checkpoint has no validation windows.
+        """
+        estimator = self._areas
+        if estimator is None:
             return None
 
-        def adjusted(areas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            estimate = area_estimation.stratified(confusion, torch.from_numpy(areas))
-            return estimate.area.numpy(), estimate.half_width.numpy()
+        def adjusted(areas: np.ndarray, pixels: int, images: int) -> np.ndarray:
+            shares = torch.from_numpy(areas / areas.sum())
+            return torch.stack(estimator.estimate(shares, pixels, images)).numpy()
 
         return adjusted
+
+
+def _estimator(metrics: Mapping) -> Estimator | None:
+    """Make the estimator of areas from the metrics of a checkpoint, if they have windows."""
+    if not {"windows", "scenes"} <= metrics.keys():
+        return None
+    return Estimator(metrics["windows"], metrics["scenes"], metrics.get("inputs"))

@@ -69,7 +69,7 @@ def test_a_row_for_each_image_and_class(tmp_path):
     assert [float(row["km2"]) for row in rows] == pytest.approx([10, 1, 4], rel=1e-6)
     assert [row["share"] for row in rows] == ["0.666667", "0.066667", "0.266667"]
     assert [row["share_of_built_up"] for row in rows] == ["", "0.200000", "0.800000"]
-    assert list(rows[0]) == areas_csv.COLUMNS
+    assert list(rows[0]) == [*areas_csv.COLUMNS, *areas_csv.ADJUSTED, "not_adjusted"]
 
 
 def test_without_crs_km2_are_empty_and_other_tables_have_no_built_up(tmp_path):
@@ -124,27 +124,73 @@ def test_several_images_end_with_their_sum_if_it_has_one_unit(tmp_path):
             assert rows[6]["km2"] == ("" if grids[0] is plain else "20.000000")
 
 
-def test_adjusted_areas_stand_beside_the_counted_ones(tmp_path):
-    def half_of_towns_are_fields(measured):
-        return measured + [measured[1:].sum() / 2, *(-measured[1:] / 2)], measured / 10
+def half_of_towns_are_fields(measured, pixels, images):
+    shares = measured / measured.sum()
+    moved = shares + [shares[1:].sum() / 2, *(-shares[1:] / 2)]
+    return np.stack([moved, moved * 0.9, moved * 1.1])
 
-    for grid, km2 in ((EQUAL_AREA, "12.500000"), (Grid(None, IDENTITY, 4, 5), "")):
+
+def test_adjusted_areas_stand_beside_the_counted_ones(tmp_path):
+    for grid, km2 in ((EQUAL_AREA, 12.5), (Grid(None, IDENTITY, 4, 5), None)):
         found = [("a.tif", areas(TOWN, grid))]
         areas_csv.write(tmp_path / "areas.csv", ESM, found, half_of_towns_are_fields)
         row = table_of(tmp_path / "areas.csv")[0]
-        assert (
-            row["adjusted_share"] == f"{12.5 / 15:.6f}"
-            and row["adjusted_share_ci95"] == f"{1 / 15:.6f}"
-        )
-        assert row["adjusted_km2"] == km2 and row["adjusted_km2_ci95"] == (km2 and "1.000000")
+        for end, factor in (("", 1), ("_low", 0.9), ("_high", 1.1)):
+            assert float(row[f"adjusted_share{end}"]) == pytest.approx(12.5 / 15 * factor, abs=1e-6)
+            if km2 is None:
+                assert row[f"adjusted_km2{end}"] == ""
+            else:
+                # The grid's pixels differ in size on the ground by less than 1 in 10,000.
+                assert float(row[f"adjusted_km2{end}"]) == pytest.approx(km2 * factor, rel=1e-4)
+        assert row["not_adjusted"] == ""
+    printed = areas_csv.area_table(ESM, found[0][1], half_of_towns_are_fields).splitlines()
+    assert printed[0].endswith("adjusted  (95 % interval)")
+    assert printed[1].split()[-5:] == ["10", "12", "(11", "to", "14)"]
+
+
+def test_the_sum_is_adjusted_with_all_pixels_and_images_that_were_mapped(tmp_path):
+    seen = []
+
+    def adjust(*given):
+        seen.append((given[0].tolist(), *given[1:]))
+        return half_of_towns_are_fields(*given)
+
+    plain = Grid(None, IDENTITY, 4, 5)
+    empty = areas([[IGNORE] * 5] * 4, plain)
+    found = [("a.tif", areas(TOWN, plain)), ("b.tif", areas(TOWN, plain)), ("c.tif", empty)]
+    areas_csv.write(tmp_path / "areas.csv", ESM, found, adjust)
+    assert seen == [([10, 1, 4], 15, 1)] * 2 + [([20, 2, 8], 30, 2)]
+    rows = table_of(tmp_path / "areas.csv")
+    assert float(rows[9]["adjusted_share"]) == pytest.approx(12.5 / 15, abs=1e-6)
+    assert rows[6]["not_adjusted"] == "no pixel was mapped"
+
+
+def test_areas_that_are_not_adjusted_say_why(tmp_path):
+    plain = Grid(None, IDENTITY, 4, 5)
+    found = [("a.tif", areas(TOWN, plain)), ("b.tif", areas(TOWN, plain))]
+    found[1][1].objection = "it shows snow"
+    areas_csv.write(tmp_path / "areas.csv", ESM, found, half_of_towns_are_fields)
+    rows = table_of(tmp_path / "areas.csv")
+    assert [rows[at]["not_adjusted"] for at in (0, 3, 6)] == [
+        "",
+        "it shows snow",
+        "1 of 2 images: it shows snow",
+    ]
+    assert [bool(rows[at]["adjusted_share"]) for at in (0, 3, 6)] == [True, False, False]
+    assert rows[3]["share"] == "0.666667"  # the mapped area alone
+    printed = areas_csv.area_table(ESM, found[1][1], half_of_towns_are_fields).splitlines()
+    assert "adjusted" not in printed[0]
+    assert printed[-1] == "  areas are not adjusted for errors: it shows snow"
+    areas_csv.write(tmp_path / "areas.csv", ESM, found[:1])
+    row = table_of(tmp_path / "areas.csv")[0]
+    assert row["not_adjusted"] == "the checkpoint has no validation windows"
 
 
 def test_nothing_mapped_is_empty_cells_and_no_nan(tmp_path):
-    found = [
-        ("a.tif", areas([[IGNORE], [IGNORE]], Grid(EQUAL_AREA.crs, EQUAL_AREA.transform, 2, 1)))
-    ]
-    areas_csv.write(
-        tmp_path / "areas.csv", ESM, found, lambda measured: (measured, measured * np.nan)
-    )
+    grid = Grid(EQUAL_AREA.crs, EQUAL_AREA.transform, 2, 1)
+    found = [("a.tif", areas([[IGNORE], [IGNORE]], grid))]
+    areas_csv.write(tmp_path / "areas.csv", ESM, found, half_of_towns_are_fields)
     assert "nan" not in (tmp_path / "areas.csv").read_text()
-    assert [row["share"] for row in table_of(tmp_path / "areas.csv")] == [""] * 3
+    rows = table_of(tmp_path / "areas.csv")
+    assert [row["share"] for row in rows] == [""] * 3
+    assert [row["not_adjusted"] for row in rows] == ["no pixel was mapped"] * 3
