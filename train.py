@@ -207,19 +207,19 @@ def train(args: argparse.Namespace, run: Run) -> None:
             speed = running.windows_read / (time.monotonic() - began)
 
             measure = (len(table.names), device, precision)
-            val_loss, confusion = evaluate(learner, validation, loss_function, *measure, after_step)
+            found = evaluate(learner, validation, loss_function, *measure, after_step)
             classes = (table.names, table.foreground)
-            row = epoch_row(epoch, lr, running.mean, val_loss, confusion, *classes)
+            row = epoch_row(epoch, lr, running.mean, found.loss, found.confusion, *classes)
             end_epoch(scheduler, row[run.monitor.column])
             row |= {"seconds": time.monotonic() - began, "images_per_second": speed}
             row["peak_memory_mb"] = memory.peak_bytes(device) / 1e6
-            best = run.end_epoch(row, confusion)
+            best = run.end_epoch(row, found.metrics)
             # best.pt is saved first: a run killed before last.pt repeats the epoch when resumed.
             run.save(*["best.pt"] * best, "last.pt")
             if board:
                 labels, _ = predict(model, DataLoader(shown, args.batch), *measure)
                 drawn = samples.of_windows(shown, labels.numpy(), samples.SHOWN)
-                board.epoch(row, confusion.matrix, samples.side_by_side(drawn, table))
+                board.epoch(row, found.confusion.matrix, samples.side_by_side(drawn, table))
             log(epoch_line(row, args.epochs) + "  best" * best)
     if run.epoch < args.epochs:
         log(f"no better {run.monitor.text} in {args.patience} epochs: stopped")

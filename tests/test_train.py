@@ -186,7 +186,9 @@ def test_the_monitor_loss_chooses_the_checkpoint_and_all_texts_name_it(
 ):
     """The losses of four epochs are given. The best one is the second; two more are patience."""
     evaluate, losses = train.evaluate, iter([0.9, 0.5, 0.7, 0.6])
-    monkeypatch.setattr(train, "evaluate", lambda *given: (next(losses), evaluate(*given)[1]))
+    monkeypatch.setattr(
+        train, "evaluate", lambda *given: evaluate(*given)._replace(loss=next(losses))
+    )
     more = ["--monitor", "loss", "--patience", 2, "--schedule", "plateau", "--epochs", 9]
     folder = run(tmp_path, *more, "--base", 2)
     best = checkpoint.load(folder / "best.pt")

@@ -127,6 +127,14 @@ def newest(runs: str | Path = "runs") -> Path:
     return paths[-1]
 
 
+def temperature(loaded: dict) -> float:
+    """Return T of a loaded checkpoint: softmax(logits / T) are calibrated probabilities.
+
+    See unet/evaluation/calibration.py. A checkpoint of an earlier version has 1.
+    """
+    return loaded.get("metrics", {}).get("temperature", 1.0)
+
+
 def build_model(checkpoint: dict) -> Network:
     """Build the network of a loaded checkpoint with its weights, on the CPU, in evaluation mode."""
     model = checkpoint["model"]

@@ -132,6 +132,32 @@ class ConfusionMatrix:
         return self.matrix.cpu().double()
 
 
+def each_image(
+    prediction: Tensor, target: Tensor, num_classes: int, ignore_index: int = IGNORE
+) -> Tensor:
+    """Count the confusion matrix of each image of a batch.
+
+    Args:
+        prediction: labels (N, H, W), integers.
+        target: true labels (N, H, W).
+        num_classes: number of classes, K.
+        ignore_index: target of the pixels that are not counted.
+
+    Returns:
+        (N, K, K) int64, rows truth, columns prediction.
+
+    Raises:
+        ValueError, TypeError: as in `ConfusionMatrix.update`.
+    """
+    valid = target != ignore_index
+    image = valid.nonzero()[:, 0]
+    prediction = _checked(prediction[valid], num_classes, "prediction")
+    target = _checked(target[valid], num_classes, "target")
+    cell = (image * num_classes + target) * num_classes + prediction
+    counts = torch.bincount(cell, minlength=len(valid) * num_classes**2)
+    return counts.view(len(valid), num_classes, num_classes)
+
+
 def macro(values: Tensor) -> float:
     """Compute the plain mean of the (K,) values that are not NaN; NaN if there are none."""
     return values.nanmean().item()

@@ -106,6 +106,7 @@ class Windows(Dataset):
         augment: The augmentation, or None.
         each_pixel_once: Whether the target is IGNORE outside the part that a window owns. In
             validation a pixel in two windows then counts once.
+        places: The number of the place of each scene; by default each scene is a place.
     """
 
     def __init__(
@@ -118,10 +119,12 @@ class Windows(Dataset):
         size: int,
         augment: Augment | None = None,
         each_pixel_once: bool = False,
+        places: Sequence[int] | None = None,
     ):
         self.scenes, self.items, self.scalings = scenes, items, scalings
         self.names, self.indices, self.size = names, indices, size
         self.augment, self.each_pixel_once = augment, each_pixel_once
+        self.places = range(len(scenes)) if places is None else places
 
     @property
     def channels(self) -> int:
@@ -135,6 +138,11 @@ class Windows(Dataset):
     def place(self, number: int) -> tuple[Path, Window]:
         """Return the image file of a window, and the window in it."""
         return self.scene_of(number).image_path, self.items[number].window
+
+    @property
+    def places_of_windows(self) -> list[int]:
+        """The number of the place that each window lies in."""
+        return [self.places[item.scene] for item in self.items]
 
     def only(self, numbers: Sequence[int]) -> "Windows":
         """Return some of the windows, without augmentation."""

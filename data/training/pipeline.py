@@ -27,7 +27,7 @@ from data.training.channels import chosen_indices, common_bands, described
 from data.training.dataset import Batches, EpochSampler, Windows, fit_scalings
 from data.training.loading import content, load_scenes
 from data.training.one_unit import in_one_unit
-from data.training.places import find_spots, located, same_masks
+from data.training.places import find_spots, located, numbers, same_masks
 from data.training.scenes import Scene
 from data.training.windows import Item, all_windows, automatic_size, class_counts, useful
 from data.training.workers import Loader, start_worker
@@ -82,7 +82,7 @@ def load(
         stride = 0
     items, counts = useful_windows(scenes, size, table, skip_only, say, stride)
     items, counts = share_rules.keep(scenes, items, counts, keep, say)
-    training, validation, record = training_and_validation(args, scenes, items, counts, say)
+    training, validation, record, places = training_and_validation(args, scenes, items, counts, say)
     describe(table, counts[training].sum(0), scenes[0], say)
     say(described(names, indices, args.indices))
     chosen = [items[number] for number in training]
@@ -112,7 +112,7 @@ def load(
     checkpoint["recipe"] = inputs.recipe(checkpoint, table)
     return Data(
         windows(training, augment=None if args.overfit else Augment.of(args.augment)),
-        windows(validation, each_pixel_once=True),
+        windows(validation, each_pixel_once=True, places=places),
         counts[training],
         factors,
         checkpoint,
@@ -168,8 +168,10 @@ def training_and_validation(
     items: Sequence[Item],
     counts: np.ndarray,
     say: Callable,
-) -> tuple[list[int], list[int], dict]:
+) -> tuple[list[int], list[int], dict, list[int]]:
     """Return the numbers of the windows for training and for validation, and their record.
+
+    The last list has the number of the place of each scene, from `places.numbers`.
 
     With --overfit both are the windows with the most classes. For training they are repeated, so
     that an epoch has at least ten batches.
@@ -182,13 +184,15 @@ def training_and_validation(
         )
         spots = located(scenes, same_masks(scenes))
         record = held_out.record(scenes, items, spots, most, most)
-        return most * max(1, 10 * args.batch // len(most)), most, record
+        repeated = most * max(1, 10 * args.batch // len(most))
+        return repeated, most, record, numbers(spots)
     spots, found = find_spots(scenes, args.places)
     for line in found:
         say(line)
     training, validation, line = held_out.choose(args, scenes, items, spots)
     say(line)
-    return training, validation, held_out.record(scenes, items, spots, training, validation)
+    record = held_out.record(scenes, items, spots, training, validation)
+    return training, validation, record, numbers(spots)
 
 
 def describe(

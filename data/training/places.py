@@ -136,6 +136,25 @@ def located(scenes: Sequence[Scene], links: Sequence[Link]) -> list[Spot]:
     return spots
 
 
+def numbers(spots: Sequence[Spot]) -> list[int]:
+    """Number the places on which the scenes lie, from 0: equal numbers are one place.
+
+    Scenes of one place have the same name of --places. Without --places they have the same CRS and
+    grid, as two dates of one tile have, or equal labels.
+    """
+
+    def place(spot: Spot) -> tuple:
+        grid = spot.grid
+        if spot.place >= 0:
+            return (spot.place,)
+        if grid.crs is None:
+            return None, spot.ground
+        return grid.crs, grid.transform, grid.height, grid.width
+
+    found: dict[tuple, int] = {}
+    return [found.setdefault(place(spot), len(found)) for spot in spots]
+
+
 def named(scenes: Sequence[Scene], option: str) -> list[str]:
     """Return the place of each scene by --places.
 

@@ -161,7 +161,7 @@ def on_one_truth(folder: Path, name: str, images: Path, own: Path, truth: Path) 
     validation = pipeline.loaders(args, loaded[1], False, 0, 1)[2]
     model = checkpoint.build_model(checkpoint.load(folder / name / "best.pt"))
     measure = losses.cross_entropy, len(esm.names), torch.device("cpu"), torch.float32
-    return evaluate(model, validation, *measure)[1].macro_dice()
+    return evaluate(model, validation, *measure).confusion.macro_dice()
 
 
 def options() -> argparse.Namespace:

@@ -19,6 +19,7 @@ import warnings
 import torch
 
 from unet import MODELS, build
+from unet.evaluation.calibration import HIGHEST, LOWEST
 from unet.training import split_record
 from unet.training.monitor import MONITORS
 from unet.training.rules import (
@@ -28,6 +29,7 @@ from unet.training.rules import (
     counts,
     dict_of,
     finite,
+    is_dense,
     is_finite,
     list_of,
     name_of_class,
@@ -65,6 +67,15 @@ SCALING = {
     "offset": list_of(finite),
     "scale": list_of(positive),
 }
+METRICS = {
+    "confusion": counts,  # (K, K), rows truth, columns prediction
+    "windows": rule("a tensor of int32", lambda value: is_dense(value, torch.int32)),
+    "scenes": counts,  # (n,) number of the place or image of each window, from 0
+    "temperature": rule(
+        f"a number from {LOWEST} to {HIGHEST}",
+        lambda value: type(value) is float and LOWEST <= value <= HIGHEST,
+    ),  # of unet/evaluation/calibration.py; missing: 1
+}
 POSITION = {"batch": whole(0), "windows": whole(0), "loss": finite}
 # Of the options only those whose values are used again.
 SETTINGS = {
@@ -99,7 +110,7 @@ RECORD = {
     "split": split_record.obeys,  # which windows of which images trained, and where these lie
     "dates": whole(1, 2**16),  # images of one place, stacked into one input; missing: 1
     "waiting_since": whole(0),  # epoch from which --patience counts; missing: best_epoch
-    "metrics": record({}, {"confusion": counts}),  # of the last validation; the matrix is (K, K)
+    "metrics": record({}, METRICS),  # of the last validation
 }
 RESUME = {
     "settings": both(dict_of(without_tensors), record({}, SETTINGS)),  # every option of train.py
@@ -136,6 +147,7 @@ def check(state: dict, to_resume: bool = False) -> None:
         if key in state:
             its_rule(state[key], key)
     _check_lengths(state)
+    _check_metrics(state.get("metrics", {}), state["model"]["num_classes"])
     _check_history(state, to_resume)
     _check_weights(state)
 
@@ -155,9 +167,23 @@ def _check_lengths(state: dict) -> None:
     lengths = len(scaling["offset"]), len(scaling["scale"])
     if lengths != (channels, channels) and (scaling["method"], *lengths) != ("image", 0, 0):
         raise ValueError(f"scaling has {lengths[0]} offsets and {lengths[1]} scales for {channels}")
-    matrix = state.get("metrics", {}).get("confusion")
+
+
+def _check_metrics(metrics: dict, classes: int) -> None:
+    """Raise ValueError if the counts of the validation do not fit the classes and each other."""
+    matrix, windows, scenes = (metrics.get(key) for key in ("confusion", "windows", "scenes"))
     if matrix is not None and (matrix.shape != (classes, classes) or (matrix < 0).any()):
         raise ValueError(f"metrics['confusion'] is not {classes} x {classes} counts")
+    if windows is None and scenes is None:
+        return
+    if matrix is None or windows is None or scenes is None:
+        raise ValueError("metrics has only some of confusion, windows and scenes")
+    if windows.shape[1:] != (classes, classes) or (windows < 0).any():
+        raise ValueError(f"metrics['windows'] is not n x {classes} x {classes} counts")
+    if not windows.sum(0).equal(matrix):
+        raise ValueError("metrics['windows'] has another sum than metrics['confusion']")
+    if scenes.shape != windows.shape[:1] or (scenes < 0).any():
+        raise ValueError(f"metrics['scenes'] is not {len(windows)} numbers of 0 or more")
 
 
 def _check_history(state: dict, to_resume: bool) -> None:

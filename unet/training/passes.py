@@ -1,7 +1,7 @@
 """Passes over the batches for train.py. An epoch is one pass over all training windows.
 
     RunningLoss   the mean loss of an epoch so far, and the position in the epoch
-    evaluate      loss and one confusion matrix over all validation windows
+    evaluate      loss, confusion matrices and temperature over all validation windows
     predict       labels and a confusion matrix for each window
 
 A batch is (images (N, C, S, S) float32, targets (N, S, S) uint8, numbers (N,) of the windows). With
@@ -14,14 +14,15 @@ Read beside it: tests/unet/training/test_passes.py.
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from data.files import BYTES, InputError, printable, replacing
-from unet.metrics import ConfusionMatrix
+from unet.evaluation import calibration
+from unet.metrics import ConfusionMatrix, each_image
 from unet.training import processes
 from unet.training.device import autocast
 
@@ -129,6 +130,21 @@ class RunningLoss:
         )
 
 
+class Validation(NamedTuple):
+    """Results of a validation.
+
+    `metrics` is for the checkpoint:
+        confusion    (K, K) int64, the matrix of all windows
+        windows      (n, K, K) int32, the matrix of each window
+        scenes       (n,) int64, the number of the place or image that each window lies in
+        temperature  float, from `calibration.fit_temperature`
+    """
+
+    loss: float
+    confusion: ConfusionMatrix
+    metrics: dict
+
+
 @torch.no_grad()
 def evaluate(
     model: nn.Module,
@@ -138,12 +154,12 @@ def evaluate(
     device: torch.device,
     precision: torch.dtype,
     after_batch: Callable[[], None] = lambda: None,
-) -> tuple[float, ConfusionMatrix]:
-    """Compute the mean loss and the confusion matrix of all windows.
+) -> Validation:
+    """Compute the mean loss, the confusion matrices and the temperature of all windows.
 
     Args:
         model: the network. It is set to evaluation mode.
-        loader: loader whose batch sampler is a `data.training.dataset.Batches`.
+        loader: loader of `data.training.dataset.Windows`, whose batch sampler is a `Batches`.
         loss_function: (logits, targets) -> loss.
         num_classes: number of classes.
         device: device of the network.
@@ -155,18 +171,24 @@ def evaluate(
     """
     model.eval()
     batches: Any = loader.batch_sampler
-    confusion = ConfusionMatrix(num_classes)
+    windows: Any = loader.dataset
+    count = len(windows)
+    matrices = torch.zeros((count, num_classes, num_classes), dtype=torch.int32, device=device)
+    sampled = calibration.Sample(count)
     sums = []  # sums of the losses over the windows of each batch
-    for batch, (images, targets, _) in enumerate(loader, start=1):
+    for batch, (images, targets, numbers) in enumerate(loader, start=1):
         images = images.to(device, memory_format=torch.channels_last, non_blocking=True)
         targets = targets.to(device, non_blocking=True)
         with autocast(device, precision):
             logits = model(images)  # (N, K, S, S)
             loss = loss_function(logits, targets)
         sums.append(loss * batches.windows(batch))
-        confusion.update(logits.argmax(1), targets)
+        each = each_image(logits.argmax(1), targets, num_classes)
+        matrices[numbers.to(device)] = each.to(device, torch.int32)
+        sampled.add(logits, targets)
         after_batch()
-    confusion.matrix = processes.total(confusion.matrix.to(device))
+    matrices = processes.total(matrices).cpu()
+    parts = processes.gather(sampled.pixels())
     mean = sum(torch.stack(sums).tolist()) / len(batches.order)
     finite = all(bool(weights.isfinite().all()) for weights in model.state_dict().values())
     if not finite or not math.isfinite(mean):
@@ -174,7 +196,13 @@ def evaluate(
             "weights or the validation loss became infinite or not a number; try a lower --lr, or "
             "a larger --size"
         )
-    return mean, confusion
+    metrics = {
+        "confusion": matrices.sum(0),
+        "windows": matrices,
+        "scenes": torch.tensor(windows.places_of_windows, dtype=torch.int64),
+        "temperature": calibration.fit_temperature(*map(torch.cat, zip(*parts))),
+    }
+    return Validation(mean, ConfusionMatrix(num_classes, matrices.sum(0)), metrics)
 
 
 @torch.no_grad()

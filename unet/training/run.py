@@ -54,7 +54,7 @@ class Run:
             run was resumed with more epochs.
         history: rows of log.csv.
         position: position in the next epoch, see `passes.start_of_epoch`.
-        metrics: "confusion", the matrix of the last validation.
+        metrics: results of the last validation, from `passes.evaluate`.
 
     Args:
         folder: the folder; None for runs/<date-time>.
@@ -230,12 +230,12 @@ class Run:
         left = timedelta(seconds=round(seconds))
         return f"epoch {self.epoch + 1}/{epochs} {share:4.0%}  {doing}  time left {left}"
 
-    def end_epoch(self, row: dict, confusion: ConfusionMatrix) -> bool:
+    def end_epoch(self, row: dict, metrics: dict) -> bool:
         """Finish an epoch: update the state of the run.
 
         Args:
             row: row of log.csv, from `epoch_row`, with times and memory.
-            confusion: matrix of the validation.
+            metrics: results of the validation, for the checkpoint.
 
         Returns:
             Whether the epoch is the best so far.
@@ -248,7 +248,7 @@ class Run:
         # The rows of an earlier version, which this run continues, may lack columns.
         self.history = [{name: one.get(name, math.nan) for name in row} for one in self.history]
         self.history.append(row)
-        self.metrics = {"confusion": confusion.matrix.cpu()}
+        self.metrics = metrics
         return better
 
     def load_best(self) -> dict:

@@ -50,6 +50,10 @@ class Still(nn.Module):
 class Windows(list):
     """A list of samples with the place of each one."""
 
+    @property
+    def places_of_windows(self) -> list[int]:
+        return [number // 2 for number in range(len(self))]
+
     def place(self, number: int) -> tuple[str, Window]:
         return f"image_{number}.tif", Window(number, 0, 1, 1)
 
@@ -79,7 +83,7 @@ def test_the_mean_loss_is_that_of_windows_and_not_of_batches():
         {"batch": 2, "windows": 4, "loss": 6.0, "mean": 1.5},
         {"batch": 3, "windows": 5, "loss": 10.0, "mean": 2.0},
     ]
-    loss, _ = passes.evaluate(Still(), batches, mean, 2, CPU, torch.float32)
+    loss = passes.evaluate(Still(), batches, mean, 2, CPU, torch.float32).loss
     assert loss == pytest.approx(2)
 
 
@@ -129,9 +133,8 @@ def test_several_losses_are_read_together_on_a_gpu_and_the_rest_at_the_end():
 def test_evaluate_counts_each_labelled_pixel_once_and_calls_check_after_each_batch():
     calls = []
     batches = loader(Still.images, Still.targets, 2)
-    _, confusion = passes.evaluate(
-        Still(), batches, mean, 2, CPU, torch.float32, lambda: calls.append(1)
-    )
+    found = passes.evaluate(Still(), batches, mean, 2, CPU, torch.float32, lambda: calls.append(1))
+    confusion = found.confusion
     # Predicted: 0 (both logits are 0), 1, 1, 1, 1. True: 0, 1, 1, none, 0.
     assert confusion.matrix.tolist() == [[1, 1], [0, 2]] and len(calls) == 3
 
@@ -142,7 +145,7 @@ def test_evaluate_changes_nothing_and_predict_gives_its_labels():
     targets = torch.zeros(5, 16, 16, dtype=torch.uint8)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     batches = loader(images, targets, 2)
-    _, confusion = passes.evaluate(model, batches, cross_entropy, 3, CPU, torch.float32)
+    confusion = passes.evaluate(model, batches, cross_entropy, 3, CPU, torch.float32).confusion
     labels, matrices = passes.predict(model, batches, 3, CPU, torch.float32)
     assert labels.shape == (5, 16, 16) and labels.dtype == torch.uint8
     assert [int(one.matrix.sum()) for one in matrices] == [256] * 5

@@ -57,6 +57,10 @@ class Samples(Dataset):
     def __getitem__(self, number):
         return number
 
+    @property
+    def places_of_windows(self) -> list[int]:
+        return [0] * len(self)
+
     def collate(self, numbers):
         numbers = torch.tensor(numbers, dtype=torch.long)
         return self.images[numbers], self.targets[numbers], numbers
@@ -109,11 +113,13 @@ def epochs(accumulate: int) -> dict:
         means.append(running.mean)
         schedule.step()
     options = LOSSES["dice_focal"], 3, CPU, torch.float32
-    loss, confusion = passes.evaluate(learner, loader, *options)
+    found = passes.evaluate(learner, loader, *options)
     return {
         **model.state_dict(),
-        "means": torch.tensor([*means, loss], dtype=torch.float64),
-        "matrix": confusion.matrix,
+        "means": torch.tensor([*means, found.loss], dtype=torch.float64),
+        "matrix": found.confusion.matrix,
+        "matrices": found.metrics["windows"],
+        "temperature": torch.tensor(found.metrics["temperature"]),
         "windows": running.position["windows"],
     }
 

@@ -14,6 +14,7 @@ from unet.training.passes import start_of_epoch
 from unet.training.run import Run
 
 CONFUSION = ConfusionMatrix(2, [[6, 2], [1, 1]])
+METRICS = {"confusion": CONFUSION.matrix}
 
 
 def row(epoch: int, macro_dice: float) -> dict:
@@ -23,7 +24,7 @@ def row(epoch: int, macro_dice: float) -> dict:
 def test_epochs_are_counted_and_the_best_is_kept(tmp_path):
     run = Run(tmp_path)
     run.begin({}, {}, torch.device("cpu"))
-    assert [run.end_epoch(row(n, dice), CONFUSION) for n, dice in ((1, 0.5), (2, 0.4))] == [
+    assert [run.end_epoch(row(n, dice), METRICS) for n, dice in ((1, 0.5), (2, 0.4))] == [
         True,
         False,
     ]
@@ -38,7 +39,7 @@ def test_with_the_loss_as_monitor_the_lowest_loss_is_best_whatever_the_dice(tmp_
     run = Run(tmp_path, monitor="loss")
     losses = [math.nan, 0.5, 0.6, 0.4, 0.4]
     rows = [row(n, n / 10) | {"val_loss": loss} for n, loss in enumerate(losses, start=1)]
-    found = [run.end_epoch(one, CONFUSION) for one in rows]
+    found = [run.end_epoch(one, METRICS) for one in rows]
     assert found == [False, True, False, True, False]
     assert (run.best, run.best_epoch, run.waiting_since) == (0.4, 4, 4)
     assert run.has_ended(epochs=9, patience=1) and not run.has_ended(epochs=9, patience=2)
@@ -48,7 +49,7 @@ def test_a_run_that_goes_on_from_an_earlier_version_has_one_set_of_columns(tmp_p
     run = Run(tmp_path)
     run.begin({}, {}, torch.device("cpu"))
     run.history = [{"epoch": 1, "macro_dice": 0.5, "iou_a": 0.25, "foreground_accuracy": 0.1}]
-    run.end_epoch(row(2, 0.6) | {"iou_a": 0.5, "dice_a": 0.75}, CONFUSION)
+    run.end_epoch(row(2, 0.6) | {"iou_a": 0.5, "dice_a": 0.75}, METRICS)
     run.save()
     with open(tmp_path / "log.csv", newline="") as file:
         first, second = csv.DictReader(file)
