@@ -111,10 +111,8 @@ def test_several_images_give_a_row_each(here, capsys):
         assert float(land["km2"]) + float(water["km2"]) == pytest.approx(
             images * 48 * 48 * 1e-4, rel=2e-3
         )
-        for kind in "km2", "adjusted_km2":  # no pixel has two classes, however they are told apart
-            assert float(land[kind]) + float(water[kind]) == pytest.approx(
-                images * 48 * 48 * 1e-4, rel=2e-3
-            )
+        # The validation of this small run is one image.
+        assert "fewer than 10" in land["not_adjusted"] and not land["adjusted_km2"]
     out = capsys.readouterr().out
     assert out.count("against the truth") == 5 and "all 4 images" in out
 

@@ -57,7 +57,11 @@ def here(tmp_path, monkeypatch) -> Path:
         "indices": [],
         "size": 32,
         "scaling": {"method": "minmax", "offset": [0.0] * 4, "scale": [2500.0] * 4},
-        "metrics": {"confusion": torch.tensor([[80, 20], [10, 90]])},
+        "metrics": {
+            "confusion": torch.tensor([[80, 20], [10, 90]]),
+            "windows": torch.tensor([[[8, 2], [1, 9]]] * 10).int(),
+            "scenes": torch.arange(10),
+        },
     }
     checkpoint.save(tmp_path / "net.pt", state)
     return tmp_path
@@ -156,11 +160,27 @@ def test_areas_are_freed_from_the_errors_of_the_validation(here, capsys):
         land, water = csv.DictReader(file)
     # Of what is mapped as land 80 of 90 is land; of what is mapped as water, 20 of 110 is.
     share = float(land["share"]) * 80 / 90 + float(water["share"]) * 20 / 110
-    assert (
-        float(land["adjusted_share"]) == pytest.approx(share, abs=1e-3)
-        and float(land["adjusted_share_ci95"]) > 0
-    )
-    assert "adjusted, 95 %" in capsys.readouterr().out
+    assert float(land["adjusted_share"]) == pytest.approx(share, abs=1e-3)
+    low, high = (float(land[f"adjusted_share_{end}"]) for end in ("low", "high"))
+    assert low <= share + 1e-3 and share - 1e-3 <= high  # all windows have the same errors
+    assert "adjusted  (95 % interval)" in capsys.readouterr().out
+
+
+def test_the_areas_of_an_image_unlike_the_validation_are_not_adjusted(here, capsys):
+    with geotiff.Raster("in/images/s_0.tif") as raster:
+        means = torch.from_numpy(raster.read() / np.float32(2500)).mean((1, 2))
+    path = Path("net.pt")
+    loaded = checkpoint.load(path)
+    like = torch.stack([means - 0.1, means + 0.1] * 5)
+    for inputs, adjusted in ((like, True), (like + torch.tensor([0, 0, 0.5, 0]), False)):
+        checkpoint.save(path, loaded | {"metrics": {**loaded["metrics"], "inputs": inputs}})
+        run("in/images/s_0.tif")
+        with open("in/images/s_0_landcover_areas.csv", newline="") as file:
+            land, _ = csv.DictReader(file)
+        assert bool(land["adjusted_share"]) == bool(land["adjusted_km2_low"]) == adjusted
+        assert land["km2"] and (land["not_adjusted"] == "") == adjusted
+        text = f"  areas are not adjusted for errors: its mean {small.BANDS[2]}, scaled, is "
+        assert (text in capsys.readouterr().out) == (not adjusted)
 
 
 def test_truth_leaves_a_report(here, capsys):

@@ -71,6 +71,10 @@ METRICS = {
     "confusion": counts,  # (K, K), rows truth, columns prediction
     "windows": rule("a tensor of int32", lambda value: is_dense(value, torch.int32)),
     "scenes": counts,  # (n,) number of the place or image of each window, from 0
+    "inputs": rule(
+        "a tensor of finite float32",
+        lambda value: is_dense(value, torch.float32) and bool(value.isfinite().all()),
+    ),  # (n, C) mean of each input channel in each window
     "temperature": rule(
         f"a number from {LOWEST} to {HIGHEST}",
         lambda value: type(value) is float and LOWEST <= value <= HIGHEST,
@@ -147,7 +151,7 @@ def check(state: dict, to_resume: bool = False) -> None:
         if key in state:
             its_rule(state[key], key)
     _check_lengths(state)
-    _check_metrics(state.get("metrics", {}), state["model"]["num_classes"])
+    _check_metrics(state.get("metrics", {}), state["model"])
     _check_history(state, to_resume)
     _check_weights(state)
 
@@ -169,8 +173,9 @@ def _check_lengths(state: dict) -> None:
         raise ValueError(f"scaling has {lengths[0]} offsets and {lengths[1]} scales for {channels}")
 
 
-def _check_metrics(metrics: dict, classes: int) -> None:
+def _check_metrics(metrics: dict, model: dict) -> None:
     """Raise ValueError if the counts of the validation do not fit the classes and each other."""
+    classes = model["num_classes"]
     matrix, windows, scenes = (metrics.get(key) for key in ("confusion", "windows", "scenes"))
     if matrix is not None and (matrix.shape != (classes, classes) or (matrix < 0).any()):
         raise ValueError(f"metrics['confusion'] is not {classes} x {classes} counts")
@@ -184,6 +189,9 @@ def _check_metrics(metrics: dict, classes: int) -> None:
         raise ValueError("metrics['windows'] has another sum than metrics['confusion']")
     if scenes.shape != windows.shape[:1] or (scenes < 0).any():
         raise ValueError(f"metrics['scenes'] is not {len(windows)} numbers of 0 or more")
+    shape = len(windows), model["in_channels"]
+    if metrics.get("inputs", torch.zeros(shape)).shape != shape:
+        raise ValueError(f"metrics['inputs'] is not {shape[0]} x {shape[1]} means")
 
 
 def _check_history(state: dict, to_resume: bool) -> None:

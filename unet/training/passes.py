@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from data.files import BYTES, InputError, printable, replacing
+from data.files import BYTES, IGNORE, InputError, printable, replacing
 from unet.evaluation import calibration
 from unet.metrics import ConfusionMatrix, each_image
 from unet.training import processes
@@ -137,6 +137,8 @@ class Validation(NamedTuple):
         confusion    (K, K) int64, the matrix of all windows
         windows      (n, K, K) int32, the matrix of each window
         scenes       (n,) int64, the number of the place or image that each window lies in
+        inputs       (n, C) float32, the mean of each input channel over each window's labelled
+                     pixels
         temperature  float, from `calibration.fit_temperature`
     """
 
@@ -174,6 +176,7 @@ def evaluate(
     windows: Any = loader.dataset
     count = len(windows)
     matrices = torch.zeros((count, num_classes, num_classes), dtype=torch.int32, device=device)
+    inputs = torch.zeros((count, windows.channels), device=device)
     sampled = calibration.Sample(count)
     sums = []  # sums of the losses over the windows of each batch
     for batch, (images, targets, numbers) in enumerate(loader, start=1):
@@ -184,7 +187,9 @@ def evaluate(
             loss = loss_function(logits, targets)
         sums.append(loss * batches.windows(batch))
         each = each_image(logits.argmax(1), targets, num_classes)
-        matrices[numbers.to(device)] = each.to(device, torch.int32)
+        numbers = numbers.to(device)
+        matrices[numbers] = each.to(device, torch.int32)
+        inputs[numbers] = _means(images, targets).float()
         sampled.add(logits, targets)
         after_batch()
     matrices = processes.total(matrices).cpu()
@@ -200,9 +205,16 @@ def evaluate(
         "confusion": matrices.sum(0),
         "windows": matrices,
         "scenes": torch.tensor(windows.places_of_windows, dtype=torch.int64),
+        "inputs": processes.total(inputs).cpu(),
         "temperature": calibration.fit_temperature(*map(torch.cat, zip(*parts))),
     }
     return Validation(mean, ConfusionMatrix(num_classes, matrices.sum(0)), metrics)
+
+
+def _means(images: Tensor, targets: Tensor) -> Tensor:
+    """Compute the mean (N, C) of images (N, C, S, S) over pixels whose target is not IGNORE."""
+    labelled = (targets != IGNORE)[:, None]
+    return (images * labelled).sum((2, 3)) / labelled.sum((2, 3)).clamp(min=1)
 
 
 @torch.no_grad()

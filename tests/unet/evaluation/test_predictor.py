@@ -59,15 +59,25 @@ def test_uncertainty_is_entropy_and_mutual_information_as_shares_of_the_largest_
     assert found[:, 2].max() < 1 / math.log(2)
 
 
-def test_areas_are_adjusted_only_where_the_validation_has_a_matrix(path, tmp_path):
-    assert Predictor(path, "cpu", "float32").adjust is None
+def test_areas_are_adjusted_by_the_errors_in_validation_windows(path, tmp_path):
+    old = Predictor(path, "cpu", "float32")
+    assert old.adjust is None and old.objection(np.ones(2), np.ones(4), "ab") == ""
     loaded = checkpoint.load(path)
-    confusion = torch.tensor([[80, 20], [10, 90]])
-    checkpoint.save(tmp_path / "known.pt", {**loaded, "metrics": {"confusion": confusion}})
-    areas, half_widths = Predictor(tmp_path / "known.pt", "cpu", "float32").adjust(np.ones(2))
+    metrics = {
+        "confusion": torch.tensor([[80, 20], [10, 90]]),
+        "windows": torch.tensor([[[8, 2], [1, 9]]] * 10).int(),
+        "scenes": torch.arange(10),
+        "inputs": torch.rand(10, 4),
+    }
+    checkpoint.save(tmp_path / "known.pt", {**loaded, "metrics": metrics})
+    known = Predictor(tmp_path / "known.pt", "cpu", "float32")
+    shares, low, high = known.adjust(np.array([3.0, 3.0]), 200, 1)
     # 80 of 90 pixels mapped as the first class are of it, and 20 of 110 mapped as the second.
-    assert areas.tolist() == pytest.approx([80 / 90 + 20 / 110, 10 / 90 + 90 / 110])
-    assert (half_widths > 0).all()
+    assert shares.tolist() == pytest.approx([(80 / 90 + 20 / 110) / 2, (10 / 90 + 90 / 110) / 2])
+    assert (low <= shares).all() and (shares <= high).all()
+    assert known.objection(np.ones(2), np.full(4, 0.5), "ab") == ""
+    assert f"mean {small.BANDS[1]}," in known.objection(np.ones(2), np.array([0.5, 9, 1, 1]), "ab")
+    assert known.objection(np.zeros(2), np.full(4, np.nan), "ab") == ""  # nothing is mapped
 
 
 def test_passes_with_dropout_need_dropout(tmp_path):

@@ -56,6 +56,7 @@ def whole_checkpoint() -> dict:
             "confusion": torch.tensor([[2**31, 1], [0, 3]]),
             "windows": torch.tensor([[[2**30, 1], [0, 0]], [[2**30, 0], [0, 3]]]).int(),
             "scenes": torch.tensor([0, 0]),
+            "inputs": torch.tensor([[0.5, 0.25, 0], [0.25, 0.5, 1]]),
             "temperature": 1.5,
         },
         "settings": {
@@ -193,6 +194,9 @@ ONES = torch.ones(2)
         (("metrics", "windows"), torch.ones(2, 3, 3).int(), "is not n x 2 x 2 counts"),
         (("metrics", "windows"), torch.ones(2, 2).int(), "is not n x 2 x 2 counts"),
         (("metrics", "windows"), -torch.ones(2, 2, 2).int(), "is not n x 2 x 2 counts"),
+        (("metrics", "inputs"), torch.zeros(2, 2), "is not 2 x 3 means"),
+        (("metrics", "inputs"), torch.tensor([[math.nan] * 3] * 2), "a tensor of finite float32"),
+        (("metrics", "inputs"), torch.zeros(2, 3).double(), "a tensor of finite float32"),
         (("metrics", "scenes"), torch.zeros(3).long(), "is not 2 numbers of 0 or more"),
         (("metrics", "scenes"), torch.tensor([0, -1]), "is not 2 numbers of 0 or more"),
         (("metrics",), {"scenes": torch.zeros(2).long()}, "metrics has only some of confusion"),

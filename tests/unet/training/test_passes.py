@@ -50,6 +50,8 @@ class Still(nn.Module):
 class Windows(list):
     """A list of samples with the place of each one."""
 
+    channels = 2
+
     @property
     def places_of_windows(self) -> list[int]:
         return [number // 2 for number in range(len(self))]
@@ -137,6 +139,13 @@ def test_evaluate_counts_each_labelled_pixel_once_and_calls_check_after_each_bat
     confusion = found.confusion
     # Predicted: 0 (both logits are 0), 1, 1, 1, 1. True: 0, 1, 1, none, 0.
     assert confusion.matrix.tolist() == [[1, 1], [0, 2]] and len(calls) == 3
+
+
+def test_evaluate_keeps_the_mean_input_of_the_labelled_pixels_of_each_window():
+    images = torch.tensor([[[[1.0, 2.0]], [[3.0, 9.0]]], [[[5.0, 6.0]], [[7.0, 8.0]]]])
+    targets = torch.tensor([[[0, 255]], [[255, 255]]], dtype=torch.uint8)
+    found = passes.evaluate(Still(), loader(images, targets, 1), mean, 2, CPU, torch.float32)
+    assert found.metrics["inputs"].tolist() == [[1, 3], [0, 0]]
 
 
 def test_evaluate_changes_nothing_and_predict_gives_its_labels():

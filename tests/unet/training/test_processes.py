@@ -57,6 +57,8 @@ class Samples(Dataset):
     def __getitem__(self, number):
         return number
 
+    channels = 3
+
     @property
     def places_of_windows(self) -> list[int]:
         return [0] * len(self)
