@@ -146,7 +146,7 @@ def test_evaluate_changes_nothing_and_predict_gives_its_labels():
     before = {name: value.clone() for name, value in model.state_dict().items()}
     batches = loader(images, targets, 2)
     confusion = passes.evaluate(model, batches, cross_entropy, 3, CPU, torch.float32).confusion
-    labels, matrices = passes.predict(model, batches, 3, CPU, torch.float32)
+    labels, matrices, _ = passes.predict(model, batches, 3, CPU, torch.float32)
     assert labels.shape == (5, 16, 16) and labels.dtype == torch.uint8
     assert [int(one.matrix.sum()) for one in matrices] == [256] * 5
     assert sum(one.matrix for one in matrices).equal(confusion.matrix)
