@@ -191,7 +191,7 @@ def main(arguments: list[str] | None = None) -> None:
     todo = jobs.find(args.images, args.truth or [], args.output, dates, [predictor.path])
     messages, rank = processes.messages(), processes.rank()
     if rank == 0:
-        say(f"checkpoint {predictor.path}, {predictor.classes} classes, on {predictor.device}")
+        say(f"checkpoint {predictor}")
     # Processes share a single image. Several images are divided among them, so that an error stops
     # the map of one image only.
     several, results = len(todo) > 1, {}

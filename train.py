@@ -217,7 +217,7 @@ def train(args: argparse.Namespace, run: Run) -> None:
             # best.pt is saved first: a run killed before last.pt repeats the epoch when resumed.
             run.save(*["best.pt"] * best, "last.pt")
             if board:
-                labels, _ = predict(model, DataLoader(shown, args.batch), *measure)
+                labels = predict(model, DataLoader(shown, args.batch), *measure).labels
                 drawn = samples.of_windows(shown, labels.numpy(), samples.SHOWN)
                 board.epoch(row, found.confusion.matrix, samples.side_by_side(drawn, table))
             log(epoch_line(row, args.epochs) + "  best" * best)
@@ -231,14 +231,14 @@ def finish(args, run: Run, windows, table: ClassTable, device, precision, log) -
     """Write the report of the best epoch, and print the paths of checkpoint and report."""
     best, path = run.load_best(), run.folder / "best.pt"
     model = to_device(checkpoint.build_model(best), device)
-    loader = DataLoader(windows, args.batch)
-    labels, matrices = predict(model, loader, len(table.names), device, precision)
-    extremes = samples.of_extreme_windows(windows, labels.numpy())
+    measure = (len(table.names), device, precision, [1.0, checkpoint.temperature(best)])
+    found = predict(model, DataLoader(windows, args.batch), *measure)
+    extremes = samples.of_extreme_windows(windows, found.labels.numpy())
     gallery = samples.gallery(image_scores.described(extremes, table.names), table)
     gallery |= alignment.report(windows, table, args.align, run.folder / "alignment.csv")
     command = terminal.command("predict.py", *windows.scene_of(0).paths, "--checkpoint", path)
     classes, groups = list(zip(table.names, table.colors)), area_tables.groups(table)
-    run.write_report(best, classes, matrices, groups, gallery, command)
+    run.write_report(best, classes, found, groups, gallery, command)
     log("", f"checkpoint  {path}  ({run.monitor.in_words(run.best_epoch, run.best)})")
     log(f"report      {run.folder / 'report.html'}")
     log(f"next        {command}")

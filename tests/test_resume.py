@@ -62,6 +62,8 @@ def assert_same(one: Path, other: Path) -> None:
         )
         for name, tensor in expected["weights"].items():
             assert torch.equal(state["weights"][name], tensor), name
+        for name, value in expected["metrics"].items():
+            assert torch.as_tensor(state["metrics"][name]).equal(torch.as_tensor(value)), name
         assert torch.equal(state["random"]["torch"][0], expected["random"]["torch"][0])
         for number, moments in expected["optimizer"]["state"].items():
             for name, value in moments.items():

@@ -71,6 +71,11 @@ def test_a_run_leaves_checkpoints_log_and_report(tmp_path, capsys):
     assert float(rows[-1]["accuracy"]) == pytest.approx(
         (last["metrics"]["confusion"].diag().sum() / last["metrics"]["confusion"].sum()).item()
     )
+    assert last["metrics"]["windows"].shape == (1, 2, 2)
+    assert last["metrics"]["scenes"].tolist() == [best["metrics"]["scenes"].item()]
+    temperature = checkpoint.temperature(best)
+    assert 0.1 <= temperature <= 10 and temperature != 1
+    assert "<h2>Calibration</h2>" in page and f"(T = {temperature:.3g})" in page
     printed = capsys.readouterr().out
     assert f"report      {folder / 'report.html'}" in printed
     command = printed.splitlines()[-1].split(maxsplit=1)[1]

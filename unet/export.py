@@ -33,7 +33,7 @@ from torch import nn
 from torch.export import Dim, ExportedProgram
 
 from data.files import InputError, printable, put, refuse_input, replacing
-from unet.checkpoint import CheckpointError, build_model, find, load
+from unet.checkpoint import CheckpointError, build_model, find, load, temperature
 from unet.evaluation.command import Parser, one_line_errors
 from unet.networks.layers import Network
 
@@ -87,8 +87,9 @@ def export(checkpoint: dict, path: str | Path) -> str:
             "multiple_of": stride,
             "smallest": sides[0],
         }
-        given = "logits of each class; softmax over axis 1 makes them probabilities"
-        description = {**checkpoint["recipe"], "input": taken, "output": given}
+        given = "logits of each class; softmax(logits / temperature) over axis 1: probabilities"
+        output = {"output": given, "temperature": temperature(checkpoint)}
+        description = {**checkpoint["recipe"], "input": taken, **output}
         extra = {
             "landcover.json": json.dumps(description, indent=1),
             "run.py": RUN.read_text(encoding="utf-8"),

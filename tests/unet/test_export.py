@@ -87,6 +87,7 @@ def test_the_file_says_what_it_wants_and_what_it_gives(exported):
         "code": 255,
         "color": "#D72D27",
     }
+    assert about["temperature"] == 1 and "softmax(logits / temperature)" in about["output"]
     assert about["input"] == {
         "channels": 4, "multiple_of": 16, "smallest": 32,
         "sizes": "any batch, heights and widths of multiples of 16 from 32",
@@ -97,6 +98,7 @@ def test_the_script_inside_maps_images_as_we_do_and_needs_torch_alone(
     exported, tmp_path, monkeypatch
 ):
     by_itself, program = state(method="image"), torch.export.load(exported)
+    by_itself["metrics"] = {"temperature": 1.6}
     monkeypatch.setattr(export, "_open", lambda *_: program)  # the network is the same
     export.export(by_itself, tmp_path / "image.pt2")
     shutil.copy(exported, tmp_path / "minmax.pt2")
@@ -123,7 +125,8 @@ def test_the_script_inside_maps_images_as_we_do_and_needs_torch_alone(
         )
         values, _ = network_input(image, BANDS, ["NDVI"], fitted, None)
         with torch.no_grad():
-            expected = checkpoint.build_model(loaded)(torch.from_numpy(values)[None]).softmax(1)[0]
+            logits = checkpoint.build_model(loaded)(torch.from_numpy(values)[None])[0]
+        expected = (logits / checkpoint.temperature(loaded)).softmax(0)
         found = torch.load(tmp_path / f"{loaded['scaling']['method']}.pt")
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)
 

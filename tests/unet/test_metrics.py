@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from unet import metrics
-from unet.metrics import ConfusionMatrix, macro, weighted
+from unet.metrics import ConfusionMatrix, each_image, macro, weighted
 
 # Truth and prediction of six pixels, the last of which is ignored. Class 3 neither occurs nor is
 # predicted.
@@ -78,6 +78,16 @@ def test_means_leave_out_classes_without_a_value():
     assert confusion.mean_iou() == pytest.approx((1 / 3 + 1 / 4 + 0) / 3)
     assert macro(torch.tensor([1.0, NAN, 3.0])) == 2.0
     assert weighted(torch.tensor([1.0, NAN, 3.0]), torch.tensor([1.0, 9.0, 3.0])) == 2.5
+
+
+def test_each_image_of_a_batch_has_a_matrix_of_its_own():
+    prediction, target = PREDICTION[:, None], TARGET[:, None]  # two images of one row
+    found = each_image(prediction, target, 3)
+    assert found.tolist() == [[[1, 1, 0], [0, 1, 0], [0, 0, 0]], [[0, 0, 0], [1, 0, 0], [0, 1, 0]]]
+    assert found.sum(0).equal(counted().matrix[:3, :3])
+    assert each_image(prediction[:0], target[:0], 3).shape == (0, 3, 3)
+    with pytest.raises(ValueError, match="target has label 2 outside 0..1"):
+        each_image(prediction.clamp(max=1), target, 2)
 
 
 def test_the_published_matrix_gives_the_published_figures():

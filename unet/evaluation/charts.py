@@ -99,7 +99,7 @@ def scatter(
     """
     ticks = _share_ticks(pairs)
     box = Box(50, 30, 366, 346)  # a square: the line of equality is the diagonal
-    axes = _axes(box, (0, max(ticks)), ticks, names[0], ticks)
+    axes = plot_axes(box, (0, max(ticks)), ticks, names[0], ticks)
     parts = [*axes.parts, f'<path d="M{box.left} 346L366 30" {DASHED}/>']
     if not math.isnan(sum(line)):
         parts.append(_fitted(axes, line, [truth for truth, _ in pairs], max(ticks)))
@@ -126,7 +126,7 @@ def histograms(pairs: Sequence[tuple[float, float]], names: tuple[str, str] = NA
     numbers = tick_labels(0, most, min(4, most))
     parts = [_heading(210, "count")]
     for label, count, top in zip(names, counts, (30, 226)):
-        axes = _axes(Box(50, top, 366, top + 120), (0, max(ticks)), ticks, label, numbers)
+        axes = plot_axes(Box(50, top, 366, top + 120), (0, max(ticks)), ticks, label, numbers)
         x, y = [axes.to_x(edge) for edge in edges], [axes.to_y(each) for each in count]
         bars = "".join(
             f"M{x[n]:.1f} {top + 120}V{y[n]:.1f}H{x[n + 1]:.1f}V{top + 120}"
@@ -184,10 +184,10 @@ def epoch_axes(
     x_ticks = tick_labels(first, last, min(ticks, max(1, x[-1] - x[0])))
     empty = [label for label, ys in lines.items() if not any(map(math.isfinite, ys))]
     x_label = f"epoch; no finite value: {', '.join(empty)}" if empty else "epoch"
-    return _axes(box, (first, last), x_ticks, x_label, tick_labels(low, high, 5))
+    return plot_axes(box, (first, last), x_ticks, x_label, tick_labels(low, high, 5))
 
 
-def _axes(
+def plot_axes(
     box: Box,
     x_span: tuple[float, float],
     x_ticks: Mapping[float, str],

@@ -1,9 +1,10 @@
 """The trained network of `predict.py`: from windows to probabilities of the classes.
 
-One pass through the network gives softmax(logits). There can be several passes: with dropout
-(`passes`), or for the eight flips and quarter turns of the window (`views`). Their probabilities
-are averaged, and a further layer has their mutual information divided by ln K
-(unet/evaluation/uncertainty.py).
+One pass through the network gives softmax(logits / T), with the temperature T of the checkpoint
+(unet/evaluation/calibration.py). There can be several passes: with dropout (`passes`), or for the
+eight flips and quarter turns of the window (`views`). Their probabilities are averaged, and a
+further layer has their mutual information divided by ln K (unet/evaluation/uncertainty.py). T was
+fitted to single passes. A mean of several is less sure.
 
 Read beside it: tests/unet/evaluation/test_predictor.py.
 """
@@ -35,6 +36,7 @@ class Predictor:
             classes and so on.
         size: Side of the windows in training, in pixels.
         classes: Number of classes, K.
+        temperature: T, by which the logits are divided.
         layers: Number of layers that `probabilities` returns: K, or K + 1 for several passes.
 
     Args:
@@ -68,6 +70,7 @@ class Predictor:
         kept = {key: value for key, value in loaded.items() if key not in STATES}
         self.checkpoint = {"class_table": "class table", **kept}
         self.size, self.classes = loaded["size"], loaded["model"]["num_classes"]
+        self.temperature = checkpoint.temperature(loaded)
         self.layers = self.classes + bool(passes or views)
         self._areas = _estimator(loaded.get("metrics", {}))
 
@@ -102,7 +105,11 @@ class Predictor:
     def _softmax(self, images: Tensor) -> Tensor:
         """Compute the probabilities (N, K, H, W) of one pass, float32."""
         with autocast(self.device, self.precision):
-            return self.model(images).float().softmax(1)
+            return (self.model(images).float() / self.temperature).softmax(1)
+
+    def __str__(self) -> str:
+        calibrated = f", temperature {self.temperature:.3g}" if self.temperature != 1 else ""
+        return f"{self.path}, {self.classes} classes, on {self.device}{calibrated}"
 
     @property
     def _ln_k(self) -> float:

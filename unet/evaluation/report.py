@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from data.files import replacing
-from unet.evaluation import alignment, image_scores
+from unet.evaluation import alignment, image_scores, reliability
 from unet.evaluation.charts import histograms, line_chart, scatter
 from unet.evaluation.markup import Color, escape, fixed, head, page, row, samples, settings, swatch
 from unet.metrics import ConfusionMatrix, macro, weighted
@@ -81,6 +81,7 @@ def html(run: Mapping) -> str:
             images: [dict], from `image_scores.ranked`.
             share_table: [dict], one for each class, with "name" and the keys of
                 `shares.share_statistics`.
+            calibration: {T: counts}, as in `reliability.section`.
             alignment: dict, as in `alignment.section`.
             legend: [(name, (red, green, blue))], the colours of the samples.
             samples: [dict], each with "title": str, "pictures": {caption: bytes of a PNG file} and
@@ -104,6 +105,7 @@ def html(run: Mapping) -> str:
         image_scores.table(run["images"], names) if run.get("images") else "",
         _scatters(run["shares"]) if run.get("shares") else "",
         _share_table(run["share_table"]) if run.get("share_table") else "",
+        reliability.section(run["calibration"]) if run.get("calibration") else "",
         alignment.section(run["alignment"]) if run.get("alignment") else "",
         samples(run["samples"], run.get("legend", [])) if run.get("samples") else "",
         settings(run["settings"]) if run.get("settings") else "",

@@ -43,7 +43,7 @@ def probabilities(network: torch.nn.Module, about: dict, image: torch.Tensor) ->
         offset, high = flat.quantile(0.01, 1), flat.quantile(0.99, 1)
         scale = torch.where(high > offset, high - offset, 1)
     x = ((x - offset[:, None, None]) / scale[:, None, None]).clamp(*about["scaling"]["limits"])
-    return network(x[None]).softmax(1)[0]
+    return (network(x[None]) / about["temperature"]).softmax(1)[0]
 
 
 if __name__ == "__main__":

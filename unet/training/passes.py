@@ -2,7 +2,7 @@
 
     RunningLoss   the mean loss of an epoch so far, and the position in the epoch
     evaluate      loss, confusion matrices and temperature over all validation windows
-    predict       labels and a confusion matrix for each window
+    predict       labels and a confusion matrix for each window, and how sure they are
 
 A batch is (images (N, C, S, S) float32, targets (N, S, S) uint8, numbers (N,) of the windows). With
 several processes, each has a share of the batch. A share may be empty. `RunningLoss` and `evaluate`
@@ -12,7 +12,7 @@ Read beside it: tests/unet/training/test_passes.py.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -217,6 +217,14 @@ def _means(images: Tensor, targets: Tensor) -> Tensor:
     return (images * labelled).sum((2, 3)) / labelled.sum((2, 3)).clamp(min=1)
 
 
+class Prediction(NamedTuple):
+    """Labels of windows, and how good they are."""
+
+    labels: Tensor  # (n, S, S) uint8 on the CPU
+    matrices: list[ConfusionMatrix]  # of each window
+    calibration: dict[float, Tensor]  # {T: counts of `calibration.reliability`}
+
+
 @torch.no_grad()
 def predict(
     model: nn.Module,
@@ -224,19 +232,24 @@ def predict(
     num_classes: int,
     device: torch.device,
     precision: torch.dtype,
-) -> tuple[Tensor, list[ConfusionMatrix]]:
+    temperatures: Sequence[float] = (),
+) -> Prediction:
     """Predict the labels of all windows of this process.
 
-    Returns:
-        Labels (n, S, S) uint8 on the CPU, and the confusion matrix of each window.
+    Args:
+        model, loader, num_classes, device, precision: as in `evaluate`.
+        temperatures: values of T, to compare softmax(logits / T).
     """
     model.eval()
-    labels, matrices = [], []
+    labels, matrices, bins = [], [], {t: torch.zeros(3, calibration.BINS) for t in temperatures}
     for images, targets, _ in loader:
         with autocast(device, precision):
             logits = model(images.to(device, memory_format=torch.channels_last))
+        for t in bins:
+            probabilities = (logits.float() / t).softmax(1)
+            bins[t] = bins[t] + calibration.reliability(probabilities, targets.to(device))
         labels.append(logits.argmax(1).to("cpu", torch.uint8))
         for prediction, target in zip(labels[-1], targets):
             matrices.append(ConfusionMatrix(num_classes))
             matrices[-1].update(prediction, target)
-    return torch.cat(labels), matrices
+    return Prediction(torch.cat(labels), matrices, bins)

@@ -35,7 +35,7 @@ from unet.metrics import ConfusionMatrix
 from unet.training import processes, split_record
 from unet.training.monitor import MONITORS
 from unet.training.optimizer import change_epochs
-from unet.training.passes import start_of_epoch
+from unet.training.passes import Prediction, start_of_epoch
 from unet.training.resume import require_form, require_same_data
 
 RESULTS = "best.pt last.pt log.csv report.html samples.json".split()  # of finished epochs
@@ -264,7 +264,7 @@ class Run:
         self,
         best: dict,
         classes: Sequence[tuple[str, tuple[int, int, int]]],
-        matrices: Sequence[ConfusionMatrix],
+        found: Prediction,
         groups: Mapping[str, Sequence[int]],
         gallery: Mapping,
         command: str,
@@ -274,16 +274,15 @@ class Run:
         Args:
             best: best.pt, loaded.
             classes: (name, (red, green, blue)) of each class.
-            matrices: confusion matrix of each validation window.
+            found: results of the validation windows, for T = 1 and the temperature of `best`.
             groups: {name: labels} of the groups of classes whose shares are drawn.
             gallery: "samples", "legend" and "alignment", as in `report.html`.
             command: command to run next.
         """
         self._write_rows()
-        names = [name for name, _ in classes]
-        confusion = ConfusionMatrix(len(names), best["metrics"]["confusion"])
-        title = f"{best['model']['name']}, {len(names)} classes"
-        page = scores.page(title, classes, matrices, groups, best["settings"])
+        confusion = ConfusionMatrix(len(classes), best["metrics"]["confusion"])
+        title = f"{best['model']['name']}, {len(classes)} classes"
+        page = scores.page(title, classes, found.matrices, groups, best["settings"])
         summary = {
             "best epoch": f"{best['epoch']} of {len(self.history)}, by {self.monitor.text}",
             self.monitor.text: f"{best['best']:.4f}",
@@ -296,5 +295,6 @@ class Run:
         }
         page |= {"summary": [*summary.items()], "command": command, "matrix": confusion.matrix}
         page |= {**gallery, "history": self.history, "best_epoch": best["epoch"]}
+        page["calibration"] = found.calibration
         samples_file.write(self.folder / "samples.json", gallery)
         report.write(self.folder / "report.html", page)

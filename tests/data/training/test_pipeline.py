@@ -142,6 +142,16 @@ def test_overfit_trains_and_validates_on_the_same_windows_unaugmented(tmp_path):
     assert len(data.training) == 20 and data.training.augment is None
 
 
+def test_the_windows_of_an_image_are_of_one_place(tmp_path):
+    data, _ = small.load(small.options(tmp_path, size=32, overfit=16))
+    assert sorted(data.validation.places_of_windows) == [0] * 4 + [1] * 4 + [2] * 4 + [3] * 4
+    scenes = [item.scene for item in data.validation.items]
+    assert data.validation.places_of_windows == scenes
+    two, _ = small.load(small.options(tmp_path, size=32, overfit=16, places=r"s_(0|[^0])?.*"))
+    found = two.validation.places_of_windows
+    assert [place > 0 for place in found] == [item.scene > 0 for item in two.validation.items]
+
+
 def test_windows_that_overlap_count_a_pixel_once_in_validation_and_in_the_shares(tmp_path):
     """48 x 48 pixels in windows of 32: four windows a scene, and 1.8 times as many pixels."""
     data, said = small.load(small.options(tmp_path, size=32, overfit=16))

@@ -10,7 +10,7 @@ from test_shared_ground import landscape
 
 from data.files import InputError
 from data.grid import IDENTITY, Window
-from data.training.places import find_spots, located, named, same_masks
+from data.training.places import find_spots, located, named, numbers, same_masks
 from data.training.shared_ground import PATCH, Link
 from data.training.split import split
 from data.training.windows import all_windows
@@ -68,6 +68,18 @@ def test_a_file_that_leaves_a_doubt_is_an_error(tmp_path, text, message):
 def test_a_pattern_that_leaves_a_doubt_is_an_error(pattern, message):
     with pytest.raises(InputError, match=message):
         named(images("a_1.tif", "b_x.tif"), pattern)
+
+
+def test_scenes_of_one_place_have_one_number():
+    """The second is another date of the first, and the fourth shares the mask of the third."""
+    east = {"transform": (10, 0, 5e5, 0, -10, 4.6e6)}
+    placed = [scene(), scene(mask="b"), scene(**east)]
+    loose = [scene(crs=None, transform=IDENTITY, mask=mask) for mask in ("c", "c", "d")]
+    scenes = placed + loose
+    assert numbers(located(scenes, same_masks(scenes))) == [0, 0, 1, 2, 2, 3]
+    by_name = [replace(one, image_path=Path(f"{n % 2}_{n}.tif")) for n, one in enumerate(scenes)]
+    spots, _ = find_spots(by_name, "(.)_.")
+    assert numbers(spots) == [0, 1, 0, 1, 0, 1]
 
 
 def test_many_names_are_cut_short():

@@ -80,6 +80,26 @@ def test_areas_are_adjusted_by_the_errors_in_validation_windows(path, tmp_path):
     assert known.objection(np.zeros(2), np.full(4, np.nan), "ab") == ""  # nothing is mapped
 
 
+@pytest.mark.parametrize("mode", [{}, {"views": True}, {"passes": 3}])
+def test_logits_are_divided_by_the_temperature_in_every_mode(path, tmp_path, mode):
+    """A temperature of 2 in one file, and logits of half the size in another, are the same."""
+    loaded, half = checkpoint.load(path), tmp_path / "half.pt"
+    for name in ("outc.conv.weight", "outc.conv.bias"):
+        loaded["weights"][name] /= 2
+    checkpoint.save(half, loaded)
+    calibrated = tmp_path / "calibrated.pt"
+    checkpoint.save(calibrated, {**checkpoint.load(path), "metrics": {"temperature": 2.0}})
+    one, other, plain = (
+        Predictor(file, "cpu", "float32", **mode) for file in (half, calibrated, path)
+    )
+    seeds = [3]
+    found = other.probabilities(inputs(1), seeds)
+    np.testing.assert_allclose(found, one.probabilities(inputs(1), seeds), atol=1e-4)
+    assert np.abs(found - plain.probabilities(inputs(1), seeds)).max() > 0.01
+    assert str(other) == f"{calibrated}, 2 classes, on cpu, temperature 2"
+    assert str(plain) == f"{path}, 2 classes, on cpu"
+
+
 def test_passes_with_dropout_need_dropout(tmp_path):
     small.untrained(tmp_path / "net.pt")
     with pytest.raises(InputError, match="net.pt: --mc-dropout needs a network with dropout"):

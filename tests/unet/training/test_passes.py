@@ -12,6 +12,7 @@ import unet
 from data.files import InputError
 from data.grid import Window
 from data.training.dataset import Batches
+from unet.evaluation.calibration import HIGHEST, LOWEST
 from unet.losses import cross_entropy
 from unet.training import passes
 from unet.training.passes import NotFinite, RunningLoss
@@ -155,7 +156,7 @@ def test_evaluate_changes_nothing_and_predict_gives_its_labels():
     before = {name: value.clone() for name, value in model.state_dict().items()}
     batches = loader(images, targets, 2)
     confusion = passes.evaluate(model, batches, cross_entropy, 3, CPU, torch.float32).confusion
-    labels, matrices = passes.predict(model, batches, 3, CPU, torch.float32)
+    labels, matrices, _ = passes.predict(model, batches, 3, CPU, torch.float32)
     assert labels.shape == (5, 16, 16) and labels.dtype == torch.uint8
     assert [int(one.matrix.sum()) for one in matrices] == [256] * 5
     assert sum(one.matrix for one in matrices).equal(confusion.matrix)
@@ -165,6 +166,40 @@ def test_evaluate_changes_nothing_and_predict_gives_its_labels():
     assert not model.training and all(
         value.equal(before[name]) for name, value in model.state_dict().items()
     )
+
+
+def test_the_checkpoint_gets_the_matrix_and_the_place_of_each_window_and_the_temperature():
+    """The network gives the logits (0, 0), (0, 2), (0, 4), (0, 6) and (0, 8).
+
+    The first pixel has equal logits and is of class 0. The others are of the classes 1, 1, none, 0.
+    With b = 1 / T, 2 sigmoid(2 b) + 4 sigmoid(4 b) + 8 sigmoid(8 b) = 2 + 4 + 0 has its solution
+    below b = 0, so T is the largest one.
+    """
+    batches = loader(Still.images, Still.targets, 2)
+    metrics = passes.evaluate(Still(), batches, mean, 2, CPU, torch.float32).metrics
+    one = [[1, 0], [0, 0]], [[0, 0], [0, 1]], [[0, 0], [0, 1]], [[0, 0], [0, 0]], [[0, 1], [0, 0]]
+    assert metrics["windows"].tolist() == [*one] and metrics["windows"].dtype == torch.int32
+    assert metrics["confusion"].tolist() == [[1, 1], [0, 2]]
+    assert metrics["confusion"].dtype == torch.int64
+    assert metrics["scenes"].tolist() == [0, 0, 1, 1, 2]
+    assert metrics["temperature"] == pytest.approx(HIGHEST)
+    # Without the wrong pixel, the larger the logits the better.
+    batches = loader(Still.images[:4], Still.targets[:4], 2)
+    metrics = passes.evaluate(Still(), batches, mean, 2, CPU, torch.float32).metrics
+    assert metrics["temperature"] == pytest.approx(LOWEST)
+
+
+def test_predict_compares_the_confidence_with_the_truth_at_each_temperature():
+    """Labelled are the logits (0, 0), (0, 2), (0, 4), (0, 8); the last is wrong."""
+    batches = loader(Still.images, Still.targets, 2)
+    _, _, bins = passes.predict(Still(), batches, 2, CPU, torch.float32, [1.0, 2.0])
+    for temperature, counts in bins.items():
+        expected = [1 / (1 + math.exp(-z / temperature)) for z in (0, 2, 4, 8)]
+        assert counts.sum(1).tolist() == pytest.approx([4, sum(expected), 3])
+        for confidence in expected:
+            assert counts[0, int(confidence * 15)] >= 1
+    assert [*bins] == [1.0, 2.0]
+    assert passes.predict(Still(), batches, 2, CPU, torch.float32).calibration == {}
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])

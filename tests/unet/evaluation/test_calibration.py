@@ -1,0 +1,117 @@
+"""Calibration: bins and temperatures by hand, then against brute force and known probabilities."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from data.files import IGNORE
+from unet.evaluation.calibration import (
+    BINS,
+    HIGHEST,
+    LOWEST,
+    PIXELS,
+    Sample,
+    expected_calibration_error,
+    fit_temperature,
+    reliability,
+)
+
+
+def drawn(count: int, scale: float, classes: int = 4, seed: int = 0):
+    """Make logits, and labels drawn from softmax(logits). The logits are returned times `scale`."""
+    generator = torch.Generator().manual_seed(seed)
+    logits = 2 * torch.randn(count, classes, generator=generator)
+    target = torch.multinomial(logits.softmax(1), 1, generator=generator)[:, 0]
+    return scale * logits, target
+
+
+# By hand.
+
+
+def test_pixels_fall_into_fifteen_bins_of_confidence():
+    """Confidences 0.9, 0.9, 0.5 and 1 are in the bins 13, 13, 7 and 14."""
+    first = torch.tensor([0.9, 0.1, 0.5, 1.0, 0.7])
+    probabilities = torch.stack([first, 1 - first])[None]  # (1, 2, 5)
+    target = torch.tensor([[0, 0, 0, 0, IGNORE]])
+    bins = reliability(probabilities, target)
+    assert bins.shape == (3, BINS) and bins[:, 13].tolist() == pytest.approx([2, 1.8, 1])
+    assert bins[:, 7].tolist() == [1, 0.5, 1] and bins[:, 14].tolist() == [1, 1, 1]
+    # |1 - 1.8| + |1 - 0.5| + |1 - 1|, over 4 pixels.
+    assert expected_calibration_error(bins) == pytest.approx(1.3 / 4)
+    assert expected_calibration_error(2 * bins) == pytest.approx(1.3 / 4)
+    assert math.isnan(expected_calibration_error(0 * bins))
+
+
+def test_three_right_of_four_have_the_temperature_of_a_confidence_of_three_quarters():
+    """softmax([t, 0] / T) = 3/4 where t / T = ln 3."""
+    logits, target = torch.tensor([[5.0, 0.0]] * 4), torch.tensor([0, 0, 0, 1])
+    assert fit_temperature(logits, target) == pytest.approx(5 / math.log(3), rel=1e-5)
+    # The wrong pixel stands for three: 3 of 6 are right, and no finite T is enough.
+    assert fit_temperature(logits, target, torch.tensor([1.0, 1, 1, 3])) == pytest.approx(HIGHEST)
+    weight = torch.tensor([3.0, 3, 3, 1])
+    assert fit_temperature(logits, target, weight) == pytest.approx(5 / math.log(9), rel=1e-5)
+
+
+def test_a_network_that_is_always_right_or_sees_no_pixel_has_a_temperature_all_the_same():
+    logits = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    assert fit_temperature(logits, torch.tensor([0, 1])) == pytest.approx(LOWEST)
+    assert fit_temperature(logits, torch.tensor([1, 0])) == pytest.approx(HIGHEST)
+    assert fit_temperature(logits[:0], torch.tensor([], dtype=torch.int64)) == 1
+    for target in (torch.tensor([0, 1]), torch.tensor([1, 0])):
+        assert LOWEST <= fit_temperature(logits, target) <= HIGHEST
+
+
+# Properties.
+
+
+@pytest.mark.parametrize("scale", [0.5, 1, 3])
+def test_the_temperature_undoes_a_scale_of_the_logits_and_the_error_goes(scale):
+    logits, target = drawn(20_000, scale)
+    found = fit_temperature(logits, target)
+    assert found == pytest.approx(scale, rel=0.05)
+    before = expected_calibration_error(reliability(logits.softmax(1), target))
+    after = expected_calibration_error(reliability((logits / found).softmax(1), target))
+    assert after < 0.015 and (scale == 1 or before > 5 * after)
+
+
+def test_no_other_temperature_has_a_lower_cross_entropy():
+    logits, target = drawn(500, 2.5)
+    found = fit_temperature(logits, target)
+    tried = torch.logspace(-1, 1, 400).tolist()
+    best = min(tried, key=lambda t: F.cross_entropy(logits / t, target).item())
+    assert best == pytest.approx(found, rel=0.02)
+
+
+def test_bins_of_batches_add_up():
+    logits, target = drawn(300, 2)
+    whole = reliability(logits.softmax(1), target)
+    parts = [reliability(z.softmax(1), t) for z, t in zip(logits.split(70), target.split(70))]
+    assert torch.allclose(sum(parts), whole)
+
+
+def test_a_small_sample_is_all_labelled_pixels():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(3, 2, 4, 5, generator=generator)
+    target = torch.randint(0, 2, (3, 4, 5), generator=generator)
+    target[0, :2], target[2] = IGNORE, IGNORE
+    sample = Sample(3)
+    for one in (slice(0, 2), slice(2, 2), slice(2, 3)):  # the second batch is empty
+        sample.add(logits[one], target[one])
+    values, targets, weight = sample.pixels()
+    assert values.equal(logits.permute(0, 2, 3, 1)[target != IGNORE])
+    assert targets.equal(target[target != IGNORE]) and weight.eq(1).all()
+
+
+def test_a_large_sample_is_spread_over_all_windows_and_stands_for_all_pixels():
+    """2 ** 15 windows are 2 pixels each: 64 in a batch of 32, here out of 32 * 400."""
+    rows, cols = torch.meshgrid(torch.arange(20), torch.arange(20), indexing="ij")
+    place = torch.stack([rows, cols]).float().expand(32, 2, 20, 20).clone()
+    window = torch.arange(32)[:, None, None].expand(32, 20, 20)
+    sample = Sample(PIXELS // 2)
+    sample.add(place, window)
+    values, targets, weight = sample.pixels()
+    assert len(values) == 64 and weight.sum() == 32 * 400
+    assert targets.bincount(minlength=32).min() >= 1
+    assert all(len(values[:, axis].unique()) > 12 for axis in (0, 1))
