@@ -1,13 +1,13 @@
-"""Folds of a data set by place: in each, a third of the places is kept aside, and a network trained.
+"""Folds of a data set by place: each keeps a third of the places aside, and trains a network.
 
     python tests/bench/folds.py ../shared/realdata/hls-worldcover folds/hls \
         --classes ../shared/realdata/worldcover.csv \
         --places ../shared/realdata/hls-worldcover/places.csv --epochs 42
 
 The first folder holds images/ and masks/. Writes folds/hls/0, /1 and /2, each with dev/ and test/
-(links to the images and masks), and run/, a training on dev. bench_areas.py and bench_calibration.py
-measure the networks on test. Without --places each image is a place. All other options are those of
-train.py.
+(links to the images and masks), and run/, a training on dev. bench_areas.py and
+bench_calibration.py measure the networks on test. Without --places each image is a place. All other
+options are those of train.py.
 """
 
 import argparse
