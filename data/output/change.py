@@ -259,6 +259,7 @@ def main(arguments: list[str] | None = None) -> None:
         changes, remarks = write_changes(table, first, last, path), dated.remarks
     for remark in remarks:
         note(remark)
+    written += filter(styles.ours, [styles.beside(path)])
     say(f"from {first} to {last}", *written, *shown)
     say(*change_table(table, changes).split("\n"))
 
