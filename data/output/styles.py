@@ -3,7 +3,7 @@
 QGIS reads img_landcover.qml by itself when it opens img_landcover.tif. Without a style:
 
     classes     The colour map of a TIFF has an entry for every code, so the legend has 256 rows,
-                or 65,536. Codes beyond 16 bits have no colours at all.
+                or 65,536. A map with negative codes, or codes beyond 16 bits, has no colours.
     fractions   The first three bands are shown as red, green and blue.
 
 The style of a raster of classes has a row for each class. No-data has no row and is transparent,
@@ -30,10 +30,10 @@ from data.files import printable, replacing
 from data.raster.sidecars import named_after
 from data.terminal import note
 
-# Nine colours of viridis, from 0 to 1 in equal steps. Their lightness increases in equal steps,
-# also for people who do not distinguish red from green. Source: S. van der Walt and N. Smith,
+# Nine colours of viridis, from 0 to 1. Their lightness increases in equal steps, so that people who
+# do not distinguish red from green see the order, too. Source: S. van der Walt and N. Smith,
 # bids.github.io/colormap.
-RAMP = "#440154 #472D7B #3B528B #2C728E #21918C #28AE80 #5EC962 #ADDC30 #FDE725".lower().split()
+RAMP = "#440154 #472d7b #3b528b #2c728e #21918c #28ae80 #5ec962 #addc30 #fde725".split()
 
 MARK = "<!-- Written with the map. A style that is changed is kept. {:08x} -->\n"
 STYLE = """<qgis version="3.22.0" styleCategories="Symbology">
