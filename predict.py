@@ -8,7 +8,7 @@
 
 Writes beside each image, or into the folder of --output:
     img_landcover.tif         the map on the image's grid: codes, colours, CRS, no-data
-    img_landcover.tif.aux.xml names of the classes, for the legend of QGIS
+    img_landcover.qml         style with which QGIS shows the map; class names in .tif.aux.xml
     img_landcover.png         image (at most 1024 pixels wide), map and legend side by side
     img_landcover_areas.csv   share and ground area of each class, as counted and adjusted for known
                               errors; areas.csv for several images

@@ -4,9 +4,9 @@
     python reproject.py cover_1m.tif --crs EPSG:3857 --resolution 10 --method mode -o cover_10m.tif
     python reproject.py cover.tif --like image.tif --method mode --vote-weights inverse -o kept.tif
 
-The output is a cloud-optimised GeoTIFF with the colour map, band name and no-data value of the
-source. --report also writes aligned_report.html: shares of the classes before and after, pictures.
-data/resample.py explains the methods. Read tests/test_reproject.py beside this file.
+The output is a cloud-optimised GeoTIFF with the colour map, names and no-data value of the source.
+If classes have names and colours, QGIS gets a style (aligned.qml). --report also writes a page,
+aligned_report.html. data/resample.py explains the methods. Read tests/test_reproject.py beside it.
 """
 
 import argparse
@@ -15,11 +15,11 @@ from pathlib import Path
 
 from data.files import naming, refuse_input, replacing
 from data.grid import Grid
-from data.output import alignment
-from data.raster import Raster, writer
+from data.output import alignment, maps, styles
+from data.raster import Raster
 from data.raster.cache import rows_that_fit
 from data.raster.classsource import class_file, told
-from data.raster.sidecars import named_after, with_sidecars
+from data.raster.sidecars import with_sidecars
 from data.raster.targetgrid import require_crs, target_grid_for
 from data.resample import METHODS, TILE, reproject, strips
 from data.terminal import Parser, duration, note, one_line_errors, progress, vote_weights, within
@@ -51,17 +51,17 @@ def reproject_file(
         InputError: A file or the no-data value is unsuitable.
         OSError: A file cannot be read or written.
     """
-    refuse_input(named_after(output_path), with_sidecars(source_path))
+    refuse_input(styles.outputs(output_path), with_sidecars(source_path))
     with Raster(source_path) as raster:
         read, grid, dtype, nodata = class_file(raster, target_grid, nodata)
         options["rows"] = rows_that_fit(raster, grid, target_grid, TILE)
-        tags = nodata, raster.colormap, raster.descriptions[:1], geo_tags
+        named = maps.class_names(raster), raster.colormap, raster.descriptions[0]
         start, done, height = time.monotonic(), 0, target_grid.height
         with naming(source_path):
             resampled = strips(read, grid, target_grid, method, nodata, dtype, **options)
-            with writer(output_path, target_grid, 1, dtype, *tags, overviews="mode") as add:
+            with maps.coded(output_path, target_grid, dtype, nodata, *named, geo_tags) as add:
                 for strip in told(resampled, raster, grid, target_grid, nodata):
-                    add(strip[None])
+                    add(strip)
                     done += len(strip)
                     left = (time.monotonic() - start) * (height - done) / done
                     progress(f"{done:,} of {height:,} rows, {duration(left)} left")
@@ -98,7 +98,7 @@ def main() -> None:
         args = parse_options()
         page = Path(args.output).with_name(f"{Path(args.output).stem}_report.html")
         with Raster(args.like or args.source) as raster:
-            refuse_input([*named_after(args.output), page], with_sidecars(raster.path))
+            refuse_input([*styles.outputs(args.output), page], with_sidecars(raster.path))
             grid, tags = raster.grid, raster.geo_tags if args.like else None
             for remark in raster.remarks if args.like else ():
                 note(f"{raster.path}: {remark}")

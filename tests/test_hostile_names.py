@@ -73,6 +73,8 @@ def test_nothing_that_a_name_holds_reaches_the_terminal_or_breaks_an_output(
     stem = ODD.removesuffix(".tif")
     root = ElementTree.parse(f"maps/{stem}_landcover.tif.aux.xml").getroot()
     assert [each.text for each in root.iter("Category") if each.text][:2] == ["no data", CLASSES[0]]
+    root = ElementTree.parse(f"maps/{stem}_landcover.qml").getroot()
+    assert [each.get("label") for each in root.iter("paletteEntry")] == CLASSES
     with tifffile.TiffFile(f"maps/{stem}_landcover.tif") as tif:
         items = ElementTree.fromstring(tif.pages.first.tags[gdaltags.METADATA].value)
     assert items is not None

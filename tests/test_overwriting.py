@@ -96,6 +96,11 @@ PREDICT = {
         "net.pt a_landcover.tif.aux.xml",
         "--checkpoint a_landcover.tif.aux.xml",
     ),
+    "the network is the style": ("net.pt a_landcover.qml", "--checkpoint a_landcover.qml"),
+    "the network is the style of the probabilities": (
+        "net.pt a_landcover_probabilities.qml",
+        "--checkpoint a_landcover_probabilities.qml",
+    ),
     "the class names would belong to the truth": (
         "mask A_LANDCOVER.tif net.pt a_landcover.tif.aux.xml",
         "--truth A_LANDCOVER.tif",
@@ -194,6 +199,7 @@ def test_an_input_does_not_become_the_mask_of_the_output(here, monkeypatch, caps
         ("m.tif", "m.tif"),
         ("n.tif", "n.tif"),
         ("table.tif", "table.csv"),
+        ("m.tiff", "m.qml"),
         ("n.tif.aux.xml", "n.tif.aux.xml"),
         ("m.tif.msk", "m.tif.msk"),
     ],
@@ -203,6 +209,17 @@ def test_change_refuses(here, output, name):
     shutil.copy("m.tif", "n.tif")
     Path("n.tif.aux.xml").write_text("<PAMDataset/>")
     refused(change.main, f"m.tif n.tif --classes table.csv -o {output}", name)
+
+
+def test_styles_of_people_survive_reproject_and_change(here, monkeypatch, capsys):
+    Path("mask").rename("m.tif")
+    Path("n.qml").write_text("<qgis/>")
+    predict.main("a.tif --checkpoint net.pt".split())
+    monkeypatch.setattr(sys, "argv", "reproject.py a_landcover.tif --like a.tif -o n.tif".split())
+    reproject.main()
+    change.main("a_landcover.tif a_landcover.tif -o n.tif".split())
+    assert Path("n.qml").read_text() == "<qgis/>"
+    assert capsys.readouterr().err.count("note: n.qml: is kept") == 2
 
 
 def test_a_class_table_of_this_package_is_a_file_like_others():

@@ -166,7 +166,11 @@ def test_a_damaged_image_among_many_does_not_lose_the_others(here, monkeypatch, 
     assert "error: 1 of 4 images failed: in/images/s_1.tif; see the errors above" in said
     assert {p.name for p in Path("maps").iterdir()} == {
         *("areas.csv", "report.html", "scores.csv"),
-        *(f"s_{n}_landcover.{kind}" for n in (0, 2, 3) for kind in ("png", "tif", "tif.aux.xml")),
+        *(
+            f"s_{n}_landcover.{kind}"
+            for n in (0, 2, 3)
+            for kind in ("png", "qml", "tif", "tif.aux.xml")
+        ),
     }
     with open("maps/areas.csv", newline="") as file:
         named = [row["image"] for row in csv.DictReader(file) if row["class"] == "land"]

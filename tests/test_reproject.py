@@ -17,6 +17,7 @@ import reproject as module
 from data import resample
 from data.files import InputError
 from data.grid import IDENTITY, Grid
+from data.output import maps
 from data.raster import blocks, cache, cog, geotiff
 from data.raster.targetgrid import target_grid_for
 from data.resample import reproject
@@ -50,6 +51,22 @@ def test_a_file_becomes_what_its_array_becomes_and_keeps_colours_no_data_and_nam
         assert {code: out.colormap(1)[code][:3] for code in COLORS} == COLORS
         assert out.transform[:6] == pytest.approx(target_grid.transform) and out.profile["tiled"]
         assert out.compression is not None and out.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+
+
+def test_the_names_of_classes_are_kept_inside_beside_and_in_the_style(tmp_path):
+    source_grid, target_grid = CASES["1 m to 13.3 m"]
+    names, codes = (
+        {2: "<town>", 5: "wood"},
+        np.full((source_grid.height, source_grid.width), 5, np.uint8),
+    )
+    given = np.dtype("uint8"), NO, names, COLORS, "land cover"
+    with maps.coded(tmp_path / "map.tif", source_grid, *given) as add:
+        add(codes)
+    reproject_file(tmp_path / "map.tif", tmp_path / "out.tif", target_grid)
+    with geotiff.Raster(tmp_path / "out.tif") as out:
+        assert maps.class_names(out) == names and (out.read() == 5).any()
+    for ending in ".qml", ".tif.aux.xml":
+        assert (tmp_path / f"out{ending}").read_text() == (tmp_path / f"map{ending}").read_text()
 
 
 @pytest.mark.parametrize(

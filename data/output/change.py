@@ -33,11 +33,11 @@ from data.classes import ClassTable, table_file
 from data.files import IGNORE, InputError, refuse_input, require_file
 from data.grid import Grid, Window
 from data.input.finding import MAP
-from data.output import maps, series, shareplot
+from data.output import maps, series, shareplot, styles
 from data.output.series import Timeline
 from data.output.transitions import Changes
 from data.raster.geotiff import Raster
-from data.raster.sidecars import named_after, with_sidecars
+from data.raster.sidecars import with_sidecars
 from data.tables import listed
 from data.terminal import Parser, note, one_line_errors, say
 from data.training.mask import Mask, labels_on, tell
@@ -243,9 +243,9 @@ def main(arguments: list[str] | None = None) -> None:
     table = ClassTable.load(args.classes) if args.classes else maps.class_table(first)
     path = args.output or first.with_name(f"{first.stem}_to_{last.stem.removesuffix(MAP)}.tif")
     written = [path, path.with_suffix(".csv"), *(series.beside(path) if between else [])]
-    inputs = [file for each in given for file in with_sidecars(each)]
+    inputs = [file for each in given for file in (*with_sidecars(each), styles.beside(each))]
     inputs += [table_file(args.classes)] if args.classes else []
-    refuse_input([*named_after(path), *written], inputs)
+    refuse_input([*styles.outputs(path), *written], inputs)
     if between:
         refuse_twice(given)
     if not args.classes:
@@ -259,6 +259,7 @@ def main(arguments: list[str] | None = None) -> None:
         changes, remarks = write_changes(table, first, last, path), dated.remarks
     for remark in remarks:
         note(remark)
+    written += filter(styles.ours, [styles.beside(path)])
     say(f"from {first} to {last}", *written, *shown)
     say(*change_table(table, changes).split("\n"))
 

@@ -5,6 +5,7 @@
     img_landcover_overlay.png        the map, half transparent, over the image
     img_landcover_probabilities.tif  a band for each class
     img_landcover_uncertainty.tif    entropy; with several passes also mutual information
+    img_landcover.qml                the style of QGIS for the map; one beside each .tif (styles.py)
 
 A file appears only when it is complete. An earlier file of the same name stays until the last strip
 is written.
@@ -22,9 +23,8 @@ from data.classes import ClassTable
 from data.files import folder_for
 from data.grid import Grid
 from data.input.inputs import Input
-from data.output import maps, preview
+from data.output import maps, preview, styles
 from data.output.areas import Areas
-from data.raster.sidecars import named_after
 
 BESIDE = "probabilities.tif", "uncertainty.tif", "overlay.png"
 
@@ -35,9 +35,9 @@ def beside(target: Path, ending: str) -> Path:
 
 
 def written(target: Path) -> list[Path]:
-    """List the files that a map may have, with the names of their sidecars."""
+    """List the files that a map may have, with the names of their sidecars and styles."""
     files = [target, target.with_suffix(".png"), *(beside(target, ending) for ending in BESIDE)]
-    return [path for file in files for path in named_after(file)]
+    return [path for file in files for path in styles.outputs(file)]
 
 
 def thumbnail_step(grid: Grid) -> int:
@@ -125,6 +125,8 @@ class MapFiles:
         self._opened.__exit__(*error)
         if error[0] is None:
             self._draw()
+            made = [styles.beside(path) for path in self.paths if path.suffix == ".tif"]
+            self.paths += filter(styles.ours, made)
 
     def _draw(self) -> None:
         """Draw the preview and the overlay."""

@@ -1,13 +1,13 @@
 """Rasters of classes with names and colours, and rasters of probabilities or uncertainty.
 
-A class map stores names and colours in three places, because programs look in different places:
+A class map stores names and colours in four places, because programs look in different places:
 
     GDAL_METADATA      items such as class_250=residential, inside the file. `gdalinfo` and the
                        layer properties of QGIS list them, but no legend shows them.
-    map.tif.aux.xml    GDAL's category names, one for each code from 0 on. QGIS shows them in its
-                       legend. GDAL reads them from this file beside the map only, so they are
-                       lost if the map is sent alone.
+    map.tif.aux.xml    GDAL's category names, one for each code from 0 on. GDAL reads them from this
+                       file beside the map only, so they are lost if the map is sent alone.
     ColorMap           the colours, inside the file
+    map.qml            the style with which QGIS shows the map (styles.py)
 
 Probabilities p are stored as bytes, a quarter of the size of floats: byte = round(254 p). 255 is
 no-data. With round(255 p) the pixels of probability 1 would be no-data. The file declares the scale
@@ -20,7 +20,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -29,8 +30,11 @@ import numpy as np
 from data.classes import ClassTable
 from data.files import InputError, printable, replacing
 from data.grid import Grid
+from data.output import styles
 from data.raster import Raster, cog
+from data.tables.colors import Color
 
+CODE = re.compile("class_(-?[0-9]{1,18})")  # the item of the metadata that names a class
 GREY = (128, 128, 128)  # colour of a class in a map without colours
 STEPS, NO_BYTE = 254, 255  # byte = round(STEPS * number); NO_BYTE is no-data
 
@@ -50,8 +54,9 @@ def classes(
     Yields:
         A function that writes the next rows, from labels (any h, width).
     """
-    names, colors = dict(zip(table.codes, table.names)), table.colormap
-    with coded(path, grid, table.dtype, table.nodata, names, colors, "land cover", geo_tags) as add:
+    names, shown = dict(zip(table.codes, table.names)), dict(zip(table.codes, table.colors))
+    tags = names, table.colormap, "land cover", geo_tags, shown
+    with coded(path, grid, table.dtype, table.nodata, *tags) as add:
         yield lambda labels: add(table.decode(labels))
 
 
@@ -62,12 +67,10 @@ def class_table(path: str | Path) -> ClassTable:
         InputError: The raster holds no names of classes.
     """
     with Raster(path) as raster:
-        items, colors, nodata = raster.items, raster.colormap or {}, raster.nodata
-    named = {name.removeprefix("class_"): text for name, text in items.items()}
+        names, colors, nodata = class_names(raster), raster.colormap or {}, raster.nodata
     records = [
-        {"code": code, "name": name, "color": "#%02X%02X%02X" % colors.get(int(code), GREY)}
-        for code, name in named.items()
-        if f"class_{code}" in items and code.isdigit()
+        {"code": str(code), "name": name, "color": "#%02X%02X%02X" % colors.get(code, GREY)}
+        for code, name in names.items()
     ]
     if not records:
         raise InputError(f"{path}: has no names of classes; give its class table by --classes")
@@ -78,44 +81,56 @@ def class_table(path: str | Path) -> ClassTable:
     return ClassTable.from_records("map", records, path)
 
 
+def class_names(raster: Raster) -> dict[int, str]:
+    """Return {code: name} of the classes of a map, from its metadata; empty if it holds none."""
+    named = {CODE.fullmatch(item): text for item, text in raster.items.items()}
+    return {int(found[1]): text for found, text in named.items() if found}
+
+
 @contextlib.contextmanager
 def coded(
     path: str | os.PathLike,
     grid: Grid,
     dtype: np.dtype,
-    nodata: int,
-    names: dict[int, str],
-    colors: dict[int, tuple[int, int, int]] | None,
-    title: str,
+    nodata: int | None,
+    names: Mapping[int, str],
+    colors: Mapping[int, Color] | None,
+    title: str | None,
     geo_tags: dict | None = None,
+    shown: Mapping[int, Color] | None = None,
 ) -> Iterator[Callable[[np.ndarray], None]]:
     """Write a raster of codes that have names and colours.
 
-    The file of category names is written after the map. It exists for 8-bit codes only. For other
-    codes the file of an earlier map is removed.
+    The file of category names and the style of QGIS are written after the map. Category names exist
+    for 8-bit codes only. Where a map has no such file, that of an earlier map is removed.
 
     Args:
         path: The file.
         grid: Its grid.
         dtype: The type of the codes.
-        nodata: The code of no-data.
-        names: {code: name}.
-        colors: {code: (red, green, blue)}, or None.
-        title: The description of the band.
+        nodata: The code of no-data, or None.
+        names: {code: name}. Names of `nodata` and of what is no code of the type are left out.
+        colors: {code: (red, green, blue)} of the file, or None.
+        title: The description of the band, or None.
         geo_tags: The geo tags of the image; None: tags made from the grid.
+        shown: {code: (red, green, blue)} of the style; None: those of the file.
 
     Yields:
         A function that writes the next rows, from codes (any h, width).
     """
+    low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
+    names = {code: name for code, name in names.items() if low <= code <= high and code != nodata}
     items = {f"class_{code}": name for code, name in names.items()}
     with cog.writer(path, grid, 1, dtype, nodata, colors, [title], geo_tags, items) as add:
         yield lambda codes: add(codes[None])
+    styles.write(path, styles.of_classes(names, shown or colors or {}))
     sidecar = Path(f"{os.fspath(path)}.aux.xml")
-    if np.dtype(dtype) != np.uint8:
+    if np.dtype(dtype) != np.uint8 or not names:
         sidecar.unlink(missing_ok=True)
         return
+    no_data = {} if nodata is None else {nodata: "no data"}
     with replacing(sidecar) as temporary:
-        temporary.write_text(category_names(names | {nodata: "no data"}), encoding="utf-8")
+        temporary.write_text(category_names(names | no_data), encoding="utf-8")
 
 
 @contextlib.contextmanager
@@ -151,6 +166,7 @@ def fractions(
         overviews="average",
     ) as add:
         yield lambda values: add(to_bytes(values) if as_bytes else values.astype(dtype))
+    styles.write(path, styles.of_fractions())
 
 
 def to_bytes(values: np.ndarray) -> np.ndarray:

@@ -117,6 +117,9 @@ def test_the_map_names_each_change_and_colours_what_has_become(tmp_path):
     assert colors[3][:3] == colors[6][:3] == ESM.colors[2]
     assert colors[9][:3] == (245, 202, 201)  # (215, 45, 39) three quarters of the way to white
     assert "<Category>other to residential</Category>" in (tmp_path / "c.tif.aux.xml").read_text()
+    style = (tmp_path / "c.qml").read_text()
+    assert style.count("<paletteEntry ") == 9
+    assert 'value="3" color="#d72d27" alpha="255" label="other to residential"/>' in style
 
 
 def test_more_classes_than_pairs_of_a_byte_take_two_bytes(tmp_path):
@@ -143,6 +146,7 @@ def test_two_maps_are_compared_by_the_classes_that_they_hold(tmp_path, capsys):
     change.main([str(tmp_path / "a.tif"), str(tmp_path / "b.tif")])
     printed = capsys.readouterr().out
     assert str(tmp_path / "a_to_b.tif") in printed and "before \\ after, km2" in printed
+    assert f"\n{tmp_path / 'a_to_b.qml'}\n" in printed
     with open(tmp_path / "a_to_b.csv", newline="") as file:
         lines = {line[0]: line[1:] for line in csv.reader(file)}
     # 2 of other and 1 of non-residential have become residential.

@@ -59,8 +59,10 @@ def test_strips_become_a_map_layers_pictures_and_areas(tmp_path, image, table):
         assert not target.exists()
     assert {path.name for path in tmp_path.glob("s_*")} == {
         "s_landcover.tif", "s_landcover.tif.aux.xml", "s_landcover.png", "s_landcover_overlay.png",
-        "s_landcover_probabilities.tif", "s_landcover_uncertainty.tif",
+        "s_landcover_probabilities.tif", "s_landcover_uncertainty.tif", "s_landcover.qml",
+        "s_landcover_probabilities.qml", "s_landcover_uncertainty.qml",
     }  # fmt: skip
+    assert {*files.paths} == {*tmp_path.glob("s_*")} - {tmp_path / "s_landcover.tif.aux.xml"}
     assert files.areas.pixels.tolist() == [89 * 15, 89 * 15] and files.areas.no_data == 30
     with geotiff.Raster(target) as raster:
         codes = raster.read()[0]
@@ -75,6 +77,20 @@ def test_strips_become_a_map_layers_pictures_and_areas(tmp_path, image, table):
         "rgb": (90, 30, 3),
         "prediction": (90, 30),
     }
+
+
+def test_a_style_that_was_changed_is_kept_and_is_not_named_among_the_files(
+    tmp_path, image, table, capsys
+):
+    target, style = tmp_path / "s_landcover.tif", tmp_path / "s_landcover.qml"
+    with MapFiles(target, image, table, "uint8", ["entropy"]) as first:
+        fill(first, image)
+    style.write_text("<qgis/>")
+    with MapFiles(target, image, table, "uint8", ["entropy"]) as second:
+        fill(second, image)
+    assert [path for path in first.paths if path not in second.paths] == [style]
+    assert style.read_text() == "<qgis/>"
+    assert capsys.readouterr().err.count(f"note: {style}: is kept") == 1
 
 
 def test_after_an_error_every_file_is_as_it_was(tmp_path, image, table):

@@ -124,7 +124,28 @@ def test_a_table_whose_codes_fit_no_palette_leaves_no_sidecar_not_even_an_earlie
         {"code": str(code), "name": str(code), "color": "#000001"} for code in (10, 2000, -1)
     ]
     write_classes(path, ClassTable.from_records("x", records))
-    assert [file.name for file in tmp_path.iterdir()] == ["map.tif"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["map.qml", "map.tif"]
+    assert 'value="2000"' in (tmp_path / "map.qml").read_text()
+
+
+def test_the_style_has_the_classes_in_their_display_colours_and_no_row_for_no_data(tmp_path):
+    table = ClassTable.from_records("x", TABLES["colours displayed in each other's colours"])
+    write_classes(tmp_path / "map.tif", table)
+    found = re.findall(
+        r'value="(\d+)" color="(\S+)" .* label="(.*)"', (tmp_path / "map.qml").read_text()
+    )
+    assert found == [("0", "#00ff00", "a"), ("1", "#0000ff", "b"), ("2", "#ff0000", "c")]
+
+
+def test_a_raster_without_names_leaves_no_sidecar_and_no_style_of_an_earlier_one(tmp_path):
+    path = tmp_path / "map.tif"
+    write_classes(path, ClassTable.load("esm"))
+    for names in {3: "no data"}, {300: "beyond a byte"}, {}:
+        with maps.coded(path, GRID, np.dtype("uint8"), 3, names, {1: (1, 2, 3)}, None) as add:
+            add(np.ones((40, 60), np.uint8))
+        assert [*tmp_path.iterdir()] == [path]
+        with geotiff.Raster(path) as raster:
+            assert maps.class_names(raster) == {} and raster.nodata == 3
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])

@@ -191,7 +191,15 @@ def test_three_maps_leave_shares_steps_a_picture_and_the_change_from_first_to_la
     made = sorted({p.name for p in tmp_path.iterdir()} - {Path(p).name for p in (a, b, c)})
     assert [name for name in made if "to" in name] == [
         f"a_2019_to_a_2021{end}"
-        for end in (".csv", ".tif", ".tif.aux.xml", "_shares.csv", "_shares.png", "_steps.csv")
+        for end in (
+            ".csv",
+            ".qml",
+            ".tif",
+            ".tif.aux.xml",
+            "_shares.csv",
+            "_shares.png",
+            "_steps.csv",
+        )
     ]
     assert "the maps are put in the order" in printed.err and "14.29 % of a_2019" in printed.err
     assert f"from {a} to {c}\n" in printed.out and "a_2019_to_a_2021_shares.png" in printed.out
