@@ -40,7 +40,7 @@ class Row(NamedTuple):
     adjusted: float
     low: float
     high: float
-    pixelwise: bool  # whether the interval of single pixels holds the truth
+    pixelwise: float  # whether the interval of single pixels holds the truth
 
 
 def mapped(predictor: Predictor, table: ClassTable, job: jobs.Job) -> tuple[np.ndarray, str]:
@@ -68,7 +68,7 @@ def rows(predictor: Predictor, matrix: np.ndarray, images: int) -> list[Row]:
     estimated = predictor.adjust(areas, int(total), images)
     single = pixelwise(predictor.checkpoint["metrics"]["confusion"].numpy().T, shares, truth)
     told = (truth > 0) | (shares > 0)
-    columns = zip(truth[told], shares[told], *estimated[:, told], single[told])
+    columns = np.stack([truth, shares, *estimated, single])[:, told].T.tolist()
     return [Row(*column) for column in columns]
 
 
@@ -82,7 +82,7 @@ def pixelwise(counts: np.ndarray, mapped: np.ndarray, truth: np.ndarray) -> np.n
 
 def line(name: str, images: str, found: list[Row]) -> str:
     """Format a row of the first table."""
-    held = mean(row.low <= row.truth <= row.high for row in found)
+    held = mean(float(row.low <= row.truth <= row.high) for row in found)
     single = mean(row.pixelwise for row in found)
     width = median(row.high - row.low for row in found)
     errors = [

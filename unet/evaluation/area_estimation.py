@@ -26,7 +26,8 @@ smaller, see `Estimator.estimate`. Then the estimate is tested on the validation
 is estimated from the windows of the other places, and s and q are chosen so that
 
     s   the sum of (true share - p_j)^2 over windows and classes is smallest
-    q   |true share - p_j| <= q (S_j + 1 %) in 95 % of the windows and classes
+    q   |true share - p_j| <= q (S_j + 1 %) in 95 % of the windows and classes; times t / 1.96,
+        where t is Student's quantile for the number of places, because few places say little
 
 The interval of another image is p_j +- q (S_j + 1 %), within 0 and 1. Intervals from left-out
 residuals are those of the jackknife: Barber, Candes, Ramdas, Tibshirani 2021, Predictive inference
@@ -42,9 +43,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from unet.evaluation.shares import student_quantile
+
 LEVEL = 0.95
 FLOOR = 0.01  # added to each standard error: shares that no left-out window can explain
-WINDOWS, PLACES = 10, 5  # fewest windows for an estimate, fewest places to leave out
+WINDOWS, PLACES = 10, 3  # fewest windows and places for an estimate
+NORMAL = 1.96  # 95 % of the standard normal distribution lie within +-1.96
 UNKNOWN = 0.01  # largest share of a map in classes that the validation has no pixel of
 MARGIN = 0.5  # part of the range of the validation windows by which an image may be outside
 
@@ -85,9 +89,7 @@ class Estimator:
 
     Args:
         windows: (n, K, K) confusion matrices of the windows, rows truth, columns prediction.
-        places: (n,) number of the place, or of the image, of each window. If there are fewer than
-            PLACES, each window is left out alone. The intervals are then too narrow for images of
-            other places.
+        places: (n,) number of the place, or of the image, of each window.
         inputs: (n, C) mean of each input channel in each window.
     """
 
@@ -98,17 +100,24 @@ class Estimator:
         self.windows, self.pixels = len(counts), counts.sum() / max(1, len(counts))
         self.places = len(places.unique())
         self._inputs = None if inputs is None else inputs[occurs].double()
-        by_place = self.places >= PLACES
-        if not by_place:
-            places = torch.arange(self.windows)
         sums = _sums(counts, places)
         self.rates, self.mapped_pixels = _rates(*(part.sum(0) for part in sums)), sums[0].sum(0)
         self.shrinkage, self.factor, self.correlation = 0.0, 0.0, 1.0
-        if self.windows >= WINDOWS:
+        if not self._small():
             others = _rates(*(part.sum(0) - part for part in sums))
-            self._fit(counts, Rates(*(part[places] for part in others)), places, by_place)
+            self._fit(counts, Rates(*(part[places] for part in others)), places)
 
-    def _fit(self, counts: Tensor, others: Rates, places: Tensor, by_place: bool) -> None:
+    def _small(self) -> str:
+        """Say why the validation is too small, or ""."""
+        for name, number, least in (
+            ("windows with labels", self.windows, WINDOWS),
+            ("places", self.places, PLACES),
+        ):
+            if number < least:
+                return f"the validation has {number} {name}, fewer than {least}"
+        return ""
+
+    def _fit(self, counts: Tensor, others: Rates, places: Tensor) -> None:
         """Fit s, q and the correlation to windows (n, K, K). Rates are those of other places."""
         total = counts.sum((1, 2))[:, None]
         mapped, truth = counts.sum(2) / total, counts.sum(1) / total  # (n, K)
@@ -119,9 +128,9 @@ class Estimator:
         score = residual / (others.error(mapped) + FLOOR)
         # A class that is neither in the map nor in the truth would make intervals too narrow.
         told = (truth > 0) | (mapped > 0)
-        self.factor = score[told].abs().quantile(LEVEL).item()
-        if by_place:
-            self.correlation = _correlation(score, places)
+        few = student_quantile(self.places - 1, LEVEL) / NORMAL
+        self.factor = score[told].abs().quantile(LEVEL).item() * few
+        self.correlation = _correlation(score, places)
 
     def estimate(self, mapped: Tensor, pixels: int, images: int = 1) -> Estimate:
         """Estimate the shares of the classes in one image, or in several together.
@@ -154,8 +163,8 @@ class Estimator:
             classes: The names of the classes.
             channels: The names of the channels.
         """
-        if self.windows < WINDOWS:
-            return f"the validation has {self.windows} windows with labels, fewer than {WINDOWS}"
+        if small := self._small():
+            return small
         unknown = mapped.double().where(self.mapped_pixels == 0, 0)
         if unknown.sum() > UNKNOWN:
             name = classes[int(unknown.argmax())]

@@ -83,7 +83,7 @@ def share_error(truth: Tensor | Sequence[float], prediction: Tensor | Sequence[f
     mean = error.mean().item()
     if error.numel() < 2:
         return Interval(mean, math.nan, math.nan)
-    half = _student_quantile(error.numel() - 1) * error.std().item() / math.sqrt(error.numel())
+    half = student_quantile(error.numel() - 1) * error.std().item() / math.sqrt(error.numel())
     return Interval(mean, max(mean - half, 0.0), mean + half)
 
 
@@ -136,7 +136,7 @@ def _ranks(values: Tensor) -> Tensor:
     return (last - (count - 1) / 2)[place].double()
 
 
-def _student_quantile(freedom: int, probability: float = 0.95) -> float:
+def student_quantile(freedom: int, probability: float = 0.95) -> float:
     """Compute the t with P(|T| < t) = probability, by bisection.
 
     T has Student's distribution. P is the finite sum of Abramowitz and Stegun 1964, 26.7.3 and

@@ -61,7 +61,7 @@ def test_a_window_counts_by_its_pixels_and_places_count_once():
     ten = [[[80 + k, 20 - k], [0, 0]] for k in range(10)]
     together = estimator(*ten, places=[0, 0, 1, 1, 2, 2, 3, 3, 4, 4])
     assert together.rates.places[0].item() == pytest.approx(5)
-    assert estimator(*ten, places=[0] * 10).rates.places[0].item() == pytest.approx(10)  # too few
+    assert estimator(*ten, places=[0] * 10).rates.places[0].item() == pytest.approx(1)
 
 
 def simulated(places: int, each: int, seed: int, bias: float = 0.1, between: float = 0.1):
@@ -202,3 +202,19 @@ def test_a_small_validation_gives_no_estimate(number):
     found = Estimator(torch.full((number, 2, 2), 5), torch.arange(number))
     text = f"the validation has {number} windows with labels, fewer than 10"
     assert found.objection(HALF, HALF, *NAMES) == text
+
+
+@pytest.mark.parametrize("number, few", [(1, True), (2, True), (3, False)])
+def test_windows_of_one_or_two_places_say_nothing_of_others(number, few):
+    found = Estimator(torch.full((12, 2, 2), 5), torch.arange(12) % number)
+    text = f"the validation has {number} places, fewer than 3" if few else ""
+    assert found.objection(HALF, HALF, *NAMES) == text
+
+
+def test_few_places_make_wide_intervals():
+    """Student's quantile is 4.303 for three places, and 2.262 for ten: 1.9 times as wide. The
+    standard error of the left-out windows takes a part of it: 1 + 1 / 2 against 1 + 1 / 9.
+    """
+    counts = [[[90 + k, 10 - k], [5, 95]] for k in (-2, 2)] * 30
+    three, ten = (estimator(*counts, places=[k // 2 % n for k in range(60)]) for n in (3, 10))
+    assert 4.303 / 2.262 * (1.111 / 1.5) ** 0.5 < three.factor / ten.factor < 4.303 / 2.262

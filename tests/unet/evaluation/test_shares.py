@@ -87,8 +87,8 @@ def test_share_error_interval_holds_the_true_mean_in_95_of_100_draws():
         (5000, 1.9604),
     ],
 )
-def test_student_quantile_equals_the_printed_table(freedom, t):
-    assert module._student_quantile(freedom) == pytest.approx(t, abs=6e-5)
+def teststudent_quantile_equals_the_printed_table(freedom, t):
+    assert module.student_quantile(freedom) == pytest.approx(t, abs=6e-5)
 
 
 def test_spearman_by_hand():
