@@ -174,6 +174,7 @@ def evaluate(
     windows: Any = loader.dataset
     count = len(windows)
     matrices = torch.zeros((count, num_classes, num_classes), dtype=torch.int32, device=device)
+    scenes = torch.tensor(windows.places_of_windows, dtype=torch.int64)
     sampled = calibration.Sample(count)
     sums = []  # sums of the losses over the windows of each batch
     for batch, (images, targets, numbers) in enumerate(loader, start=1):
@@ -185,7 +186,7 @@ def evaluate(
         sums.append(loss * batches.windows(batch))
         each = each_image(logits.argmax(1), targets, num_classes)
         matrices[numbers.to(device)] = each.to(device, torch.int32)
-        sampled.add(logits, targets)
+        sampled.add(logits, targets, scenes[numbers])
         after_batch()
     matrices = processes.total(matrices).cpu()
     parts = processes.gather(sampled.pixels())
@@ -199,7 +200,7 @@ def evaluate(
     metrics = {
         "confusion": matrices.sum(0),
         "windows": matrices,
-        "scenes": torch.tensor(windows.places_of_windows, dtype=torch.int64),
+        "scenes": scenes,
         "temperature": calibration.fit_temperature(*map(torch.cat, zip(*parts))),
     }
     return Validation(mean, ConfusionMatrix(num_classes, matrices.sum(0)), metrics)
