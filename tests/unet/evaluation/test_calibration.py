@@ -66,15 +66,16 @@ def test_a_network_that_is_always_right_or_sees_no_pixel_has_a_temperature_all_t
 
 
 def test_a_temperature_needs_more_places_than_chance():
-    """Equal slopes g of n places have the sum n g and the standard error g sqrt(n): n > 4 is enough.
+    """Equal slopes g of n places have the sum n g and the standard error g sqrt(n).
 
-    If one of six places is wrong, its slope is large and of the other sign.
+    So more than four places are enough. If one of six is wrong, its slope has the other sign, and
+    the sum is small.
     """
-    logits, right = torch.tensor([[2.0, 0.0]] * 60), torch.zeros(60, dtype=torch.int64)
+    logits, right = torch.tensor([[2.0, 0.0]] * 600), torch.zeros(600, dtype=torch.int64)
     for places, enough in ((1, False), (4, False), (5, True), (6, True)):
-        found = fit_temperature(logits, right, place=torch.arange(60) % places)
+        found = fit_temperature(logits, right, place=torch.arange(600) % places)
         assert (found < 1) == enough and (found == 1) == (not enough)
-    place = torch.arange(60) % 6
+    place = torch.arange(600) % 6
     assert fit_temperature(logits, (place < 1).long(), place=place) == 1
     assert fit_temperature(logits, (place < 1).long()) > 1  # where each pixel is a place
 
