@@ -20,7 +20,7 @@ network is too sure, above it not sure enough. The bars are shares of all pixels
 calibration error is the mean distance from the line, over all pixels. The temperature T divides
 the logits. It is fitted to these validation windows, so the error is larger on other images. T is 1
 where the places of the validation do not show by more than chance that another T is better. The
-labels do not depend on T. One T for all classes mends the mean: class weights in the loss make the
+label with the largest logit does not depend on T. One T for all classes mends the mean: class weights in the loss make the
 probabilities of rare classes too high, also after it."""
 
 
