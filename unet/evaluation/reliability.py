@@ -19,9 +19,9 @@ are right: of the pixels with a confidence of 80 %, 80 % have the right label. B
 network is too sure, above it not sure enough. The bars are shares of all pixels.<br>The expected
 calibration error is the mean distance from the line, over all pixels. The temperature T divides
 the logits. It is fitted to these validation windows, so the error is larger on other images. T is 1
-where the places of the validation do not show by more than chance that another T is better. The
-label with the largest logit does not depend on T. One T for all classes mends the mean: class weights in the loss make the
-probabilities of rare classes too high, also after it."""
+where the places of the validation do not show by more than chance that another T is better. Which
+logit is the largest does not depend on T. One T for all classes mends the mean: class weights in
+the loss make the probabilities of rare classes too high, also after it."""
 
 
 def section(calibration: Mapping[float, Tensor]) -> str:
