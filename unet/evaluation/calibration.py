@@ -10,6 +10,12 @@ Neural Networks, https://arxiv.org/abs/1706.04599) divides the logits z by one n
 The mean is over the labelled pixels of the validation windows. The label, which is the largest
 logit, stays the same. T > 1 makes a network less sure, T < 1 more sure.
 
+Pixels of one place are right or wrong together, so a few places say little about T. On satellite
+tiles T differs from place to place, by factors. So T stays 1 unless the derivative of the
+cross-entropy at T = 1 differs from zero by more than chance. Chance is judged by the sums over the
+places (Liang and Zeger 1986, Longitudinal data analysis using generalized linear models). Four
+places or fewer are never enough.
+
 The expected calibration error (ECE) divides the pixels into bins of equal width of confidence:
 
     ECE = sum over bins of (pixels in the bin / all pixels) |accuracy - mean confidence|
@@ -23,31 +29,37 @@ Read beside it: tests/unet/evaluation/test_calibration.py.
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from data.files import IGNORE
 
 LOWEST, HIGHEST = 0.1, 10.0  # range of the temperature
-STEPS = 24  # of the bisection; the last interval is 3e-7 of T
-PIXELS = 2**16  # largest number of pixels for the fit, over all windows
+STEPS = 20  # of the bisection; the last interval is 4e-6 of T
+CHANCE = 2  # standard errors
+PIXELS, EACH = 2**14, 64  # pixels for the fit: over all windows, and at least in each window
 BINS = 15
 GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 class Sample:
-    """Logits and targets of labelled pixels that are spread over all windows.
+    """Logits, targets and places of labelled pixels that are spread over all windows.
 
     Args:
         windows: number of all windows that will be added, by all processes.
     """
 
     def __init__(self, windows: int):
-        self.each = max(1, PIXELS // max(1, windows))
-        self.parts: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.each = max(EACH, PIXELS // max(1, windows))
+        self.parts: list[tuple[Tensor, ...]] = []
 
-    def add(self, logits: Tensor, target: Tensor) -> None:
-        """Add pixels of a batch: logits (N, K, H, W) and target (N, H, W). N may be 0."""
+    def add(self, logits: Tensor, target: Tensor, place: Tensor) -> None:
+        """Add pixels of a batch.
+
+        Args:
+            logits: (N, K, H, W). N may be 0.
+            target: (N, H, W).
+            place: (N,) int64 on the CPU, the number of the place of each window.
+        """
         labelled = (target.flatten() != IGNORE).nonzero()[:, 0]
         count = len(labelled)
         taken = min(count, self.each * len(target))
@@ -59,15 +71,17 @@ class Sample:
         image, pixel = chosen // target[:1].numel(), chosen % max(1, target[:1].numel())
         values = logits.flatten(2)[image, :, pixel].float().cpu()  # (taken, K)
         weight = torch.full((taken,), count / max(1, taken))
-        self.parts.append((values, target.flatten()[chosen].long().cpu(), weight))
+        targets = target.flatten()[chosen].long().cpu()
+        self.parts.append((values, targets, weight, place[image.cpu()]))
 
-    def pixels(self) -> tuple[Tensor, Tensor, Tensor]:
+    def pixels(self) -> tuple[Tensor, ...]:
         """Return the arguments of `fit_temperature` for the pixels that were added."""
-        values, targets, weights = map(torch.cat, zip(*self.parts))
-        return values, targets, weights
+        return tuple(map(torch.cat, zip(*self.parts)))
 
 
-def fit_temperature(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> float:
+def fit_temperature(
+    logits: Tensor, target: Tensor, weight: Tensor | None = None, place: Tensor | None = None
+) -> float:
     """Find the temperature T that minimises the cross-entropy of softmax(logits / T).
 
     With b = 1 / T, the cross-entropy of a pixel is log(sum of exp(b z)) - b z[target]. It is convex
@@ -78,27 +92,32 @@ def fit_temperature(logits: Tensor, target: Tensor, weight: Tensor | None = None
         logits: (m, K) float32.
         target: (m,) int64, labels 0..K-1.
         weight: (m,) how many pixels each of these stands for; by default 1.
+        place: (m,) int64, the number of the place of each pixel, from 0. By default each pixel is
+            a place.
 
     Returns:
-        T from LOWEST to HIGHEST. LOWEST if all labels are right, and 1 without pixels.
+        T from LOWEST to HIGHEST. 1 without pixels, or if the places do not show that another T is
+        better. LOWEST if all labels are right.
     """
     if not len(target):
         return 1.0
     weight = torch.ones(len(target)) if weight is None else weight
+    place = torch.arange(len(target)) if place is None else place
     own = logits.gather(1, target[:, None])[:, 0]
+
+    def slopes(temperature: float) -> Tensor:
+        """Compute the derivative of the cross-entropy of each pixel in 1 / T, (m,)."""
+        return (((logits / temperature).softmax(1) * logits).sum(1) - own) * weight
+
+    sums = slopes(1.0).new_zeros(int(place.max()) + 1).index_add(0, place, slopes(1.0)).double()
+    if sums.sum().square() <= CHANCE**2 * sums.square().sum():
+        return 1.0
     low, high = math.log(LOWEST), math.log(HIGHEST)
     for _ in range(STEPS):
         middle = (low + high) / 2
-        expected = ((logits / math.exp(middle)).softmax(1) * logits).sum(1)
-        slope = ((expected - own) * weight).sum().item()
         # A positive slope in 1 / T asks for a smaller 1 / T.
-        low, high = (middle, high) if slope > 0 else (low, middle)
+        low, high = (middle, high) if slopes(math.exp(middle)).sum() > 0 else (low, middle)
     return math.exp((low + high) / 2)
-
-
-def cross_entropy(logits: Tensor, target: Tensor, temperature: float) -> float:
-    """Compute the mean cross-entropy of softmax(logits / temperature), without class weights."""
-    return F.cross_entropy(logits / temperature, target, ignore_index=IGNORE).item()
 
 
 def reliability(probabilities: Tensor, target: Tensor) -> Tensor:

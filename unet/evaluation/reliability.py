@@ -18,9 +18,10 @@ NOTE = """The confidence of a pixel is its largest probability. On the dashed li
 are right: of the pixels with a confidence of 80 %, 80 % have the right label. Below the line the
 network is too sure, above it not sure enough. The bars are shares of all pixels.<br>The expected
 calibration error is the mean distance from the line, over all pixels. The temperature T divides
-the logits. It was fitted to these validation windows, so the error is larger on other images. The
-labels do not depend on T. One T for all classes mends the mean: class weights in the loss make the
-probabilities of rare classes too high, also after it."""
+the logits. It is fitted to these validation windows, so the error is larger on other images. T is 1
+where the places of the validation do not show by more than chance that another T is better. Which
+logit is the largest does not depend on T. One T for all classes mends the mean: class weights in
+the loss make the probabilities of rare classes too high, also after it."""
 
 
 def section(calibration: Mapping[float, Tensor]) -> str:
@@ -35,6 +36,8 @@ def section(calibration: Mapping[float, Tensor]) -> str:
     errors = {t: 100 * expected_calibration_error(bins) for t, bins in calibration.items()}
     texts = ["before temperature scaling (T = 1)"]
     texts += [f"after it (T = {t:.3g})" for t in [*calibration][1:]]
+    if len(texts) == 1:
+        texts = ["without temperature scaling (T = 1)"]
     words = ", ".join(f"{error:.1f} % {text}" for text, error in zip(texts, errors.values()))
     diagrams = "".join(
         diagram(bins, text[0].upper() + text[1:]) for text, bins in zip(texts, calibration.values())

@@ -177,6 +177,7 @@ def evaluate(
     count = len(windows)
     matrices = torch.zeros((count, num_classes, num_classes), dtype=torch.int32, device=device)
     inputs = torch.zeros((count, windows.channels), device=device)
+    scenes = torch.tensor(windows.places_of_windows, dtype=torch.int64)
     sampled = calibration.Sample(count)
     sums = []  # sums of the losses over the windows of each batch
     for batch, (images, targets, numbers) in enumerate(loader, start=1):
@@ -187,10 +188,9 @@ def evaluate(
             loss = loss_function(logits, targets)
         sums.append(loss * batches.windows(batch))
         each = each_image(logits.argmax(1), targets, num_classes)
-        numbers = numbers.to(device)
-        matrices[numbers] = each.to(device, torch.int32)
-        inputs[numbers] = _means(images, targets).float()
-        sampled.add(logits, targets)
+        matrices[numbers.to(device)] = each.to(device, torch.int32)
+        inputs[numbers.to(device)] = _means(images, targets).float()
+        sampled.add(logits, targets, scenes[numbers])
         after_batch()
     matrices = processes.total(matrices).cpu()
     parts = processes.gather(sampled.pixels())
@@ -204,7 +204,7 @@ def evaluate(
     metrics = {
         "confusion": matrices.sum(0),
         "windows": matrices,
-        "scenes": torch.tensor(windows.places_of_windows, dtype=torch.int64),
+        "scenes": scenes,
         "inputs": processes.total(inputs).cpu(),
         "temperature": calibration.fit_temperature(*map(torch.cat, zip(*parts))),
     }

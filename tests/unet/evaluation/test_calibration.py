@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from data.files import IGNORE
 from unet.evaluation.calibration import (
     BINS,
+    EACH,
     HIGHEST,
     LOWEST,
     PIXELS,
@@ -45,22 +46,38 @@ def test_pixels_fall_into_fifteen_bins_of_confidence():
 
 
 def test_three_right_of_four_have_the_temperature_of_a_confidence_of_three_quarters():
-    """softmax([t, 0] / T) = 3/4 where t / T = ln 3."""
-    logits, target = torch.tensor([[5.0, 0.0]] * 4), torch.tensor([0, 0, 0, 1])
+    """softmax([t, 0] / T) = 3/4 where t / T = ln 3. The four pixels occur 32 times."""
+    logits, target = torch.tensor([[5.0, 0.0]] * 128), torch.tensor([0, 0, 0, 1] * 32)
     assert fit_temperature(logits, target) == pytest.approx(5 / math.log(3), rel=1e-5)
     # The wrong pixel stands for three: 3 of 6 are right, and no finite T is enough.
-    assert fit_temperature(logits, target, torch.tensor([1.0, 1, 1, 3])) == pytest.approx(HIGHEST)
-    weight = torch.tensor([3.0, 3, 3, 1])
+    weight = torch.tensor([1.0, 1, 1, 3] * 32)
+    assert fit_temperature(logits, target, weight) == pytest.approx(HIGHEST, rel=1e-4)
+    weight = torch.tensor([3.0, 3, 3, 1] * 32)
     assert fit_temperature(logits, target, weight) == pytest.approx(5 / math.log(9), rel=1e-5)
 
 
 def test_a_network_that_is_always_right_or_sees_no_pixel_has_a_temperature_all_the_same():
-    logits = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
-    assert fit_temperature(logits, torch.tensor([0, 1])) == pytest.approx(LOWEST)
-    assert fit_temperature(logits, torch.tensor([1, 0])) == pytest.approx(HIGHEST)
-    assert fit_temperature(logits[:0], torch.tensor([], dtype=torch.int64)) == 1
-    for target in (torch.tensor([0, 1]), torch.tensor([1, 0])):
+    logits, right = torch.tensor([[1.0, 0.0], [0.0, 1.0]] * 3), torch.tensor([0, 1] * 3)
+    assert fit_temperature(logits, right) == pytest.approx(LOWEST, rel=1e-4)
+    assert fit_temperature(logits, 1 - right) == pytest.approx(HIGHEST, rel=1e-4)
+    assert fit_temperature(logits[:0], right[:0]) == 1
+    for target in (right, 1 - right):
         assert LOWEST <= fit_temperature(logits, target) <= HIGHEST
+
+
+def test_a_temperature_needs_more_places_than_chance():
+    """Equal slopes g of n places have the sum n g and the standard error g sqrt(n).
+
+    So more than four places are enough. If one of six is wrong, its slope has the other sign, and
+    the sum is small.
+    """
+    logits, right = torch.tensor([[2.0, 0.0]] * 600), torch.zeros(600, dtype=torch.int64)
+    for places, enough in ((1, False), (4, False), (5, True), (6, True)):
+        found = fit_temperature(logits, right, place=torch.arange(600) % places)
+        assert (found < 1) == enough and (found == 1) == (not enough)
+    place = torch.arange(600) % 6
+    assert fit_temperature(logits, (place < 1).long(), place=place) == 1
+    assert fit_temperature(logits, (place < 1).long()) > 1  # where each pixel is a place
 
 
 # Properties.
@@ -98,20 +115,21 @@ def test_a_small_sample_is_all_labelled_pixels():
     target[0, :2], target[2] = IGNORE, IGNORE
     sample = Sample(3)
     for one in (slice(0, 2), slice(2, 2), slice(2, 3)):  # the second batch is empty
-        sample.add(logits[one], target[one])
-    values, targets, weight = sample.pixels()
+        sample.add(logits[one], target[one], torch.tensor([7, 8, 9])[one])
+    values, targets, weight, place = sample.pixels()
     assert values.equal(logits.permute(0, 2, 3, 1)[target != IGNORE])
     assert targets.equal(target[target != IGNORE]) and weight.eq(1).all()
+    assert place.tolist() == [7] * 10 + [8] * 20
 
 
 def test_a_large_sample_is_spread_over_all_windows_and_stands_for_all_pixels():
-    """2 ** 15 windows are 2 pixels each: 64 in a batch of 32, here out of 32 * 400."""
+    """64 pixels of each window, here of 400: 32 windows are 2048 out of 32 * 400."""
     rows, cols = torch.meshgrid(torch.arange(20), torch.arange(20), indexing="ij")
     place = torch.stack([rows, cols]).float().expand(32, 2, 20, 20).clone()
     window = torch.arange(32)[:, None, None].expand(32, 20, 20)
-    sample = Sample(PIXELS // 2)
-    sample.add(place, window)
-    values, targets, weight = sample.pixels()
-    assert len(values) == 64 and weight.sum() == 32 * 400
-    assert targets.bincount(minlength=32).min() >= 1
-    assert all(len(values[:, axis].unique()) > 12 for axis in (0, 1))
+    sample = Sample(PIXELS)
+    sample.add(place, window, torch.arange(32))
+    values, targets, weight, places = sample.pixels()
+    assert len(values) == 32 * EACH and weight.sum() == 32 * 400
+    assert targets.bincount(minlength=32).min() >= EACH - 2 and places.equal(targets)
+    assert all(len(values[:, axis].unique()) == 20 for axis in (0, 1))

@@ -42,7 +42,7 @@ def test_the_section_has_the_error_before_and_after():
 
 def test_a_run_without_a_temperature_has_one_diagram():
     page = section({1.0: BEFORE})
-    assert page.count("<svg") == 1 and "20.0 %" in page and "after it (" not in page
+    assert page.count("<svg") == 1 and "20.0 %" in page and "before" not in page
 
 
 @pytest.mark.parametrize("bins", [{}, {1.0: counts()}])
