@@ -14,13 +14,22 @@ import numpy as np
 
 from data.classes import ClassTable
 from data.output import lettering
-from data.output.preview import FRAME, GAP, INK, LINE, beside, legend_column, write_png
+from data.output.preview import (
+    FRAME,
+    GAP,
+    INK,
+    LINE,
+    above,
+    beside,
+    legend_column,
+    text_line,
+    write_png,
+)
 from data.output.series import Series, Timeline
 
 HEIGHT, EACH, LEAST = 400, 90, 480  # pixels: height of a bar, width for each map, smallest width
 APART, WIDEST = 12, 48  # pixels: smallest distance of two bars, largest width of a bar
 PALE = 0.6  # share of white between the bars
-LONGEST = 560  # pixels of a name
 
 
 def write(path: Path, table: ClassTable, series: Series, maps: Timeline) -> None:
@@ -58,20 +67,22 @@ def draw(
     half = max(WIDEST, *(lettering.write(label).shape[1] for label in labels)) // 2
     middles = positions(days or range(len(labels)), half + 1, width - half - 1)
     bars = _bars(shares[:, occur], np.array(table.colors)[occur], middles, width)
-    plot = _above(bars, _axis(labels, middles, width))
+    plot = above(bars, _axis(labels, middles, width))
     first, *_, last = shares
     entries = [
         (
             table.colors[k],
-            f"{fitted(table.names[k])}  {100 * first[k]:.2f} to {100 * last[k]:.2f} %",
+            f"{lettering.fitted(table.names[k])}  {100 * first[k]:.2f} to {100 * last[k]:.2f} %",
         )
         for k in occur
     ]
     rows = HEIGHT // LINE
     columns = [legend_column(entries[at : at + rows]) for at in range(0, len(entries), rows)]
-    legend = _above(_line("Shares in the first and the last map"), beside(*columns))
-    lines = [_line(f"{label}: {fitted(name, width)}") for label, name in zip(labels, names)]
-    whole = _above(_line(title), beside(_scale(), plot, legend), *lines)
+    legend = above(text_line("Shares in the first and the last map"), beside(*columns))
+    lines = [
+        text_line(f"{label}: {lettering.fitted(name, width)}") for label, name in zip(labels, names)
+    ]
+    whole = above(text_line(title), beside(_scale(), plot, legend), *lines)
     return np.pad(whole, [(GAP, GAP), (GAP, GAP), (0, 0)], constant_values=255)
 
 
@@ -89,15 +100,6 @@ def positions(days: Sequence[float], left: float, right: float) -> np.ndarray:
     free = right - left - least * len(pixels)
     steps = least + spare * (free / spare.sum() if spare.sum() else 0)
     return left + np.concatenate([[0], np.cumsum(steps)])
-
-
-def fitted(text: str, width: int = LONGEST) -> str:
-    """Leave out the middle of a text that is wider than `width` pixels."""
-    shown, half = text, min(len(text), width // 4) // 2  # a letter has at least 4 pixels
-    while half > 1 and lettering.write(shown).shape[1] > width:
-        half -= 1
-        shown = f"{text[:half]}...{text[-half:]}"
-    return shown
 
 
 def _bars(shares: np.ndarray, colors: np.ndarray, middles: np.ndarray, width: int) -> np.ndarray:
@@ -151,22 +153,3 @@ def _axis(labels: Sequence[str], middles: np.ndarray, width: int) -> np.ndarray:
         here[:] = 255
         here[word[:, : here.shape[1]]] = INK
     return drawn
-
-
-def _line(text: str) -> np.ndarray:
-    """Draw a line of text, as (LINE, w, 3) uint8."""
-    word = lettering.write(text)
-    drawn = np.full((LINE, word.shape[1], 3), 255, np.uint8)
-    drawn[: len(word)][word] = INK
-    return drawn
-
-
-def _above(*pictures: np.ndarray) -> np.ndarray:
-    """Put pictures (h, w, 3) below each other. The space beside them is white."""
-    width = max(picture.shape[1] for picture in pictures)
-    return np.concatenate(
-        [
-            np.pad(each, [(0, 0), (0, width - each.shape[1]), (0, 0)], constant_values=255)
-            for each in pictures
-        ]
-    )
