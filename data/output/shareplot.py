@@ -29,6 +29,7 @@ from data.output.series import Series, Timeline
 
 HEIGHT, EACH, LEAST = 400, 90, 480  # pixels: height of a bar, width for each map, smallest width
 APART, WIDEST = 12, 48  # pixels: smallest distance of two bars, largest width of a bar
+SCALE, LINES = (100, 75, 50, 25, 0), (225, 225, 225)  # per cent at the left; colour of their lines
 PALE = 0.6  # share of white between the bars
 
 
@@ -116,17 +117,24 @@ def _bars(shares: np.ndarray, colors: np.ndarray, middles: np.ndarray, width: in
     drawn = np.where(inside[None, :, None], colors.astype(np.uint8)[classes], paler[classes])
     drawn[:, inside & ~(np.roll(inside, 1) & np.roll(inside, -1))] = FRAME
     drawn[[0, -1]] = FRAME
-    drawn[:, (x < edges[0, 0]) | (x >= edges[1, -1])] = 255
+    outside = (x < edges[0, 0]) | (x >= edges[1, -1])
+    drawn[:, outside] = 255
+    # Lines from the scale to the first bar, and from the last bar on.
+    drawn[np.ix_(_rows(), outside)] = LINES
     return drawn
+
+
+def _rows() -> list[int]:
+    """Return the rows of the numbers of the scale."""
+    return [round((HEIGHT - 1) * (1 - percent / 100)) for percent in SCALE]
 
 
 def _scale() -> np.ndarray:
     """Draw the scale from 100 % to 0 % at the left, as (h, w, 3) uint8."""
-    words = {percent: lettering.write(f"{percent} %") for percent in (100, 75, 50, 25, 0)}
-    width = max(word.shape[1] for word in words.values()) + GAP
+    words = [lettering.write(f"{percent} %") for percent in SCALE]
+    width = max(word.shape[1] for word in words) + GAP
     drawn = np.full((HEIGHT + LINE, width, 3), 255, np.uint8)
-    for percent, word in words.items():
-        row = round((HEIGHT - 1) * (1 - percent / 100))
+    for row, word in zip(_rows(), words):
         drawn[row, -GAP // 2 :] = FRAME
         top = max(0, row - len(word) // 2)
         here = drawn[top : top + len(word), -GAP - word.shape[1] : -GAP]

@@ -229,7 +229,7 @@ def test_a_long_name_of_a_class_is_shortened_in_its_chart_and_escaped():
     name = "<b>" + 40 * "x"
     history = [{"epoch": 1, f"dice_{name}": 0.5}, {"epoch": 2, f"dice_{name}": 0.5}]
     page = Page(report.html(run(history=history, classes=[(name, (0, 0, 0)), ("b", (0, 0, 0))])))
-    assert page.open == [] and "<b>" + 33 * "x" + "…" in page.texts
+    assert page.open == [] and "<b>" + 27 * "x" + "…" in page.texts
 
 
 def test_scatter_of_shares_by_hand():
