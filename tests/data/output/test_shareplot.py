@@ -115,3 +115,10 @@ def test_twelve_classes_long_names_and_names_of_maps_fit_their_picture():
     assert lettering.fitted("short.tif", 200) == "short.tif"
     legend = picture[TOP + LINE : TOP + 13 * LINE]  # below its heading
     assert inked(legend, "8.33 to 8.33 %")
+
+
+def test_lines_lead_from_the_numbers_of_the_scale_to_the_first_bar():
+    drawn = shareplot.draw(np.eye(3), ESM, 3 * ["2018-04-01"], None, "t")
+    plot = drawn[GAP + LINE :][: shareplot.HEIGHT]
+    lines = np.flatnonzero((plot == shareplot.LINES).all(-1).sum(1) > 8)
+    assert lines.tolist() == [0, 100, 200, 299, 399]

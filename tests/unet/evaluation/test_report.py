@@ -4,6 +4,7 @@ is safe to open.
 
 import base64
 import math
+import re
 from html.parser import HTMLParser
 
 import pytest
@@ -266,6 +267,20 @@ def test_samples_stand_below_the_heading_of_their_group_with_their_figures():
         *("Best", "s3", "accuracy <i>"),
     ]
     assert "Samples" not in page.texts and page.texts.count("no label") == 1
+
+
+def test_options_without_a_value_are_left_out_of_the_settings():
+    page = Page(report.html(run(settings={"version": None, "seed": 0, "tta": False})))
+    assert page.rows[-2:] == [["seed", "0"], ["tta", "False"]] and "version" not in page.texts
+
+
+def test_turned_names_begin_at_the_lower_edge_in_the_middle_of_their_columns():
+    """A name of two lines stood at the upper edge, because its lines were aligned to the right."""
+    rules = dict(re.findall(r"([^{}]+?) \{([^{}]*)\}", report.page("", [])))
+    turned = next(text for name, text in rules.items() if name.endswith(".tall span"))
+    assert "rotate(180deg)" in turned and "text-align: left" in turned
+    heads = next(text for name, text in rules.items() if name.endswith(".tall th + th"))
+    assert "text-align: center" in heads
 
 
 def test_settings_are_listed_with_commas():
