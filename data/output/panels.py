@@ -44,7 +44,7 @@ SHAPE = 1.3  # width of all panels together, divided by their height
 WIDE = 2  # pictures wider than this many heights are put below each other
 BAR, TICKS = 20, (0, 0.25, 0.5, 0.75, 1)  # the colour bar: width in pixels, numbers beside it
 HATCH, STRIPE = ((255, 255, 255), (150, 150, 150)), 3  # no-data: two colours, pixels of a stripe
-# Every 32nd colour of viridis.
+# The colours of viridis at 0, 1/8, ..., 1.
 VIRIDIS = "440154 472d7b 3b528b 2c728e 21918c 28ae80 5ec962 addc30 fde725"
 
 

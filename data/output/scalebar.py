@@ -19,10 +19,7 @@ from data.grid import Grid
 from data.output import lettering
 from data.output.preview import GAP, INK, LINE
 
-SHARE, LEAST = (
-    0.4,
-    60,
-)  # the longest bar: a share of the picture's width, and at least so many pixels
+SHARE, LEAST = 0.4, 60  # the longest bar: a share of the picture's width, and at least 60 pixels
 UNEQUAL = 1.05  # ratio of a pixel's sides above which the text says that the bar is horizontal
 
 
@@ -39,8 +36,9 @@ class Bar(NamedTuple):
 
 
 def choose(grid: Grid, most: float) -> Bar:
-    """Choose the longest round length within `most` pixels of an image, and at least one pixel
-    where the image has no CRS.
+    """Choose the longest round length within `most` pixels of an image.
+
+    The bar of an image without CRS has at least one pixel.
     """
     ground = ground_sides(grid)
     if ground is None:
@@ -69,12 +67,11 @@ def ground_sides(grid: Grid) -> tuple[float, float] | None:
     to_angles = Transformer.from_crs(grid.crs, base, always_xy=True)
     unit = base.axis_info[0].unit_conversion_factor  # radians in a degree, or in a grad
     longitude, latitude = (unit * angles for angles in to_angles.transform(*grid.xy(row, col)))
-    if not np.isfinite([longitude, latitude]).all():
-        return None
     starts, ends = slice(0, None, 2), slice(1, None, 2)
     places = longitude[starts], latitude[starts], longitude[ends], latitude[ends]
     across, down = geod.inv(*places, radians=True)[2]
-    return (float(across), float(down)) if min(across, down) > 0 else None
+    known = all(0 < side < math.inf for side in (across, down))  # NaN beside the Earth
+    return (float(across), float(down)) if known else None
 
 
 def round_down(value: float) -> float:

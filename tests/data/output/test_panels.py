@@ -45,6 +45,15 @@ def test_the_ramp_becomes_lighter_from_0_to_1():
     assert luminance[0] < 0.03 and luminance[-1] > 0.7
 
 
+@pytest.mark.parametrize(
+    "at, color",  # of matplotlib 3.9, cm.viridis
+    [(0, (68, 1, 84)), (64, (58, 82, 139)), (128, (32, 144, 140)), (191, (94, 201, 97)),
+     (255, (253, 231, 36))],
+)  # fmt: skip
+def test_the_ramp_is_viridis(at, color):
+    assert np.abs(ramp()[at].astype(int) - color).max() <= 2
+
+
 def test_numbers_take_their_colours_and_no_data_is_hatched():
     numbers = np.array([[0, 0.5, 1]]).repeat(60, 0)
     numbers[:, 1] = np.nan
