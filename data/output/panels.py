@@ -85,10 +85,8 @@ def color_bar(height: int, hatched: bool) -> np.ndarray:
         drawn[top : top + len(word), BAR + GAP : BAR + GAP + word.shape[1]][word] = INK
     if not hatched:
         return drawn
-    square = np.pad(shaded(np.full((16, BAR), np.nan)), [(GAP, 0), (0, 0), (0, 0)], "edge")
-    square[:GAP] = 255
-    word = np.pad(text_line("no data"), [(GAP, 0), (0, 0), (0, 0)], constant_values=255)
-    return above(drawn, beside(square, word))
+    gap, square = np.full((GAP, 1, 3), 255, np.uint8), shaded(np.full((16, BAR), np.nan))
+    return above(drawn, gap, beside(square, text_line("no data")))
 
 
 def titled(cells: Sequence[tuple[np.ndarray, str]]) -> np.ndarray:

@@ -74,10 +74,10 @@ def test_the_colour_bar_has_1_at_the_top_and_names_what_is_hatched():
 
 @pytest.mark.parametrize(
     "count, height, width",
-    [(1, 1, 1), (2, 20, 20), (12, 150, 150), (44, 200, 200), (5, 9, 2000), (2, 900, 9)],
+    [(1, 1, 1), (2, 20, 20), (12, 150, 150), (44, 90, 90), (5, 9, 2000), (2, 900, 9)],
 )
 def test_each_class_has_a_panel_below_its_name_in_the_order_of_the_table(count, height, width):
-    names = [f"class {number}." for number in range(count)]
+    names = [f"<{number}>" for number in range(count)]
     layers = Panels(place(height, width), names)
     shades = np.linspace(0, 1, max(2, count))[:count]
     layers.add(np.ones((count, height, width)) * shades[:, None, None])
@@ -94,7 +94,7 @@ def test_each_class_has_a_panel_below_its_name_in_the_order_of_the_table(count, 
 
 @pytest.mark.parametrize("heights", [[1], [7, 64], [999]])
 def test_panels_show_every_nth_pixel_of_the_whole_raster(heights):
-    height, width, names = 700, 900, ["a"] * 12
+    height, width, names = 450, 600, ["a"] * 12
     numbers = np.random.default_rng(0).random((12, height, width)).astype(np.float32)
     numbers[:, :40] = np.nan
     streamed = Panels(place(height, width), names)
@@ -105,7 +105,7 @@ def test_panels_show_every_nth_pixel_of_the_whole_raster(heights):
             top += rows
     columns, side = panels.arrangement(height, width, 12)
     step = -(-width // side)
-    assert (columns, step) == (4, 3) and width / step <= side
+    assert (columns, step) == (4, 2) and width / step <= side
     drawn = streamed.draw()
     row, col = found(drawn, "a")[1]
     whole = shaded(numbers[1, ::step, ::step])
