@@ -13,7 +13,7 @@ Writes beside each image, or into the folder of --output:
     img_landcover_areas.csv   share and ground area of each class, as counted and adjusted for known
                               errors; areas.csv for several images
 
-Options add img_landcover_probabilities.tif, _uncertainty.tif and _overlay.png. --truth adds
+Options add img_landcover_probabilities and _uncertainty (.tif, .png), _overlay.png. --truth adds
 img_landcover_scores.csv and _report.html, or scores.csv and report.html for several images.
 
 A scene is read, mapped and written in strips, so that memory does not depend on its height

@@ -21,6 +21,7 @@ import unet
 from data.classes import ClassTable
 from data.files import InputError
 from data.grid import Grid
+from data.output.preview import LINE
 from data.raster import cog, geotiff
 from unet import checkpoint
 
@@ -87,10 +88,11 @@ def test_an_image_becomes_a_map_on_its_own_grid_that_rasterio_reads(here, capsys
 def test_the_preview_shows_image_and_map_side_by_side(here):
     predict.main(["in/images/s_0.tif"])
     picture = imagecodecs.png_decode(Path("in/images/s_0_landcover.png").read_bytes())
-    assert picture.shape[0] == 48 and picture.shape[1] > 48 + 8 + 48 + 8  # and the legend
+    top, side = 8 + LINE, 6 * 48  # below the title; the pixels of the picture are repeated
+    assert picture.shape[0] > top + side and picture.shape[1] > 2 * (8 + side) + 8  # and the legend
     colors = {10: (0xC8, 0xB4, 0x78), 20: (0, 0x64, 0xC8)}
     codes = mapped("in/images/s_0_landcover.tif")
-    assert tuple(picture[5, 56 + 7]) == colors[codes[5, 7]]
+    assert tuple(picture[top + 6 * 5, 8 + side + 8 + 6 * 7]) == colors[codes[5, 7]]
 
 
 def test_several_images_give_a_row_each(here, capsys):

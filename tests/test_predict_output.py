@@ -17,6 +17,7 @@ import unet
 from data.classes import ClassTable
 from data.files import InputError
 from data.output import change
+from data.output.preview import LINE
 from data.raster import cog, geotiff
 from unet import checkpoint
 
@@ -151,7 +152,8 @@ def test_no_data_is_no_data_in_every_layer(here):
             and np.isfinite(np.delete(layer, range(3, 6), axis=1)).all()
         )
     drawn = imagecodecs.png_decode(Path("in/holes_landcover_overlay.png").read_bytes())
-    assert not drawn[3:6, :40].any() and drawn.shape[0] >= 40 and drawn.shape[1] > 40 + 8
+    below = drawn[8 + 2 * LINE :, 8:]  # the margin, and a title of two lines; pixels are repeated
+    assert not below[8 * 3 : 8 * 6, : 8 * 40].any() and below[8 * 3 - 1, : 8 * 40].any()
 
 
 def test_areas_are_freed_from_the_errors_of_the_validation(here, capsys):

@@ -1,4 +1,5 @@
-"""Letters for the legend of a picture, without a font file: five columns of eight dots each.
+"""Letters for the legend and the titles of a picture, without a font file: five columns of eight
+dots each.
 
 A column is a byte. Its lowest bit is the top dot. The eighth row holds the tails of g, j, p, q and
 y. The digit 4 has the bytes 18 14 12 7F 10:
@@ -36,6 +37,7 @@ COLUMNS = bytes.fromhex(
     """
 )
 GLYPHS = np.frombuffer(COLUMNS, np.uint8).reshape(-1, 5)  # (letters, columns)
+LONGEST = 560  # pixels of a name
 HEIGHT, GAP, SPACE = 8, 1, 3  # in dots: height of a line, gap between letters, width of a space
 
 
@@ -54,6 +56,35 @@ def write(text: str, scale: int = 2) -> np.ndarray:
     for letter in plain:
         columns += [_dots(letter), np.zeros((HEIGHT, GAP), bool)]
     return np.concatenate(columns, axis=1).repeat(scale, 0).repeat(scale, 1)
+
+
+def fitted(text: str, width: int = LONGEST) -> str:
+    """Leave out the middle of a text that is wider than `width` pixels."""
+    shown, half = text, min(len(text), width // 4) // 2  # a letter has at least 4 pixels
+    while half > 1 and write(shown).shape[1] > width:
+        half -= 1
+        shown = f"{text[:half]}...{text[-half:]}"
+    return shown
+
+
+def wrapped(text: str, width: int, most: int = 3) -> list[str]:
+    """Break a text into lines of at most `width` pixels.
+
+    Args:
+        text: The text.
+        width: Width in pixels. The middle of a longer word is left out.
+        most: The largest number of lines. The middle of a longer last line is left out.
+    """
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and write(longer).shape[1] <= width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    if lines[most:]:
+        lines[most - 1 :] = [" ".join(lines[most - 1 :])]
+    return [fitted(line, width) for line in lines]
 
 
 def _dots(letter: str) -> np.ndarray:

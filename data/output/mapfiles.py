@@ -1,11 +1,13 @@
 """The files of one map, written strip by strip.
 
     img_landcover.tif                the map (data/output/maps.py), with its class names beside it
-    img_landcover.png                image, map and legend side by side (data/output/preview.py)
+    img_landcover.png                image, map and legend side by side (data/output/panels.py)
     img_landcover_overlay.png        the map, half transparent, over the image
     img_landcover_probabilities.tif  a band for each class
     img_landcover_uncertainty.tif    entropy; with several passes also mutual information
     img_landcover.qml                the style of QGIS for the map; one beside each .tif (styles.py)
+    img_landcover_uncertainty.png    a picture of it (data/output/panels.py)
+    img_landcover_probabilities.png  a small picture for each class; only with the overlay
 
 A file appears only when it is complete. An earlier file of the same name stays until the last strip
 is written.
@@ -23,10 +25,17 @@ from data.classes import ClassTable
 from data.files import folder_for
 from data.grid import Grid
 from data.input.inputs import Input
-from data.output import maps, preview, styles
+from data.output import maps, panels, preview, styles
 from data.output.areas import Areas
+from data.output.panels import Panels
 
-BESIDE = "probabilities.tif", "uncertainty.tif", "overlay.png"
+BESIDE = (
+    "probabilities.tif",
+    "uncertainty.tif",
+    "overlay.png",
+    "probabilities.png",
+    "uncertainty.png",
+)
 
 
 def beside(target: Path, ending: str) -> Path:
@@ -74,8 +83,14 @@ class MapFiles:
         self.target, self.table, self.overlay = target, table, overlay
         self.areas = Areas(grid, len(table.names))
         self._bands, self._nodata = image.descriptions, image.nodata
+        self._grid, self._title = grid, panels.image_title(image.descriptions, image.path)
         self._thumbnails: list[np.ndarray] = []
         self._labels = preview.Thinned(grid.height, grid.width)
+        self._panels: dict[str, Panels] = {}
+        if probabilities and overlay:
+            self._panels["probabilities.png"] = Panels(grid, table.names)
+        if uncertainty:
+            self._panels["uncertainty.png"] = Panels(grid, uncertainty)
         self.paths = [target, target.with_suffix(".png")]
         with ExitStack() as opened:
             opened.enter_context(folder_for(target))
@@ -111,10 +126,13 @@ class MapFiles:
     def add_probabilities(self, probabilities: np.ndarray) -> None:
         """Write the next rows (K, h, W) of numbers from 0 to 1. No-data is NaN."""
         self._write["probabilities"](probabilities)
+        if self.overlay:
+            self._panels["probabilities.png"].add(probabilities)
 
     def add_uncertainty(self, layers: np.ndarray) -> None:
         """Write the next rows (layers, h, W) of numbers from 0 to 1. No-data is NaN."""
         self._write["uncertainty"](layers)
+        self._panels["uncertainty.png"].add(layers)
 
     @property
     def thumbnail(self) -> np.ndarray:
@@ -129,18 +147,20 @@ class MapFiles:
             self.paths += filter(styles.ours, made)
 
     def _draw(self) -> None:
-        """Draw the preview and the overlay."""
+        """Draw the preview, the overlay, and the panels of probabilities and uncertainty."""
         image, labels = preview.rgb(self.thumbnail, self._bands, self._nodata), self._labels.array()
         self._image, self._map = image, labels
-        legend = preview.legend(labels, self.table, len(labels))
-        colored = preview.colored(labels, self.table)
-        preview.write_png(self.target.with_suffix(".png"), preview.beside(image, colored, legend))
+        shown = labels, self.table, self._grid, self._labels.step
+        both = [(image, self._title), (preview.colored(labels, self.table), "land cover")]
+        preview.write_png(self.target.with_suffix(".png"), panels.with_legend(both, *shown))
+        drawn = {ending: layers.draw() for ending, layers in self._panels.items()}
         if self.overlay:
-            mixed, path = (
-                preview.overlay(image, labels, self.table),
-                beside(self.target, "overlay.png"),
-            )
-            preview.write_png(path, preview.beside(mixed, legend))
+            mixed = preview.overlay(image, labels, self.table)
+            titled = [(mixed, f"land cover over the {self._title}")]
+            drawn = {"overlay.png": panels.with_legend(titled, *shown)} | drawn
+        for ending, picture in drawn.items():
+            path = beside(self.target, ending)
+            preview.write_png(path, picture)
             self.paths.append(path)
 
     def pictures(self) -> dict[str, np.ndarray]:

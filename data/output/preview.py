@@ -107,7 +107,11 @@ def legend(labels: np.ndarray, table: ClassTable, height: int = 0) -> np.ndarray
     Returns:
         (h, w, 3) uint8.
     """
-    entries = [(table.colors[k], table.names[k]) for k in np.unique(labels) if k != IGNORE]
+    entries = [
+        (table.colors[k], lettering.fitted(table.names[k]))
+        for k in np.unique(labels)
+        if k != IGNORE
+    ]
     if (labels == IGNORE).any():
         entries.append((NO_DATA, "no data"))
     rows = max(height // LINE, -(-len(entries) // COLUMNS))
@@ -140,6 +144,25 @@ def beside(*pictures: np.ndarray) -> np.ndarray:
     return np.concatenate(parts[:-1], axis=1)
 
 
+def text_line(text: str) -> np.ndarray:
+    """Draw a line of text, as (LINE, w, 3) uint8."""
+    word = lettering.write(text)
+    drawn = np.full((LINE, word.shape[1], 3), 255, np.uint8)
+    drawn[: len(word)][word] = INK
+    return drawn
+
+
+def above(*pictures: np.ndarray) -> np.ndarray:
+    """Put pictures (h, w, 3) below each other. The space beside them is white."""
+    width = max(picture.shape[1] for picture in pictures)
+    return np.concatenate(
+        [
+            np.pad(each, [(0, 0), (0, width - each.shape[1]), (0, 0)], constant_values=255)
+            for each in pictures
+        ]
+    )
+
+
 def small(drawn: np.ndarray, side: int = 400) -> np.ndarray:
     """Take every n-th row and column of (H, W, ...), so that no side exceeds `side`."""
     step = -(-max(drawn.shape[:2]) // side)
@@ -147,10 +170,10 @@ def small(drawn: np.ndarray, side: int = 400) -> np.ndarray:
 
 
 class Thinned:
-    """Every n-th row and column of a raster that comes in strips. No side exceeds SIDE."""
+    """Every n-th row and column of a raster that comes in strips. No side exceeds `side`."""
 
-    def __init__(self, height: int, width: int):
-        self.step = -(-max(height, width) // SIDE)
+    def __init__(self, height: int, width: int, side: int = SIDE):
+        self.step = -(-max(height, width) // side)
         self.row = 0
         self.rows: list[np.ndarray] = []
 

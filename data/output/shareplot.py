@@ -14,13 +14,23 @@ import numpy as np
 
 from data.classes import ClassTable
 from data.output import lettering
-from data.output.preview import FRAME, GAP, INK, LINE, beside, legend_column, write_png
+from data.output.preview import (
+    FRAME,
+    GAP,
+    INK,
+    LINE,
+    above,
+    beside,
+    legend_column,
+    text_line,
+    write_png,
+)
 from data.output.series import Series, Timeline
 
 HEIGHT, EACH, LEAST = 400, 90, 480  # pixels: height of a bar, width for each map, smallest width
 APART, WIDEST = 12, 48  # pixels: smallest distance of two bars, largest width of a bar
+SCALE, LINES = (100, 75, 50, 25, 0), (225, 225, 225)  # per cent at the left; colour of their lines
 PALE = 0.6  # share of white between the bars
-LONGEST = 560  # pixels of a name
 
 
 def write(path: Path, table: ClassTable, series: Series, maps: Timeline) -> None:
@@ -58,20 +68,22 @@ def draw(
     half = max(WIDEST, *(lettering.write(label).shape[1] for label in labels)) // 2
     middles = positions(days or range(len(labels)), half + 1, width - half - 1)
     bars = _bars(shares[:, occur], np.array(table.colors)[occur], middles, width)
-    plot = _above(bars, _axis(labels, middles, width))
+    plot = above(bars, _axis(labels, middles, width))
     first, *_, last = shares
     entries = [
         (
             table.colors[k],
-            f"{fitted(table.names[k])}  {100 * first[k]:.2f} to {100 * last[k]:.2f} %",
+            f"{lettering.fitted(table.names[k])}  {100 * first[k]:.2f} to {100 * last[k]:.2f} %",
         )
         for k in occur
     ]
     rows = HEIGHT // LINE
     columns = [legend_column(entries[at : at + rows]) for at in range(0, len(entries), rows)]
-    legend = _above(_line("Shares in the first and the last map"), beside(*columns))
-    lines = [_line(f"{label}: {fitted(name, width)}") for label, name in zip(labels, names)]
-    whole = _above(_line(title), beside(_scale(), plot, legend), *lines)
+    legend = above(text_line("Shares in the first and the last map"), beside(*columns))
+    lines = [
+        text_line(f"{label}: {lettering.fitted(name, width)}") for label, name in zip(labels, names)
+    ]
+    whole = above(text_line(title), beside(_scale(), plot, legend), *lines)
     return np.pad(whole, [(GAP, GAP), (GAP, GAP), (0, 0)], constant_values=255)
 
 
@@ -91,15 +103,6 @@ def positions(days: Sequence[float], left: float, right: float) -> np.ndarray:
     return left + np.concatenate([[0], np.cumsum(steps)])
 
 
-def fitted(text: str, width: int = LONGEST) -> str:
-    """Leave out the middle of a text that is wider than `width` pixels."""
-    shown, half = text, min(len(text), width // 4) // 2  # a letter has at least 4 pixels
-    while half > 1 and lettering.write(shown).shape[1] > width:
-        half -= 1
-        shown = f"{text[:half]}...{text[-half:]}"
-    return shown
-
-
 def _bars(shares: np.ndarray, colors: np.ndarray, middles: np.ndarray, width: int) -> np.ndarray:
     """Draw the bars, and what leads from one to the next, as (HEIGHT, width, 3) uint8."""
     wide = int(np.clip(np.diff(middles).min() * 0.5, 5, WIDEST))
@@ -114,17 +117,24 @@ def _bars(shares: np.ndarray, colors: np.ndarray, middles: np.ndarray, width: in
     drawn = np.where(inside[None, :, None], colors.astype(np.uint8)[classes], paler[classes])
     drawn[:, inside & ~(np.roll(inside, 1) & np.roll(inside, -1))] = FRAME
     drawn[[0, -1]] = FRAME
-    drawn[:, (x < edges[0, 0]) | (x >= edges[1, -1])] = 255
+    outside = (x < edges[0, 0]) | (x >= edges[1, -1])
+    drawn[:, outside] = 255
+    # Lines from the scale to the first bar, and from the last bar on.
+    drawn[np.ix_(_rows(), outside)] = LINES
     return drawn
+
+
+def _rows() -> list[int]:
+    """Return the rows of the numbers of the scale."""
+    return [round((HEIGHT - 1) * (1 - percent / 100)) for percent in SCALE]
 
 
 def _scale() -> np.ndarray:
     """Draw the scale from 100 % to 0 % at the left, as (h, w, 3) uint8."""
-    words = {percent: lettering.write(f"{percent} %") for percent in (100, 75, 50, 25, 0)}
-    width = max(word.shape[1] for word in words.values()) + GAP
+    words = [lettering.write(f"{percent} %") for percent in SCALE]
+    width = max(word.shape[1] for word in words) + GAP
     drawn = np.full((HEIGHT + LINE, width, 3), 255, np.uint8)
-    for percent, word in words.items():
-        row = round((HEIGHT - 1) * (1 - percent / 100))
+    for row, word in zip(_rows(), words):
         drawn[row, -GAP // 2 :] = FRAME
         top = max(0, row - len(word) // 2)
         here = drawn[top : top + len(word), -GAP - word.shape[1] : -GAP]
@@ -151,22 +161,3 @@ def _axis(labels: Sequence[str], middles: np.ndarray, width: int) -> np.ndarray:
         here[:] = 255
         here[word[:, : here.shape[1]]] = INK
     return drawn
-
-
-def _line(text: str) -> np.ndarray:
-    """Draw a line of text, as (LINE, w, 3) uint8."""
-    word = lettering.write(text)
-    drawn = np.full((LINE, word.shape[1], 3), 255, np.uint8)
-    drawn[: len(word)][word] = INK
-    return drawn
-
-
-def _above(*pictures: np.ndarray) -> np.ndarray:
-    """Put pictures (h, w, 3) below each other. The space beside them is white."""
-    width = max(picture.shape[1] for picture in pictures)
-    return np.concatenate(
-        [
-            np.pad(each, [(0, 0), (0, width - each.shape[1]), (0, 0)], constant_values=255)
-            for each in pictures
-        ]
-    )

@@ -8,7 +8,7 @@ QGIS reads img_landcover.qml by itself when it opens img_landcover.tif. Without 
 
 The style of a raster of classes has a row for each class. No-data has no row and is transparent,
 because the raster declares its value. The style of fractions (probabilities, uncertainty) shows
-the first band from 0 to 1 in the colours of `RAMP`. Bytes are shown as fractions, too, because QGIS
+the first band from 0 to 1 in the colours of viridis. Bytes are shown as fractions, too, because QGIS
 applies the scale that the file declares. Elements and attributes are some of those that QGIS 3.22
 writes. The others have the default values that QGIS gives them.
 
@@ -33,7 +33,7 @@ from data.terminal import note
 # Nine colours of viridis, from 0 to 1. Their lightness increases in equal steps, so that people who
 # do not distinguish red from green see the order, too. Source: S. van der Walt and N. Smith,
 # bids.github.io/colormap.
-RAMP = "#440154 #472d7b #3b528b #2c728e #21918c #28ae80 #5ec962 #addc30 #fde725".split()
+VIRIDIS = "#440154 #472d7b #3b528b #2c728e #21918c #28ae80 #5ec962 #addc30 #fde725".split()
 
 MARK = "<!-- Written with the map. A style that is changed is kept. {:08x} -->\n"
 STYLE = """<qgis version="3.22.0" styleCategories="Symbology">
@@ -93,12 +93,12 @@ def of_classes(names: Mapping[int, str], colors: Mapping[int, Sequence[int]]) ->
 
 def of_fractions() -> str:
     """Format the style of a raster of numbers from 0 to 1."""
-    values = [place / (len(RAMP) - 1) for place in range(len(RAMP))]
+    values = [place / (len(VIRIDIS) - 1) for place in range(len(VIRIDIS))]
     items = [
         f'          <item value="{value:g}" color="{color}" alpha="255" label="{value:g}"/>'
-        for value, color in zip(values, RAMP)
+        for value, color in zip(values, VIRIDIS)
     ]
-    rgba = [",".join(map(str, (*bytes.fromhex(color[1:]), 255))) for color in RAMP]
+    rgba = [",".join(map(str, (*bytes.fromhex(color[1:]), 255))) for color in VIRIDIS]
     first, *between, last = rgba
     stops = ":".join(f"{value:g};{color}" for value, color in zip(values[1:], between))
     given = {"color1": first, "color2": last, "discrete": 0, "rampType": "gradient", "stops": stops}

@@ -184,7 +184,10 @@ def epoch_axes(
     x_ticks = tick_labels(first, last, min(ticks, max(1, x[-1] - x[0])))
     empty = [label for label, ys in lines.items() if not any(map(math.isfinite, ys))]
     x_label = f"epoch; no finite value: {', '.join(empty)}" if empty else "epoch"
-    return plot_axes(box, (first, last), x_ticks, x_label, tick_labels(low, high, 5))
+    y_ticks = tick_labels(low, high, 5)
+    longest = max(map(len, y_ticks.values()))
+    box = box._replace(left=max(box.left, 8 + 7 * longest))  # long numbers need more space
+    return plot_axes(box, (first, last), x_ticks, x_label, y_ticks)
 
 
 def plot_axes(

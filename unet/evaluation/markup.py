@@ -87,9 +87,11 @@ def _sample(sample: Mapping) -> str:
 
 
 def settings(settings: Mapping) -> str:
-    """Make the table of the options."""
+    """Make the table of the options. Options without a value are left out."""
     rows = ""
     for name, value in settings.items():
+        if value is None:
+            continue
         text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
         rows += row(escape(name), [escape(text)])
     return f'<h2>Settings</h2><div class="settings"><table>{rows}</table></div>'

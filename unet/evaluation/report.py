@@ -132,7 +132,7 @@ def _class_curves(history: Sequence[Mapping], names: Sequence[str], best: int | 
             for label, prefix in MEASURES.items()
         }
         if any(math.isfinite(y) for ys in series.values() for y in ys if y is not None):
-            title = name if len(name) < 38 else f"{name[:36]}…"
+            title = name if len(name) < 32 else f"{name[:30]}…"
             charts += line_chart(series, epochs, title, best, 280, 220, least=(0, 1))
         else:
             absent.append(escape(name))

@@ -109,9 +109,16 @@ def test_twelve_classes_long_names_and_names_of_maps_fit_their_picture():
     names = [f"{'folder_' * 20}{k}.tif" for k in "ab"]
     picture = draw(np.full((2, 12), 1 / 12), None, table, names, ["map 1", "map 2"])
     assert picture.shape[1] < 1800
-    short = shareplot.fitted(names[1], 200)
+    short = lettering.fitted(names[1], 200)
     assert 150 < lettering.write(short).shape[1] <= 200
     assert short.startswith("folder_") and "..." in short and short.endswith("_b.tif")
-    assert shareplot.fitted("short.tif", 200) == "short.tif"
+    assert lettering.fitted("short.tif", 200) == "short.tif"
     legend = picture[TOP + LINE : TOP + 13 * LINE]  # below its heading
     assert inked(legend, "8.33 to 8.33 %")
+
+
+def test_lines_lead_from_the_numbers_of_the_scale_to_the_first_bar():
+    drawn = shareplot.draw(np.eye(3), ESM, 3 * ["2018-04-01"], None, "t")
+    plot = drawn[GAP + LINE :][: shareplot.HEIGHT]
+    lines = np.flatnonzero((plot == shareplot.LINES).all(-1).sum(1) > 8)
+    assert lines.tolist() == [0, 100, 200, 299, 399]

@@ -73,7 +73,7 @@ def test_a_row_for_each_class_with_a_colour_and_none_without():
 
 def test_the_lightness_of_the_ramp_increases_whatever_red_counts():
     """L* of CIE 1976. Who lacks the cones for red sees hardly any light in it (weight near 0)."""
-    rgb = np.array([[*bytes.fromhex(color[1:])] for color in styles.RAMP]) / 255
+    rgb = np.array([[*bytes.fromhex(color[1:])] for color in styles.VIRIDIS]) / 255
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     for red, least in (0.0, 3), (0.2126, 8), (0.45, 5):
         lightness = 116 * np.cbrt(linear @ (red, 0.9278 - red, 0.0722)) - 16
@@ -194,8 +194,8 @@ def test_qgis_shows_named_classes_only_and_fractions_from_0_to_1(tmp_path):
     ]
     assert changes["pixels"][0][:3] == [[191, 191, 195, 255], [0, 0, 0, 255], [0, 0, 1, 255]]
 
-    rows = [[place / 8, f"{place / 8:g}", color] for place, color in enumerate(styles.RAMP)]
-    ends = [[*bytes.fromhex(styles.RAMP[place][1:]), 255] for place in (0, 4, 8)]
+    rows = [[place / 8, f"{place / 8:g}", color] for place, color in enumerate(styles.VIRIDIS)]
+    ends = [[*bytes.fromhex(styles.VIRIDIS[place][1:]), 255] for place in (0, 4, 8)]
     for layer in from_bytes, from_floats:
         assert layer["renderer"] == "singlebandpseudocolor" and layer["rows"] == rows
         assert np.abs(np.subtract(layer["pixels"][0][:3], ends)).max() <= 1

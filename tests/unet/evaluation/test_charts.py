@@ -43,6 +43,17 @@ def test_flat_line_stands_at_its_height_above_zero():
     assert lines == [[(50, 62), (406, 62)]]
 
 
+def test_long_numbers_have_the_space_that_they_need():
+    chart = line_chart({"lr": [9e-4, 6.6e-4]}, [1, 2], "Learning rate", width=240)
+    texts = [
+        element for element in ElementTree.fromstring(chart).iter() if element.text == "0.00065"
+    ]
+    assert len(texts) == 1 and texts[0].get("text-anchor") == "end"
+    assert float(texts[0].get("x")) >= 7 * 7  # seven letters of 11.5 pixels, 7 pixels wide at most
+    lines, _ = points(chart)
+    assert lines[0][0][0] == 8 + 7 * 7  # the plot begins at their right
+
+
 def test_best_epoch_is_marked_at_its_place():
     svg = line_chart({"loss": [1, 0.5, 0]}, [1, 2, 3], "Loss", mark=2)
     assert '<path d="M228.0 62V230"' in svg and ">best: 2<" in svg

@@ -4,6 +4,7 @@ is safe to open.
 
 import base64
 import math
+import re
 from html.parser import HTMLParser
 
 import pytest
@@ -229,7 +230,7 @@ def test_a_long_name_of_a_class_is_shortened_in_its_chart_and_escaped():
     name = "<b>" + 40 * "x"
     history = [{"epoch": 1, f"dice_{name}": 0.5}, {"epoch": 2, f"dice_{name}": 0.5}]
     page = Page(report.html(run(history=history, classes=[(name, (0, 0, 0)), ("b", (0, 0, 0))])))
-    assert page.open == [] and "<b>" + 33 * "x" + "…" in page.texts
+    assert page.open == [] and "<b>" + 27 * "x" + "…" in page.texts
 
 
 def test_scatter_of_shares_by_hand():
@@ -266,6 +267,20 @@ def test_samples_stand_below_the_heading_of_their_group_with_their_figures():
         *("Best", "s3", "accuracy <i>"),
     ]
     assert "Samples" not in page.texts and page.texts.count("no label") == 1
+
+
+def test_options_without_a_value_are_left_out_of_the_settings():
+    page = Page(report.html(run(settings={"version": None, "seed": 0, "tta": False})))
+    assert page.rows[-2:] == [["seed", "0"], ["tta", "False"]] and "version" not in page.texts
+
+
+def test_turned_names_begin_at_the_lower_edge_in_the_middle_of_their_columns():
+    """A name of two lines stood at the upper edge, because its lines were aligned to the right."""
+    rules = dict(re.findall(r"([^{}]+?) \{([^{}]*)\}", report.page("", [])))
+    turned = next(text for name, text in rules.items() if name.endswith(".tall span"))
+    assert "rotate(180deg)" in turned and "text-align: left" in turned
+    heads = next(text for name, text in rules.items() if name.endswith(".tall th + th"))
+    assert "text-align: center" in heads
 
 
 def test_settings_are_listed_with_commas():
