@@ -1,9 +1,9 @@
 """ONNX files of a network for QGIS and onnxruntime: unet/evaluation/export_onnx.py."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,27 +13,31 @@ import unet
 from data import tiling
 from data.bands import available, stack
 from data.classes import ClassTable
+from data.files import InputError
 from data.input import inputs
 from data.input.units import Unit
 from data.sample import towns
 from data.scaling import Scaling, network_input
 from unet import checkpoint, export
 from unet.evaluation import export_onnx, run_exported
+from unet.evaluation.command import one_line_errors
 from unet.evaluation.predictor import Predictor
+from unet.networks import segformer
 
 BANDS = list(towns.BANDS)
 INDICES = available(BANDS)
 TABLE = ClassTable.load("esm")
-CORNERS = (0, 0), (44, 10), (20, 44)  # of windows of 256 x 256 pixels
+SIDE = 64  # of the tiles of these tests
+CORNERS = (70, 70), (50, 50), (120, 90)
 
 
 @pytest.fixture(scope="module")
 def images() -> np.ndarray:
-    """Three windows of an embedded scene, (3, 11, 256, 256) uint16, with pixels of no data."""
+    """Three windows of an embedded scene, (3, 11, SIDE, SIDE) uint16, with pixels of no data."""
     scene = towns.make_scene(0, 0).image
     scene[:, 100:140, 100:140] = 0  # a hole
     scene[3, 60:90, 60:90] = 0  # a hole in one band
-    return np.stack([scene[:, row : row + 256, col : col + 256] for row, col in CORNERS])
+    return np.stack([scene[:, row : row + SIDE, col : col + SIDE] for row, col in CORNERS])
 
 
 def state(images: np.ndarray, name="unet", method="minmax", nodata=0, **settings) -> dict:
@@ -69,7 +73,7 @@ def state(images: np.ndarray, name="unet", method="minmax", nodata=0, **settings
 
 
 def expected(found: dict, images: np.ndarray, path: Path) -> np.ndarray:
-    """Compute the probabilities (N, 3, 256, 256) as predict.py does."""
+    """Compute the probabilities (N, 3, SIDE, SIDE) as predict.py does."""
     checkpoint.save(path, found)
     predictor = Predictor(path, "cpu", "float32")
     scaling = Scaling.from_state(found["scaling"])
@@ -103,9 +107,9 @@ def test_the_recorded_input_is_that_of_predict(images, method, nodata, offset):
     raw = torch.from_numpy(images[1].astype(np.float32))[None]
     found = run_exported.network_input(export.description(loaded), raw)
     np.testing.assert_allclose(found[0], values, rtol=1e-5, atol=1e-6)
-    raw[0, 4, 200, 200] = torch.inf
+    raw[0, 4, 3, 3] = torch.inf
     holes = run_exported.network_input(export.description(loaded), raw)
-    assert (holes[0, :, 200, 200] == 0).all() and (found[0, :, 200, 200] != 0).any()
+    assert (holes[0, :, 3, 3] == 0).all() and (found[0, :, 3, 3] != 0).any()
 
 
 def test_the_metadata_makes_the_plugin_feed_the_numbers_of_the_raster(images):
@@ -138,64 +142,110 @@ def test_tiles_and_overlap_are_those_of_predict():
 
 
 @pytest.mark.parametrize("missing", ["onnx", "onnxscript"])
-def test_missing_packages_are_named_in_one_line(images, tmp_path, missing):
-    checkpoint.save(tmp_path / "best.pt", state(images))
-    (tmp_path / missing).mkdir()
-    (tmp_path / missing / "__init__.py").write_text("raise ImportError('not installed')")
-    command = [sys.executable, "-m", "unet.export", tmp_path / "best.pt", "-o", "model.onnx"]
-    root = Path(export.__file__).parents[1]
-    paths = f"{tmp_path}:{root}"
-    done = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, env={"PYTHONPATH": paths}
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (
-        2, "", "unet.export: error: model.onnx: needs the packages onnx and onnxscript; "
+def test_missing_packages_are_named_in_one_line(images, tmp_path, monkeypatch, capsys, missing):
+    monkeypatch.chdir(tmp_path)
+    checkpoint.save("best.pt", state(images))
+    monkeypatch.setitem(sys.modules, "onnx", ModuleType("onnx"))
+    monkeypatch.setitem(sys.modules, "onnxscript", ModuleType("onnxscript"))
+    monkeypatch.setitem(sys.modules, missing, None)  # its import fails
+    with pytest.raises(SystemExit) as stopped, one_line_errors("unet.export"):
+        export.main(["best.pt", "-o", "model.onnx"])
+    assert stopped.value.code == 2 and capsys.readouterr() == (
+        "",
+        "unet.export: error: model.onnx: needs the packages onnx and onnxscript; "
         "pip install onnx onnxscript\n",
-    )  # fmt: skip
-    assert not (tmp_path / "model.onnx").exists()
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["best.pt"]
+
+
+def test_a_scaling_by_the_whole_image_is_refused(images, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", ModuleType("onnx"))
+    monkeypatch.setitem(sys.modules, "onnxscript", ModuleType("onnxscript"))
+    with pytest.raises(InputError, match="model.onnx: --scaling image fits the scaling to the who"):
+        export.export(state(images, method="image"), tmp_path / "model.onnx")
 
 
 # What needs the packages.
 
 
-def session(path: Path):
+def exported(found: dict, path: Path):
+    """Export a checkpoint with small tiles, and open the file."""
+    pytest.importorskip("onnxscript")
     runtime = pytest.importorskip("onnxruntime")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(export_onnx, "LEAST", SIDE)
+        assert export.export(found, path) == (
+            f"any number of images of {SIDE} x {SIDE} pixels, bands as in the raster: "
+            + ", ".join(BANDS)
+        )
     return runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
 
-@pytest.mark.parametrize(
-    "name, method", [("unet", "minmax"), ("unet", "standard"), ("segformer-b0", "minmax")]
-)
-def test_onnxruntime_gives_our_labels(images, tmp_path, name, method):
-    pytest.importorskip("onnxscript")
-    pytest.importorskip("onnxruntime")
-    found, path = state(images, name, method), tmp_path / "model.onnx"
-    assert export.export(found, path) == (
-        "any number of images of 256 x 256 pixels, bands as in the raster: " + ", ".join(BANDS)
-    )
-    running = session(path)
-    (given,), (got,) = running.get_inputs(), running.get_outputs()
-    assert given.shape == ["batch", 11, 256, 256] and got.shape == ["batch", 3, 256, 256]
-    ours, raw = expected(found, images, tmp_path / "best.pt"), images.astype(np.float32)
+@pytest.fixture(scope="module")
+def unet_file(images, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("onnx") / "model.onnx"
+    exported(state(images), path)
+    return path
+
+
+def assert_gives_our_labels(session, found: dict, images: np.ndarray, folder: Path) -> None:
+    """Assert that one image and three images get our labels and probabilities."""
+    ours, raw = expected(found, images, folder / "best.pt"), images.astype(np.float32)
     for batch in (raw[:1], raw):
-        (theirs,) = running.run(None, {given.name: batch})
+        (theirs,) = session.run(None, {"image": batch})
         assert_same_labels(theirs, ours[: len(batch)])
     with torch.no_grad():
         whole = export_onnx.WholePath(checkpoint.build_model(found), export.description(found))
         np.testing.assert_allclose(theirs, whole(torch.from_numpy(raw)).numpy(), atol=1e-4)
-    metadata = running.get_modelmeta().custom_metadata_map
-    assert json.loads(metadata["class_names"])["2"] == "residential"
-    plugin = np.float32(images / 255) / np.float32(json.loads(metadata["standardization_std"])[0])
-    assert_same_labels(running.run(None, {given.name: plugin})[0], ours)
-    assert str(Path(export.__file__).parent).encode() not in path.read_bytes()
 
 
-def test_a_file_that_gives_something_else_is_not_kept(images, tmp_path, monkeypatch):
-    pytest.importorskip("onnxscript")
-    found = state(images)
-    monkeypatch.setattr(export_onnx, "_runner", lambda content: lambda given: given[:, :3] * 0)
+def test_onnxruntime_gives_our_labels_for_a_unet(unet_file, images, tmp_path):
+    session = pytest.importorskip("onnxruntime").InferenceSession(str(unet_file))
+    assert_gives_our_labels(session, state(images), images, tmp_path)
+    (given,), (got,) = session.get_inputs(), session.get_outputs()
+    assert given.shape == ["batch", len(BANDS), SIDE, SIDE] and given.type == "tensor(float)"
+    assert got.shape == ["batch", 3, SIDE, SIDE]
+    metadata = session.get_modelmeta().custom_metadata_map
+    about = export.description(state(images))
+    assert metadata == export_onnx.metadata(about, SIDE)
+    fed = np.float32(images / 255) / np.float32(json.loads(metadata["standardization_std"])[0])
+    (theirs,) = session.run(None, {"image": fed})  # as the plugin feeds them
+    assert_same_labels(theirs, expected(state(images), images, tmp_path / "best.pt"))
+    content = unet_file.read_bytes()
+    assert str(Path(export.__file__).parents[1]).encode() not in content
+    assert pytest.importorskip("onnx").load_from_string(content).ir_version == 8
+
+
+def test_onnxruntime_gives_our_labels_for_a_transformer(images, tmp_path, monkeypatch):
+    monkeypatch.setitem(segformer.SIZES, "b0", ((32, 64, 160, 256), (1, 1, 1, 1), 64))
+    found = state(images, "segformer-b0", "standard")
+    session = exported(found, tmp_path / "model.onnx")
+    assert_gives_our_labels(session, found, images, tmp_path)
+
+
+def test_the_evaluator_of_onnx_compares_where_onnxruntime_is_missing(
+    unet_file, images, monkeypatch
+):
+    content, raw = unet_file.read_bytes(), images[:1].astype(np.float32)
+    raw[0, 2, 5, 5] = np.nan
+    by_runtime = export_onnx._runner(content)(raw)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    by_evaluator = export_onnx._runner(content)(raw)
+    np.testing.assert_allclose(by_evaluator, by_runtime, atol=1e-5)
+    assert np.isfinite(by_runtime).all()
+
+
+def test_a_file_that_gives_something_else_is_not_kept(unet_file, images, tmp_path, monkeypatch):
+    onnx, other = pytest.importorskip("onnx"), state(images)
+    other["weights"]["outc.conv.bias"] = other["weights"]["outc.conv.bias"] + torch.tensor(
+        [1, 0, 0]
+    )
+    program = SimpleNamespace(model_proto=onnx.load(unet_file))  # of the network without the 1
+    monkeypatch.setattr(export_onnx, "LEAST", SIDE)
+    monkeypatch.setattr(torch.export, "export", lambda *_, **__: None)
+    monkeypatch.setattr(torch.onnx, "export", lambda *_, **__: program)
     with pytest.raises(checkpoint.CheckpointError, match="model.onnx: the exported network's prob"):
-        export.export(found, tmp_path / "model.onnx")
+        export.export(other, tmp_path / "model.onnx")
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(checkpoint.CheckpointError, match="--scaling image fits the scaling to the"):
-        export.export(state(images, method="image"), tmp_path / "model.onnx")
+    export.export(state(images), tmp_path / "model.onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]

@@ -121,8 +121,11 @@ def write(network: nn.Module, about: dict, size: int, path: Path) -> tuple[bytes
     onnx.checker.check_model(model)
     content = model.SerializeToString()
     _compare(whole, _runner(content), about, side, path)
-    return content, f"any number of images of {side} x {side} pixels, bands as in the raster: " + (
-        ", ".join(about["bands"])
+    offset = about["image_offset"]
+    added = f" (the file adds the offset {offset:g} of the training)" if offset else ""
+    return content, (
+        f"any number of images of {side} x {side} pixels, bands as in the raster{added}: "
+        + ", ".join(about["bands"])
     )
 
 
