@@ -101,6 +101,9 @@ def test_the_recorded_input_is_that_of_predict(images, method, nodata, offset):
     if nodata == 7000:  # a value that is no measurement marks the whole pixel
         images = np.where(images == 0, np.uint16(7000), images)
     loaded = state(images, method=method, nodata=nodata, offset=offset)
+    images = images.copy()
+    images[1, :, 5, 5] = 7001  # is not 7000
+    images[1, :, 6, 6] = 60000  # beyond the limits of the scaling
     unit = Unit(offset, (1.0,) * len(BANDS), nodata)
     given, scaling = unit.apply(images[1]), Scaling.from_state(loaded["scaling"])
     values, _ = network_input(given, BANDS, INDICES, scaling, None if offset else nodata)
@@ -110,6 +113,17 @@ def test_the_recorded_input_is_that_of_predict(images, method, nodata, offset):
     raw[0, 4, 3, 3] = torch.inf
     holes = run_exported.network_input(export.description(loaded), raw)
     assert (holes[0, :, 3, 3] == 0).all() and (found[0, :, 3, 3] != 0).any()
+
+
+def test_the_logits_are_divided_by_the_temperature_of_the_checkpoint():
+    def network(x):
+        return torch.cat([x, -x], 1)
+
+    scaling = {"method": "minmax", "offset": [0.0], "scale": [10.0], "limits": [-1, 2]}
+    about = {"bands": ["1"], "indices": {}, "scaling": scaling}
+    about |= {"nodata_value": None, "image_offset": 0, "temperature": 2.0}
+    found = run_exported.softmax(network, about, torch.full((1, 1, 1, 1), 6.0))
+    assert found.flatten()[0].item() == pytest.approx(1 / (1 + np.exp(-0.6)))
 
 
 def test_the_metadata_makes_the_plugin_feed_the_numbers_of_the_raster(images):
