@@ -1,11 +1,12 @@
-"""Export of a trained network to one file that runs without this repository, by torch.export.
+"""Export of a trained network to one file that runs without this repository.
 
-    python -m unet.export runs/a/best.pt -o model.pt2
+    python -m unet.export runs/a/best.pt -o model.pt2     for torch
+    python -m unet.export runs/a/best.pt -o model.onnx    for QGIS and onnxruntime
 
-torch.export runs a network once and records a graph of its tensor operations. The archive (.pt2)
-holds this graph and the weights. Most graphs take batches of any size, and sides of two or more
-times the network's `stride`. A graph whose sizes cannot stay open takes one window. The archive
-also holds two files:
+evaluation/export_onnx.py makes the second file. The first one is made by torch.export. It runs a
+network once and records a graph of its tensor operations. The archive (.pt2) holds this graph and
+the weights. Most graphs take batches of any size, and sides of two or more times the network's
+`stride`. A graph whose sizes cannot stay open takes one window. The archive also has two files:
 
     landcover.json   bands, indices, scaling and classes: how to make the input from an image, and a
                      map from the output
@@ -34,6 +35,7 @@ from torch.export import Dim, ExportedProgram
 
 from data.files import InputError, printable, put, refuse_input, replacing
 from unet.checkpoint import CheckpointError, build_model, find, load, temperature
+from unet.evaluation import export_onnx
 from unet.evaluation.command import Parser, one_line_errors
 from unet.networks.layers import Network
 
@@ -49,57 +51,70 @@ def export(checkpoint: dict, path: str | Path) -> str:
     """Write the network of a loaded checkpoint to a file.
 
     Args:
-        checkpoint: result of `unet.checkpoint.load`. Its recipe is written to landcover.json,
-            together with a description of input and output.
-        path: path of the file, ending in .pt2.
+        checkpoint: result of `unet.checkpoint.load`. Its recipe is written into the file, together
+            with a description of input and output.
+        path: path of the file, ending in .pt2 or .onnx.
 
     Returns:
-        The sizes of images that the file takes, in words. If the network cannot be traced for
-        variable sizes, the file takes one window, as large as those of the training.
+        The images that the file takes, in words.
 
     Raises:
-        InputError: the path or the checkpoint cannot be used, the network cannot be exported, or
-            the logits of the file differ from those of the network.
-        OSError: the file cannot be written.
+        InputError: the path or the checkpoint cannot be used, a package is missing, the network
+            cannot be exported, or the file computes something else.
     """
     path = Path(path)
-    if path.suffix != ".pt2":
-        raise InputError(f"{path}: the name of an exported network ends in .pt2")
+    if path.suffix not in (".pt2", ".onnx"):
+        raise InputError(f"{path}: the name of an exported network ends in .pt2 or .onnx")
     if not path.parent.is_dir():
         raise InputError(f"{path}: there is no folder {path.parent}; make it first")
     if "recipe" not in checkpoint:
         raise InputError(f"{path}: the checkpoint is of version 1; export it with that version")
-    network = build_model(checkpoint)
-    channels, stride = checkpoint["model"]["in_channels"], network.stride
-    size = -(-checkpoint["size"] // stride) * stride
+    network, about, size = build_model(checkpoint), description(checkpoint), checkpoint["size"]
     with _quiet():
-        try:
-            program = _open(network, channels, stride)
-            sides = (2 * stride, 3 * stride)
-            sizes = f"any batch, heights and widths of multiples of {stride} from {2 * stride}"
-        except UNTRACEABLE:
-            program = _fixed(network, channels, size, path)
-            sides = (size, size)
-            sizes = f"one window of {size} x {size} pixels"
-        taken = {
-            "channels": channels,
-            "sizes": sizes,
-            "multiple_of": stride,
-            "smallest": sides[0],
-        }
-        given = "logits of each class; softmax(logits / temperature) over axis 1: probabilities"
-        output = {"output": given, "temperature": temperature(checkpoint)}
-        description = {**checkpoint["recipe"], "input": taken, **output}
-        extra = {
-            "landcover.json": json.dumps(description, indent=1),
-            "run.py": RUN.read_text(encoding="utf-8"),
-        }
-        archive = io.BytesIO()  # torch would write the name of a temporary file into it
-        torch.export.save(program, archive, extra_files=extra)
-        _compare(network, torch.export.load(archive).module(), (1, channels, *sides), path)
+        if path.suffix == ".onnx":
+            content, taken = export_onnx.write(network, about, size, path)
+        else:
+            content, taken = _archive(network, about, size, path)
     with replacing(path) as temporary:
-        temporary.write_bytes(archive.getbuffer())
-    return sizes
+        temporary.write_bytes(content)
+    return taken
+
+
+def description(checkpoint: dict) -> dict:
+    """Describe the way from the numbers of an image to probabilities: see run_exported.py."""
+    return {
+        "nodata_value": checkpoint.get("nodata"),  # older recipes do not have it
+        **checkpoint["recipe"],
+        "image_offset": (checkpoint.get("settings") or {}).get("offset", 0),
+        "temperature": temperature(checkpoint),
+    }
+
+
+def _archive(network: Network, about: dict, size: int, path: Path) -> tuple[bytes, str]:
+    """Return the bytes of a file .pt2, and the sizes of images that it takes, in words.
+
+    If the sizes cannot stay open, the file takes one window as large as those of the training.
+    """
+    channels, stride = len(about["bands"]) + len(about["indices"]), network.stride
+    size = -(-size // stride) * stride
+    try:
+        program = _open(network, channels, stride)
+        sides = (2 * stride, 3 * stride)
+        sizes = f"any batch, heights and widths of multiples of {stride} from {2 * stride}"
+    except UNTRACEABLE:
+        program = _fixed(network, channels, size, path)
+        sides = (size, size)
+        sizes = f"one window of {size} x {size} pixels"
+    taken = {"channels": channels, "sizes": sizes, "multiple_of": stride, "smallest": sides[0]}
+    given = "logits of each class; softmax(logits / temperature) over axis 1: probabilities"
+    extra = {
+        "landcover.json": json.dumps({**about, "input": taken, "output": given}, indent=1),
+        "run.py": RUN.read_text(encoding="utf-8"),
+    }
+    archive = io.BytesIO()  # torch would write the name of a temporary file into it
+    torch.export.save(program, archive, extra_files=extra)
+    _compare(network, torch.export.load(archive).module(), (1, channels, *sides), path)
+    return archive.getvalue(), sizes
 
 
 def _open(network: Network, channels: int, stride: int) -> ExportedProgram:
@@ -151,7 +166,8 @@ def main(arguments: list[str] | None = None) -> None:
     about = "Write the network of a checkpoint as a file that runs without this program."
     parser = Parser("python -m unet.export", description=about)
     parser.add_argument("checkpoint", type=Path, help="best.pt, or the folder of a run")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="the file, ending in .pt2")
+    ending = "the file: .pt2 for torch, .onnx for QGIS and onnxruntime"
+    parser.add_argument("-o", "--output", type=Path, required=True, help=ending)
     args = parser.parse_args(arguments)
     path = find(args.checkpoint)
     refuse_input([args.output], [path])

@@ -34,6 +34,7 @@ from data.raster.safe import is_safe
 from data.scaling import LIMITS, Scaling
 
 TOLERANCE = 0.25  # largest relative difference in resolution that is not reported
+EQUATOR = 6_378_137  # metres: radius of the earth at the equator
 
 
 def ground_resolution(grid: Grid) -> float | None:
@@ -42,6 +43,19 @@ def ground_resolution(grid: Grid) -> float | None:
         return None
     middle = grid.window(Window(grid.height // 2, grid.width // 2, 1, 1))
     return float(np.sqrt(pixel_areas(middle)[0, 0]))
+
+
+def crs_resolution(grid: Grid) -> float | None:
+    """Return the side of a pixel in metres as its CRS counts them; None without a CRS.
+
+    A program such as QGIS measures so. On the ground, 10 m of EPSG:3857 may be 6.7 m. A degree of a
+    geographic CRS is one of the equator.
+    """
+    if grid.crs is None:
+        return None
+    a, b, _, d, e, _ = grid.transform
+    unit = grid.crs.axis_info[0].unit_conversion_factor  # to metres, or to radians
+    return float(np.sqrt(abs(a * e - b * d)) * unit * (EQUATOR if grid.crs.is_geographic else 1))
 
 
 class Expected(NamedTuple):

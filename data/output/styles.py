@@ -8,7 +8,7 @@ QGIS reads img_landcover.qml by itself when it opens img_landcover.tif. Without 
 
 The style of a raster of classes has a row for each class. No-data has no row and is transparent,
 because the raster declares its value. The style of fractions (probabilities, uncertainty) shows
-the first band from 0 to 1 in the colours of viridis. Bytes are shown as fractions, too, because QGIS
+the first band from 0 to 1 in the colours of viridis. Bytes are shown as fractions, too, since QGIS
 applies the scale that the file declares. Elements and attributes are some of those that QGIS 3.22
 writes. The others have the default values that QGIS gives them.
 

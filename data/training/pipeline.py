@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 
 from data.classes import ClassTable
 from data.files import InputError
+from data.grid import Grid
 from data.input import inputs
 from data.terminal import listed
 from data.training import held_out, share_rules
@@ -96,12 +97,13 @@ def load(
         chosen = [items[number] for number in numbers]
         return Windows(scenes, chosen, names, indices, scalings, size, **options)
 
+    trained = held_out.others(scenes, args.validation)
     checkpoint = {
         "classes": table.records,
         "class_table": table.name,
         "bands": names,
         "dates": dates_of(scenes[0]),
-        "resolution": usual_resolution(held_out.others(scenes, args.validation)),
+        "resolution": usual_resolution(trained),
         "indices": indices,
         "scaling": scaling.state(),
         "size": size,
@@ -109,7 +111,11 @@ def load(
         "content": content(scenes),
         "split": record,
     }
-    checkpoint["recipe"] = inputs.recipe(checkpoint, table)
+    checkpoint["recipe"] = {
+        **inputs.recipe(checkpoint, table),
+        "crs_resolution_metres": usual_resolution(trained, inputs.crs_resolution),
+        "nodata_value": common_nodata(trained),
+    }
     return Data(
         windows(training, augment=None if args.overfit else Augment.of(args.augment)),
         windows(validation, each_pixel_once=True, places=places),
@@ -214,11 +220,19 @@ def describe(
         say(f"{dates_of(first)} dates of each place are stacked, such as {files}")
 
 
-def usual_resolution(scenes: Sequence[Scene]) -> float | None:
-    """Return the median pixel size on the ground in metres; None if no scene has a CRS."""
-    sizes = (inputs.ground_resolution(scene.grid) for scene in scenes)
-    known = [size for size in sizes if size]
+def usual_resolution(
+    scenes: Sequence[Scene], size: Callable[[Grid], float | None] = inputs.ground_resolution
+) -> float | None:
+    """Return the median pixel size of scenes in metres; None if no scene has a CRS."""
+    known = [found for scene in scenes if (found := size(scene.grid))]
     return float(np.median(known)) if known else None
+
+
+def common_nodata(scenes: Sequence[Scene]) -> float | None:
+    """Return the no-data value in the files of all scenes; None if they differ or have none."""
+    values = {(scene.unit or scene).nodata for scene in scenes}
+    value = values.pop() if len(values) == 1 else None
+    return None if value is None or not np.isfinite(value) else float(value)
 
 
 def loaders(

@@ -182,7 +182,7 @@ def test_the_command_takes_a_checkpoint_or_the_folder_of_a_run(
     checkpoint.save("old.pt", old)
     Path("model.pt2").rename("run.pt2")
     for given, output, message in (
-        ("run", "model.onnx", "the name of an exported network ends in .pt2"),
+        ("run", "model.pt", "model.pt: the name of an exported network ends in .pt2 or .onnx"),
         ("run", "no/model.pt2", "there is no folder no; make it first"),
         ("old.pt", "model.pt2", "the checkpoint is of version 1"),
         ("none.pt", "model.pt2", "none.pt: no such file"),

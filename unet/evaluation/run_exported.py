@@ -2,7 +2,8 @@
 
     python run.py model.pt2      runs the network on random pixels
 
-unet/export.py copies this file, as run.py, into each exported network. It imports only torch.
+unet/export.py copies this file, as run.py, into each file .pt2, and records its computation in
+each file .onnx. It imports only torch.
 
 Read beside it: tests/unet/test_export.py.
 """
@@ -11,6 +12,15 @@ import json
 import sys
 
 import torch
+from torch import Tensor
+
+# Declared values that may also be a dark or a saturated surface: 0, and the largest of 8 and 16
+# bits. A pixel has no data only if all its bands have the value.
+MEASURABLE = (0, 255, 65535)
+# Relative difference at which a number is the declared value. Programs that divide by 255 and
+# multiply again change the last digits.
+SAME = 1e-6
+LEAST_OFFSET = 2.55  # smaller offsets are in reflectance from 0 to 1
 
 
 def load(path: str) -> tuple[torch.nn.Module, dict]:
@@ -21,29 +31,65 @@ def load(path: str) -> tuple[torch.nn.Module, dict]:
 
 
 @torch.no_grad()
-def probabilities(network: torch.nn.Module, about: dict, image: torch.Tensor) -> torch.Tensor:
+def probabilities(network: torch.nn.Module, about: dict, image: Tensor) -> Tensor:
     """Compute the probabilities of the classes.
 
     Args:
         network: from `load`.
         about: from `load`.
-        image: (bands, H, W), bands in the order of about["bands"].
+        image: (bands, H, W), bands in the order of about["bands"], numbers as in the file.
 
     Returns:
         (classes, H, W).
     """
-    image = image.float()
-    band = dict(zip(about["bands"], image))
+    return softmax(network, about, image[None])[0]
+
+
+def softmax(network: torch.nn.Module, about: dict, images: Tensor) -> Tensor:
+    """Compute the probabilities (N, classes, H, W) of images (N, bands, H, W)."""
+    logits = network(network_input(about, images))
+    return (logits / about["temperature"]).softmax(1)
+
+
+def network_input(about: dict, images: Tensor) -> Tensor:
+    """Make the input (N, bands + indices, H, W) of images (N, bands, H, W).
+
+    The input is 0 for pixels without data, and where a band has the declared value.
+    """
+    images = _numbers(about, images.float())
+    band = dict(zip(about["bands"], images.unbind(1)))
     pairs = [(band[a] - band[b], band[a] + band[b]) for a, b in about["indices"].values()]
     indices = [torch.where(total == 0, 0, difference / total) for difference, total in pairs]
-    x = torch.stack([*image, *indices])
-    offset, scale = (torch.tensor(about["scaling"][key]) for key in ("offset", "scale"))
-    if about["scaling"]["method"] == "image":  # each image is scaled by itself
-        flat = x.flatten(1)[:, :: max(1, x[0].numel() // 2**20)]
-        offset, high = flat.quantile(0.01, 1), flat.quantile(0.99, 1)
-        scale = torch.where(high > offset, high - offset, 1)
-    x = ((x - offset[:, None, None]) / scale[:, None, None]).clamp(*about["scaling"]["limits"])
-    return (network(x[None]) / about["temperature"]).softmax(1)[0]
+    x = torch.stack([*band.values(), *indices], 1)
+    offset, scale = _scaling(about["scaling"], x)
+    scaled = (x - offset[..., None, None]) / scale[..., None, None]
+    return torch.where(x.isnan(), 0, scaled.clamp(*about["scaling"]["limits"]))
+
+
+def _numbers(about: dict, images: Tensor) -> Tensor:
+    """Add the offset of the training to the numbers, and replace those without data by NaN."""
+    offset, nodata = about["image_offset"], about["nodata_value"]
+    absent = ~images.isfinite().all(1, keepdim=True)
+    if nodata is not None:
+        declared = (images - nodata).abs() <= abs(nodata) * SAME
+        every = nodata in MEASURABLE
+        absent = absent | (declared.all(1, True) if every else declared.any(1, True))
+        absent = absent if offset else absent | declared
+    if offset:
+        images = images + offset
+        # A whole number plus an offset is at least 1, since reflectances are positive.
+        least = 1 if abs(offset) >= LEAST_OFFSET else -torch.inf
+        images = torch.where(images < least, least, images)
+    return torch.where(absent, torch.nan, images)
+
+
+def _scaling(scaling: dict, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return offset and scale of each channel. With method image, each image has its own."""
+    if scaling["method"] != "image":
+        return torch.tensor(scaling["offset"]), torch.tensor(scaling["scale"])
+    flat = x.flatten(2)[:, :, :: max(1, x[0, 0].numel() // 2**20)]
+    low, high = flat.nanquantile(0.01, 2), flat.nanquantile(0.99, 2)
+    return low, torch.where(high > low, high - low, 1)
 
 
 if __name__ == "__main__":

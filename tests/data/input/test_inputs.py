@@ -54,6 +54,9 @@ def test_ten_metres_on_the_map_are_what_they_are_on_the_ground():
     oblong = Grid(UTM, (5, 0, 5e5, 0, -20, 5e6), 9, 9)
     assert inputs.ground_resolution(oblong) == pytest.approx(10, rel=5e-4)
     assert inputs.ground_resolution(Grid(None, (10, 0, 0, 0, -10, 0), 9, 9)) is None
+    of_crs = [inputs.crs_resolution(grid) for grid in (utm, web, degrees)]
+    assert of_crs == pytest.approx([10, 10, 11.1319], rel=1e-5)
+    assert inputs.crs_resolution(Grid(None, (10, 0, 0, 0, -10, 0), 9, 9)) is None
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ def test_four_scenes_become_three_to_train_and_one_to_validate(tmp_path):
     assert f"training labels: land {land:.2%}, water {water:.2%}" in said
     assert data.checkpoint["bands"] == small.BANDS and data.checkpoint["size"] == 48
     recipe = data.checkpoint["recipe"]  # for unet/export.py
+    assert (recipe["nodata_value"], recipe["crs_resolution_metres"]) == (0, 10)
     assert recipe["bands"] == small.BANDS and recipe["indices"]["NDVI"] == ("NIR", "Red")
     assert [one["name"] for one in recipe["classes"]] == ["land", "water"]
     assert (
@@ -84,6 +85,14 @@ def test_the_usual_resolution_is_the_median_on_the_ground():
     plain = small.scene(crs=None)
     assert pipeline.usual_resolution([*pixels, plain]) == pytest.approx(10, rel=1e-3)
     assert pipeline.usual_resolution([plain]) is None
+
+
+def test_the_nodata_value_of_all_scenes_is_known_also_where_their_unit_was_changed():
+    seven, other, none = (small.scene(nodata=value) for value in (7, 8, None))
+    assert pipeline.common_nodata([seven, seven.in_unit(0, [10])]) == 7
+    assert pipeline.common_nodata([seven, other]) is None
+    assert pipeline.common_nodata([none]) is None
+    assert pipeline.common_nodata([small.scene(nodata=float("nan"))]) is None
 
 
 def test_indices_can_be_named_and_left_out(tmp_path):
