@@ -151,10 +151,9 @@ def class_weights(counts: Tensor, method: str, cap: float = 100.0) -> Tensor | N
         return None
     if method not in CLASS_WEIGHTS:
         return torch.tensor(_numbers(method, len(counts)), device=counts.device)
-    counts = counts.double()
-    power = CLASS_WEIGHTS[method]
-    weight = torch.where(counts > 0, counts.clamp_min(counts.max() / cap) ** -power, 0.0)
-    return (weight / weight[counts > 0].mean()).float()
+    pixels, power = counts.cpu().double(), CLASS_WEIGHTS[method]  # Apple's GPUs have no float64
+    weight = torch.where(pixels > 0, pixels.clamp_min(pixels.max() / cap) ** -power, 0.0)
+    return (weight / weight[pixels > 0].mean()).float().to(counts.device)
 
 
 def _numbers(text: str, count: int) -> list[float]:
