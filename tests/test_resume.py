@@ -23,6 +23,7 @@ from data.raster import cog, geotiff
 from data.terminal import Interrupted
 from unet import checkpoint
 from unet.evaluation.predictor import Predictor
+from unet.training.resume import require_form
 from unet.training.run import Run
 
 ROOT = Path(__file__).parents[1]
@@ -402,6 +403,21 @@ def test_the_error_for_a_run_of_an_earlier_version_names_the_new_options(whole, 
     checkpoint.save(tmp_path / "last.pt", state)
     with pytest.raises(InputError, match="earlier version.*--jitter: use --augment"):
         train.main(["--resume", str(tmp_path)])
+
+
+def test_the_scale_of_float16_is_resumed_and_a_state_of_another_form_is_refused():
+    layer = torch.nn.Linear(1, 1)
+    optimizer = torch.optim.AdamW(layer.parameters())
+    scheduler = torch.optim.lr_scheduler.ConstantLR(optimizer)
+    scaler = torch.amp.GradScaler("cpu")
+    parts = {"optimizer": optimizer, "scheduler": scheduler, "scaler": scaler}
+    state = {name: part.state_dict() for name, part in parts.items()}
+    assert state["scaler"]["scale"] == 65536
+    require_form(state, parts)
+    with pytest.raises(ValueError, match=r"scaler\['scale'\] is a str, not a float"):
+        require_form(state | {"scaler": {**state["scaler"], "scale": "1"}}, parts)
+    with pytest.raises(ValueError, match="scaler lacks _growth_tracker"):
+        require_form(state | {"scaler": {}}, parts)
 
 
 @needs_gpu
