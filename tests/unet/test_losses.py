@@ -330,6 +330,16 @@ def test_sqrt_weights_by_hand_and_capped_by_how_rare_a_class_may_count():
     assert (capped / capped[0]).tolist() == pytest.approx([1, 2, 10])
 
 
+@pytest.mark.parametrize("weight", [None, torch.tensor([1.0, 3.0, 0.5, 2.0])])
+def test_a_loss_of_two_parts_is_their_sum(weight):
+    logits, target = batch()
+    parts = [loss(logits, target, weight) for loss in (dice, cross_entropy, focal)]
+    torch.testing.assert_close(
+        LOSSES["dice_cross_entropy"](logits, target, weight), parts[0] + parts[1]
+    )
+    torch.testing.assert_close(dice_focal(logits, target, weight), parts[0] + parts[2])
+
+
 @needs_gpu
 @every_loss
 def test_a_gpu_computes_the_losses_and_gradients_of_the_cpu(loss):

@@ -189,6 +189,12 @@ def test_matrices_of_different_classes_do_not_add():
         ConfusionMatrix(2) + ConfusionMatrix(3)
 
 
+def test_a_batch_without_pixels_counts_nothing():
+    confusion = counted()
+    confusion.update(torch.zeros(0, 4, 4).long(), torch.zeros(0, 4, 4).byte())
+    assert confusion.matrix.equal(counted().matrix)
+
+
 # Naive loops.
 
 
