@@ -15,12 +15,15 @@ from pathlib import Path
 import pytest
 import small
 import torch
+from gpu import needs_gpu
 
 import train
 from data.files import InputError
 from data.raster import cog, geotiff
 from data.terminal import Interrupted
 from unet import checkpoint
+from unet.evaluation.predictor import Predictor
+from unet.training.resume import require_form
 from unet.training.run import Run
 
 ROOT = Path(__file__).parents[1]
@@ -402,3 +405,43 @@ def test_the_error_for_a_run_of_an_earlier_version_names_the_new_options(whole, 
     checkpoint.save(tmp_path / "last.pt", state)
     with pytest.raises(InputError, match="earlier version.*--jitter: use --augment"):
         train.main(["--resume", str(tmp_path)])
+
+
+def test_the_scale_of_float16_is_resumed_and_a_state_of_another_form_is_refused():
+    layer = torch.nn.Linear(1, 1)
+    optimizer = torch.optim.AdamW(layer.parameters())
+    scheduler = torch.optim.lr_scheduler.ConstantLR(optimizer)
+    scaler = torch.amp.GradScaler("cpu")
+    parts = {"optimizer": optimizer, "scheduler": scheduler, "scaler": scaler}
+    state = {name: part.state_dict() for name, part in parts.items()}
+    assert state["scaler"]["scale"] == 65536
+    require_form(state, parts)
+    with pytest.raises(ValueError, match=r"scaler\['scale'\] is a str, not a float"):
+        require_form(state | {"scaler": {**state["scaler"], "scale": "1"}}, parts)
+    with pytest.raises(ValueError, match="scaler lacks _growth_tracker"):
+        require_form(state | {"scaler": {}}, parts)
+
+
+@needs_gpu
+@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+def test_a_run_on_a_gpu_is_resumed_and_its_checkpoints_are_read_on_a_cpu(tmp_path, precision):
+    given = options(tmp_path, *STATEFUL, "--device", "cuda", "--precision", precision)
+    given += ["--epochs", "3"]
+    train.main([*given, "--output", str(tmp_path / "whole")])
+    train.main([*given, "--output", str(tmp_path / "parts"), "--epochs", "1"])
+    half = checkpoint.load(tmp_path / "parts/last.pt")
+    train.main(["--resume", str(tmp_path / "parts"), "--epochs", "3"])
+    rows, last, best = result(tmp_path / "parts")
+    expected, whole_last, _ = result(tmp_path / "whole")
+    assert half["epoch"] == 1 and last["epoch"] == 3 and len(rows) == 3
+    assert bool(half["scaler"]) == (precision == "float16") and len(half["random"]["cuda"]) == 1
+    # The GPU adds in any order, so the two runs are close, but not equal.
+    losses = [[float(row["train_loss"]) for row in some] for some in (rows, expected)]
+    assert losses[0] == pytest.approx(losses[1], rel=0.05)
+    assert last["random"]["cuda"][0].equal(whole_last["random"]["cuda"][0])
+    assert not last["random"]["cuda"][0].equal(half["random"]["cuda"][0])
+    for state in (last, best):
+        assert {weights.device.type for weights in state["weights"].values()} == {"cpu"}
+    window = torch.rand(1, best["model"]["in_channels"], 32, 32).numpy()
+    found = Predictor(tmp_path / "parts/best.pt", "cpu").probabilities(window, [0])
+    assert found.shape == (1, 2, 32, 32)

@@ -62,7 +62,13 @@ def focal(
     Loss for Dense Object Detection, 2017 (https://arxiv.org/abs/1708.02002). The paper has a
     sigmoid where this function has softmax.
     """
-    logits, target, valid = _labelled(logits, target, ignore_index)
+    return _focal(*_labelled(logits, target, ignore_index), weight, gamma)
+
+
+def _focal(
+    logits: Tensor, target: Tensor, valid: Tensor, weight: Tensor | None, gamma: float
+) -> Tensor:
+    """Compute the focal loss of what `_labelled` returns."""
     log_p = logits.log_softmax(dim=1).gather(1, target.unsqueeze(1)).squeeze(1)  # (N, H, W)
     pixel_weight = valid if weight is None else valid * weight.to(logits)[target]  # (N, H, W)
     loss = -log_p
@@ -88,7 +94,11 @@ def dice(
     wrong predictions of it cost nothing. With the usual smoothing constant e, the loss is
     1 - e / (sum of p_k + e); its slope is 1 / e where the sum is 0, and near 0 where it is large.
     """
-    logits, target, valid = _labelled(logits, target, ignore_index)
+    return _dice(*_labelled(logits, target, ignore_index), weight)
+
+
+def _dice(logits: Tensor, target: Tensor, valid: Tensor, weight: Tensor | None) -> Tensor:
+    """Compute the Dice loss of what `_labelled` returns."""
     p = logits.softmax(dim=1) * valid.unsqueeze(1)  # (N, K, H, W)
     true = torch.zeros_like(p)  # (N, K, H, W), one-hot
     true.scatter_(1, target.unsqueeze(1), valid.unsqueeze(1))
@@ -108,16 +118,16 @@ def dice_focal(
     logits: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = 255
 ) -> Tensor:
     """Compute Dice + focal loss. Dice compares whole classes, the focal loss single pixels."""
-    common = (target, weight, ignore_index)
-    return dice(logits, *common) + focal(logits, *common)
+    labelled = _labelled(logits, target, ignore_index)
+    return _dice(*labelled, weight) + _focal(*labelled, weight, gamma=2.0)
 
 
 def dice_cross_entropy(
     logits: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = 255
 ) -> Tensor:
     """Compute Dice loss + cross-entropy."""
-    common = (target, weight, ignore_index)
-    return dice(logits, *common) + cross_entropy(logits, *common)
+    labelled = _labelled(logits, target, ignore_index)
+    return _dice(*labelled, weight) + _focal(*labelled, weight, gamma=0.0)
 
 
 LOSSES: dict[str, Callable[..., Tensor]] = {
@@ -151,10 +161,9 @@ def class_weights(counts: Tensor, method: str, cap: float = 100.0) -> Tensor | N
         return None
     if method not in CLASS_WEIGHTS:
         return torch.tensor(_numbers(method, len(counts)), device=counts.device)
-    counts = counts.double()
-    power = CLASS_WEIGHTS[method]
-    weight = torch.where(counts > 0, counts.clamp_min(counts.max() / cap) ** -power, 0.0)
-    return (weight / weight[counts > 0].mean()).float()
+    pixels, power = counts.cpu().double(), CLASS_WEIGHTS[method]  # Apple's GPUs have no float64
+    weight = torch.where(pixels > 0, pixels.clamp_min(pixels.max() / cap) ** -power, 0.0)
+    return (weight / weight[pixels > 0].mean()).float().to(counts.device)
 
 
 def _numbers(text: str, count: int) -> list[float]:

@@ -70,9 +70,12 @@ class ConfusionMatrix:
             shapes = f"{tuple(prediction.shape)} and target {tuple(target.shape)}"
             raise ValueError(f"prediction {shapes} differ in shape")
         classes, valid = self.num_classes, target != ignore_index
-        prediction = _checked(prediction[valid], classes, "prediction")
-        target = _checked(target[valid], classes, "target")
-        counts = torch.bincount(target * classes + prediction, minlength=classes**2)
+        prediction = _checked(torch.where(valid, prediction, 0), classes, "prediction")
+        target = _checked(torch.where(valid, target, 0), classes, "target")
+        # Ignored pixels have a counter of their own. `prediction[valid]` would take twice the time,
+        # and a GPU would have to wait until the number of selected pixels is known.
+        pairs = torch.where(valid, target * classes + prediction, classes**2)
+        counts = torch.bincount(pairs.flatten(), minlength=classes**2 + 1)[:-1]
         self.matrix = self.matrix.to(counts.device) + counts.view(classes, classes)
 
     def __add__(self, other: "ConfusionMatrix") -> "ConfusionMatrix":
@@ -173,9 +176,10 @@ def _checked(labels: Tensor, num_classes: int, name: str) -> Tensor:
     """Return labels as int64. Raise an error unless they are integers in 0..K-1."""
     if labels.is_floating_point():
         raise TypeError(f"{name} holds {labels.dtype}, not labels; take the argmax of logits first")
-    labels = labels.long()
-    wrong = labels[(labels < 0) | (labels >= num_classes)]
-    if wrong.numel():
-        label, last = wrong[0].item(), num_classes - 1
-        raise ValueError(f"{name} has label {label} outside 0..{last} in {wrong.numel()} pixels")
-    return labels
+    least, most = torch.stack(labels.aminmax()).tolist() if labels.numel() else (0, 0)
+    if least < 0 or most >= num_classes:
+        wrong, last = labels[(labels < 0) | (labels >= num_classes)], num_classes - 1
+        raise ValueError(
+            f"{name} has label {wrong[0].item()} outside 0..{last} in {wrong.numel()} pixels"
+        )
+    return labels.long()

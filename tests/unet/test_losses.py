@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from gpu import GPU, needs_gpu
 
 from data.files import InputError
 from unet.losses import LOSSES, class_weights, cross_entropy, dice, dice_focal, focal
@@ -327,3 +328,28 @@ def test_sqrt_weights_by_hand_and_capped_by_how_rare_a_class_may_count():
     # The number of pixels of the third is raised to a hundredth of the first.
     capped = class_weights(torch.tensor([40_000, 10_000, 1]), "sqrt")
     assert (capped / capped[0]).tolist() == pytest.approx([1, 2, 10])
+
+
+@pytest.mark.parametrize("weight", [None, torch.tensor([1.0, 3.0, 0.5, 2.0])])
+def test_a_loss_of_two_parts_is_their_sum(weight):
+    logits, target = batch()
+    parts = [loss(logits, target, weight) for loss in (dice, cross_entropy, focal)]
+    torch.testing.assert_close(
+        LOSSES["dice_cross_entropy"](logits, target, weight), parts[0] + parts[1]
+    )
+    torch.testing.assert_close(dice_focal(logits, target, weight), parts[0] + parts[2])
+
+
+@needs_gpu
+@every_loss
+def test_a_gpu_computes_the_losses_and_gradients_of_the_cpu(loss):
+    logits, target = batch(dtype=torch.float64)
+    weight = class_weights(torch.tensor([100, 50, 25, 10], device=GPU), "sqrt")
+    assert weight.device == GPU and weight.dtype == torch.float32
+    there = logits.detach().to(GPU).requires_grad_()
+    expected = loss(logits, target, weight=weight.cpu())
+    found = loss(there, target.byte().to(GPU), weight=weight)
+    torch.testing.assert_close(found.cpu(), expected)
+    expected.backward()
+    found.backward()
+    torch.testing.assert_close(there.grad.cpu(), logits.grad)

@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from gpu import GPU, needs_gpu
 
 from unet import metrics
 from unet.metrics import ConfusionMatrix, each_image, macro, weighted
@@ -198,6 +199,12 @@ def test_matrices_of_different_classes_do_not_add():
         ConfusionMatrix(2) + ConfusionMatrix(3)
 
 
+def test_a_batch_without_pixels_counts_nothing():
+    confusion = counted()
+    confusion.update(torch.zeros(0, 4, 4).long(), torch.zeros(0, 4, 4).byte())
+    assert confusion.matrix.equal(counted().matrix)
+
+
 # Naive loops.
 
 
@@ -219,3 +226,15 @@ def test_every_figure_equals_a_loop_over_the_pixels(seed):
     foreground = [t == p for t, p in pairs if t != 0]
     found = confusion.foreground_accuracy([1, 2, 3, 4])
     assert found == pytest.approx(sum(foreground) / len(foreground))
+
+
+@needs_gpu
+def test_a_gpu_counts_what_the_cpu_counts_and_refuses_what_it_refuses():
+    prediction, target = random_labels(0)
+    one, other = ConfusionMatrix(5), ConfusionMatrix(5)
+    one.update(prediction, target)
+    other.update(prediction.to(GPU), target.byte().to(GPU))
+    assert other.matrix.device == GPU and other.matrix.cpu().equal(one.matrix)
+    assert other.macro_dice() == one.macro_dice()
+    with pytest.raises(ValueError, match="prediction has label 4 outside 0..3"):
+        ConfusionMatrix(4).update(prediction.to(GPU), target.to(GPU))

@@ -11,9 +11,10 @@ the processes would be wrong for them:
     normalisation   uses mean and variance of a channel over the whole batch
                     (Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167)
 
-The library nccl computes the sums between GPUs, gloo between CPUs. Without torchrun there is one
-process, and the functions below change nothing. In prediction, the processes share the strips of a
-scene and exchange `Messages`. This is the only file that uses torch.distributed.
+The library nccl computes the sums between GPUs, gloo between CPUs and between processes that share
+a GPU, which nccl refuses. Without torchrun there is one process, and the functions below change
+nothing. In prediction, the processes share the strips of a scene and exchange `Messages`. This is
+the only file that uses torch.distributed.
 
 Read beside it: tests/unet/training/test_processes.py.
 """
@@ -48,9 +49,11 @@ def start(device: torch.device, patience: timedelta = PATIENCE) -> None:
     """
     if "RANK" not in os.environ or dist.is_initialized():
         return
+    alone = False  # whether this process has a GPU of its own
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=patience)
+        alone = torch.cuda.device_count() >= int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    dist.init_process_group("nccl" if alone else "gloo", timeout=patience)
 
 
 def stop() -> None:
@@ -263,6 +266,17 @@ class BatchNorm(nn.BatchNorm2d):
         return (centred * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
 
 
+class SyncBatchNorm(nn.SyncBatchNorm):
+    """torch's batch normalisation over all processes on GPUs, also for N = 0 in 16 bits.
+
+    torch gathers the statistics of a process without windows in the type of x, and those of the
+    other processes in float32. The processes would then wait for different numbers of bytes.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x if len(x) else x.float()).to(x.dtype)
+
+
 def synchronise(model: nn.Module, device: torch.device) -> nn.Module:
     """Wrap a network for several processes. With one process the result is the network itself.
 
@@ -276,4 +290,6 @@ def synchronise(model: nn.Module, device: torch.device) -> nn.Module:
     for module in model.modules():
         if type(module) is nn.BatchNorm2d:
             module.__class__ = BatchNorm
+        elif type(module) is nn.SyncBatchNorm:
+            module.__class__ = SyncBatchNorm
     return nn.parallel.DistributedDataParallel(model, forward_sync_buffers=False)

@@ -153,10 +153,13 @@ def require_form(state: dict, parts: Mapping) -> None:
         parts: the optimizer, scheduler and scaler of this run.
     """
     for name in ("scheduler", "scaler"):
-        strange = [key for key in state[name] if callable(getattr(type(parts[name]), key, None))]
-        if strange:
-            raise ValueError(f"{name}[{strange[0]!r}] would replace a function")
         _require_like(parts[name].state_dict(), state[name], name)
+    # torch copies all entries of a scheduler's state into its __dict__.
+    for key in state["scheduler"]:
+        if callable(getattr(type(parts["scheduler"]), key, None)):
+            raise ValueError(f"scheduler[{key!r}] would replace a function")
+    if missing := sorted(parts["scaler"].state_dict().keys() - state["scaler"].keys()):
+        raise ValueError(f"scaler lacks {missing[0]}")
     own, saved = parts["optimizer"].state_dict(), state["optimizer"]
     _require_like(own["param_groups"], saved["param_groups"], "optimizer['param_groups']")
     for one, other in zip(own["param_groups"], saved["param_groups"]):

@@ -5,6 +5,8 @@ import errno
 import numpy as np
 import pytest
 import small
+import torch
+from gpu import GPU, needs_gpu
 
 from data.classes import ClassTable
 from data.files import IGNORE, InputError
@@ -293,3 +295,16 @@ def test_a_full_disk_and_a_wrong_class_table_stop_at_the_first_file(tmp_path, mo
     monkeypatch.setattr(loading, "prepare", unreadable)
     with pytest.raises(InputError, match=r"s_0\.tif: Permission denied; .*s_2\.tif: Permission"):
         small.load(args)
+
+
+@needs_gpu
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_for_a_gpu_lie_in_pinned_memory_in_channels_last(tmp_path, workers):
+    args = small.options(tmp_path, workers=workers)
+    data, _ = small.load(args)
+    batches = [pipeline.loaders(args, data, gpu, 0, 1)[1] for gpu in (True, False)]
+    for one, other in zip(*batches, strict=True):
+        assert [tensor.is_pinned() for tensor in one] == [True] * 3
+        assert one[0].is_contiguous(memory_format=torch.channels_last)
+        there = one[0].to(GPU, memory_format=torch.channels_last, non_blocking=True)
+        assert torch.equal(there.cpu(), other[0]) and torch.equal(one[1], other[1])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import small
 import torch
+from gpu import exact, needs_gpu
 
 from data.files import InputError
 from unet import checkpoint
@@ -104,3 +105,20 @@ def test_passes_with_dropout_need_dropout(tmp_path):
     small.untrained(tmp_path / "net.pt")
     with pytest.raises(InputError, match="net.pt: --mc-dropout needs a network with dropout"):
         Predictor(tmp_path / "net.pt", "cpu", "float32", 2)
+
+
+@needs_gpu
+@pytest.mark.parametrize("passes", [0, 3])
+def test_labels_of_a_gpu_are_those_of_the_cpu(path, passes):
+    images, seeds = np.random.default_rng(0).random((4, 4, 256, 256), np.float32), [1, 2, 3, 4]
+    expected = Predictor(path, "cpu", "float32").probabilities(images, seeds)[:, :2]
+    assert (expected.argmax(1) == 0).mean() > 0.05 and (expected.argmax(1) == 1).mean() > 0.05
+    with exact():
+        found = Predictor(path, "cuda", "float32", passes).probabilities(images, seeds)
+    if passes:  # a GPU draws other random numbers
+        assert found.shape[1] == 3 and np.abs(found[:, :2] - expected).mean() < 0.2
+        return
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+    assert (found.argmax(1) == expected.argmax(1)).mean() >= 0.999
+    half = Predictor(path, "cuda").probabilities(images, seeds)
+    assert half.dtype == np.float32 and (half.argmax(1) == expected.argmax(1)).mean() > 0.95

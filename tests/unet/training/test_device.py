@@ -4,6 +4,7 @@ import platform
 
 import pytest
 import torch
+from gpu import GPU, needs_gpu
 from torch import nn
 
 from unet.training.device import DeviceError, autocast, own_gpu, pick_device, pick_precision
@@ -79,4 +80,17 @@ def test_autocast_is_on_for_half_types_alone():
     with autocast(CPU, torch.bfloat16):
         assert layer(x).dtype is torch.bfloat16
     with autocast(CPU, torch.float32):
+        assert layer(x).dtype is torch.float32
+
+
+@needs_gpu
+def test_a_gpu_is_the_device_that_auto_picks_and_it_computes_in_16_bits():
+    layer, x = nn.Conv2d(1, 1, 1).to(GPU), torch.ones(1, 1, 2, 2, device=GPU)
+    assert pick_device("auto").type == "cuda"
+    for name in ("auto", "bfloat16", "float16"):
+        precision = pick_precision(name, GPU)
+        assert precision.itemsize == 2
+        with autocast(GPU, precision):
+            assert layer(x).dtype is precision and layer(x).softmax(1).dtype is torch.float32
+    with autocast(GPU, torch.float32):
         assert layer(x).dtype is torch.float32

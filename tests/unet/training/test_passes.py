@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from gpu import GPU, exact, needs_gpu
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -13,8 +14,9 @@ from data.files import InputError
 from data.grid import Window
 from data.training.dataset import Batches
 from unet.evaluation.calibration import LOWEST
-from unet.losses import cross_entropy
+from unet.losses import cross_entropy, dice_cross_entropy
 from unet.training import passes
+from unet.training.device import autocast, to_device
 from unet.training.passes import NotFinite, RunningLoss
 
 CPU = torch.device("cpu")
@@ -213,3 +215,78 @@ def test_a_loss_that_is_not_finite_names_its_windows(tmp_path, value, every):
     )
     assert path.read_text() == "image_2.tif: row 2, column 0\nimage_3.tif: row 3, column 0\n"
     assert position["batch"] == (1 if every == 1 else 0)
+
+
+# On a GPU.
+
+
+def step_on(device: torch.device, precision: torch.dtype, scale: float = 1.0) -> tuple:
+    """Make a training step as train.py does. Returns (loss, gradients, changes, scale after it).
+
+    `scale` multiplies the loss.
+    """
+    torch.manual_seed(0)
+    model = to_device(unet.build("unet", 3, 4, base=4), device).train()
+    before = {name: weights.detach().clone() for name, weights in model.named_parameters()}
+    images, targets = torch.randn(4, 3, 32, 32), torch.randint(0, 4, (4, 32, 32)).byte()
+    targets[0, :9] = 255
+    images = images.to(device, memory_format=torch.channels_last, non_blocking=True)
+    with autocast(device, precision):
+        loss = dice_cross_entropy(model(images), targets.to(device))
+    optimizer = torch.optim.AdamW(model.parameters(), 0.01, fused=True)
+    scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
+    scaler.scale(loss * scale).backward()
+    scaler.step(optimizer)
+    whole = {name: weights.grad.cpu() for name, weights in model.named_parameters()}
+    scaler.update()
+    changes = {name: (w.detach() - before[name]).cpu() for name, w in model.named_parameters()}
+    return loss.item(), whole, changes, scaler.get_scale()
+
+
+@needs_gpu
+def test_a_training_step_on_a_gpu_is_that_of_the_cpu():
+    with exact():
+        loss, gradients, changes, _ = step_on(GPU, torch.float32)
+    expected, on_cpu, _, _ = step_on(CPU, torch.float32)
+    assert loss == pytest.approx(expected, rel=1e-5)
+    for name, gradient in on_cpu.items():
+        torch.testing.assert_close(gradients[name], gradient, rtol=1e-3, atol=1e-4, msg=name)
+    # The first step of Adam moves each weight by the learning rate.
+    moved = torch.cat([change.flatten() for change in changes.values()]).abs()
+    assert 0.0099 < moved.median() < 0.0101
+
+
+@needs_gpu
+@pytest.mark.parametrize("precision", [torch.bfloat16, torch.float16])
+def test_a_training_step_in_16_bits_on_a_gpu_has_nearly_the_loss_of_the_cpu(precision):
+    loss, gradients, changes, scale = step_on(GPU, precision)
+    assert loss == pytest.approx(step_on(CPU, torch.float32)[0], rel=0.02)
+    assert all(gradient.isfinite().all() for gradient in gradients.values())
+    assert any(change.any() for change in changes.values())
+    assert scale == (65536 if precision is torch.float16 else 1)
+
+
+@needs_gpu
+def test_a_step_whose_gradients_overflow_float16_on_a_gpu_is_left_out_and_the_scale_is_halved():
+    _, gradients, changes, scale = step_on(GPU, torch.float16, scale=1e30)
+    assert not all(gradient.isfinite().all() for gradient in gradients.values())
+    assert not any(change.any() for change in changes.values()) and scale == 32768
+
+
+@needs_gpu
+def test_evaluation_on_a_gpu_is_that_of_the_cpu():
+    torch.manual_seed(0)
+    model = unet.build("unet", 3, 4, base=4)
+    images, targets = torch.randn(5, 3, 32, 32), torch.randint(0, 4, (5, 32, 32)).byte()
+    targets[0, :9] = 255
+    batches = loader(images, targets, 2)
+    options = cross_entropy, 4
+    loss, confusion = passes.evaluate(model, batches, *options, CPU, torch.float32)
+    labels, _ = passes.predict(model, batches, 4, CPU, torch.float32)
+    with exact():
+        there = to_device(model, GPU)
+        found, counted = passes.evaluate(there, batches, *options, GPU, torch.float32)
+        same = passes.predict(there, batches, 4, GPU, torch.float32)[0] == labels
+    assert found == pytest.approx(loss, rel=1e-5) and same.double().mean() >= 0.999
+    assert counted.matrix.sum() == confusion.matrix.sum() == 5 * 32 * 32 - 9 * 32
+    assert (counted.matrix.cpu() - confusion.matrix).abs().sum() <= 10

@@ -7,6 +7,7 @@ digits.
 
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +19,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torch.distributed as dist
+from gpu import GPU, needs_gpu
+from torch import nn
 from torch.distributed.run import parse_args
 from torch.utils.data import DataLoader, Dataset
 
@@ -26,7 +29,9 @@ import unet
 from data.files import InputError
 from data.training.dataset import Batches
 from unet import losses
+from unet.networks import layers
 from unet.training import passes, processes
+from unet.training.device import autocast, pick_device
 from unet.training.recompute import recompute
 
 ROOT = Path(__file__).parents[3]
@@ -156,6 +161,40 @@ def compute(folder: Path) -> dict:
     return results | {f"epochs {accumulate}": epochs(accumulate) for accumulate in (1, 2)}
 
 
+def compute_on_gpu(device: torch.device) -> dict:
+    """Compute what the tests of a GPU compare: a step with a frozen encoder and one without, and
+    batches where the second process has no window, in float64 and in 16 bits.
+    """
+    results = {"largest": processes.largest(5 * processes.rank(), device)}
+    results["states"] = len(processes.random_states(device)["cuda"])
+    for frozen, size, precision in [
+        (False, 5, torch.float32),
+        (True, 5, torch.float32),
+        (False, 1, torch.float32),
+        (False, 1, torch.bfloat16),
+    ]:
+        torch.manual_seed(1)
+        model = unet.build("unet", 3, 3, base=2)
+        model = (model if precision.itemsize == 2 else model.double()).to(device)
+        samples = Samples()
+        share = range(7 - size, 7)[processes.rank() :: processes.world()]
+        images, targets, _ = samples.collate(share)
+        images = images.to(next(model.parameters()))
+        if frozen:
+            layers.freeze_encoder(model)
+        learner = processes.synchronise(model, device).train()
+        if frozen:
+            layers.freeze_encoder(model)
+        with autocast(device, precision):
+            loss = losses.dice_cross_entropy(learner(images), targets.to(device))
+        loss.backward()
+        found = {name: p.grad.cpu() for name, p in model.named_parameters() if p.requires_grad}
+        found |= {name: buffer.cpu() for name, buffer in model.named_buffers()}
+        found["loss"] = loss.detach().cpu()
+        results[f"{'frozen ' * frozen}{size} {precision}"] = found
+    return results
+
+
 @pytest.fixture(scope="module")
 def one(tmp_path_factory) -> dict:
     return compute(tmp_path_factory.mktemp("one"))
@@ -183,14 +222,19 @@ def run(tmp_path_factory) -> SimpleNamespace:
     Returns what each has found, how the run ended, and the seconds from the second one's failure to
     the end.
     """
-    folder = tmp_path_factory.mktemp("two")
+    return of_two(tmp_path_factory.mktemp("two"), "cpu")
+
+
+def of_two(folder: Path, device: str) -> SimpleNamespace:
+    """Run two processes on this file, for the fixture `run` and on a GPU."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    path = f"{ROOT}{os.pathsep}{ROOT / 'tests'}"
+    paths = [str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")]
+    path = os.pathsep.join(filter(None, paths))
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     read, write = os.pipe()
     try:
         ended = subprocess.run(
-            [*torchrun, "--nproc-per-node", "2", __file__, folder],
+            [*torchrun, "--nproc-per-node", "2", __file__, folder, device],
             stdin=read,
             env=environment,
             capture_output=True,
@@ -298,6 +342,88 @@ def test_where_there_is_one_process_nothing_is_done():
     processes.stop()
 
 
+# On GPUs.
+
+
+@pytest.mark.parametrize(
+    ("gpus", "processes_here", "backend"), [(0, 2, "gloo"), (2, 2, "nccl"), (1, 2, "gloo")]
+)
+def test_processes_that_share_a_gpu_use_gloo(monkeypatch, gpus, processes_here, backend):
+    started = []
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes_here))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
+    monkeypatch.setattr(dist, "init_process_group", lambda name, **rest: started.append(name))
+    processes.start(GPU if gpus else CPU)
+    assert started == [backend]
+
+
+def test_on_gpus_the_share_without_windows_is_normalised_in_the_type_of_the_others(monkeypatch):
+    """torch's SyncBatchNorm does not run on a CPU, so its forward pass is replaced."""
+    monkeypatch.setattr(processes, "world", lambda: 2)
+    monkeypatch.setattr(nn.parallel, "DistributedDataParallel", lambda model, **rest: model)
+    types = []
+
+    def forward(self, x):
+        types.append(x.dtype)
+        return x
+
+    monkeypatch.setattr(nn.SyncBatchNorm, "forward", forward)
+    model = processes.synchronise(nn.Sequential(nn.BatchNorm2d(3)), GPU)
+    for windows in (2, 0):
+        assert model(torch.ones(windows, 3, 4, 4).bfloat16()).dtype == torch.bfloat16
+    assert types == [torch.bfloat16, torch.float32]
+
+
+@needs_gpu
+def test_two_processes_on_a_gpu_find_what_one_finds(tmp_path):
+    expected, two = compute_on_gpu(GPU), of_two(tmp_path, "cuda").found
+    assert [found.pop("largest") for found in two] == [5, 5] and expected.pop("largest") == 0
+    assert [found.pop("states") for found in two] == [2, 2] and expected.pop("states") == 1
+    for name, values in expected.items():
+        for found in two:
+            assert_equal(found[name], values, 0.05 if "bfloat16" in name else 1e-6)
+    frozen = expected[f"frozen 5 {torch.float32}"]
+    assert (
+        "inc.double_conv.0.weight" not in frozen and frozen["up1.conv.double_conv.0.weight"].any()
+    )
+    assert frozen["inc.double_conv.1.num_batches_tracked"] == 0
+
+
+@needs_gpu
+def test_nccl_on_one_gpu_changes_nothing(monkeypatch):
+    expected = compute_on_gpu(GPU)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    def as_of_two(model: nn.Module, device: torch.device) -> nn.Module:
+        """Wrap the network, which `synchronise` leaves alone where there is one process."""
+        with monkeypatch.context() as patched:
+            patched.setattr(processes, "world", lambda: 2)
+            return synchronise(model, device)
+
+    synchronise = processes.synchronise
+    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "LOCAL_WORLD_SIZE": 1}
+    for name, value in {"RANK": 0, "LOCAL_RANK": 0, "WORLD_SIZE": 1, **address}.items():
+        monkeypatch.setenv(name, str(value))
+    processes.start(GPU)
+    try:
+        assert dist.get_backend() == "nccl"
+        x = torch.ones(3, device=GPU, requires_grad=True)
+        (processes._Total.apply(x) ** 2).sum().backward()
+        assert x.grad.tolist() == [2, 2, 2] and processes.gather("this") == ["this"]
+        with processes.first_alone():
+            dist.barrier()
+        monkeypatch.setattr(processes, "synchronise", as_of_two)
+        found = compute_on_gpu(GPU)
+    finally:
+        processes.stop()
+    for name in expected.keys() - {"largest", "states"}:
+        assert_equal(found[name], expected[name], 0.05 if "bfloat16" in name else 1e-6)
+
+
 # What goes wrong.
 
 
@@ -332,9 +458,9 @@ def test_a_lost_connection_is_one_line_and_other_errors_stay():
 
 if __name__ == "__main__":
     end_with_the_tests()
-    processes.start(CPU)
-    torch.save(compute(Path(sys.argv[1])), Path(sys.argv[1]) / f"{processes.rank()}.pt")
-    if processes.rank() == 1:
+    device = pick_device(sys.argv[2])
+    processes.start(device)
+    found = compute(Path(sys.argv[1])) if device == CPU else compute_on_gpu(device)
+    torch.save(found, Path(sys.argv[1]) / f"{processes.rank()}.pt")
+    if processes.rank() == 1 and device == CPU:
         raise RuntimeError("the second has had enough")
-    processes.total(torch.ones(()))
-    print("the sum is there")
