@@ -43,11 +43,11 @@ from data.output.trained import Trained
 from data.output.truth import Truth
 from data.terminal import Notes, Parser, listed, of_memory, one_line_errors, say, say_error, within
 from data.tiling import OVERLAP, layout
-from unet import checkpoint
 from unet.evaluation import image_scores, report, scores
 from unet.evaluation.predictor import Predictor
 from unet.evaluation.unseen import MapConfusion
 from unet.training import processes
+from unet.training.newest import choose
 from unet.training.processes import Messages
 
 # Options of earlier versions, and what takes their place.
@@ -179,7 +179,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Map every image that the options name."""
     args = parse(arguments)
     processes.start(torch.device("cpu"), processes.FOREVER)
-    path = checkpoint.find(args.checkpoint)
+    path, words, remarks = processes.gather(choose(args.checkpoint))[0]  # the same for all
     predictor = Predictor(path, args.device, args.precision, args.mc_dropout or 0, args.tta)
     loaded = predictor.checkpoint
     table = ClassTable.from_records(loaded.get("class_table", "classes"), loaded["classes"], path)
@@ -189,11 +189,13 @@ def main(arguments: list[str] | None = None) -> None:
     todo = jobs.find(args.images, args.truth or [], args.output, dates, [predictor.path])
     messages, rank = processes.messages(), processes.rank()
     if rank == 0:
-        say(f"checkpoint {predictor.path}, {predictor.classes} classes, on {predictor.device}")
+        say(f"checkpoint {words}, {predictor.classes} classes, on {predictor.device}")
     # Processes share a single image. Several images are divided among them, so that an error stops
     # the map of one image only.
     several, results = len(todo) > 1, {}
     shared, notes = None if several else messages, Notes()
+    for remark in remarks if rank == 0 else []:
+        notes.say(remark)
     for job in todo[rank :: processes.world()] if several else todo:
         try:
             results[job] = map_image(job, predictor, table, args, shared, notes)
@@ -210,8 +212,7 @@ def main(arguments: list[str] | None = None) -> None:
     if results:
         write_tables(todo, results, predictor, table, args)
     if failed := [str(job.image) for job in todo if job not in results]:
-        failures = f"{len(failed)} of {len(todo)} images failed: {listed(failed)}"
-        raise InputError(f"{failures}; see the errors above")
+        raise InputError(f"{len(failed)} of {len(todo)} images failed: {listed(failed)}; see above")
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ import argparse
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
@@ -74,13 +75,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--lr", type=within(float, above=0), default=2e-3, help="learning rate")
     add("--weight-decay", type=within(float, 0), default=1e-4, help="weight decay")
     add("--schedule", choices=[*SCHEDULES], default="cosine", help="schedule of the learning rate")
-    add(
-        *("--best-by", "--monitor"),  # torchrun takes --monitor for an option of its own
-        dest="monitor",
-        choices=[*MONITORS],
-        default="macro_dice",
-        help="what makes an epoch the best",
-    )
+    kind: dict[str, Any] = {"dest": "monitor", "choices": [*MONITORS], "default": "macro_dice"}
+    # torchrun takes --monitor for an option of its own.
+    add("--best-by", "--monitor", **kind, help="what makes an epoch the best")
     add("--patience", type=count, default=15, help="stop after so many epochs without improvement")
     add("--seed", type=number, default=0, help="seed of all random numbers")
 
@@ -178,7 +175,8 @@ def train(args: argparse.Namespace, run: Run) -> None:
         """Show the progress. After Ctrl-C or SIGTERM, save the run and stop."""
         if number := processes.largest(signals.seen, device):
             run.save("last.pt")
-            log(f"stopped in epoch {run.epoch + 1}; to go on: train.py --resume {run.folder}")
+            command = terminal.command("train.py", "--resume", run.folder)
+            log(f"stopped in epoch {run.epoch + 1}; to go on: {command}")
             raise terminal.Interrupted(number)
         progress(run.progress(share, args.epochs, doing))
 

@@ -1,4 +1,4 @@
-"""Lines for the terminal: messages, progress, durations, and commands to copy.
+"""Lines for the terminal: messages, progress and durations.
 
 All that the scripts print goes through `say`, `note`, `progress` or `say_error`. So no name of a
 file, class or band controls the terminal.
@@ -7,7 +7,6 @@ Read beside it: tests/data/terminal/test_lines.py.
 """
 
 import re
-import shlex
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
@@ -15,7 +14,6 @@ from pathlib import Path
 
 from data.files import printable, put, put_error
 
-ROOT = Path(__file__).parents[2]
 COUNTS = re.compile(r"[\d.,]+(?= pixels| ?%)")
 
 
@@ -104,15 +102,3 @@ def duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes}:{seconds:02}"
     return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
-
-
-def from_here(path: str | Path) -> str:
-    """Return a path relative to the current folder if it is inside, such as .venv/bin/python."""
-    path = Path(path)
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
-
-
-def command(script: str, *arguments: object) -> str:
-    """Return the shell command that runs a script of this project from the current folder."""
-    words = [from_here(sys.executable), from_here(ROOT / script), *map(str, arguments)]
-    return shlex.join(words)
