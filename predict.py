@@ -62,13 +62,13 @@ def parse(arguments: list[str] | None = None) -> Namespace:
     parser = Parser(__doc__, gone=GONE)
     add = parser.add_argument
     add("images", nargs="*", type=Path, help="GeoTIFFs (or PNG, JPEG) to map, or folders of them")
-    add("--checkpoint", type=Path, help="file or folder of a run (default: newest in runs/)")
+    add("--checkpoint", type=Path, help="file, or run (default: newest finished in runs/)")
     add("--output", type=Path, metavar="FOLDER", help="for the maps (default: beside each image)")
     truth = "mask to compare with, or folder of masks, matched by name; repeat it for several"
     add("--truth", type=Path, action="append", metavar="MASK", help=truth)
-    add("--overlap", type=within(int, 0), default=OVERLAP, help="pixels shared by windows")
+    add("--overlap", type=within(int, 0), default=OVERLAP, help="pixels that windows share")
     add("--batch", type=within(int, 1, 2**24), default=4, help="windows mapped at a time")
-    add("--bands", nargs="+", metavar="BAND", help="names or numbers of the image's bands")
+    add("--bands", nargs="+", metavar="BAND", help="names or numbers (default: as in the files)")
     add("--offset", type=within(float), default=0, help="added: -1000 from S2 baseline 04.00 on")
     add("--nodata", type=float, help="no-data value (default: as in training, else declared)")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
@@ -181,21 +181,21 @@ def main(arguments: list[str] | None = None) -> None:
     processes.start(torch.device("cpu"), processes.FOREVER)
     path, words, remarks = processes.gather(choose(args.checkpoint))[0]  # the same for all
     predictor = Predictor(path, args.device, args.precision, args.mc_dropout or 0, args.tta)
-    loaded = predictor.checkpoint
+    loaded, notes = predictor.checkpoint, Notes()
+    if processes.rank() == 0:
+        say(f"checkpoint {words}, {predictor.classes} classes, on {predictor.device}")
+        for remark in remarks:
+            notes.say(remark)
     table = ClassTable.from_records(loaded.get("class_table", "classes"), loaded["classes"], path)
     if args.overlap >= (size := layout(predictor.size)[0]):
         raise InputError(f"--overlap {args.overlap}: must be less than the window's {size} pixels")
     dates = Expected.of(loaded).dates
     todo = jobs.find(args.images, args.truth or [], args.output, dates, [predictor.path])
     messages, rank = processes.messages(), processes.rank()
-    if rank == 0:
-        say(f"checkpoint {words}, {predictor.classes} classes, on {predictor.device}")
     # Processes share a single image. Several images are divided among them, so that an error stops
     # the map of one image only.
     several, results = len(todo) > 1, {}
-    shared, notes = None if several else messages, Notes()
-    for remark in remarks if rank == 0 else []:
-        notes.say(remark)
+    shared = None if several else messages
     for job in todo[rank :: processes.world()] if several else todo:
         try:
             results[job] = map_image(job, predictor, table, args, shared, notes)

@@ -50,7 +50,7 @@ class MapFiles:
 
     Attributes:
         areas: Areas of the classes in the rows that have been written.
-        paths: The files, in the order in which predict.py names them.
+        paths: When the block has ended, the files, in the order in which predict.py names them.
 
     Args:
         target: The map's file.
@@ -76,7 +76,7 @@ class MapFiles:
         self._bands, self._nodata = image.descriptions, image.nodata
         self._thumbnails: list[np.ndarray] = []
         self._labels = preview.Thinned(grid.height, grid.width)
-        self.paths = [target, target.with_suffix(".png")]
+        self.paths: list[Path] = []
         with ExitStack() as opened:
             opened.enter_context(folder_for(target))
 
@@ -120,6 +120,8 @@ class MapFiles:
         self._opened.__exit__(*error)
         if error[0] is None:
             self._draw()
+            picture = self.target.with_suffix(".png")
+            self.paths = [*maps.files_of(self.target), picture, *self.paths]
 
     def _draw(self) -> None:
         """Draw the preview and the overlay."""

@@ -78,6 +78,12 @@ def class_table(path: str | Path) -> ClassTable:
     return ClassTable.from_records("map", records, path)
 
 
+def files_of(path: str | os.PathLike) -> list[Path]:
+    """List what `coded` has written: the raster and, for 8-bit codes, the file of their names."""
+    files = Path(path), Path(f"{os.fspath(path)}.aux.xml")
+    return [file for file in files if file.exists()]
+
+
 @contextlib.contextmanager
 def coded(
     path: str | os.PathLike,
