@@ -43,11 +43,11 @@ from data.output.trained import Trained
 from data.output.truth import Truth
 from data.terminal import Notes, Parser, listed, of_memory, one_line_errors, say, say_error, within
 from data.tiling import OVERLAP, layout
-from unet import checkpoint
 from unet.evaluation import image_scores, report, scores
 from unet.evaluation.predictor import Predictor
 from unet.evaluation.unseen import MapConfusion
 from unet.training import processes
+from unet.training.newest import choose
 from unet.training.processes import Messages
 
 # Options of earlier versions, and what takes their place.
@@ -62,13 +62,13 @@ def parse(arguments: list[str] | None = None) -> Namespace:
     parser = Parser(__doc__, gone=GONE)
     add = parser.add_argument
     add("images", nargs="*", type=Path, help="GeoTIFFs (or PNG, JPEG) to map, or folders of them")
-    add("--checkpoint", type=Path, help="file or folder of a run (default: newest in runs/)")
+    add("--checkpoint", type=Path, help="file, or run (default: newest finished in runs/)")
     add("--output", type=Path, metavar="FOLDER", help="for the maps (default: beside each image)")
     truth = "mask to compare with, or folder of masks, matched by name; repeat it for several"
     add("--truth", type=Path, action="append", metavar="MASK", help=truth)
-    add("--overlap", type=within(int, 0), default=OVERLAP, help="pixels shared by windows")
+    add("--overlap", type=within(int, 0), default=OVERLAP, help="pixels that windows share")
     add("--batch", type=within(int, 1, 2**24), default=4, help="windows mapped at a time")
-    add("--bands", nargs="+", metavar="BAND", help="names or numbers of the image's bands")
+    add("--bands", nargs="+", metavar="BAND", help="names or numbers (default: as in the files)")
     add("--offset", type=within(float), default=0, help="added: -1000 from S2 baseline 04.00 on")
     add("--nodata", type=float, help="no-data value (default: as in training, else declared)")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
@@ -124,8 +124,7 @@ def map_image(
         if messages and messages.rank > 0:
             next(made, None)  # maps all strips of this process, and sends them to the first
             return None
-        for remark in image.remarks:
-            notes.say(remark)
+        notes.say(*image.remarks)
         truth = Truth(job.truth, table, image.grid, notes.say) if job.truth else None
         trained = Trained(loaded, job.dates, image.grid, notes.say) if truth else None
         measures = predictor.uncertainty_names if args.uncertainty else []
@@ -181,21 +180,22 @@ def main(arguments: list[str] | None = None) -> None:
     """Map every image that the options name."""
     args = parse(arguments)
     processes.start(torch.device("cpu"), processes.FOREVER)
-    path = checkpoint.find(args.checkpoint)
+    path, words, remarks = processes.gather(choose(args.checkpoint))[0]  # the same for all
     predictor = Predictor(path, args.device, args.precision, args.mc_dropout or 0, args.tta)
-    loaded = predictor.checkpoint
+    loaded, notes = predictor.checkpoint, Notes()
+    if processes.rank() == 0:
+        say(f"checkpoint {words}, {predictor}")
+        notes.say(*remarks)
     table = ClassTable.from_records(loaded.get("class_table", "classes"), loaded["classes"], path)
     if args.overlap >= (size := layout(predictor.size)[0]):
         raise InputError(f"--overlap {args.overlap}: must be less than the window's {size} pixels")
     dates = Expected.of(loaded).dates
     todo = jobs.find(args.images, args.truth or [], args.output, dates, [predictor.path])
     messages, rank = processes.messages(), processes.rank()
-    if rank == 0:
-        say(f"checkpoint {predictor}")
     # Processes share a single image. Several images are divided among them, so that an error stops
     # the map of one image only.
     several, results = len(todo) > 1, {}
-    shared, notes = None if several else messages, Notes()
+    shared = None if several else messages
     for job in todo[rank :: processes.world()] if several else todo:
         try:
             results[job] = map_image(job, predictor, table, args, shared, notes)
@@ -212,8 +212,7 @@ def main(arguments: list[str] | None = None) -> None:
     if results:
         write_tables(todo, results, predictor, table, args)
     if failed := [str(job.image) for job in todo if job not in results]:
-        failures = f"{len(failed)} of {len(todo)} images failed: {listed(failed)}"
-        raise InputError(f"{failures}; see the errors above")
+        raise InputError(f"{len(failed)} of {len(todo)} images failed: {listed(failed)}; see above")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import argparse
 import time
 from pathlib import Path
 
+from data import terminal
 from data.files import naming, refuse_input, replacing
 from data.grid import Grid
 from data.output import alignment, maps, styles
@@ -22,7 +23,7 @@ from data.raster.classsource import class_file, told
 from data.raster.sidecars import with_sidecars
 from data.raster.targetgrid import require_crs, target_grid_for
 from data.resample import METHODS, TILE, reproject, strips
-from data.terminal import Parser, duration, note, one_line_errors, progress, vote_weights, within
+from data.terminal import Parser, duration, vote_weights, within
 from unet.evaluation.alignment import html
 
 __all__ = ["reproject", "reproject_file"]
@@ -63,9 +64,9 @@ def reproject_file(
                 for strip in told(resampled, raster, grid, target_grid, nodata):
                     add(strip)
                     done += len(strip)
-                    left = (time.monotonic() - start) * (height - done) / done
-                    progress(f"{done:,} of {height:,} rows, {duration(left)} left")
-        progress("")
+                    left = duration((time.monotonic() - start) * (height - done) / done)
+                    terminal.progress(f"{done:,} of {height:,} rows, {left} left")
+        terminal.progress("")
 
 
 def parse_options() -> argparse.Namespace:
@@ -79,10 +80,8 @@ def parse_options() -> argparse.Namespace:
     add("--resolution", type=within(float, above=0), help="pixel size in units of --crs")
     add("--method", choices=METHODS, default="nearest", help="how an output pixel gets its class")
     add("--nodata", type=int, help="no-data value of both rasters (default: as declared)")
-    form = "inverse|CODE=WEIGHT,..."
-    add(
-        "--vote-weights", type=vote_weights, metavar=form, help="weights for mode (default: 1 each)"
-    )
+    weights = "weights of votes for mode: inverse, or CODE=WEIGHT,... (default: 1 each)"
+    add("--vote-weights", type=vote_weights, metavar="WEIGHTS", help=weights)
     add("--report", action="store_true", help="write a page about what changed beside the output")
     args = parser.parse_args()
     if bool(args.like) == bool(args.crs) or (args.resolution is not None and args.like):
@@ -94,14 +93,14 @@ def parse_options() -> argparse.Namespace:
 
 def main() -> None:
     """Run the script."""
-    with one_line_errors("reproject.py"):
+    with terminal.one_line_errors("reproject.py"):
         args = parse_options()
         page = Path(args.output).with_name(f"{Path(args.output).stem}_report.html")
         with Raster(args.like or args.source) as raster:
             refuse_input([*styles.outputs(args.output), page], with_sidecars(raster.path))
             grid, tags = raster.grid, raster.geo_tags if args.like else None
             for remark in raster.remarks if args.like else ():
-                note(f"{raster.path}: {remark}")
+                terminal.note(f"{raster.path}: {remark}")
         if args.crs:
             require_crs(raster)
             grid = target_grid_for(grid, args.crs, args.resolution)
@@ -114,6 +113,7 @@ def main() -> None:
             with replacing(page) as temporary:
                 text = html(f"{Path(args.source).name} aligned", found, vars(args))
                 temporary.write_text(text, "utf-8", "replace")
+        terminal.say(args.output, *[page] * args.report)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ import argparse
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
@@ -31,7 +32,7 @@ from torch.utils.data import DataLoader
 import unet
 from data import terminal
 from data.classes import ClassTable
-from data.output import alignment, area_tables, samples
+from data.output import alignment, area_tables, jobs, samples
 from data.terminal import within
 from data.training import pipeline, workers
 from data.training.options import add_data_options
@@ -62,7 +63,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--base", type=count, default=16, help="channels of the first level; 64 in the paper")
     add("--dropout", type=share, default=0.0, help="probability of dropout in each block")
     add("--weights", nargs="+", default=[], metavar="FILE", help="published weights, or a best.pt")
-    add("--encoder-lr", type=within(float, 0), help="learning rate of the encoder; 0 freezes it")
+    add("--encoder-lr", type=within(float, 0), help="--lr of encoder; 0: frozen (default: --lr)")
 
     add = parser.add_argument_group("training").add_argument
     add("--epochs", type=count, default=100, help="largest number of epochs")
@@ -74,13 +75,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--lr", type=within(float, above=0), default=2e-3, help="learning rate")
     add("--weight-decay", type=within(float, 0), default=1e-4, help="weight decay")
     add("--schedule", choices=[*SCHEDULES], default="cosine", help="schedule of the learning rate")
-    add(
-        *("--best-by", "--monitor"),  # torchrun takes --monitor for an option of its own
-        dest="monitor",
-        choices=[*MONITORS],
-        default="macro_dice",
-        help="what makes an epoch the best",
-    )
+    kind: dict[str, Any] = {"dest": "monitor", "choices": [*MONITORS], "default": "macro_dice"}
+    # torchrun takes --monitor for an option of its own.
+    add("--best-by", "--monitor", **kind, help="what makes an epoch the best")
     add("--patience", type=count, default=15, help="stop after so many epochs without improvement")
     add("--seed", type=number, default=0, help="seed of all random numbers")
 
@@ -178,7 +175,8 @@ def train(args: argparse.Namespace, run: Run) -> None:
         """Show the progress. After Ctrl-C or SIGTERM, save the run and stop."""
         if number := processes.largest(signals.seen, device):
             run.save("last.pt")
-            log(f"stopped in epoch {run.epoch + 1}; to go on: train.py --resume {run.folder}")
+            command = terminal.command("train.py", "--resume", run.folder)
+            log(f"stopped in epoch {run.epoch + 1}; to go on: {command}")
             raise terminal.Interrupted(number)
         progress(run.progress(share, args.epochs, doing))
 
@@ -236,11 +234,13 @@ def finish(args, run: Run, windows, table: ClassTable, device, precision, log) -
     extremes = samples.of_extreme_windows(windows, found.labels.numpy())
     gallery = samples.gallery(image_scores.described(extremes, table.names), table)
     gallery |= alignment.report(windows, table, args.align, run.folder / "alignment.csv")
-    command = terminal.command("predict.py", *windows.scene_of(0).paths, "--checkpoint", path)
+    command = jobs.command(windows.scene_of(0).paths, path, args.offset)
     classes, groups = list(zip(table.names, table.colors)), area_tables.groups(table)
     run.write_report(best, classes, found, groups, gallery, command)
     log("", f"checkpoint  {path}  ({run.monitor.in_words(run.best_epoch, run.best)})")
     log(f"report      {run.folder / 'report.html'}")
+    written = {file.name for file in [*run.files, *run.folder.glob("events.*")] if file.exists()}
+    log(f"also        {', '.join(sorted(written - {'best.pt', 'report.html'}))} beside it")
     log(f"next        {command}")
 
 

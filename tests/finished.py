@@ -33,7 +33,8 @@ def state(history: list[dict], names: list[str], **settings) -> dict:
     model, weights = network(len(names))
     classes = [{"code": str(n), "name": name, "color": "#C8B478"} for n, name in enumerate(names)]
     tensors = [name for name in weights if name.endswith(("weight", "bias"))]
-    best = max((row["macro_dice"] for row in history), default=0.0)
+    values = [row["macro_dice"] for row in history]
+    best = max(values, default=0.0)
     return {
         "model": model,
         "weights": weights,
@@ -47,7 +48,7 @@ def state(history: list[dict], names: list[str], **settings) -> dict:
         "epoch": len(history),
         "position": {"batch": 0, "windows": 0, "loss": 0.0},
         "best": best,
-        "best_epoch": len(history),
+        "best_epoch": values.index(best) + 1 if values else 0,
         "history": history,
         "optimizer": {
             "state": {},

@@ -139,7 +139,7 @@ def test_the_script_aligns_a_mask_with_an_image(tmp_path):
     done = script(
         mask, "--like", tmp_path / "image.tif", "-o", tmp_path / "aligned.tif", "--method", "mode"
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{tmp_path / 'aligned.tif'}\n", "")
     with geotiff.Raster(tmp_path / "aligned.tif") as out:
         assert out.grid.matches(target_grid)
         assert (out.read()[0] == reproject(source, source_grid, target_grid, "mode", NO)).all()

@@ -157,7 +157,7 @@ def test_a_signal_in_the_middle_of_an_epoch_loses_nothing(
     with pytest.raises(Interrupted) as left:
         train.main(options(whole, *STATEFUL, "--output", run))
     assert left.value.status == status
-    assert f"; to go on: train.py --resume {run}" in capsys.readouterr().out
+    assert f"train.py --resume {run}\n" in capsys.readouterr().out
     position = checkpoint.load(run / "last.pt")["position"]
     assert position["batch"] > 0 and position["windows"] > 0  # the run stopped inside an epoch
     train.main(["--resume", str(run)])

@@ -101,30 +101,12 @@ def load(path: str | Path, to_resume: bool = False) -> dict:
     return state
 
 
-def find(path: str | Path | None, name: str = "best.pt") -> Path:
-    """Find a checkpoint.
+def find(path: str | Path, name: str = "best.pt") -> Path:
+    """Return a path; of a folder, the path of the file `name` in it.
 
-    Args:
-        path: a file; or a folder, in which the checkpoint is called `name`; or None for best.pt of
-            the newest run.
-        name: name of the file in a folder.
+    unet/training/newest.py finds a checkpoint where none is named.
     """
-    if path is None:
-        return newest()
     return Path(path) / name if Path(path).is_dir() else Path(path)
-
-
-def newest(runs: str | Path = "runs") -> Path:
-    """Find the best.pt that was written last in a folder of runs.
-
-    Raises:
-        CheckpointError: there is none.
-    """
-    paths = sorted(Path(runs).glob("*/best.pt"), key=lambda path: path.stat().st_mtime)
-    if not paths:
-        advice = "train one with train.py, or name one by --checkpoint"
-        raise CheckpointError(f"{runs}/*/best.pt: no checkpoint; {advice}")
-    return paths[-1]
 
 
 def temperature(loaded: dict) -> float:

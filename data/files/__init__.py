@@ -2,11 +2,13 @@
 that are data, the end by a signal, the version, and the label IGNORE.
 """
 
+from data.files.commands import ROOT, command
 from data.files.errors import (
     InputError,
     WrongTable,
     message_of,
     naming,
+    one_line,
     read_bytes,
     refuse_input,
     require_file,
@@ -17,6 +19,7 @@ from data.files.names import BYTES, CONTROL, printable
 from data.files.streams import put, put_error, usable_streams
 from data.files.writing import (
     folder_for,
+    is_locked,
     lock,
     naming_full_disk,
     replacing,
@@ -30,15 +33,19 @@ __all__ = [
     "BYTES",
     "CONTROL",
     "IGNORE",
+    "ROOT",
     "VERSION",
     "InputError",
     "WrongTable",
     "Interrupted",
+    "command",
     "folder_for",
+    "is_locked",
     "lock",
     "message_of",
     "naming",
     "naming_full_disk",
+    "one_line",
     "read_bytes",
     "printable",
     "put",

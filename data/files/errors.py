@@ -35,6 +35,15 @@ def message_of(error: Exception) -> str:
     return str(error)
 
 
+def one_line(message: str) -> str:
+    r"""Join the lines of a message. Spaces in it stay as they are, because a name may have several.
+
+    >>> one_line("a  b.tif: cut off;\n   take another")
+    'a  b.tif: cut off; take another'
+    """
+    return " ".join(line.strip() for line in message.splitlines())
+
+
 def require_file(path: str | os.PathLike) -> None:
     """Raise InputError if a path is a pipe, a device or a folder: to open it could wait for ever.
 

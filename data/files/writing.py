@@ -163,6 +163,20 @@ def lock(path: Path) -> Iterator[None]:
         os.close(opened)
 
 
+def is_locked(path: Path) -> bool:
+    """Return whether a process holds the lock of a file or folder. Several may ask at once."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False  # a file system without locks
+    finally:
+        os.close(opened)
+    return False
+
+
 def _remove(path: Path) -> None:
     """Remove a file or folder, if it exists."""
     if path.is_dir():

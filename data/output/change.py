@@ -233,9 +233,9 @@ def main(arguments: list[str] | None = None) -> None:
     add("before", type=Path, help="the earlier map, or any raster of classes")
     add("after", type=Path, help="the later map of the same place, on any grid")
     add("more", type=Path, nargs="*", help="further maps; dates in the names give the order")
-    add("-o", "--output", type=Path, help="change map; none: FIRST_to_LAST.tif beside FIRST")
-    own = "none: the one inside a map of predict.py"
-    add("--classes", help=f"class table of all maps; {own}; a CSV file, or {listed()}")
+    add("-o", "--output", type=Path, help="change map (default: FIRST_to_LAST.tif beside FIRST)")
+    own = "(default: the one inside a map of predict.py)"
+    add("--classes", help=f"class table of all maps: a CSV file, or {listed()} {own}")
     args = parser.parse_intermixed_args(arguments)
     given = (args.before, args.after, *args.more)
     dated = series.timeline(given)
@@ -259,8 +259,7 @@ def main(arguments: list[str] | None = None) -> None:
         changes, remarks = write_changes(table, first, last, path), dated.remarks
     for remark in remarks:
         note(remark)
-    written += filter(styles.ours, [styles.beside(path)])
-    say(f"from {first} to {last}", *written, *shown)
+    say(f"from {first} to {last}", *maps.files_of(path), *written[1:], *shown)
     say(*change_table(table, changes).split("\n"))
 
 

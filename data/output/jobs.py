@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from data import terminal
 from data.files import InputError, refuse_input
 from data.input import filenames, finding
 from data.input.pairing import pair, shared_masks
@@ -71,6 +72,18 @@ def find(
     same = [each for path in read for each in finding.same_image(path, stems)]
     refuse_input(outputs, [*others, *(file for path in same for file in with_sidecars(path))])
     return jobs
+
+
+def command(dates: Sequence[Path], checkpoint: Path, offset: float) -> str:
+    """Return the command that maps an image of the training.
+
+    Args:
+        dates: The image, or one image for each date.
+        checkpoint: The file.
+        offset: The option --offset of the training. Its other options are in the checkpoint.
+    """
+    again = [f"--offset={offset:.12g}"] if offset else []
+    return terminal.command("predict.py", *dates, "--checkpoint", checkpoint, *again)
 
 
 def _map_paths(images: Sequence[Path], folder: Path | None) -> list[Path]:

@@ -59,7 +59,7 @@ class MapFiles:
 
     Attributes:
         areas: Areas of the classes in the rows that have been written.
-        paths: The files, in the order in which predict.py names them.
+        paths: When the block has ended, the files, in the order in which predict.py names them.
 
     Args:
         target: The map's file.
@@ -91,7 +91,7 @@ class MapFiles:
             self._panels["probabilities.png"] = Panels(grid, table.names)
         if uncertainty:
             self._panels["uncertainty.png"] = Panels(grid, uncertainty)
-        self.paths = [target, target.with_suffix(".png")]
+        self.paths: list[Path] = []
         with ExitStack() as opened:
             opened.enter_context(folder_for(target))
 
@@ -143,8 +143,10 @@ class MapFiles:
         self._opened.__exit__(*error)
         if error[0] is None:
             self._draw()
-            made = [styles.beside(path) for path in self.paths if path.suffix == ".tif"]
-            self.paths += filter(styles.ours, made)
+            picture = self.target.with_suffix(".png")
+            self.paths = [*maps.files_of(self.target), picture, *self.paths]
+            layers = [path for path in self.paths[2:] if path.suffix == ".tif"]
+            self.paths += filter(styles.ours, map(styles.beside, layers))
 
     def _draw(self) -> None:
         """Draw the preview, the overlay, and the panels of probabilities and uncertainty."""

@@ -87,6 +87,12 @@ def class_names(raster: Raster) -> dict[int, str]:
     return {int(found[1]): text for found, text in named.items() if found}
 
 
+def files_of(path: str | os.PathLike) -> list[Path]:
+    """List what `coded` has written: the raster, the file of its names and its style, if any."""
+    names, style = Path(f"{os.fspath(path)}.aux.xml"), styles.beside(path)
+    return [Path(path), *[names] * names.exists(), *[style] * styles.ours(style)]
+
+
 @contextlib.contextmanager
 def coded(
     path: str | os.PathLike,

@@ -1,6 +1,7 @@
 """The terminal: printed lines, options, errors and signals of the scripts."""
 
-from data.terminal.lines import Notes, command, duration, grouped, listed, note, progress, say
+from data.files import command
+from data.terminal.lines import Notes, duration, grouped, listed, note, progress, say
 from data.terminal.options import Parser, Repeated, vote_weights, within
 from data.terminal.signals import (
     Interrupted,

@@ -1,4 +1,4 @@
-"""Lines for the terminal: messages, progress, durations, and commands to copy.
+"""Lines for the terminal: messages, progress and durations.
 
 All that the scripts print goes through `say`, `note`, `progress` or `say_error`. So no name of a
 file, class or band controls the terminal.
@@ -7,7 +7,6 @@ Read beside it: tests/data/terminal/test_lines.py.
 """
 
 import re
-import shlex
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
@@ -15,7 +14,6 @@ from pathlib import Path
 
 from data.files import printable, put, put_error
 
-ROOT = Path(__file__).parents[2]
 COUNTS = re.compile(r"[\d.,]+(?= pixels| ?%)")
 
 
@@ -61,14 +59,15 @@ class Notes:
         self._first: dict[str, str] = {}
         self._files: dict[str, set[str]] = {}
 
-    def say(self, remark: str) -> None:
-        """Print a remark if it is the first of its kind."""
-        file, colon, text = remark.partition(": ")
-        kind = COUNTS.sub("", text if colon else remark)
-        if kind not in self._first:
-            self._first[kind] = remark
-            note(remark)
-        self._files.setdefault(kind, set()).add(file)
+    def say(self, *remarks: str) -> None:
+        """Print each remark that is the first of its kind."""
+        for remark in remarks:
+            file, colon, text = remark.partition(": ")
+            kind = COUNTS.sub("", text if colon else remark)
+            if kind not in self._first:
+                self._first[kind] = remark
+                note(remark)
+            self._files.setdefault(kind, set()).add(file)
 
     def say_counts(self) -> None:
         """Print on how many more files there was a remark of each kind."""
@@ -104,15 +103,3 @@ def duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes}:{seconds:02}"
     return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
-
-
-def from_here(path: str | Path) -> str:
-    """Return a path relative to the current folder if it is inside, such as .venv/bin/python."""
-    path = Path(path)
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
-
-
-def command(script: str, *arguments: object) -> str:
-    """Return the shell command that runs a script of this project from the current folder."""
-    words = [from_here(sys.executable), from_here(ROOT / script), *map(str, arguments)]
-    return shlex.join(words)

@@ -12,13 +12,15 @@ from data.files import InputError, version
 from data.terminal.lines import say
 
 
-class _Help(argparse.ArgumentDefaultsHelpFormatter):
-    """Help texts with the default value, if there is one."""
+class _Help(argparse.HelpFormatter):
+    """Help texts with the default value, unless it is none or the text names it itself."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        # Not `in`: 0 is a default to show, and it equals False.
-        shown = action.default is not None and action.default is not False and action.default != []
-        return super()._get_help_string(action) if shown else action.help
+        value, text = action.default, action.help or ""
+        if value is None or value == [] or action.nargs == 0 or "(default: " in text:
+            return text
+        words = " ".join(map(str, value)) if isinstance(value, list) else str(value)
+        return f"{text} (default: {words.replace('%', '%%')})"
 
 
 class _Version(argparse.Action):

@@ -17,6 +17,7 @@ from data.files import (
     InputError,
     Interrupted,
     message_of,
+    one_line,
     printable,
     put_error,
     stopping,
@@ -101,4 +102,4 @@ def say_error(script: str, error: Exception, file: Path | None = None) -> None:
         put_error(printable("".join(traceback.format_exception(error)), keep="\n"))
         message = f"{file}: {type(error).__name__}: {error}"
     progress("")
-    put_error(f"{script}: error: {printable(' '.join(message.split()))}")
+    put_error(f"{script}: error: {printable(one_line(message))}")

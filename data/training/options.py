@@ -51,7 +51,8 @@ def add_data_options(group: _ArgumentGroup) -> None:
     add("--offset", type=within(float), default=0, help="added: -1000 from S2 baseline 04.00 on")
     add("--scaling", choices=scaling.METHODS, default="minmax", help="scaling of the bands")
     add("--align", choices=("nearest", "mode"), default="nearest", help="resampling of masks")
-    add("--size", type=count, help="window side (default: largest image side if <= 512, else 256)")
+    text = "side of the windows in pixels (default: largest image side if <= 512, else 256)"
+    add("--size", type=count, metavar="N", help=text)
     add("--stride", type=count, metavar="N", help="add training windows every N pixels")
     add("--skip-only", nargs="+", default=[], metavar="CLASS", help="skip windows of only these")
     text = "keep windows with LOW to HIGH of these classes, such as a,b; scl:3,8,9,10 are clouds"
@@ -63,6 +64,7 @@ def add_data_options(group: _ArgumentGroup) -> None:
     add("--split", choices=("blocks", "random"), default="blocks", help="how the share is drawn")
     text = "draw windows with more than SHARE of these classes TIMES as often as others"
     add_rule("--oversample-share", metavar=("CLASSES", "SHARE", "TIMES"), help=text)
-    add("--places", metavar="X", help="CSV file image,place; or pattern of names, '(.*)_\\d+'")
+    text = "CSV file image,place; or pattern of names, '(.*)_\\d+' (default: known by the ground)"
+    add("--places", metavar="X", help=text)
     add("--augment", nargs="*", choices=augment.STEPS, default=["flip", "turn"], help="operations")
     add("--overfit", type=number, default=0, metavar="N", help="train and validate on N windows")

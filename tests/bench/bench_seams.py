@@ -33,6 +33,7 @@ from data.output.truth import Truth  # noqa: E402
 from data.sample import towns as sample  # noqa: E402
 from unet import checkpoint  # noqa: E402
 from unet.evaluation.predictor import Predictor  # noqa: E402
+from unet.training.newest import choose  # noqa: E402
 
 RING, SIDE = 8, 80
 MIRRORS = 0, 16, 32, 64
@@ -160,7 +161,7 @@ def main() -> None:
     parser.add_argument("--towns", type=int, default=24)
     args = parser.parse_args()
     try:
-        predictor = Predictor(args.checkpoint or checkpoint.newest(), "cpu", "float32")
+        predictor = Predictor(choose(args.checkpoint).path, "cpu", "float32")
     except checkpoint.CheckpointError as error:
         sys.exit(print(f"bench_seams.py skipped: {error}"))
     loaded = predictor.checkpoint

@@ -27,6 +27,7 @@ from data.raster import geotiff  # noqa: E402
 from data.sample import towns  # noqa: E402
 from data.training.mask import Mask, labels_on  # noqa: E402
 from unet import checkpoint  # noqa: E402
+from unet.training.newest import choose  # noqa: E402
 
 
 def main() -> None:
@@ -44,7 +45,7 @@ def main() -> None:
         args.image, args.mask = images[4], masks[4]
     table = ClassTable.load(args.classes)
     with tempfile.TemporaryDirectory() as folder:
-        path = args.checkpoint or checkpoint.newest()
+        path = choose(args.checkpoint).path
         predict.main(
             [str(args.image), "--output", folder, "--uncertainty", "--checkpoint", str(path)]
         )

@@ -11,7 +11,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
-from data.files import InputError, message_of, printable, put_error, stopping, usable_streams
+from data.files import (
+    InputError,
+    message_of,
+    one_line,
+    printable,
+    put_error,
+    stopping,
+    usable_streams,
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -32,5 +40,5 @@ def one_line_errors(module: str) -> Iterator[None]:
         try:
             yield
         except (InputError, OSError) as error:
-            put_error(f"{module}: error: {printable(' '.join(message_of(error).split()))}")
+            put_error(f"{module}: error: {printable(one_line(message_of(error)))}")
             sys.exit(2)

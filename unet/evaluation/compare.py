@@ -13,7 +13,7 @@ Read beside it: tests/unet/evaluation/test_compare.py.
 from collections.abc import Sequence
 from pathlib import Path
 
-from data.files import InputError, printable, put, put_error, refuse_input, replacing
+from data.files import InputError, command, printable, put, put_error, refuse_input, replacing
 from unet import checkpoint
 from unet.evaluation import samples_file
 from unet.evaluation.command import Parser, one_line_errors
@@ -29,7 +29,8 @@ def load(folder: Path, name: str) -> Compared:
     """
     best = checkpoint.load(folder / "best.pt", to_resume=True)
     if not best["history"]:
-        raise InputError(f"{folder}: has no finished epoch; train it further, by --resume {folder}")
+        resume = command("train.py", "--resume", folder)
+        raise InputError(f"{folder}: has no finished epoch; train it further: {resume}")
     history, row = best["history"], best["history"][-1]
     if (folder / "last.pt").exists():
         last = checkpoint.load(folder / "last.pt", to_resume=True)["history"]

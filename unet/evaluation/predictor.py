@@ -109,7 +109,7 @@ class Predictor:
 
     def __str__(self) -> str:
         calibrated = f", temperature {self.temperature:.3g}" if self.temperature != 1 else ""
-        return f"{self.path}, {self.classes} classes, on {self.device}{calibrated}"
+        return f"{self.classes} classes, on {self.device}{calibrated}"
 
     @property
     def _ln_k(self) -> float:

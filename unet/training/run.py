@@ -27,7 +27,7 @@ from pathlib import Path
 
 import torch
 
-from data.files import BYTES, InputError, lock, printable, replacing, write_csv
+from data.files import BYTES, InputError, command, lock, printable, replacing, write_csv
 from unet import checkpoint
 from unet.checkpoint import CheckpointError
 from unet.evaluation import report, samples_file, scores
@@ -110,9 +110,9 @@ class Run:
         found = [path for path in self.files[: len(RESULTS)] if path.exists()]
         if found and not self._resumes:
             whole = self.folder / "last.pt" in found
-            more = f", or continue the run by --resume {self.folder}" if whole else ""
+            resume = f", or continue the run: {command('train.py', '--resume', self.folder)}"
             what = f"{self.folder}: holds a run already" + f" ({found[0].name})" * (not whole)
-            raise InputError(f"{what}; name another folder by --output{more}")
+            raise InputError(f"{what}; name another folder by --output{resume * whole}")
 
     @property
     def cache(self) -> Path:

@@ -2,11 +2,9 @@
 
 import signal
 import sys
-from pathlib import Path
 
 from data.terminal import (
     Notes,
-    command,
     duration,
     listed,
     progress,
@@ -55,13 +53,3 @@ def test_five_names_are_listed_and_the_others_counted():
 
 def test_durations():
     assert [duration(s) for s in (0, 59.6, 125, 3725)] == ["0:00", "1:00", "2:05", "1:02:05"]
-
-
-def test_a_command_is_short_inside_the_project_and_quoted(monkeypatch, tmp_path):
-    root = Path(__file__).parents[3]
-    monkeypatch.chdir(root)
-    monkeypatch.setattr(sys, "executable", str(root / ".venv/bin/python"))
-    assert command("predict.py", "my image.tif") == ".venv/bin/python predict.py 'my image.tif'"
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "executable", "/usr/bin/python3")
-    assert command("predict.py") == f"/usr/bin/python3 {root / 'predict.py'}"
