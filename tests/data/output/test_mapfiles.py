@@ -125,7 +125,7 @@ def test_panels_of_probabilities_are_drawn_with_the_overlay_only(tmp_path, image
             pixels = image.read(Window(row, 0, min(40, 90 - row), 30))
             files.add(np.zeros(pixels.shape[1:], np.uint8), pixels)
             files.add_probabilities(np.ones((2, *pixels.shape[1:]), np.float32))
-    assert {path.name for path in files.paths} == {"s.tif", "s.png", "s_probabilities.tif"}
+    assert "s_probabilities.tif" in {path.name for path in files.paths}
     assert not (tmp_path / "s_probabilities.png").exists()
 
 
