@@ -13,9 +13,8 @@ logit, stays the same. T > 1 makes a network less sure, T < 1 more sure.
 Pixels of one place are right or wrong together, so a few places say little about T. On satellite
 tiles T differs from place to place, by factors. So T stays 1 unless the derivative of the
 cross-entropy at T = 1 differs from zero by more than chance. Chance is judged by the sums over the
-places (Liang and Zeger 1986, Longitudinal data analysis using generalized linear models). If there
-are four places or fewer, which is too few to judge, the windows stand for places. T then holds for
-images of these places.
+places (Liang and Zeger 1986, Longitudinal data analysis using generalized linear models). Four
+places or fewer are never enough.
 
 The expected calibration error (ECE) divides the pixels into bins of equal width of confidence:
 
@@ -36,19 +35,10 @@ from data.files import IGNORE
 
 LOWEST, HIGHEST = 0.1, 10.0  # range of the temperature
 STEPS = 20  # of the bisection; the last interval is 4e-6 of T
-CHANCE, PLACES = 2, 5  # standard errors; fewest places that can exceed them
+CHANCE = 2  # standard errors
 PIXELS, EACH = 2**14, 64  # pixels for the fit: over all windows, and at least in each window
 BINS = 15
 GOLDEN = (math.sqrt(5) - 1) / 2
-
-
-def units(places: Tensor) -> Tensor:
-    """Return the number of the place of each window, or of the window if there are few places.
-
-    >>> units(torch.tensor([0, 0, 1, 1])).tolist(), units(torch.tensor([4, 3, 2, 1, 0, 0])).tolist()
-    ([0, 1, 2, 3], [4, 3, 2, 1, 0, 0])
-    """
-    return places if len(places.unique()) >= PLACES else torch.arange(len(places))
 
 
 class Sample:

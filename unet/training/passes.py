@@ -178,7 +178,7 @@ def evaluate(
     matrices = torch.zeros((count, num_classes, num_classes), dtype=torch.int32, device=device)
     inputs = torch.zeros((count, windows.channels), device=device)
     scenes = torch.tensor(windows.places_of_windows, dtype=torch.int64)
-    sampled, units = calibration.Sample(count), calibration.units(scenes)
+    sampled = calibration.Sample(count)
     sums = []  # sums of the losses over the windows of each batch
     for batch, (images, targets, numbers) in enumerate(loader, start=1):
         images = images.to(device, memory_format=torch.channels_last, non_blocking=True)
@@ -190,7 +190,7 @@ def evaluate(
         each = each_image(logits.argmax(1), targets, num_classes)
         matrices[numbers.to(device)] = each.to(device, torch.int32)
         inputs[numbers.to(device)] = _means(images, targets).float()
-        sampled.add(logits, targets, units[numbers])
+        sampled.add(logits, targets, scenes[numbers])
         after_batch()
     matrices = processes.total(matrices).cpu()
     parts = processes.gather(sampled.pixels())
