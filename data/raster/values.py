@@ -2,7 +2,7 @@
 
 The method mode needs a counter for each class, and class codes can be any integers. So `numbered`
 gives consecutive numbers to the values of a block. Of its three methods it uses the fastest that
-is possible.
+is possible. `tally` counts the votes of a block.
 
 Read beside it: tests/data/raster/test_values.py.
 """
@@ -18,6 +18,7 @@ from data.files import InputError
 from data.grid import Window
 from data.raster.tiles import parts, thread_pool
 
+FEWEST = 2  # pixels of a run on average; shorter runs are not worth their search
 NEAR = 32  # codes; blocks with so few codes from no-data on are numbered by a subtraction
 ROWS, COLUMNS = 1024, 4096  # size of the pieces that threads count
 
@@ -56,6 +57,46 @@ def numbered(block: np.ndarray, nodata: int | None) -> tuple[np.ndarray, np.ndar
     seen[codes] = True
     values = np.flatnonzero(seen).astype(codes.dtype).view(block.dtype)
     return values, (np.cumsum(seen, dtype=np.int32) - 1).take(codes)
+
+
+def tally(
+    codes: np.ndarray, index: np.ndarray, nodata: int | None, size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Count how often each code has each index.
+
+    Pixels that follow each other mostly have the same code and index. Such a run is counted at
+    once, by its length. So most pixels are only compared with the pixel before them:
+
+        codes   7 7 7 7 7 9 9       runs of code 7 and index 0: 3 pixels, of 7 and 1: 2 pixels
+        index   0 0 0 1 1 1 1               of code 9 and index 1: 2 pixels
+
+    >>> codes, index = np.uint8([[7, 7, 7, 7, 7, 9, 9]]), np.array([[0, 0, 0, 1, 1, 1, 1]])
+    >>> values, counts = tally(codes, index, nodata=7, size=2)
+    >>> dict(zip(values.tolist(), counts.tolist()))
+    {7: [3, 2], 8: [0, 0], 9: [0, 2]}
+
+    Args:
+        codes: (h, w) of an integer type in native byte order.
+        index: (h, w) from 0 to size - 1.
+        nodata: See `numbered`.
+        size: Number of indices.
+
+    Returns:
+        The k different codes, and the counts (k, size). Some codes may have no pixel.
+    """
+    codes, index = codes.reshape(-1), index.reshape(-1)
+    begins = np.empty(len(codes), bool)
+    begins[0] = True
+    np.not_equal(index[1:], index[:-1], out=begins[1:])
+    begins[1:] |= codes[1:] != codes[:-1]
+    first = np.flatnonzero(begins)
+    lengths = None
+    if len(first) * FEWEST < len(codes):
+        codes, index, lengths = codes[first], index[first], np.diff(first, append=len(codes))
+    values, numbers = numbered(codes, nodata)
+    index = index + numbers * np.int64(size)
+    counts = np.bincount(index, lengths, len(values) * size).astype(np.int64, copy=False)
+    return values, counts.reshape(-1, size)
 
 
 def count_values(
