@@ -13,12 +13,14 @@ from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
+import torch
 
 from data.files import InputError
 from data.grid import Window
 from data.raster.tiles import parts, thread_pool
 
-FEWEST = 2  # pixels of a run on average; shorter runs are not worth their search
+FEWEST = 8  # pixels of a run on average; shorter runs are not worth their search, ...
+EVERY = 16  # ... and one row of so many tells their length
 NEAR = 32  # codes; blocks with so few codes from no-data on are numbered by a subtraction
 ROWS, COLUMNS = 1024, 4096  # size of the pieces that threads count
 
@@ -64,8 +66,8 @@ def tally(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Count how often each code has each index.
 
-    Pixels that follow each other mostly have the same code and index. Such a run is counted at
-    once, by its length. So most pixels are only compared with the pixel before them:
+    Pixels that follow each other often have the same code and index. Such a run is counted at once,
+    by its length. So most pixels are only compared with the pixel before them:
 
         codes   7 7 7 7 7 9 9       runs of code 7 and index 0: 3 pixels, of 7 and 1: 2 pixels
         index   0 0 0 1 1 1 1               of code 9 and index 1: 2 pixels
@@ -84,19 +86,27 @@ def tally(
     Returns:
         The k different codes, and the counts (k, size). Some codes may have no pixel.
     """
+    # Some rows show whether the search for runs is worth its time.
+    if len(_beginnings(codes[::EVERY], index[::EVERY])) * FEWEST > index[::EVERY].size:
+        values, numbers = numbered(codes, nodata)
+        places = torch.from_numpy(index).add(torch.from_numpy(numbers), alpha=size).view(-1)
+        counts = torch.bincount(places, minlength=len(values) * size).numpy()
+    else:
+        first = _beginnings(codes, index)
+        values, numbers = numbered(codes.reshape(-1)[first], nodata)
+        places = index.reshape(-1)[first] + numbers * np.int64(size)
+        counts = np.bincount(places, np.diff(first, append=index.size), len(values) * size)
+    return values, counts.reshape(-1, size).astype(np.int64, copy=False)
+
+
+def _beginnings(codes: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """Find the first pixels (n,) of the runs of one code and one index."""
     codes, index = codes.reshape(-1), index.reshape(-1)
     begins = np.empty(len(codes), bool)
     begins[0] = True
     np.not_equal(index[1:], index[:-1], out=begins[1:])
     begins[1:] |= codes[1:] != codes[:-1]
-    first = np.flatnonzero(begins)
-    lengths = None
-    if len(first) * FEWEST < len(codes):
-        codes, index, lengths = codes[first], index[first], np.diff(first, append=len(codes))
-    values, numbers = numbered(codes, nodata)
-    index = index + numbers * np.int64(size)
-    counts = np.bincount(index, lengths, len(values) * size).astype(np.int64, copy=False)
-    return values, counts.reshape(-1, size)
+    return np.flatnonzero(begins)
 
 
 def count_values(

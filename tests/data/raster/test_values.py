@@ -60,7 +60,7 @@ def test_a_type_holds_classes_and_the_no_data_value():
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "int16", "uint16", "uint32", "int64"])
-@pytest.mark.parametrize("repeated", [1, 7])
+@pytest.mark.parametrize("repeated", [1, 17])
 def test_the_tally_is_that_of_single_pixels_in_short_and_in_long_runs(dtype, repeated):
     random, info = np.random.default_rng(3), np.iinfo(dtype)
     some = [info.min, info.max, 0, 3, 40]
