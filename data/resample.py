@@ -35,7 +35,7 @@ from data.files import InputError
 from data.grid import Grid, Window
 from data.raster.targetgrid import require_places
 from data.raster.tiles import halving, parts, strip_by_strip
-from data.raster.values import count_values, numbered, require_classes
+from data.raster.values import count_values, require_classes, tally
 from data.raster.warp import CELL, Coordinates, between
 
 TILE = 256  # rows and columns of a tile of the target; a thread makes one tile at a time
@@ -85,6 +85,8 @@ def mode(job: Job, tile: Window) -> np.ndarray | None:
         return np.full((tile.height, tile.width), job.outside, job.dtype)
     if window.height * window.width > MOST_PIXELS and tile.height * tile.width > 1:
         return None
+    if (value := constant(job, tile, window)) is not None:
+        return np.full((tile.height, tile.width), value, job.dtype)
     counted = count_votes(job, tile, window)
     if counted is None:
         return None
@@ -102,6 +104,26 @@ def mode(job: Job, tile: Window) -> np.ndarray | None:
     return out
 
 
+def constant(job: Job, tile: Window, window: Window) -> int | None:
+    """Find the only value of the source under a tile that lies inside the source; else None.
+
+    Sea, forest and the ground beside a mapped region fill whole tiles.
+    """
+    _, _, rows, cols = job.backward.extent
+    bottom, right = window.row + window.height, window.col + window.width
+    inside = window.row > 0 and window.col > 0 and bottom < rows and right < cols
+    if not inside or job.backward.patch(tile).known.size:
+        return None
+    value: int | None = None
+    for part in parts(window, TILE, right):
+        codes = job.read(part)
+        value = int(codes[0, 0]) if value is None else value
+        if (codes != value).any():
+            return None
+    job.overlaps = True
+    return value
+
+
 def count_votes(job: Job, tile: Window, window: Window) -> tuple[list[int], torch.Tensor] | None:
     """Count the votes of a window of the source for the pixels (h, w) of a tile.
 
@@ -115,19 +137,17 @@ def count_votes(job: Job, tile: Window, window: Window) -> tuple[list[int], torc
     plane_of: dict[int, int] = {}
     votes = torch.zeros(0, tile.height, tile.width, dtype=dtype)
     for piece, met, index in job.forward.located(window, tile, PIECE):
-        values, numbers = numbered(job.read(piece), job.nodata)
+        # `met` is the part of the tile for which the piece votes. There is a counter for each value
+        # and each pixel of `met` and of a rim around it. The rim gets the votes for other tiles.
+        height, width = met.height + 2, met.width + 2
+        values, tallied = tally(job.read(piece), index.numpy(), job.nodata, height * width)
         planes = [plane_of.setdefault(value, len(plane_of)) for value in values.tolist()]
         if len(plane_of) * area > MOST_VOTES and area > 1:
             return None
         if len(plane_of) > len(votes):
             new = votes.new_zeros(len(plane_of) - len(votes), tile.height, tile.width)
             votes = torch.cat([votes, new]) if len(votes) else new
-        # `met` is the part of the tile for which the piece votes. There is a counter for each value
-        # and each pixel of `met` and of a rim around it. The rim gets the votes for other tiles.
-        height, width = met.height + 2, met.width + 2
-        index.add_(torch.from_numpy(numbers), alpha=height * width)
-        counts = torch.bincount(index.view(-1), minlength=len(values) * height * width)
-        counts = counts.view(len(values), height, width)[:, 1:-1, 1:-1].to(dtype)
+        counts = torch.from_numpy(tallied).view(-1, height, width)[:, 1:-1, 1:-1].to(dtype)
         row, col = met.row - tile.row, met.col - tile.col
         box = votes[:, row : row + met.height, col : col + met.width]
         if planes == list(range(len(planes))):  # the usual case, which is faster

@@ -3,9 +3,12 @@
     python tests/bench/bench_reproject.py           all of it
     python tests/bench/bench_reproject.py --quick   a tenth of the sides
 
-Prints three tables: time for 10,000 x 10,000 pixels in memory, time and memory for 40,000 x 40,000
-from file to file, shares kept. Both programs use two threads and run in turn; each figure is the
-median of `--repeats` runs. Writes the picture of the three methods to
+    python tests/bench/bench_reproject.py --side 10000 --only files     one table, smaller
+
+Prints four tables: time for 10,000 x 10,000 pixels in memory, time for each pixel, time and memory
+for 40,000 x 40,000 from file to file, shares kept. Both programs use two threads and run in turn;
+each figure, also each ratio, is the median of `--repeats` pairs. The label raster `--labels` is
+left out where the file is missing. Writes the picture of the three methods to
 tests/bench/pictures/resampling.png.
 """
 
@@ -27,14 +30,19 @@ from rasterio.warp import reproject as gdal
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from data.grid import Grid  # noqa: E402
+from data.grid import Grid, Window  # noqa: E402
 from data.output import preview  # noqa: E402
+from data.raster import Raster  # noqa: E402
 from data.raster.targetgrid import target_grid_for  # noqa: E402
+from data.raster.tiles import parts, thread_pool  # noqa: E402
 from data.resample import reproject  # noqa: E402
 from unet.evaluation.shares import spearman  # noqa: E402
 
 THREADS = 2
 UTM, ETRS, WEB = CRS.from_epsg(32631), CRS.from_epsg(25831), CRS.from_epsg(3857)
+TARGETS = (UTM, 10), (WEB, 13.3)
+LABELS = ROOT.parent / "shared/realdata/labels/ESA_WorldCover_10m_2021_v200_N00E006_Map.tif"
+CODECS = "lzw", "deflate", "zstd"
 
 
 def landcover(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -75,35 +83,52 @@ def with_gdal(source, grid: Grid, target: Grid, method: str) -> np.ndarray:
     return out
 
 
-def timed(*functions, repeats: int) -> list[float]:
-    """Median seconds of each function, run in turn."""
+def timed(*functions, repeats: int) -> list[list[float]]:
+    """Seconds (functions, repeats) of each function; they run in turn."""
     seconds = [[] for _ in functions]
     for _ in range(repeats):
         for spent, function in zip(seconds, functions):
             start = time.perf_counter()
             function()
             spent.append(time.perf_counter() - start)
-    return [statistics.median(spent) for spent in seconds]
+    return seconds
 
 
-def in_memory(side: int, repeats: int) -> None:
-    """mode and nearest of 1 m classes, to 10 m in UTM and to 13.3 m in web Mercator."""
+def ratio(ours: list[float], theirs: list[float]) -> float:
+    """Median of the ratios of the pairs."""
+    return statistics.median(a / b for a, b in zip(ours, theirs))
+
+
+def in_memory(side: int, repeats: int, labels: Path) -> None:
+    """mode and nearest of 1 m classes, to 10 m in UTM and to 13.3 m in web Mercator; and of real
+    classes of 10 m to 100 m.
+    """
     source, grid = landcover(side, side), source_grid(side)
+    cases = [(source, grid, target_grid_for(grid, crs, size)) for crs, size in TARGETS]
+    if labels.exists():
+        with Raster(labels) as raster:
+            height, width = raster.grid.height, raster.grid.width
+            taken = min(side, height), min(side, width)
+            window = Window((height - taken[0]) // 2, (width - taken[1]) // 2, *taken)
+            real, place = raster.read(window)[0], raster.grid.window(window)
+        zone = CRS.from_epsg(32600 + int((place.transform[2] + 180) // 6) + 1)
+        cases.append((real, place, target_grid_for(place, zone, 100)))
     print(
-        f"in memory, {side:,} x {side:,} uint8 of 12 classes, 1 m EPSG:25831, "
-        f"{THREADS} threads, median of {repeats}"
+        f"in memory, {side:,} x {side:,} uint8, {THREADS} threads, median of {repeats} pairs; "
+        f"12 classes of 1 m in EPSG:25831{', and ' + labels.name if len(cases) > 2 else ''}"
     )
-    print(f"{'':28}{'ours, s':>10}{'GDAL, s':>10}{'ratio':>8}{'equal':>9}")
-    for crs, pixel in ((UTM, 10), (WEB, 13.3)):
-        target = target_grid_for(grid, crs, pixel)
+    heads = ("ours, s", "GDAL, s", "ratio", "equal", "x source.max()")
+    print(f"{'':32}" + "".join(f"{head:>15}" for head in heads))
+    for source, grid, target in cases:
         for method in ("mode", "nearest"):
             ours = lambda: reproject(source, grid, target, method, nodata=0, threads=THREADS)  # noqa: B023, E731
             theirs = lambda: with_gdal(source, grid, target, method)  # noqa: B023, E731
             equal = (ours() == theirs()).mean()
-            a, b = timed(ours, theirs, repeats=repeats)
+            a, b, once = timed(ours, theirs, source.max, repeats=repeats)
+            name = f"{method:9}to {target.transform[0]:5.1f} m {target.crs.to_string()}"
+            seconds = f"{statistics.median(a):15.3f}{statistics.median(b):15.3f}"
             print(
-                f"{method:9}to {pixel:4} m {crs.to_string():10}"
-                f"{a:10.3f}{b:10.3f}{a / b:8.2f}{equal:9.2%}",
+                f"{name:32}{seconds}{ratio(a, b):15.2f}{equal:15.2%}{ratio(a, once):15.0f}",
                 flush=True,
             )
 
@@ -115,7 +140,7 @@ def linear(sides: list[int], repeats: int) -> None:
         source, grid = landcover(side, side), source_grid(side)
         target = target_grid_for(grid, UTM, 10)
         mode = partial(reproject, source, grid, target, "mode", nodata=0, threads=THREADS)
-        (a,) = timed(mode, repeats=repeats)
+        a = statistics.median(timed(mode, repeats=repeats)[0])
         print(
             f"  {side:,} x {side:,}: {a / side**2 * 1e9:6.2f} ns; "
             f"300,000 squared: {a / side**2 * 1.5e9:.1f} min"
@@ -138,15 +163,25 @@ def run(command: list[str]) -> tuple[float, float]:
     return time.perf_counter() - start, peak / 1e6
 
 
-def file_to_file(side: int, repeats: int) -> None:
-    """LZW-compressed tiles of 512 to 10 m: time and memory of both programs."""
+def decoding(path: str) -> float:
+    """Seconds to decode all blocks of a file in threads, with no other work."""
+    start = time.perf_counter()
+    with Raster(path) as raster, thread_pool(THREADS) as pool:
+        whole = Window(0, 0, raster.grid.height, raster.grid.width)
+        for _ in pool.map(lambda part: raster.read(part).size, parts(whole, 512, 2048)):
+            pass
+    return time.perf_counter() - start
+
+
+def file_to_file(side: int, repeats: int, codec: str) -> None:
+    """Compressed tiles of 512 to 10 m: time and memory of both programs."""
     with tempfile.TemporaryDirectory() as folder:
         path, grid = f"{folder}/mask.tif", source_grid(side)
         shape = {
             "tiled": True,
             "blockxsize": 512,
             "blockysize": 512,
-            "compress": "lzw",
+            "compress": codec,
             "bigtiff": "if_safer",
         }
         profile = {
@@ -169,8 +204,8 @@ def file_to_file(side: int, repeats: int) -> None:
                 part = landcover(min(2000, side - row), side, seed=row)
                 file.write(part, 1, window=rasterio.windows.Window(0, row, side, len(part)))
         print(
-            f"file to file, {side:,} x {side:,}, LZW tiles of 512, to 10 m EPSG:32631, "
-            f"median of {repeats}"
+            f"file to file, {side:,} x {side:,}, {codec.upper()} tiles of 512, to 10 m EPSG:32631, "
+            f"median of {repeats} pairs; decoding alone {decoding(path):.2f} s"
         )
         print(
             f"{'':10}{'ours, s':>10}{'rio warp, s':>13}{'ratio':>8}"
@@ -198,9 +233,11 @@ def file_to_file(side: int, repeats: int) -> None:
             rio += ["--res", "10", "--resampling", method, "--threads", str(THREADS), "--overwrite"]
             rio += ["--co", "compress=deflate", "--co", "tiled=true"]
             figures = [(*run(ours), *run(rio)) for _ in range(repeats)]
-            a, mine, b, theirs = (statistics.median(column) for column in zip(*figures))
+            a, mine, b, theirs = zip(*figures)
+            pairs = ratio(a, b)
+            a, mine, b, theirs = map(statistics.median, (a, mine, b, theirs))
             print(
-                f"{method:10}{a:10.2f}{b:13.2f}{a / b:8.2f}{mine:10.2f}{theirs:14.2f}", flush=True
+                f"{method:10}{a:10.2f}{b:13.2f}{pairs:8.2f}{mine:10.2f}{theirs:14.2f}", flush=True
             )
 
 
@@ -260,16 +297,23 @@ def main() -> None:
     """All tables."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--quick", action="store_true", help="a tenth of the sides")
-    parser.add_argument("--repeats", type=int, default=5, help="runs of which the median is taken")
+    parser.add_argument("--repeats", type=int, default=7, help="pairs of which the median is taken")
+    parser.add_argument("--only", choices=("memory", "size", "files", "shares"), help="one table")
+    parser.add_argument("--side", type=int, help="rows and columns of the rasters")
+    parser.add_argument("--labels", type=Path, default=LABELS, help="a real raster of classes")
     args = parser.parse_args()
     scale = 10 if args.quick else 1
-    in_memory(10_000 // scale, args.repeats)
-    linear(
-        [side // scale for side in (5_000, 10_000, 20_000, 40_000)],
-        1 if not args.quick else args.repeats,
-    )
-    file_to_file(40_000 // scale, 1 if args.quick else args.repeats)
-    shares_kept(20 if args.quick else 200)
+    if args.only in (None, "memory"):
+        in_memory(args.side or 10_000 // scale, args.repeats, args.labels)
+    if args.only in (None, "size"):
+        sides = [side // scale for side in (5_000, 10_000, 20_000, 40_000)]
+        linear(sides, 1 if not args.quick else args.repeats)
+    if args.only in (None, "files"):
+        for codec in CODECS:
+            side = args.side or 40_000 // scale
+            file_to_file(side, 1 if args.quick else args.repeats, codec)
+    if args.only in (None, "shares"):
+        shares_kept(20 if args.quick else 200)
 
 
 if __name__ == "__main__":

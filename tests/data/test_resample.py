@@ -301,6 +301,50 @@ def test_a_world_map_from_a_european_one_is_no_data_beyond_europe():
         )
 
 
+# --- long runs of pixels, and tiles of one class
+
+
+def test_seventy_thousand_pixels_in_a_row_vote_for_one_pixel():
+    source = np.full((1, 70_001), 4, np.uint8)
+    source[0, :35_001] = 9
+    assert reproject(source, plain(1, 70_001), plain(1, 1, 70_001), "mode", NO).tolist() == [[9]]
+    source[0, 0] = 4
+    assert reproject(source, plain(1, 70_001), plain(1, 1, 70_001), "mode", NO).tolist() == [[4]]
+
+
+@pytest.mark.parametrize("up", [False, True])
+def test_a_target_around_a_source_of_one_class_is_no_data_beside_it(up):
+    source, here = np.full((40, 40), 6, np.uint8), plain(40, 40, top=-40 if up else 0, up=up)
+    there = plain(30, 30, 2, left=-7, top=5)
+    assert (reproject(source, here, there, "mode", NO) == naive(source, here, there, "mode")).all()
+    # Inside the source the whole target has the class, also where its pixels get no vote.
+    for pixel in (0.3, 4):
+        side = int(24 / pixel)
+        made = reproject(source, here, plain(side, side, pixel, left=8, top=-8), "mode", NO)
+        assert (made == 6).all()
+
+
+def test_one_other_pixel_ends_the_search_for_a_single_class():
+    source, here = np.full((700, 700), 6, np.uint8), plain(700, 700)
+    inside = plain(90, 90, 7, left=35, top=-35)
+    for row, col in ((40, 40), (650, 650)):  # in the first and in the last part that is read
+        source[...] = 6
+        source[row - 6 : row + 6, col - 6 : col + 6] = 2
+        expected = naive(source, here, inside, "mode")
+        assert (expected == 2).any()
+        assert (reproject(source, here, inside, "mode", NO) == expected).all()
+
+
+def test_a_tile_with_points_beyond_the_projection_is_not_filled_with_its_single_class():
+    world = grid("EPSG:4326", -180, 90, 1, 180, 360)
+    # The left limb of the globe: the tile reads from the inside of the world map.
+    limb = grid("+proj=ortho +lat_0=10 +lon_0=20", -7e6, 1e6, 1e5, 20, 20)
+    made = reproject(np.full((180, 360), 3, np.uint8), world, limb, "mode", NO)
+    away = np.hypot(np.arange(20) * 1e5 - 6.95e6, np.arange(20)[:, None] * 1e5 - 0.95e6)
+    # A pixel has half a diagonal of 71 km, and the radius of the globe is 6378 km.
+    assert (made[away > 6.45e6] == NO).all() and (made[away < 6.3e6] == 3).all()
+
+
 # --- against GDAL
 
 

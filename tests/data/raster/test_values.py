@@ -1,12 +1,14 @@
 """data/raster/values.py: the values of a raster of classes, numbered and counted."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
 from data.files import InputError
 from data.grid import Window
 from data.raster import values
-from data.raster.values import count_values, numbered, require_classes
+from data.raster.values import count_values, numbered, require_classes, tally
 
 TYPES = ["uint8", "int8", "uint16", "int16", "int32", "uint32", "int64", "uint64"]
 
@@ -55,3 +57,27 @@ def test_a_type_holds_classes_and_the_no_data_value():
     for nodata in (-1, 256):
         with pytest.raises(InputError, match=f"no-data {nodata} is not a value of uint8"):
             require_classes(np.dtype("uint8"), nodata)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int16", "uint16", "uint32", "int64"])
+@pytest.mark.parametrize("repeated", [1, 17])
+def test_the_tally_is_that_of_single_pixels_in_short_and_in_long_runs(dtype, repeated):
+    random, info = np.random.default_rng(3), np.iinfo(dtype)
+    some = [info.min, info.max, 0, 3, 40]
+    codes = np.array(some, dtype)[random.integers(0, 5, (30, 12))].repeat(repeated, axis=1)
+    index = random.integers(0, 6, (30, 6), dtype=np.int32).repeat(2 * repeated, axis=1)
+    values, counts = tally(codes, index, 3, 6)
+    expected = Counter(zip(codes.ravel().tolist(), index.ravel().tolist()))
+    found = {
+        (value, place): count
+        for value, row in zip(values.tolist(), counts.tolist())
+        for place, count in enumerate(row)
+        if count
+    }
+    assert counts.shape == (len(values), 6) and found == expected
+
+
+def test_more_codes_than_a_byte_holds_are_tallied():
+    codes = np.arange(1000, dtype=np.int32).repeat(4).reshape(40, 100)
+    values, counts = tally(codes, np.zeros((40, 100), np.int32), None, 1)
+    assert values.tolist() == list(range(1000)) and (counts == 4).all()
