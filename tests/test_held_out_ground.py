@@ -79,7 +79,7 @@ def test_an_image_of_both_has_two_tables_and_the_summary_has_them_too(here, caps
     shutil.copy("m_0.tif", "in/masks/m_0.tif")
     mapped("in/images", "--truth", "in/masks")
     said = capsys.readouterr().out
-    parts = said.split("maps/s_")
+    parts = said.split("_landcover.tif\n")
     assert "75.0 % of s_0.tif was trained on; the rest, held-out ground, has a table" in parts[1]
     assert pixels(parts[1]) == [2304, 576]
     assert "all of s_1.tif was trained on: these scores do not hold" in parts[2]
