@@ -32,7 +32,9 @@ class Warm:
         environment: Variables beside those of the tests.
     """
 
-    def __init__(self, script: Path | str, *words: object, folder: Path | None = None, **environment):
+    def __init__(
+        self, script: Path | str, *words: object, folder: Path | None = None, **environment
+    ):
         self._files = [tempfile.NamedTemporaryFile() for _ in range(2)]
         names = [file.name for file in self._files]
         here, environment = os.getcwd(), {**os.environ, **environment}
@@ -55,7 +57,7 @@ class Warm:
     def send_signal(self, number: int) -> None:
         os.kill(self.pid, number)
 
-    def wait(self, timeout: float) -> int:
+    def wait(self, timeout: float = 300) -> int:
         """Wait for the end. A process that does not end is killed."""
         self._process.join(timeout)
         if self.returncode is None:
