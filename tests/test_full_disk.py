@@ -1,8 +1,5 @@
 """Full disks: each writer ends in one line that names its file, and leaves nothing half-written."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import disks
@@ -10,14 +7,13 @@ import numpy as np
 import products
 import pytest
 import small
+from warm import Warm, run
 
 import predict
 import train
 from data.grid import Grid
 from data.raster import cog
 from unet import checkpoint
-
-ROOT = Path(__file__).parents[1]
 
 # Without the look at the free space, in which two processes may find enough for each.
 PREPARE = """
@@ -43,16 +39,6 @@ with one_line_errors("read"), safe.Safe(Path(sys.argv[1])) as product:
 """
 
 
-def start(text: str, *arguments, **environment) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-c", text, *map(str, arguments)],
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, **environment},
-    )
-
-
 def test_two_processes_on_one_nearly_full_disk_end_in_one_line_and_tidy_up(tmp_path):
     """Each scene has 2.25 MB. A map of a full disk would end a process by SIGBUS."""
     grid = Grid(small.UTM31, (10, 0, 4e5, 0, -10, 5e6), 500, 500)
@@ -62,7 +48,7 @@ def test_two_processes_on_one_nearly_full_disk_end_in_one_line_and_tidy_up(tmp_p
     with disks.small_disk(tmp_path / "disk", 3_500_000) as disk:
         cache = disk / "cache"
         images = [tmp_path / f"{name}.tif" for name in ("a", "b")]
-        both = [start(PREPARE, image, tmp_path / "mask.tif", cache) for image in images]
+        both = [Warm(PREPARE, image, tmp_path / "mask.tif", cache) for image in images]
         ends = [(process.communicate()[1], process.returncode) for process in both]
         failed = [text for text, code in ends if code]
         assert failed and all(code in (0, 2) for _, code in ends), ends
@@ -75,10 +61,9 @@ def test_a_full_folder_for_temporary_files_is_named(tmp_path):
     """The band has 2 MB."""
     path = products.write(tmp_path, {("B02", 10): np.full((1000, 1000), 2500)})
     with disks.small_disk(tmp_path / "disk", 1_000_000) as disk:
-        process = start(READ, path, TMPDIR=str(disk))
-        message = process.communicate()[1]
+        done = run(READ, path, TMPDIR=str(disk))
         expected = f"{disk}: No space left on device; make room, or name another folder by TMPDIR"
-        assert (message, process.returncode) == (f"read: error: {expected}\n", 2)
+        assert (done.stderr, done.returncode) == (f"read: error: {expected}\n", 2)
         assert list(disk.iterdir()) == []
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import small
 import torch
+import warm
 from pyproj import CRS
 
 import predict
@@ -464,14 +465,15 @@ def test_the_script_runs_as_a_program(here):
 INTERRUPTED = """
 import runpy, signal, sys
 from data.mapping import strips
-sys.argv = ["predict.py", "in/images/s_0.tif"]
+script = sys.argv[1]
+sys.argv = [script, "in/images/s_0.tif"]
 
 def progress(text):
     if "%" in text:
         signal.raise_signal(signal.SIGINT)
 
 strips.progress = progress
-runpy.run_path(sys.path[0] + "/predict.py", run_name="__main__")
+runpy.run_path(script, run_name="__main__")
 """
 
 
@@ -485,12 +487,7 @@ def test_ctrl_c_leaves_the_earlier_map_and_nothing_half_written(here):
         )
     cog.write("in/images/s_0.tif", pixels, grid, descriptions=small.BANDS)
     # A process of its own, because the program ends its process.
-    done = subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{INTERRUPTED}"],
-        capture_output=True,
-        text=True,
-        cwd=here,
-    )
+    done = warm.run(INTERRUPTED, str(ROOT / "predict.py"))
     assert done.returncode == 130 and done.stderr.splitlines()[-1] == "predict.py: stopped"
     assert "Traceback" not in done.stderr
     assert Path("in/images/s_0_landcover.tif").read_bytes() == before

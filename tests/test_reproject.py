@@ -1,16 +1,16 @@
 """reproject.py with files and as a script: blocks, tags, bad input, a full disk."""
 
 import os
-import resource
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
+import disks
 import imagecodecs
 import numpy as np
 import pytest
 import torch
+import warm
 from landcover import CASES, NO, UTM, grid, patches
 
 import reproject as module
@@ -124,21 +124,14 @@ def test_every_block_is_decoded_about_once_and_only_if_needed(
     assert rows.max() < 1500 + 5 + max(512, size)
 
 
-def script(*arguments, **options):
-    command = [sys.executable, "reproject.py", *map(str, arguments)]
-    root = Path(module.__file__).parent
-    return subprocess.run(command, cwd=root, capture_output=True, text=True, **options)
-
-
 def test_the_script_aligns_a_mask_with_an_image(tmp_path):
     source_grid, target_grid = CASES["3035 to UTM"]
     source = patches(source_grid.height, source_grid.width)
     mask = write(tmp_path / "mask.tif", source, source_grid)
     image = np.zeros((2, target_grid.height, target_grid.width), np.float32)
     cog.write(tmp_path / "image.tif", image, target_grid)
-    done = script(
-        mask, "--like", tmp_path / "image.tif", "-o", tmp_path / "aligned.tif", "--method", "mode"
-    )
+    words = "--like", tmp_path / "image.tif", "-o", tmp_path / "aligned.tif", "--method", "mode"
+    done = warm.run(Path(module.__file__), mask, *words)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{tmp_path / 'aligned.tif'}\n", "")
     with geotiff.Raster(tmp_path / "aligned.tif") as out:
         assert out.grid.matches(target_grid)
@@ -413,16 +406,15 @@ def test_a_file_does_not_become_itself(folder):
         reproject_file(folder / "mask.tif", folder / "mask.tif", UTM)
 
 
-def test_a_full_disk_is_one_line_and_leaves_the_earlier_output(folder):
+def test_a_full_disk_is_one_line_and_leaves_the_earlier_output(folder, monkeypatch, capsys):
     (folder / "kept.tif").write_bytes(b"earlier")
-    options = ["--crs", "EPSG:3857", "--resolution", "1", "-o", folder / "kept.tif"]
-    done = script(
-        folder / "mask.tif",
-        *options,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
-    )
-    assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert done.stderr.startswith(f"reproject.py: error: {folder / 'kept.tif'}: ")
+    words = f"reproject.py {folder}/mask.tif --crs EPSG:3857 --resolution 1 -o {folder}/kept.tif"
+    monkeypatch.setattr(sys, "argv", words.split())
+    with disks.largest_file(20_000), pytest.raises(SystemExit) as left:
+        module.main()
+    error = capsys.readouterr().err
+    assert left.value.code == 2 and error.count("\n") == 1
+    assert error.startswith(f"reproject.py: error: {folder / 'kept.tif'}: ")
     assert (folder / "kept.tif").read_bytes() == b"earlier" and not list(folder.glob(".kept.tif*"))
 
 

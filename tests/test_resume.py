@@ -2,7 +2,6 @@
 
 import csv
 import math
-import multiprocessing
 import os
 import random
 import shutil
@@ -16,6 +15,7 @@ import pytest
 import small
 import torch
 from gpu import needs_gpu
+from warm import Warm
 
 import train
 from data.files import InputError
@@ -164,14 +164,19 @@ def test_a_signal_in_the_middle_of_an_epoch_loses_nothing(
     assert_same(run, whole / "whole")
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_the_exit_status_is_that_of_the_signal(tmp_path, number, status):
-    command = [
-        sys.executable,
-        str(ROOT / "train.py"),
-        *options(tmp_path, "--epochs", 9999, "--output", tmp_path / "run"),
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def new_python(script: Path, *words: str) -> subprocess.Popen:
+    """Start a script as a user does."""
+    command, pipe = [sys.executable, str(script), *words], subprocess.PIPE
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True)
+
+
+@pytest.mark.parametrize(
+    ("start", "number", "status"),
+    [(new_python, signal.SIGINT, 130), (Warm, signal.SIGINT, 130), (Warm, signal.SIGTERM, 143)],
+)
+def test_the_exit_status_is_that_of_the_signal(tmp_path, start, number, status):
+    given = options(tmp_path, "--epochs", 9999, "--output", tmp_path / "run")
+    process = start(ROOT / "train.py", *given)
     while not (tmp_path / "run/best.pt").exists():
         assert process.poll() is None
         time.sleep(0.1)
@@ -187,8 +192,7 @@ def test_a_worker_that_is_killed_ends_the_run_which_can_be_resumed(tmp_path):
     """The system kills the largest process if memory is short."""
     run = tmp_path / "run"
     arguments = options(tmp_path, "--output", run, "--workers", 2, "--epochs", 9999)
-    command = [sys.executable, str(ROOT / "train.py"), *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = Warm(ROOT / "train.py", *arguments)
     while not (run / "last.pt").exists():
         assert process.poll() is None
         time.sleep(0.1)
@@ -202,25 +206,16 @@ def test_a_worker_that_is_killed_ends_the_run_which_can_be_resumed(tmp_path):
     assert checkpoint.load(run / "last.pt")["epoch"] == epoch + 1
 
 
-def train_quietly(arguments: list[str]) -> None:
-    sys.stdout = open("/dev/null", "w")
-    train.main(arguments)
-
-
 def test_killed_ten_times_at_random_moments_and_resumed_each_time(tmp_path):
     """After kill -9 at any moment the checkpoint loads, and the final result is the same.
 
     tests/bench/soak_runs.py tries it more often.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["train", "torch._dynamo"])  # imported only once
     draw, run, last = random.Random(0), tmp_path / "killed", tmp_path / "killed/last.pt"
     fresh = options(tmp_path, *STATEFUL, "--epochs", 24)
 
-    def begin(*arguments: str) -> multiprocessing.Process:
-        process = context.Process(target=train_quietly, args=(list(map(str, arguments)),))
-        process.start()
-        return process
+    def begin(*arguments: str) -> Warm:
+        return Warm(ROOT / "train.py", *arguments)
 
     def saved() -> int:
         return last.stat().st_mtime_ns if last.exists() else 0
@@ -230,19 +225,18 @@ def test_killed_ten_times_at_random_moments_and_resumed_each_time(tmp_path):
         before = saved()
         process = begin("--resume", run) if before else begin(*fresh, "--output", run)
         if number % 3:  # kill it while it trains and saves; every third time while it starts
-            while saved() == before and process.is_alive():
+            while saved() == before and process.poll() is None:
                 time.sleep(0.002)
         time.sleep(draw.uniform(0, 0.05))
-        assert process.is_alive()
-        process.kill()
-        process.join()
+        assert process.poll() is None
+        process.send_signal(signal.SIGKILL)
+        process.wait()
         if last.exists():
             reached.add(checkpoint.load(last)["epoch"])
             checkpoint.load(run / "best.pt")
     assert len(reached) >= 6
     for process in (begin("--resume", run), begin(*fresh, "--output", tmp_path / "whole")):
-        process.join()
-        assert process.exitcode == 0
+        assert process.wait() == 0
     assert_same(run, tmp_path / "whole")
 
 

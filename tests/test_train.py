@@ -2,9 +2,9 @@
 
 import base64
 import csv
+import os
 import runpy
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import small
 import torch
+import warm
 
 import predict
 import train
@@ -81,7 +82,9 @@ def test_a_run_leaves_checkpoints_log_and_report(tmp_path, capsys):
     command = printed.splitlines()[-1].split(maxsplit=1)[1]
     assert "predict.py " in command and command.endswith(f"--checkpoint {folder / 'best.pt'}")
     # The printed command works.
-    assert subprocess.run(shlex.split(command), capture_output=True).returncode == 0
+    python, script, *words = shlex.split(command)
+    assert os.path.samefile(python, sys.executable)
+    assert warm.run(Path(script), *words).returncode == 0
     assert (folder / "train.log").read_text() == printed
 
 

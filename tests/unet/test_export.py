@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -46,10 +47,18 @@ def state(size=48, method="minmax", **options) -> dict:
     return found | {"recipe": inputs.recipe(found, TABLE)}
 
 
-def read(path: Path) -> tuple:
-    """Read (the network, landcover.json) of an exported file."""
-    extra = {"landcover.json": ""}
-    return torch.export.load(path, extra_files=extra).module(), json.loads(extra["landcover.json"])
+class Opened(NamedTuple):
+    """An exported file as torch reads it."""
+
+    program: torch.export.ExportedProgram
+    about: dict  # landcover.json
+    script: str  # run.py
+
+
+def read(path: Path) -> Opened:
+    extra = {"landcover.json": "", "run.py": ""}
+    program = torch.export.load(path, extra_files=extra)
+    return Opened(program, json.loads(extra["landcover.json"]), extra["run.py"])
 
 
 @pytest.fixture(scope="module")
@@ -62,16 +71,22 @@ def exported(tmp_path_factory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def opened(exported) -> Opened:
+    """Read the file once: torch takes more than a second."""
+    return read(exported)
+
+
 @pytest.mark.parametrize("shape", [(1, 32, 32), (1, 48, 160), (5, 64, 32), (2, 256, 256)])
-def test_any_batch_and_any_multiple_of_16_give_what_the_network_gives(exported, shape):
-    network, eager = read(exported)[0], checkpoint.build_model(state())
+def test_any_batch_and_any_multiple_of_16_give_what_the_network_gives(opened, shape):
+    network, eager = opened.program.module(), checkpoint.build_model(state())
     x = torch.randn(shape[0], 4, *shape[1:], generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         torch.testing.assert_close(network(x), eager(x), rtol=1e-4, atol=1e-5)
 
 
-def test_the_file_says_what_it_wants_and_what_it_gives(exported):
-    about = read(exported)[1]
+def test_the_file_says_what_it_wants_and_what_it_gives(opened):
+    about = opened.about
     assert (
         about["bands"] == BANDS
         and about["indices"] == {"NDVI": ["NIR", "Red"]}
@@ -95,16 +110,14 @@ def test_the_file_says_what_it_wants_and_what_it_gives(exported):
 
 
 def test_the_script_inside_maps_images_as_we_do_and_needs_torch_alone(
-    exported, tmp_path, monkeypatch
+    exported, opened, tmp_path, monkeypatch
 ):
-    by_itself, program = state(method="image"), torch.export.load(exported)
+    by_itself = state(method="image")
     by_itself["metrics"] = {"temperature": 1.6}
-    monkeypatch.setattr(export, "_open", lambda *_: program)  # the network is the same
+    monkeypatch.setattr(export, "_open", lambda *_: opened.program)  # the network is the same
     export.export(by_itself, tmp_path / "image.pt2")
     shutil.copy(exported, tmp_path / "minmax.pt2")
-    extra = {"run.py": ""}
-    torch.export.load(exported, extra_files=extra)
-    (tmp_path / "run.py").write_text(extra["run.py"])
+    (tmp_path / "run.py").write_text(opened.script)
     image = np.random.default_rng(0).integers(1, 4000, (3, 48, 64)).astype(np.uint16)
     image[:, 0, 0] = 0  # 0 / 0 in the index
     torch.save(torch.from_numpy(image.astype(np.int32)), tmp_path / "numbers.pt")
@@ -138,8 +151,8 @@ def test_a_network_whose_sizes_cannot_stay_open_takes_one_window(tmp_path, monke
 
     monkeypatch.setitem(unet.MODELS, "unet", Fixed)
     assert export.export(state(size=40), tmp_path / "model.pt2") == "one window of 48 x 48 pixels"
-    network, about = read(tmp_path / "model.pt2")
-    x = torch.randn(1, 4, 48, 48)
+    program, about, _ = read(tmp_path / "model.pt2")
+    network, x = program.module(), torch.randn(1, 4, 48, 48)
     torch.testing.assert_close(network(x), checkpoint.build_model(state())(x), rtol=1e-4, atol=1e-4)
     assert (
         about["input"]["sizes"] == "one window of 48 x 48 pixels"
@@ -147,9 +160,10 @@ def test_a_network_whose_sizes_cannot_stay_open_takes_one_window(tmp_path, monke
     )
 
 
-def test_a_file_that_gives_something_else_is_not_kept(exported, tmp_path, monkeypatch):
-    program = torch.export.load(exported)
-    monkeypatch.setattr(export, "_open", lambda *_: program)  # the program of another network
+def test_a_file_that_gives_something_else_is_not_kept(opened, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        export, "_open", lambda *_: opened.program
+    )  # the program of another network
     other = state()
     other["weights"] = {
         **other["weights"],
@@ -164,11 +178,10 @@ def test_a_file_that_gives_something_else_is_not_kept(exported, tmp_path, monkey
 
 
 def test_the_command_takes_a_checkpoint_or_the_folder_of_a_run(
-    exported, tmp_path, monkeypatch, capsys
+    opened, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
-    program = torch.export.load(exported)
-    monkeypatch.setattr(export, "_open", lambda *_: program)
+    monkeypatch.setattr(export, "_open", lambda *_: opened.program)
     Path("run").mkdir()
     checkpoint.save("run/best.pt", state())
     for given in ("run", "run/best.pt"):
@@ -177,7 +190,7 @@ def test_the_command_takes_a_checkpoint_or_the_folder_of_a_run(
         assert printed == (
             "model.pt2: takes any batch, heights and widths of multiples of 16 from 32\n"
         )
-    assert read(Path("model.pt2"))[1]["bands"] == BANDS
+    assert read(Path("model.pt2")).about["bands"] == BANDS
     old = {name: value for name, value in state().items() if name != "recipe"}
     checkpoint.save("old.pt", old)
     Path("model.pt2").rename("run.pt2")

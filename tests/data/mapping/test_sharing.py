@@ -1,15 +1,13 @@
 """Several processes, one map: started as torchrun starts them, on a scene of four strips."""
 
-import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import small
 import torch
+from warm import Warm
 
 import predict
 from data.grid import Grid
@@ -43,7 +41,7 @@ def options(folder: Path, output: str) -> list[str]:
     return ["--checkpoint", str(folder / "net.pt"), "--output", str(folder / output)]
 
 
-def start(world: int, arguments: list[str]) -> list[subprocess.Popen]:
+def start(world: int, arguments: list[str]) -> list[Warm]:
     """predict.py in `world` processes, with the variables that torchrun sets."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -54,22 +52,14 @@ def start(world: int, arguments: list[str]) -> list[subprocess.Popen]:
         "WORLD_SIZE": str(world),
         "OMP_NUM_THREADS": "1",
     }
-    call = [sys.executable, str(ROOT / "predict.py"), *arguments]
     return [
-        subprocess.Popen(
-            call,
-            env={**os.environ, **shared, "RANK": str(rank)},
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )  # fmt: skip
-        for rank in range(world)
+        Warm(ROOT / "predict.py", *arguments, **shared, RANK=str(rank)) for rank in range(world)
     ]
 
 
-def ended(processes: list[subprocess.Popen]) -> list[tuple[int, str, str]]:
+def ended(processes: list[Warm]) -> list[tuple[int, str, str]]:
     """(status, stdout, stderr) of each."""
-    said = [process.communicate(timeout=300) for process in processes]
+    said = [process.communicate() for process in processes]
     return [(process.returncode, *texts) for process, texts in zip(processes, said)]
 
 

@@ -5,8 +5,6 @@ import multiprocessing
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from multiprocessing.util import get_temp_dir
@@ -15,11 +13,10 @@ from pathlib import Path
 import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
+from warm import Warm
 
 from data.files import InputError
 from data.training.workers import Loader, share_temporary_folder, start_worker, supervised
-
-ROOT = Path(__file__).parents[3]
 
 
 class Numbers(Dataset):
@@ -103,7 +100,11 @@ def test_workers_outlive_the_signals_that_all_processes_get_and_end_with_the_blo
     assert before in (signal.getsignal(signal.SIGCHLD), signal.SIG_DFL)
 
 
-def test_workers_answer_although_their_temporary_folder_was_removed_meanwhile():
+def test_workers_answer_although_their_temporary_folder_was_removed_meanwhile(
+    tmp_path, monkeypatch
+):
+    # Not the folder of this process: tests/warm.py has its socket there.
+    monkeypatch.setitem(multiprocessing.current_process()._config, "tempdir", str(tmp_path))
     shutil.rmtree(get_temp_dir())
     share_temporary_folder()
     loader = DataLoader(
@@ -165,12 +166,7 @@ def test_workers_end_with_the_training_and_leave_no_folder_of_sockets(tmp_path, 
         "from data.files.interrupts import stopping\n"
         f"with stopping('train.py'): train_by_workers({str(tmp_path)!r})"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": f"{ROOT}:{Path(__file__).parent}"},
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    process = Warm(code)
     try:
         while not (tmp_path / "reads").exists():
             assert process.poll() is None

@@ -1,12 +1,12 @@
 """The check whether a training step fits into memory: unet/training/memory.py."""
 
 import math
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+import warm
 from torch import nn
 
 import unet
@@ -60,11 +60,7 @@ def test_memory_that_is_freed_is_kept_for_the_next_batch():
         faults(20)  # until there is a place for each
         print(given_back, faults(5))
     """
-    root = Path(__file__).parents[3]
-    ended = subprocess.run(
-        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
-    )
-    given_back, kept = map(int, ended.stdout.split())
+    given_back, kept = map(int, warm.run(code).stdout.split())
     assert kept < given_back / 10
 
 
