@@ -38,6 +38,7 @@ import predict  # noqa: E402
 from data import tiling  # noqa: E402
 from data.classes import ClassTable  # noqa: E402
 from data.output.jobs import Job  # noqa: E402
+from data.terminal import Notes  # noqa: E402
 from unet.evaluation.predictor import Predictor  # noqa: E402
 
 try:
@@ -128,7 +129,7 @@ def main() -> None:
 
             def map_quietly() -> None:
                 with redirect_stdout(StringIO()):
-                    predict.map_image(job, predictor, table, options, None)
+                    predict.map_image(job, predictor, table, options, None, Notes())
 
             return map_quietly
 
