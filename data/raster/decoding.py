@@ -1,7 +1,7 @@
 """Decode a block of a TIFF page: its bytes become numbers.
 
-tifffile and imagecodecs decode nearly all blocks (lzw.py: those of LZW). In four cases the result of tifffile differs from
-that of libtiff, which most programs use. Here it is that of libtiff:
+tifffile and imagecodecs decode nearly all blocks, and lzw.py those of LZW. In four cases the result
+of tifffile differs from that of libtiff, which most programs use. Here it is that of libtiff:
 
     LERC      A block holds a mask besides its numbers. Masked floats are NaN. In images of bytes
               whose last band is alpha, the mask is that band: 255 or 0. libtiff swaps the bytes of

@@ -56,7 +56,7 @@ def _file(page: tifffile.TiffPage, data: bytes, rows: int, cols: int, bands: int
     shorts = struct.Struct(f"{order}{bands}H")
     bits = shorts.pack(*[page.bitspersample] * bands)
     formats = shorts.pack(*[{"u": 1, "i": 2, "f": 3}[page.dtype.kind]] * bands)
-    tags = {
+    tags: dict[int, int | bytes] = {
         256: cols,
         257: rows,
         258: bits,

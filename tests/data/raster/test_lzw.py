@@ -6,7 +6,7 @@ import pytest
 import tifffile
 
 from data.files import InputError
-from data.raster import Raster, lzw
+from data.raster import Raster
 
 LAYOUTS = {
     "strips of which the last is shorter": {"rowsperstrip": 16},
@@ -18,7 +18,8 @@ LAYOUTS = {
 @pytest.mark.parametrize("planar", ["contig", "separate"])
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("dtype", ["u1", "i2", "u4", "f4", "f8"])
-def test_the_numbers_are_those_of_the_file(tmp_path, monkeypatch, layout, planar, order, dtype):
+def test_libtiff_gives_the_numbers_of_the_file(tmp_path, monkeypatch, layout, planar, order, dtype):
+    monkeypatch.setattr(tifffile.TIFF, "DECOMPRESSORS", {5: None})  # tifffile cannot decode LZW
     path, rng = tmp_path / "lzw.tif", np.random.default_rng(0)
     for bands in (1, 2, 5):
         for predictor in (1, 3 if dtype[0] == "f" else 2):
@@ -27,14 +28,9 @@ def test_the_numbers_are_those_of_the_file(tmp_path, monkeypatch, layout, planar
             options = {"planarconfig": planar, "photometric": "minisblack", "byteorder": order}
             options |= {"compression": "lzw", "predictor": predictor, "metadata": None}
             tifffile.imwrite(path, image if bands > 1 else pixels[..., 0], **options, **layout)
-            decoded = []
-            monkeypatch.setattr(
-                lzw, "_file", lambda *a, real=lzw._file: decoded.append(1) or real(*a)
-            )
             with Raster(path) as raster:
                 found = raster.read()
-            monkeypatch.undo()
-            assert decoded and found.dtype == pixels.dtype
+            assert found.dtype == pixels.dtype
             np.testing.assert_array_equal(found, np.moveaxis(pixels, 2, 0))
 
 
