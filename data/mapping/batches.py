@@ -95,8 +95,10 @@ def _row_end(source: Source, ahead: ReadAhead, tiling: Tiling, row: int) -> RowE
 
 
 def _stacked(row: int, windows: list[tuple[int, np.ndarray]]) -> Batch:
-    """Make a batch of (column, input) pairs."""
-    return Batch(row, [col for col, _ in windows], np.stack([x for _, x in windows]))
+    """Make a batch of (column, input) pairs, with the channels of a pixel side by side."""
+    channels_last = [np.moveaxis(x, 0, -1) for _, x in windows]  # the layout of the inputs
+    stacked = np.stack(channels_last)  # (n, S, S, C)
+    return Batch(row, [col for col, _ in windows], np.moveaxis(stacked, -1, 1))
 
 
 def window_input(
@@ -120,4 +122,7 @@ def window_input(
     below, behind = rows.size - above - (bottom - top), cols.size - before - (right - left)
     if not (above or below or before or behind):
         return inputs
-    return np.pad(inputs, ((0, 0), (above, below), (before, behind)), mode="reflect")
+    # The channels of a pixel stay side by side. np.pad would separate them.
+    channels_last = np.moveaxis(inputs, 0, -1)
+    padded = np.pad(channels_last, ((above, below), (before, behind), (0, 0)), mode="reflect")
+    return np.moveaxis(padded, -1, 0)

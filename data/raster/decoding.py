@@ -1,7 +1,7 @@
 """Decode a block of a TIFF page: its bytes become numbers.
 
-tifffile and imagecodecs decode nearly all blocks. In four cases the result of tifffile differs from
-that of libtiff, which most programs use. Here it is that of libtiff:
+tifffile and imagecodecs decode nearly all blocks, and lzw.py those of LZW. In four cases the result
+of tifffile differs from that of libtiff, which most programs use. Here it is that of libtiff:
 
     LERC      A block holds a mask besides its numbers. Masked floats are NaN. In images of bytes
               whose last band is alpha, the mask is that band: 255 or 0. libtiff swaps the bytes of
@@ -19,11 +19,13 @@ tests/data/raster/test_decoding.py beside this file.
 from __future__ import annotations
 
 import copy
+from contextlib import suppress
 
 import imagecodecs
 import numpy as np
 import tifffile
 
+from data.raster import lzw
 from data.raster.tiffpage import block_shape, planes
 
 LERC, JPEG = 34887, 7
@@ -56,6 +58,9 @@ def decode_block(page: tifffile.TiffPage, data: bytes, number: int) -> np.ndarra
             return _decode_jpeg(page, data, GREY_JPEG)
         if page.samplesperpixel == 3 and page.photometric not in (RGB, YCBCR):
             return _decode_jpeg(page, data, RGB_JPEG)
+    if lzw.takes(page):
+        with suppress(imagecodecs.TiffError):  # tifffile then says what is wrong
+            return lzw.decode(page, data, number)
     try:
         block = page.decode(data, number, jpegtables=page.jpegtables)[0]
     except RuntimeError:  # an error of a codec in imagecodecs; it can be the surplus

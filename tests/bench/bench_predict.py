@@ -7,20 +7,22 @@ The bare network sees arrays in memory, as few windows as cover the scene at the
 overlap: no file, no blending, no softmax. MONAI's sliding_window_inference gets the scene read by
 rasterio in windows, the same network, size and overlap, and its labels are written by rasterio,
 tiled and with DEFLATE. It runs twice: as its manual has it, and with the channels of a pixel side
-by side as predict.py has them. All run in turn in one process; each figure is a median, and each
-ratio that of two medians. Random weights: time does not depend on them.
+by side as predict.py has them. All run in turn in one process. Each figure is a median, and each
+ratio the median of the ratios of one round. The bare network and MONAI have the network as it was
+trained; predict.py folds its batch normalisation into the convolutions, and the row "folded" is the
+bare network after that. Random weights: time does not depend on them.
 
 MONAI is not among the requirements: pip install monai, or its rows are left out.
 """
 
 import argparse
+import copy
 import math
-import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
 
@@ -38,6 +40,8 @@ import predict  # noqa: E402
 from data import tiling  # noqa: E402
 from data.classes import ClassTable  # noqa: E402
 from data.output.jobs import Job  # noqa: E402
+from data.terminal import Notes  # noqa: E402
+from unet import checkpoint  # noqa: E402
 from unet.evaluation.predictor import Predictor  # noqa: E402
 
 try:
@@ -77,20 +81,20 @@ def with_monai(
         result.write(found[0].argmax(0).to(torch.uint8).numpy(), 1)
 
 
-def medians(calls: dict[str, Callable[[], None]], repeats: int) -> dict[str, tuple[float, float]]:
-    """Median (seconds, seconds of all processors) of each call, run in turn, after a round that
-    does not count.
+def measured(calls: dict[str, Callable[[], None]], repeats: int) -> dict[str, np.ndarray]:
+    """Seconds and seconds of all processors (2, repeats) of each call, run in turn, after a round
+    that does not count.
     """
-    spent = {name: [] for name in calls}
+    spent = {name: np.zeros((2, repeats + 1)) for name in calls}
     for repeat in range(repeats + 1):
         for name, call in calls.items():
             started = time.perf_counter(), time.process_time()
             call()
-            if repeat:
-                spent[name].append(
-                    (time.perf_counter() - started[0], time.process_time() - started[1])
-                )
-    return {name: tuple(map(statistics.median, zip(*times))) for name, times in spent.items()}
+            spent[name][:, repeat] = (
+                time.perf_counter() - started[0],
+                time.process_time() - started[1],
+            )
+    return {name: times[:, 1:] for name, times in spent.items()}
 
 
 def main() -> None:
@@ -115,25 +119,27 @@ def main() -> None:
         batch = torch.rand(BATCH, len(BANDS), SIZE, SIZE).contiguous(
             memory_format=torch.channels_last
         )
-        plain = Predictor(network, "cpu", "float32").model.to(memory_format=torch.contiguous_format)
+        plain = checkpoint.build_model(checkpoint.load(network))
+        trained = copy.deepcopy(plain).to(memory_format=torch.channels_last)
 
         @torch.inference_mode()
-        def bare() -> None:
+        def bare(model: torch.nn.Module) -> None:
             for first in range(0, windows, BATCH):
-                float32.model(batch[: windows - first])
+                model(batch[: windows - first])
 
         def from_file_to_file(predictor: Predictor) -> Callable[[], None]:
             table, options = ClassTable.load("catalonia"), predict.parse([str(scene)])
             job = Job((scene,), target, None)
 
             def map_quietly() -> None:
-                with redirect_stdout(StringIO()):
-                    predict.map_image(job, predictor, table, options, None)
+                with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+                    predict.map_image(job, predictor, table, options, None, Notes())
 
             return map_quietly
 
         calls = {
-            f"bare network, {windows} windows": bare,
+            f"bare network, {windows} windows": lambda: bare(trained),
+            "bare network, folded": lambda: bare(float32.model),
             f"predict.py, {ours} windows": from_file_to_file(float32),
         }
         if torch.cpu.get_capabilities().get("avx512_bf16"):
@@ -146,15 +152,16 @@ def main() -> None:
                 plain, scene, other, torch.contiguous_format
             )
             calls["the same, channels last"] = lambda: with_monai(
-                float32.model, scene, other, torch.channels_last
+                trained, scene, other, torch.channels_last
             )
-        found = medians(calls, args.repeats)
+        found = measured(calls, args.repeats)
         scene = f"{args.side:,} x {args.side:,} x {len(BANDS)} uint16"
         print(f"{scene}, base {args.base}, {args.threads} threads")
         print(f"{'':34}{'seconds':>8}{'ours / it':>11}{'processor seconds':>20}{'ours / it':>11}")
-        clock, processors = found[f"predict.py, {ours} windows"]
-        for name, (a, b) in found.items():
-            print(f"{name:34}{a:8.2f}{clock / a:11.2f}{b:20.2f}{processors / b:11.2f}")
+        ours = found[f"predict.py, {ours} windows"]
+        for name, times in found.items():
+            (clock, processors), ratios = np.median(times, 1), np.median(ours / times, 1)
+            print(f"{name:34}{clock:8.2f}{ratios[0]:11.2f}{processors:20.2f}{ratios[1]:11.2f}")
     if not sliding_window_inference:
         print("MONAI is not installed (pip install monai): its rows are left out")
 

@@ -22,6 +22,7 @@ from data.files import InputError
 from unet import checkpoint
 from unet.evaluation import uncertainty
 from unet.evaluation.area_estimation import Estimator
+from unet.evaluation.folding import fold
 from unet.training.device import autocast, pick_device, pick_precision, to_device
 
 # Entries of a checkpoint that are not kept in memory.
@@ -62,7 +63,7 @@ class Predictor:
         self.path, self.passes, self.views = path, passes, views
         self.device = pick_device(device)
         self.precision = pick_precision(precision, self.device)
-        self.model = to_device(checkpoint.build_model(loaded), self.device)
+        self.model = to_device(fold(checkpoint.build_model(loaded)), self.device)
         if passes and not uncertainty.has_dropout(self.model):
             raise InputError(
                 f"{path}: --mc-dropout needs a network with dropout; train one with --dropout 0.2"
