@@ -167,7 +167,10 @@ def normalized_difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """
     a, b = np.asarray(a, np.float32), np.asarray(b, np.float32)
     total = a + b
-    return np.divide(a - b, total, out=np.zeros_like(total), where=total != 0)
+    # A division with `where` takes three times as long as one of all pixels.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        index = (a - b) / total
+    return np.where(total == 0, np.float32(0), index)
 
 
 def stack(image: np.ndarray, bands: Sequence[str], indices: Sequence[str]) -> np.ndarray:
@@ -187,7 +190,7 @@ def stack(image: np.ndarray, bands: Sequence[str], indices: Sequence[str]) -> np
     )
     stacked[: len(bands)] = image
     for plane, (a, b) in zip(stacked[len(bands) :], map(pair, indices)):
-        plane[:] = normalized_difference(stacked[bands.index(a)], stacked[bands.index(b)])
+        plane[:] = normalized_difference(image[bands.index(a)], image[bands.index(b)])
     return stacked
 
 

@@ -78,17 +78,18 @@ class Scaling:
         return Scaling.fit(pixels(), "image") if self.method == "image" else self
 
     def apply(self, stacked: np.ndarray) -> np.ndarray:
-        """Scale (channels, H, W) float32, and clip it to the limits of the method.
+        """Scale (channels, H, W) float32 in place, and clip it to the limits of the method.
 
         The channels of a pixel are neighbours in memory. So a row of pixels is one row of numbers.
+        An array with another layout is copied, so use what is returned.
         """
         together = np.moveaxis(stacked, 0, -1)  # (H, W, channels)
         rows = together.reshape(len(together), -1)
         pixels = rows.shape[1] // len(stacked)
-        scaled = rows - np.tile(np.array(self.offset, np.float32), pixels)
-        scaled /= np.tile(np.array(self.scale, np.float32), pixels)
-        np.clip(scaled, *LIMITS[self.method], out=scaled)
-        return np.moveaxis(scaled.reshape(together.shape), -1, 0)
+        rows -= np.tile(np.array(self.offset, np.float32), pixels)
+        rows /= np.tile(np.array(self.scale, np.float32), pixels)
+        np.clip(rows, *LIMITS[self.method], out=rows)
+        return np.moveaxis(rows.reshape(together.shape), -1, 0)
 
     def state(self) -> dict:
         """Return the scaling as plain values for a checkpoint."""

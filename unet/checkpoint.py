@@ -120,9 +120,12 @@ def temperature(loaded: dict) -> float:
 def build_model(checkpoint: dict) -> Network:
     """Build the network of a loaded checkpoint with its weights, on the CPU, in evaluation mode."""
     model = checkpoint["model"]
-    network = build(model["name"], model["in_channels"], model["num_classes"], **model["options"])
-    network.load_state_dict(checkpoint["weights"])
-    return network.eval()
+    with torch.device("meta"):  # draws no random weights
+        network = build(
+            model["name"], model["in_channels"], model["num_classes"], **model["options"]
+        )
+    network.load_state_dict(checkpoint["weights"], assign=True)
+    return network.float().eval()
 
 
 def _read(path: Path) -> object:

@@ -17,6 +17,7 @@ Read beside it: tests/data/training/test_dataset.py.
 """
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from functools import partial
 from pathlib import Path
@@ -179,8 +180,22 @@ class Windows(Dataset):
         return len(self.items)
 
     def __getitem__(self, index: int | tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor, int]:
+        return self._sample(index, self.image(index[0] if isinstance(index, tuple) else index))
+
+    def __getitems__(self, indices: Sequence[int | tuple[int, int]]) -> list:
+        """Make the samples of a batch. DataLoader calls this where a dataset has it.
+
+        numpy computes on one thread, and the network waits. So each thread of torch takes a
+        window. A worker process has one thread.
+        """
+        numbers = [index[0] if isinstance(index, tuple) else index for index in indices]
+        with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+            return list(map(self._sample, indices, threads.map(self.image, numbers)))
+
+    def _sample(self, index: int | tuple[int, int], image: torch.Tensor) -> tuple:
+        """Return a sample with its target. Image and target are augmented."""
         number, seed = index if isinstance(index, tuple) else (index, 0)
-        image, target = self.image(number), self.target(number)
+        target = self.target(number)
         if self.augment is not None:
             image, target = self.augment(image, target, torch.Generator().manual_seed(seed))
         return image, target, number
