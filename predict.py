@@ -23,7 +23,6 @@ images, each process maps some.
 Read beside it: tests/test_predict.py.
 """
 
-import data.files.garbage  # noqa: F401  # isort: skip
 from argparse import Namespace
 from contextlib import ExitStack, closing
 from pathlib import Path
