@@ -94,7 +94,8 @@ import data.classes
 if data.classes.__doc__:
     raise SystemExit("data.classes has its docstring")
 script = sys.argv.pop(1)
-exec(compile(open(script).read(), script, "exec", optimize=2), {"__name__": "__main__"})
+code = compile(open(script).read(), script, "exec", optimize=2)
+exec(code, {"__name__": "__main__", "__doc__": None})
 """
 
 
