@@ -23,7 +23,6 @@ images, each process maps some.
 Read beside it: tests/test_predict.py.
 """
 
-import data.files.garbage  # noqa: F401  # isort: skip
 from argparse import Namespace
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -49,6 +48,7 @@ from unet.evaluation.predictor import Predictor
 from unet.evaluation.unseen import MapConfusion
 from unet.training import processes
 from unet.training.newest import choose
+from unet.training.processes import Messages
 
 # Options of earlier versions, and what takes their place.
 GONE = {
@@ -106,7 +106,7 @@ def map_image(
     predictor: Predictor,
     table: ClassTable,
     args: Namespace,
-    messages: processes.Messages | None,
+    messages: Messages | None,
     notes: Notes,
 ) -> Result | None:
     """Map one image: read, predict, blend and write strip by strip.

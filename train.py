@@ -20,7 +20,6 @@ another grid is resampled to the grid of its image. A run writes to the folder r
 Read beside it: tests/test_train.py.
 """
 
-import data.files.garbage  # noqa: F401  # isort: skip
 import argparse
 import time
 from functools import partial
