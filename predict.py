@@ -48,6 +48,7 @@ from unet.evaluation.predictor import Predictor
 from unet.evaluation.unseen import MapConfusion
 from unet.training import processes
 from unet.training.newest import choose
+from unet.training.processes import Messages
 
 # Options of earlier versions, and what takes their place.
 GONE = {
@@ -105,7 +106,7 @@ def map_image(
     predictor: Predictor,
     table: ClassTable,
     args: Namespace,
-    messages: processes.Messages | None,
+    messages: Messages | None,
     notes: Notes,
 ) -> Result | None:
     """Map one image: read, predict, blend and write strip by strip.

@@ -94,11 +94,12 @@ def take_sample(image, numbers: Sequence[int] | None, nodata: float | None) -> n
         np.linspace(0, side - part, ACROSS).astype(int).tolist()
         for side, part in ((grid.height, height), (grid.width, width))
     )
-    if grid.height * grid.width <= 16 * (SIDE * ACROSS) ** 2:
+    size = grid.height * grid.width
+    if size <= 16 * (SIDE * ACROSS) ** 2:
+        # A block of a small image lies in many windows. Here it is decoded once.
         whole = image.read(Window(0, 0, grid.height, grid.width), *more)
-        parts = [whole[:, r : r + height, c : c + width] for r in rows for c in cols]
-        if grid.height * grid.width <= (SIDE * ACROSS) ** 2:
-            parts = [whole]
+        parts = [whole[:, row : row + height, col : col + width] for row in rows for col in cols]
+        parts = [whole] if size <= (SIDE * ACROSS) ** 2 else parts
     elif getattr(image, "block_shape", (0, 0))[1] >= grid.width:
         # Blocks are as wide as the image. So each is decoded once for all its windows.
         strips = [image.read(Window(row, 0, height, grid.width), *more) for row in rows]
@@ -113,8 +114,7 @@ def take_sample(image, numbers: Sequence[int] | None, nodata: float | None) -> n
 def typical(sample: np.ndarray) -> float | None:
     """Return the median over the bands of the 99th percentile; None without any number."""
     highs = [np.percentile(band[np.isfinite(band)], 99) for band in sample if _any_finite(band)]
-    # np.median would import numpy.ma, a fortieth of a small map.
-    return float(np.percentile(highs, 50)) if highs else None
+    return float(np.median(highs)) if highs else None
 
 
 def _any_finite(numbers: np.ndarray) -> bool:
@@ -140,7 +140,7 @@ def date_gains(
         return (1.0,) * len(sample)
     deviations = 2 if scaling.method == "standard" else 1
     highs = np.array(scaling.offset) + np.array(scaling.scale) * deviations
-    trained = float(np.percentile(highs[: len(sample)], 50))
+    trained = float(np.median(highs[: len(sample)]))
     gains = [gain_between(typical(part), trained, dtype) for part in np.split(sample, dates)]
     return tuple(np.repeat(gains, len(sample) // dates).tolist())
 

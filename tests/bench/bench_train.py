@@ -3,20 +3,25 @@
     python tests/bench/bench_train.py                                   base 16, batch 6
     python tests/bench/bench_train.py --base 64 --batch 2 --steps 3     the network of the paper
     python tests/bench/bench_train.py --only effects
+    python tests/bench/bench_train.py --only start                      before the first step
 
 The loops of train_loops.py train the same network on windows of 300 x 300 of synthetic Sentinel-2
 scenes, with 11 bands and 4 indices. Each loop runs in a process of its own and waits for a line
 before each step. Two processes take turns, so that other work on the machine slows both alike.
 Figures are medians over the steps, after two steps to warm up. Ratios are medians (and ranges) of
 the ratios of the turns. A second table compares the bare loop with itself, with one option changed.
+A third has the seconds of train.py before its first epoch and in its first two epochs, for scenes
+that are not prepared yet, and for the same scenes again.
 """
 
 import argparse
+import csv
 import json
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import torch
@@ -24,16 +29,19 @@ import torch
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
-from train_loops import DEFAULTS, load  # noqa: E402
+from train_loops import DEFAULTS, arguments, load  # noqa: E402
 
 from data.sample import towns  # noqa: E402
 
 WARM_UP = 2  # steps
 FLOAT32, LARGE = {"precision": "float32"}, {"batch": 1, "size": 1024}
+WORKERS = {"workers": 2}
 # What is compared: a name, and the loop and the options of the one and of the other.
 LOOPS = [
     ("ours / bare", ("ours", {}), ("bare", {})),
     ("ours / bare, both in float32", ("ours", FLOAT32), ("bare", FLOAT32)),
+    ("ours with `--workers 2` / bare", ("ours", WORKERS), ("bare", {})),
+    ("the same, both in float32", ("ours", FLOAT32 | WORKERS), ("bare", FLOAT32)),
     ("ours / milesial's, both in float32", ("ours", FLOAT32), ("milesial", {})),
     ("ours / milesial's, each with its defaults", ("ours", {}), ("milesial", {})),
     ("validation / bare forward pass", ("validation", {}), ("forward", {})),
@@ -111,8 +119,30 @@ def compare(rows: list, folder: str, steps: int, **options) -> None:
         print(f"| {name} | {one:.3f} | {two:.3f} | {ratio} | {memory} |", flush=True)
 
 
+def start(folder: str, steps: int, **options) -> None:
+    """Print the seconds before the first epoch, and of two epochs, of new and prepared scenes."""
+    words = [f"--{key}={options[key]}" for key in ("base", "batch")]
+    rows = {"new scenes": [], "prepared scenes": []}
+    for _ in range(steps):
+        with tempfile.TemporaryDirectory(dir=folder) as runs:  # the cache lies beside the runs
+            for name, seconds in rows.items():
+                run = Path(runs, name.partition(" ")[0])
+                command = [str(ROOT / "train.py"), *arguments(folder, *words, "--epochs=2")]
+                began = time.perf_counter()
+                command += ["--output", str(run)]
+                subprocess.run([sys.executable, *command], check=True, capture_output=True)
+                whole = time.perf_counter() - began
+                with open(run / "log.csv") as file:
+                    epochs = [float(row["seconds"]) for row in csv.DictReader(file)]
+                seconds.append((whole - sum(epochs), *epochs))
+    print("\n| s | start and report | first epoch | second epoch |\n|---|---|---|---|")
+    for name, seconds in rows.items():
+        medians = map(statistics.median, zip(*seconds))
+        print(f"| {name} | {' | '.join(f'{one:.2f}' for one in medians)} |", flush=True)
+
+
 def main() -> None:
-    """Print both tables."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     add = parser.add_argument
     add("--base", type=int, default=16, help="channels of the first level")
@@ -120,7 +150,7 @@ def main() -> None:
     add("--steps", type=int, default=7, help="steps of each loop that are measured")
     clock_help = "cpu: for one thread, where other programs run"
     add("--clock", choices=("wall", "cpu"), default="wall", help=clock_help)
-    add("--only", choices=("loops", "effects"), help="one of the two tables")
+    add("--only", choices=("loops", "effects", "start"), help="one table alone")
     args = parser.parse_args()
     options = {"base": args.base, "batch": args.batch, "clock": args.clock}
     with tempfile.TemporaryDirectory() as folder:
@@ -128,11 +158,13 @@ def main() -> None:
         load(folder)  # prepares the scenes
         threads = torch.get_num_threads()
         print(f"{threads} threads, {args.clock} clock, medians of {args.steps} steps in turn")
-        if args.only != "effects":
+        if args.only in (None, "loops"):
             compare(LOOPS, folder, args.steps, **options)
-        if args.only != "loops":
+        if args.only in (None, "effects"):
             effects = [(name, ("bare", a), ("bare", b)) for name, a, b in EFFECTS]
             compare(effects, folder, args.steps, **options)
+        if args.only in (None, "start"):
+            start(folder, args.steps, **options)
 
 
 if __name__ == "__main__":
