@@ -46,14 +46,26 @@ def test_pixels_fall_into_fifteen_bins_of_confidence():
 
 
 def test_three_right_of_four_have_the_temperature_of_a_confidence_of_three_quarters():
-    """softmax([t, 0] / T) = 3/4 where t / T = ln 3. The four pixels occur 32 times."""
+    """softmax([t, 0] / T) = 3/4 where t / T = ln 3. The four pixels occur at 32 places."""
     logits, target = torch.tensor([[5.0, 0.0]] * 128), torch.tensor([0, 0, 0, 1] * 32)
-    assert fit_temperature(logits, target) == pytest.approx(5 / math.log(3), rel=1e-5)
+    place = torch.arange(128) // 4
+    found = fit_temperature(logits, target, place=place)
+    assert found == pytest.approx(5 / math.log(3), rel=1e-5)
     # The wrong pixel stands for three: 3 of 6 are right, and no finite T is enough.
     weight = torch.tensor([1.0, 1, 1, 3] * 32)
-    assert fit_temperature(logits, target, weight) == pytest.approx(HIGHEST, rel=1e-4)
+    assert fit_temperature(logits, target, weight, place) == pytest.approx(HIGHEST, rel=1e-4)
     weight = torch.tensor([3.0, 3, 3, 1] * 32)
-    assert fit_temperature(logits, target, weight) == pytest.approx(5 / math.log(9), rel=1e-5)
+    found = fit_temperature(logits, target, weight, place)
+    assert found == pytest.approx(5 / math.log(9), rel=1e-5)
+
+
+def test_places_that_differ_leave_the_temperature_nearer_to_one():
+    """Of four pixels, 3 are right at half of 10 places and 2 or 4 at the others: 3/4 in all."""
+    logits = torch.tensor([[5.0, 0.0]] * 40)
+    equal = fit_temperature(logits, torch.tensor([0, 0, 0, 1] * 10), place=torch.arange(40) // 4)
+    mixed = torch.tensor([0, 0, 0, 1] * 5 + [0, 0, 1, 1] * 2 + [0, 0, 0, 0] * 2 + [0, 0, 0, 1])
+    found = fit_temperature(logits, mixed, place=torch.arange(40) // 4)
+    assert 1 < found < 0.9 * equal
 
 
 def test_a_network_that_is_always_right_or_sees_no_pixel_has_a_temperature_all_the_same():
@@ -95,7 +107,8 @@ def test_the_temperature_undoes_a_scale_of_the_logits_and_the_error_goes(scale):
 
 def test_no_other_temperature_has_a_lower_cross_entropy():
     logits, target = drawn(500, 2.5)
-    found = fit_temperature(logits, target)
+    copies = torch.arange(10).repeat_interleave(500)  # places that agree
+    found = fit_temperature(logits.repeat(10, 1), target.repeat(10), place=copies)
     tried = torch.logspace(-1, 1, 400).tolist()
     best = min(tried, key=lambda t: F.cross_entropy(logits / t, target).item())
     assert best == pytest.approx(found, rel=0.02)

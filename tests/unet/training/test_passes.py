@@ -186,7 +186,7 @@ def test_the_checkpoint_gets_the_matrix_and_the_place_of_each_window_and_the_tem
     images, targets = Still.images[1:2].expand(12, 2, 1, 1), Still.targets[1:2].expand(12, 1, 1)
     metrics = passes.evaluate(Still(), loader(images, targets, 5), mean, 2, CPU, torch.float32)[2]
     assert metrics["scenes"].max() == 5
-    assert metrics["temperature"] == pytest.approx(LOWEST, rel=1e-4)
+    assert LOWEST <= metrics["temperature"] < 1.3 * LOWEST  # where the slopes become 0
 
 
 def test_predict_compares_the_confidence_with_the_truth_at_each_temperature():
