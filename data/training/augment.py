@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -73,22 +74,39 @@ class Augment:
             Image and target in the same shapes. Both are moved in the same way.
         """
 
-        def chance(probability: float) -> bool:
-            return torch.rand((), generator=generator).item() < probability
-
-        if chance(self.flip):
+        flipped, turns = self.orientation(generator)
+        if flipped:
             image, target = image.flip(-1), target.flip(-1)
-        if chance(self.turn):
-            turns = int(torch.randint(1, 4, (), generator=generator))
-            image, target = image.rot90(turns, (-2, -1)), target.rot90(turns, (-2, -1))
+        image, target = image.rot90(turns, (-2, -1)), target.rot90(turns, (-2, -1))
+        return self.after_turn(image, target, generator)
+
+    def orientation(self, generator: torch.Generator) -> tuple[bool, int]:
+        """Draw whether a window is flipped, and then its number of quarter turns."""
+        flipped = _chance(self.flip, generator)
+        turned = _chance(self.turn, generator)
+        return flipped, int(torch.randint(1, 4, (), generator=generator)) if turned else 0
+
+    def after_turn(
+        self, image: torch.Tensor, target: torch.Tensor, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Do the other steps on a window that has its orientation. Arguments as in `__call__`."""
         if len(self.scales) > 1 or self.scales[0] != 1:
             scale = self.scales[int(torch.randint(len(self.scales), (), generator=generator))]
             image, target = zoom(image, target, scale, generator)
-        if chance(self.crop):
+        if _chance(self.crop, generator):
             image, target = random_crop(image, target, self.crop_min, generator)
-        if chance(self.jitter):
+        if _chance(self.jitter, generator):
             image = color_jitter(image, self.strength, generator)
         return image, target
+
+
+def _chance(probability: float, generator: torch.Generator) -> bool:
+    return torch.rand((), generator=generator).item() < probability
+
+
+def oriented(window: np.ndarray, flipped: bool, turns: int) -> np.ndarray:
+    """Return a view of an array (..., H, W), flipped and turned as `Augment.orientation` says."""
+    return np.rot90(window[..., ::-1] if flipped else window, turns, (-2, -1))
 
 
 def random_crop(

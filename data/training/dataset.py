@@ -30,7 +30,7 @@ from torch.utils.data import Dataset, Sampler
 from data.files import IGNORE
 from data.grid import Window
 from data.scaling import Scaling, network_input, sample_pixels, spread_windows
-from data.training.augment import Augment
+from data.training.augment import Augment, oriented
 from data.training.scenes import Scene
 from data.training.windows import Item
 
@@ -151,26 +151,30 @@ class Windows(Dataset):
         some.items, some.augment = [self.items[number] for number in numbers], None
         return some
 
-    def image(self, number: int) -> torch.Tensor:
-        """Return bands and indices (C, S, S) float32 of a window, scaled, without augmentation."""
+    def image(self, number: int, flipped: bool = False, turns: int = 0) -> torch.Tensor:
+        """Return bands and indices (C, S, S) float32 of a window, scaled, flipped and turned."""
         scene_number, window, _ = self.items[number]
         scene, scaling = self.scenes[scene_number], self.scalings[scene_number]
         pixels = scene.read(window)
+        whole = pixels.shape[1:] == (self.size, self.size)
+        # The stored pixels have less than half the bytes of the scaled ones.
+        pixels = oriented(pixels, flipped, turns) if whole else pixels
         values, _ = network_input(pixels, self.names, self.indices, scaling, scene.nodata)
         image = torch.from_numpy(values)
-        if image.shape[1:] == (self.size, self.size):
+        if whole:
             return image
-        return F.pad(image, (0, self.size - window.width, 0, self.size - window.height))
+        image = F.pad(image, (0, self.size - window.width, 0, self.size - window.height))
+        return torch.from_numpy(oriented(image.numpy(), flipped, turns).copy())
 
-    def target(self, number: int) -> torch.Tensor:
-        """Return the labels (S, S) uint8 of a window, without augmentation."""
+    def target(self, number: int, flipped: bool = False, turns: int = 0) -> torch.Tensor:
+        """Return the labels (S, S) uint8 of a window, flipped and turned."""
         _, window, own = self.items[number]
         part = own if self.each_pixel_once and own else window
         top, left = part.row - window.row, part.col - window.col
-        target = torch.full((self.size, self.size), IGNORE, dtype=torch.uint8)
-        labels = torch.from_numpy(self.scene_of(number).read_labels(part).copy())
+        target = np.full((self.size, self.size), IGNORE, np.uint8)
+        labels = self.scene_of(number).read_labels(part)
         target[top : top + part.height, left : left + part.width] = labels
-        return target
+        return torch.from_numpy(oriented(target, flipped, turns).copy())
 
     def spread(self, count: int) -> "Windows":
         """Return up to `count` evenly spread windows, without augmentation."""
@@ -180,7 +184,7 @@ class Windows(Dataset):
         return len(self.items)
 
     def __getitem__(self, index: int | tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor, int]:
-        return self._sample(index, self.image(index[0] if isinstance(index, tuple) else index))
+        return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: Sequence[int | tuple[int, int]]) -> list:
         """Make the samples of a batch. DataLoader calls this where a dataset has it.
@@ -188,17 +192,16 @@ class Windows(Dataset):
         numpy computes on one thread, and the network waits. So each thread of torch takes a
         window. A worker process has one thread.
         """
-        numbers = [index[0] if isinstance(index, tuple) else index for index in indices]
+        pairs = [index if isinstance(index, tuple) else (index, 0) for index in indices]
+        generators = [torch.Generator().manual_seed(seed) for _, seed in pairs]
+        augment = self.augment or Augment(flip=0, turn=0)
+        turned = [(number, *augment.orientation(g)) for (number, _), g in zip(pairs, generators)]
         with ThreadPoolExecutor(torch.get_num_threads()) as threads:
-            return list(map(self._sample, indices, threads.map(self.image, numbers)))
-
-    def _sample(self, index: int | tuple[int, int], image: torch.Tensor) -> tuple:
-        """Return a sample with its target. Image and target are augmented."""
-        number, seed = index if isinstance(index, tuple) else (index, 0)
-        target = self.target(number)
-        if self.augment is not None:
-            image, target = self.augment(image, target, torch.Generator().manual_seed(seed))
-        return image, target, number
+            images = threads.map(self.image, *zip(*turned))
+            return [
+                (*augment.after_turn(image, self.target(*which), generator), which[0])
+                for which, image, generator in zip(turned, images, generators)
+            ]
 
     def collate(self, samples: list) -> list[torch.Tensor]:
         """Make a batch of samples. It may be empty.
