@@ -59,6 +59,21 @@ def test_what_is_loaded_is_what_was_saved(tmp_path):
     assert "format" not in state  # the caller's dict is left as it was
 
 
+def test_a_network_is_built_without_random_numbers_and_in_float32():
+    state = example()
+    expected = build_model(state).state_dict()
+    state["weights"] = {
+        name: value.double() if value.is_floating_point() else value
+        for name, value in state["weights"].items()
+    }
+    before = torch.get_rng_state()
+    found = build_model(state)
+    assert torch.get_rng_state().equal(before) and not found.training
+    for name, value in found.state_dict().items():
+        assert value.dtype == expected[name].dtype and value.equal(expected[name])
+    assert all(p.requires_grad and not p.is_meta for p in found.parameters())
+
+
 def test_the_states_that_resuming_needs_are_plain_and_come_back(tmp_path):
     network = build_model(example()).train()
     optimizer = torch.optim.AdamW(network.parameters())

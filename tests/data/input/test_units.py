@@ -55,6 +55,15 @@ def test_a_small_image_is_sampled_whole_and_any_size_goes(height, width):
     assert 0 < sample.shape[1] <= 128 * 128
 
 
+def test_a_small_image_in_blocks_is_read_once_and_sampled_at_the_same_places():
+    sample = units.take_sample(found := Lattice(300, 400, (256, 256)), [1], None)
+    rows, cols = (np.linspace(0, side - 16, 8).astype(int) for side in (300, 400))
+    places = [
+        (r + i) * 10_000 + c + j for r in rows for c in cols for i in range(16) for j in range(16)
+    ]
+    assert len(found.reads) == 1 and sample[0].tolist() == places
+
+
 def test_a_sample_has_no_pixels_without_data_and_nan_for_a_band_without(tmp_path):
     pixels = np.array([[[0, 0, 5, 6]], [[0, 7, 8, 0]]], np.uint16)
     with Image(image(tmp_path / "a.tif", pixels, nodata=0)) as found:

@@ -319,3 +319,24 @@ def test_two_workers_and_none_make_the_same_batches():
     assert here[0][0].shape == (4, 3, 20, 20) and here[0][1].dtype == torch.uint8
     assert all(torch.equal(a, b) for batch in zip(here, there) for a, b in zip(*batch))
     assert not torch.equal(here[0][0], here[2][0])
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("size", [24, 40])  # 40: larger than the scenes, so windows are padded
+def test_windows_turned_before_they_are_scaled_are_those_turned_after(threads, size):
+    scenes = random_scenes(2, 36)
+    scaling = Scaling("minmax", (100.0, 200.0), (1000.0, 900.0))
+    items = all_windows(scenes, size, 0)
+    windows = Windows(scenes, items, ["1", "2"], [], [scaling] * 2, size)
+    plain, augment = [windows[number] for number in range(len(windows))], Augment()
+    windows.augment = augment
+    indices = [(number, seed) for number in range(len(windows)) for seed in range(6)]
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    samples = windows.__getitems__(indices)
+    torch.set_num_threads(before)
+    for (number, seed), (image, target, found) in zip(indices, samples, strict=True):
+        generator = torch.Generator().manual_seed(seed)
+        expected = augment(*plain[number][:2], generator)
+        assert found == number and image.equal(expected[0]) and target.equal(expected[1])
+    assert windows.__getitems__([]) == []
