@@ -29,6 +29,8 @@ def test_one_pass_is_the_softmax_of_the_network(path):
         expected = model(torch.from_numpy(inputs(2))).softmax(1).numpy()
     np.testing.assert_allclose(predictor.probabilities(inputs(2), [0, 0]), expected, atol=1e-4)
     assert (predictor.size, predictor.classes, predictor.layers) == (256, 2, 2)
+    kinds = {type(module).__name__ for module in predictor.model.modules()}
+    assert "Conv2d" in kinds and "BatchNorm2d" not in kinds  # folded into the convolutions
     assert predictor.checkpoint["bands"] == small.BANDS and "weights" not in predictor.checkpoint
 
 
