@@ -40,6 +40,26 @@ FOREVER = timedelta(days=30)
 STOPPED = "another process of this run has stopped; see its error"
 
 
+@contextmanager
+def _lost_connection() -> Iterator[None]:
+    """Turn gloo's error about a closed connection into an error of one line."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise InputError(STOPPED) from error
+
+
+@contextmanager
+def connected() -> Iterator[None]:
+    """Turn the error about another process that has ended into an InputError."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, dist.DistError) and "gloo" not in str(error):
+            raise
+        raise InputError(STOPPED) from error
+
+
 def start(device: torch.device, patience: timedelta = PATIENCE) -> None:
     """Connect this process to the others that torchrun has started. Without it, do nothing.
 
@@ -101,7 +121,9 @@ class Messages:
     def __init__(self):
         self.rank, self.world = rank(), world()
         # Arrays have their own group, because one thread sends arrays and another one objects.
-        self._arrays = dist.new_group(backend="gloo", timeout=FOREVER)
+        with _lost_connection():
+            self._arrays = dist.new_group(backend="gloo", timeout=FOREVER)
+            dist.barrier()  # a process that fails at once must not leave others half connected
         self._sent = []
 
     def send(self, array: np.ndarray, to: int) -> None:
@@ -148,26 +170,6 @@ def messages() -> Messages | None:
 
 
 @contextmanager
-def _lost_connection() -> Iterator[None]:
-    """Turn gloo's error about a closed connection into an error of one line."""
-    try:
-        yield
-    except RuntimeError as error:
-        raise InputError(STOPPED) from error
-
-
-@contextmanager
-def connected() -> Iterator[None]:
-    """Turn the error about another process that has ended into an InputError."""
-    try:
-        yield
-    except RuntimeError as error:
-        if not isinstance(error, dist.DistError) and "gloo" not in str(error):
-            raise
-        raise InputError(STOPPED) from error
-
-
-@contextmanager
 def first_alone() -> Iterator[None]:
     """Let the first process run the block before the others, so that they find its files."""
     if rank() > 0:
@@ -204,6 +206,7 @@ def total(x: Tensor) -> Tensor:
     return x if world() == 1 else _Total.apply(x)
 
 
+@connected()
 def gather(value: object) -> list:
     """Return the values of all processes, in the order of their ranks."""
     values = [value] * world()
