@@ -44,6 +44,7 @@ from data.output.truth import Truth
 from data.terminal import Notes, Parser, listed, of_memory, one_line_errors, say, say_error, within
 from data.tiling import OVERLAP, layout
 from unet.evaluation import image_scores, report, scores
+from unet.evaluation.options import add_map_options
 from unet.evaluation.predictor import Predictor
 from unet.evaluation.unseen import MapConfusion
 from unet.training import processes
@@ -60,27 +61,7 @@ GONE = {
 def parse(arguments: list[str] | None = None) -> Namespace:
     """Read the options."""
     parser = Parser(__doc__, gone=GONE)
-    add = parser.add_argument
-    add("images", nargs="*", type=Path, help="GeoTIFFs (or PNG, JPEG) to map, or folders of them")
-    add("--checkpoint", type=Path, help="file, or run (default: newest finished in runs/)")
-    add("--output", type=Path, metavar="FOLDER", help="for the maps (default: beside each image)")
-    truth = "mask to compare with, or folder of masks, matched by name; repeat it for several"
-    add("--truth", type=Path, action="append", metavar="MASK", help=truth)
-    add("--overlap", type=within(int, 0), default=OVERLAP, help="pixels that windows share")
-    add("--batch", type=within(int, 1, 2**24), default=4, help="windows mapped at a time")
-    add("--bands", nargs="+", metavar="BAND", help="names or numbers (default: as in the files)")
-    add("--offset", type=within(float), default=0, help="added: -1000 from S2 baseline 04.00 on")
-    add("--nodata", type=float, help="no-data value (default: as in training, else declared)")
-    add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
-    precisions = ("auto", "float32", "bfloat16", "float16")
-    add("--precision", choices=precisions, default="auto", help="auto: mixed on a GPU")
-    add = parser.add_argument_group("output").add_argument
-    add("--overlay", action="store_true", help="also a picture of the map over the image")
-    kinds = ("uint8", "float32")
-    add("--probabilities", nargs="?", const="uint8", choices=kinds, help="also a band per class")
-    add("--uncertainty", action="store_true", help="also entropy and mutual information")
-    add("--mc-dropout", type=within(int, 2), metavar="N", help="average N passes with dropout on")
-    add("--tta", action="store_true", help="average the eight flips and quarter turns")
+    add_map_options(parser, within, OVERLAP)
     args, rest = parser.parse_known_args(arguments)
     if rest:
         parser.error(f"{' '.join(rest)}: give images before options, and one path per --truth")

@@ -77,11 +77,12 @@ def parse_options() -> argparse.Namespace:
     add("-o", "--output", required=True, help="GeoTIFF to write")
     add("--like", metavar="RASTER", help="raster whose CRS, pixels and extent the output gets")
     add("--crs", help="CRS of an output that covers the source, such as EPSG:3857")
-    add("--resolution", type=within(float, above=0), help="pixel size in units of --crs")
-    add("--method", choices=METHODS, default="nearest", help="how an output pixel gets its class")
+    side = "side of a pixel, in units of --crs (default: about as in the source)"
+    add("--resolution", type=within(float, above=0), metavar="SIZE", help=side)
+    add("--method", choices=METHODS, default="nearest", help="nearest pixel, or most votes")
     add("--nodata", type=int, help="no-data value of both rasters (default: as declared)")
-    weights = "weights of votes for mode: inverse, or CODE=WEIGHT,... (default: 1 each)"
-    add("--vote-weights", type=vote_weights, metavar="WEIGHTS", help=weights)
+    text = "weights of votes for mode: inverse, or CODE=WEIGHT,... (default: 1 each)"
+    add("--vote-weights", type=vote_weights, metavar="WEIGHTS", help=text)
     add("--report", action="store_true", help="write a page about what changed beside the output")
     args = parser.parse_args()
     if bool(args.like) == bool(args.crs) or (args.resolution is not None and args.like):
@@ -107,9 +108,8 @@ def main() -> None:
         given = args.method, args.nodata, tags
         reproject_file(args.source, args.output, grid, *given, vote_weights=args.vote_weights)
         if args.report:
-            found = alignment.of_files(
-                args.source, args.output, args.like, args.method, args.nodata
-            )
+            files = args.source, args.output, args.like
+            found = alignment.of_files(*files, args.method, args.nodata)
             with replacing(page) as temporary:
                 text = html(f"{Path(args.source).name} aligned", found, vars(args))
                 temporary.write_text(text, "utf-8", "replace")

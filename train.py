@@ -24,7 +24,6 @@ import argparse
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
@@ -33,7 +32,6 @@ import unet
 from data import terminal
 from data.classes import ClassTable
 from data.output import alignment, area_tables, jobs, samples
-from data.terminal import within
 from data.training import pipeline, workers
 from data.training.options import add_data_options
 from unet import checkpoint, losses
@@ -41,9 +39,9 @@ from unet.evaluation import image_scores
 from unet.evaluation.scores import epoch_line, epoch_row
 from unet.networks import layers, transfer
 from unet.training import memory, processes
-from unet.training.device import PRECISIONS, autocast, pick_device, pick_precision, to_device
-from unet.training.monitor import MONITORS
+from unet.training.device import autocast, pick_device, pick_precision, to_device
 from unet.training.optimizer import OPTIMIZERS, SCHEDULES, end_epoch
+from unet.training.options import add_training_options
 from unet.training.passes import RunningLoss, evaluate, predict
 from unet.training.resume import GONE, plain, resumed_options
 from unet.training.run import Run
@@ -53,46 +51,8 @@ from unet.training.tensorboard import Board
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the options. The checkpoint keeps every option that changes the result."""
     parser = terminal.Parser(__doc__, gone=GONE)
-    # Upper limits: more than any machine can do, but small enough not to overflow.
-    count, number, share = within(int, 1, 2**24), within(int, 0, 2**31), within(float, 0, below=1)
-
-    add_data_options(parser.add_argument_group("data"))
-
-    add = parser.add_argument_group("network").add_argument
-    add("--model", choices=[*unet.MODELS], default="unet", help="network")
-    add("--base", type=count, default=16, help="channels of the first level; 64 in the paper")
-    add("--dropout", type=share, default=0.0, help="probability of dropout in each block")
-    add("--weights", nargs="+", default=[], metavar="FILE", help="published weights, or a best.pt")
-    add("--encoder-lr", type=within(float, 0), help="--lr of encoder; 0: frozen (default: --lr)")
-
-    add = parser.add_argument_group("training").add_argument
-    add("--epochs", type=count, default=100, help="largest number of epochs")
-    add("--batch", type=count, default=12, help="windows in a batch, over all processes")
-    add("--accumulate", type=count, default=1, metavar="N", help="batches of one optimizer step")
-    add("--loss", choices=[*losses.LOSSES], default="dice_cross_entropy", help="loss function")
-    add("--class-weights", default="sqrt", help="none, inverse, sqrt, or one number a class: 1,4,2")
-    add("--optimizer", choices=[*OPTIMIZERS], default="adamw", help="optimizer")
-    add("--lr", type=within(float, above=0), default=2e-3, help="learning rate")
-    add("--weight-decay", type=within(float, 0), default=1e-4, help="weight decay")
-    add("--schedule", choices=[*SCHEDULES], default="cosine", help="schedule of the learning rate")
-    kind: dict[str, Any] = {"dest": "monitor", "choices": [*MONITORS], "default": "macro_dice"}
-    # torchrun takes --monitor for an option of its own.
-    add("--best-by", "--monitor", **kind, help="what makes an epoch the best")
-    add("--patience", type=count, default=15, help="stop after so many epochs without improvement")
-    add("--seed", type=number, default=0, help="seed of all random numbers")
-
-    add = parser.add_argument_group("machine").add_argument
-    add("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
-    add("--precision", choices=PRECISIONS, default="auto", help="auto: 16 bits where they are fast")
-    add("--workers", type=number, help="processes that load windows (default: 4 for a GPU, else 0)")
-    add("--compile", action="store_true", help="torch.compile the network")
-    add("--recompute", action="store_true", help="recompute activations, to save memory")
-
-    add = parser.add_argument_group("run").add_argument
-    add("--output", type=Path, metavar="FOLDER", help="run folder (default: runs/<date-time>)")
-    add("--resume", type=Path, metavar="RUN", help="continue a run: its folder, or its last.pt")
-    add("--tensorboard", action="store_true", help="also write the log for TensorBoard")
-
+    add_data_options(parser)
+    add_training_options(parser, terminal.within)
     args = parser.parse_args(arguments)
     if args.resume:
         args = resumed_options(parser, args.resume, arguments)

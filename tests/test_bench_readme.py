@@ -39,7 +39,9 @@ def test_options_exist(command):
         train.parse(options[options.index("--settings") + 1].split())
     files = [script]
     if script in ("train.py", "tests/bench/folds.py"):  # folds.py hands options on to train.py
-        files += ["train.py", "data/training/options.py"]
+        files += ["data/training/options.py", "unet/training/options.py"]
+    if script == "predict.py":
+        files = ["unet/evaluation/options.py"]
     source = "".join((BENCH.parents[1] / name).read_text(encoding="utf-8") for name in files)
     given = [option for option in options if option.startswith("--") and " " not in option]
     assert [option for option in given if f'"{option}"' not in source] == []

@@ -54,7 +54,10 @@ def test_the_options_of_its_commands_exist(command):
     script, *options = shlex.split(command, comments=True)
     if script != "reproject.py":
         {"train.py": train, "predict.py": predict}[script].parse(options)
-    files = [script, "data/training/options.py"][: 1 + (script == "train.py")]
+    files = {
+        "train.py": ["data/training/options.py", "unet/training/options.py"],
+        "predict.py": ["unet/evaluation/options.py"],
+    }.get(script, [script])
     source = "".join((ROOT / name).read_text(encoding="utf-8") for name in files)
     named = [option for option in options if option.startswith("--")]
     assert [option for option in named if f'"{option}"' not in source] == []

@@ -12,7 +12,7 @@ from data.files import InputError, version
 from data.terminal.lines import say
 
 
-class _Help(argparse.HelpFormatter):
+class _Help(argparse.RawDescriptionHelpFormatter):
     """Help texts with the default value, unless it is none or the text names it itself."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
@@ -47,13 +47,14 @@ class Parser(argparse.ArgumentParser):
 
     Args:
         manual: The docstring of the script, which `python -OO` leaves out. Its first paragraph
-            becomes the description.
+            becomes the description. The second, if it is indented, holds examples for the end.
         gone: {option of earlier versions: advice}.
     """
 
     def __init__(self, manual: str | None, gone: Mapping[str, str] | None = None):
-        about = (manual or "").split("\n\n")[0]
-        super().__init__(description=about, formatter_class=_Help)
+        about, examples, *_ = [*(manual or "").split("\n\n"), ""]
+        end = f"examples:\n{examples}" if examples.startswith("    ") else None
+        super().__init__(description=about, epilog=end, formatter_class=_Help)
         self.gone = gone or {}
         self.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
 

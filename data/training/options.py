@@ -3,13 +3,13 @@
 Read beside it: tests/data/training/test_pipeline.py.
 """
 
-from argparse import Action, ArgumentTypeError, _ArgumentGroup
+from argparse import Action, ArgumentTypeError
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from data import bands, scaling, tables
-from data.terminal import Repeated, within
+from data.terminal import Parser, Repeated, within
 from data.training import augment
 
 
@@ -36,35 +36,61 @@ class ShareOrPaths(Action):
         setattr(namespace, self.dest, shares[0] if shares else values)
 
 
-def add_data_options(group: _ArgumentGroup) -> None:
-    """Add the options to a group of the parser."""
+def add_data_options(parser: Parser) -> None:
+    """Add the options to a parser, in three groups."""
     count, number, share = within(int, 1, 2**24), within(int, 0, 2**31), within(float, 0, below=1)
-    add = group.add_argument
-    add_rule = partial(add, nargs=3, action=Repeated, default=[])
-    add("--images", nargs="+", metavar="PATH", help="images or folders (default: synthetic scenes)")
-    add("--masks", nargs="+", metavar="PATH", help="masks or folders, paired with images by name")
+
+    add = parser.add_argument_group("images and masks").add_argument
+    text = "images (GeoTIFF, PNG, JPEG) or folders (default: 24 synthetic towns)"
+    add("--images", nargs="+", metavar="PATH", help=text)
+    text = "masks or folders of them; each belongs to the image of the same name"
+    add("--masks", nargs="+", metavar="PATH", help=text)
     add("--classes", default="esm", help=f"class table: a CSV file, or {tables.listed()}")
-    add("--bands", nargs="+", metavar="NAME", help="names of the bands (default: as in the files)")
-    add("--indices", nargs="*", choices=[*bands.INDICES], help="indices to add (default: all)")
-    add("--stack-dates", action="store_true", help="stack the bands of images that share a mask")
-    add("--nodata", type=float, help="value of no-data pixels (default: as in the files)")
-    add("--offset", type=within(float), default=0, help="added: -1000 from S2 baseline 04.00 on")
-    add("--scaling", choices=scaling.METHODS, default="minmax", help="scaling of the bands")
-    add("--align", choices=("nearest", "mode"), default="nearest", help="resampling of masks")
-    text = "side of the windows in pixels (default: largest image side if <= 512, else 256)"
+    text = "names of the bands, in the order of the file (default: as the files name them)"
+    add("--bands", nargs="+", metavar="NAME", help=text)
+    text = "indices to add to the bands (default: all that the bands allow)"
+    add("--indices", nargs="*", choices=[*bands.INDICES], help=text)
+    text = "images that share a mask are dates of one place: the network gets them together"
+    add("--stack-dates", action="store_true", help=text)
+    text = "pixel value that means no data (default: as the files declare)"
+    add("--nodata", type=float, metavar="VALUE", help=text)
+    text = "number added to each pixel; -1000 for Sentinel-2 from baseline 04.00 on"
+    add("--offset", type=within(float), default=0, metavar="NUMBER", help=text)
+    text = "how bands become numbers near 0 to 1; image: by the statistics of each image"
+    add("--scaling", choices=scaling.METHODS, default="minmax", help=text)
+    text = "how a mask gets on the grid of its image: by the nearest pixel, or by votes"
+    add("--align", choices=("nearest", "mode"), default="nearest", help=text)
+
+    add = parser.add_argument_group("windows").add_argument
+    add_rule = partial(add, nargs=3, action=Repeated, default=[])
+    text = "side of a window in pixels (default: largest image side if <= 512, else 256)"
     add("--size", type=count, metavar="N", help=text)
-    add("--stride", type=count, metavar="N", help="add training windows every N pixels")
-    add("--skip-only", nargs="+", default=[], metavar="CLASS", help="skip windows of only these")
-    text = "keep windows with LOW to HIGH of these classes, such as a,b; scl:3,8,9,10 are clouds"
+    text = "pixels from one training window to the next (default: --size, without overlap)"
+    add("--stride", type=count, metavar="N", help=text)
+    text = "leave out training windows that hold only these classes"
+    add("--skip-only", nargs="+", default=[], metavar="CLASS", help=text)
+    text = (
+        "keep training windows whose share of these classes (a,b) is from LOW to HIGH, 0 to 1; "
+        "scl:3,8,9,10 are clouds"
+    )
     add_rule("--keep-share", metavar=("CLASSES", "LOW", "HIGH"), help=text)
-    add("--oversample", type=share, default=0, metavar="T", help="oversample classes rarer than T")
-    held_out = "share of the windows held out; or images or folders, all of them held out"
-    kind: dict[str, Any] = {"action": ShareOrPaths, "nargs": "+", "type": share_or_path}
-    add("--validation", **kind, metavar="X", default=0.2, help=held_out)
-    add("--split", choices=("blocks", "random"), default="blocks", help="how the share is drawn")
+    text = "draw windows more often if they hold classes with a share below T; 0: draw all alike"
+    add("--oversample", type=share, default=0, metavar="T", help=text)
     text = "draw windows with more than SHARE of these classes TIMES as often as others"
     add_rule("--oversample-share", metavar=("CLASSES", "SHARE", "TIMES"), help=text)
-    text = "CSV file image,place; or pattern of names, '(.*)_\\d+' (default: known by the ground)"
+    text = "random changes of a window each time that it is trained"
+    add("--augment", nargs="*", choices=augment.STEPS, default=["flip", "turn"], help=text)
+    text = "learn N windows by heart, to check that images and masks fit; 0: train"
+    add("--overfit", type=number, default=0, metavar="N", help=text)
+
+    add = parser.add_argument_group("validation").add_argument
+    text = "share of the windows that validate and do not train; or their images or folders"
+    kind: dict[str, Any] = {"action": ShareOrPaths, "nargs": "+", "type": share_or_path}
+    add("--validation", **kind, metavar="X", default=0.2, help=text)
+    text = "blocks: windows on the same ground stay together; random: they do not, and flatter"
+    add("--split", choices=("blocks", "random"), default="blocks", help=text)
+    text = (
+        "which images show the same place: a CSV file image,place, or a pattern of their names "
+        "such as '(.*)_\\d+' (default: found by coordinates or masks)"
+    )
     add("--places", metavar="X", help=text)
-    add("--augment", nargs="*", choices=augment.STEPS, default=["flip", "turn"], help="operations")
-    add("--overfit", type=number, default=0, metavar="N", help="train and validate on N windows")

@@ -36,7 +36,7 @@ def test_every_table_is_explained_where_tables_are_named():
     with pytest.raises(InputError) as error:
         ClassTable.load("nowhere")
     parser = Parser("x")
-    add_data_options(parser.add_argument_group("data"))
+    add_data_options(parser)
     shown = " ".join(parser.format_help().split())
     for text in (str(error.value), shown):
         assert listed() in text and "esm (European Settlement Map: built-up areas)" in text

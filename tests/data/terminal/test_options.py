@@ -1,8 +1,11 @@
 """Options and their errors: data/terminal/options.py."""
 
 import argparse
+import importlib
 import math
+import re
 import signal
+import sys
 
 import pytest
 
@@ -70,7 +73,7 @@ def test_an_option_that_is_gone_names_what_took_its_place():
 
 
 def test_help_shows_a_default_where_there_is_one(capsys):
-    parser = Parser("Do it.\n\nNot shown.")
+    parser = Parser("Do it.\n\nNot shown.\n\nNor this.")
     parser.add_argument("--size", type=int, default=5, help="side")
     parser.add_argument("--seed", type=int, default=0, help="seed")
     parser.add_argument("--crs", help="of the map")
@@ -78,6 +81,35 @@ def test_help_shows_a_default_where_there_is_one(capsys):
     with pytest.raises(SystemExit):
         parser.parse_args(["--help"])
     shown = capsys.readouterr().out
-    assert "Do it." in shown and "Not shown" not in shown
+    assert "Do it." in shown and "Not shown" not in shown and "Nor" not in shown
     assert "side (default: 5)" in shown and "seed (default: 0)" in shown
     assert shown.count("default") == 2
+
+
+def test_help_ends_with_the_examples_as_they_are_written(capsys):
+    examples = "    python do.py a.tif            once\n    python do.py a.tif --twice    twice"
+    with pytest.raises(SystemExit):
+        Parser(f"Do it.\n\n{examples}\n\nMore.").parse_args(["--help"])
+    assert capsys.readouterr().out.endswith(f"\n\nexamples:\n{examples}\n")
+
+
+@pytest.mark.parametrize("script", ["train", "predict", "reproject"])
+def test_each_option_of_a_script_is_explained_and_examples_can_be_parsed(
+    script, capsys, monkeypatch
+):
+    module = importlib.import_module(script)
+    parse = getattr(module, "parse", None) or module.parse_options
+    monkeypatch.setattr(sys, "argv", [script, "--help"])
+    with pytest.raises(SystemExit):
+        parse()
+    options, examples = capsys.readouterr().out.split("\n\nexamples:\n")
+    for option in re.findall(r"^  (--[a-z-]+)", options, re.M):
+        explained = re.search(rf"^  {option}\b.*\n?(?: {{20,}}(.*))?", options, re.M)
+        assert len(explained[0].split()) >= 4, option
+    lines = [line for line in examples.splitlines() if f"python {script}.py" in line]
+    assert len(lines) >= 2
+    for line in lines:
+        words = re.split(r" {3,}", line.strip())[0].split()[2:]
+        if "<date-time>" not in line:
+            monkeypatch.setattr(sys, "argv", [script, *words])
+            parse()
