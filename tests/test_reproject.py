@@ -69,12 +69,17 @@ def test_the_names_of_classes_are_kept_inside_beside_and_in_the_style(tmp_path):
         assert (tmp_path / f"out{ending}").read_text() == (tmp_path / f"map{ending}").read_text()
 
 
+@pytest.fixture(scope="module")
+def wide() -> np.ndarray:
+    return patches(3000, 4000)
+
+
 @pytest.mark.parametrize(
     "layout", ["tiles of 256", "tiles of 512", "strips of 1 row", "strips of 16 rows"]
 )
 @pytest.mark.parametrize("method", ["nearest", "mode"])
 def test_every_block_is_decoded_about_once_and_only_if_needed(
-    tmp_path, method, layout, monkeypatch
+    tmp_path, wide, method, layout, monkeypatch
 ):
     rasterio = pytest.importorskip("rasterio")
     size = int(layout.split()[2])
@@ -83,7 +88,7 @@ def test_every_block_is_decoded_about_once_and_only_if_needed(
         if "tiles" in layout
         else {"blockysize": size}
     )
-    source = patches(3000, 4000)
+    source = wide
     where = grid("EPSG:25831", 430_000, 4_610_000, 1, 3000, 4000)
     profile = dict(
         driver="GTiff",
@@ -269,12 +274,12 @@ def test_a_picture_of_the_size_of_its_image_gets_the_place_of_the_image(tmp_path
 
 @pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:3857"])
 def test_a_source_across_180_degrees_keeps_its_pixels_and_is_told(tmp_path, crs, capsys):
-    source = grid("EPSG:32701", 170_000, 8_000_000, 1000, 200, 200)
-    write(tmp_path / "mask.tif", patches(200, 200), source)
+    source = grid("EPSG:32701", 170_000, 8_000_000, 2000, 100, 100)
+    write(tmp_path / "mask.tif", patches(100, 100), source)
     target = target_grid_for(source, crs)
     reproject_file(tmp_path / "mask.tif", tmp_path / "out.tif", target)
     made = info(tmp_path / "out.tif")[0]
-    assert (made != NO).sum() == pytest.approx(40_000, rel=0.02)
+    assert (made != NO).sum() == pytest.approx(10_000, rel=0.02)
     assert (made[:, : made.shape[1] // 2] != NO).any(1).mean() > 0.9  # on both sides of the cut
     assert (made[:, made.shape[1] // 2 :] != NO).any(1).mean() > 0.9
     said = capsys.readouterr().err

@@ -43,16 +43,17 @@ def test_a_few_tries_of_the_trials_lose_nothing(tmp_path):
         ("import os; os.kill(os.getpid(), 9)", ["tracebacks"]),
         ("import time; time.sleep(60)", ["tracebacks"]),
         ("bytes(2**34)", ["tracebacks"]),
-        # The fork does not inherit the pages of libraries, so its peak is more than 2**31 by far.
-        ("b'x' * (2**32 - 2**29)", ["tracebacks"]),
+        # The fork does not inherit the pages of libraries, so its peak is more than 2**30 by far.
+        ("b'x' * (2**31 - 2**28)", ["tracebacks"]),
         ("import subprocess; subprocess.Popen(['sleep', '60'])", ["leftovers"]),
     ],
 )
 def test_a_traceback_a_crash_a_hang_and_an_orphan_are_found(tmp_path, monkeypatch, code, expected):
     monkeypatch.setattr(started, "CHILDREN", 0.2)
+    monkeypatch.setattr(started, "MEMORY", 2**30)
     (tmp_path / "script.py").write_text(code)
     with Started(tmp_path, str(tmp_path / "script.py")) as process:
-        found = process.problems(0, 2, seconds=2 if "time" in code else 60)
+        found = process.problems(0, 2, seconds=1 if "time" in code else 60)
     assert [kind for kind, _ in found] == expected
     with pytest.raises(ProcessLookupError):
         os.kill(process.pid, 0)

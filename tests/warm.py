@@ -22,6 +22,17 @@ CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["train", "predict", "reproject", "torch._dynamo"])
 
 
+def context() -> multiprocessing.context.ForkServerContext:
+    """Start the process that forks, unless it runs. Return the context of its forks."""
+    here = os.getcwd()
+    os.chdir(ROOT)  # where the first start of all finds the scripts
+    try:
+        forkserver.ensure_running()
+    finally:
+        os.chdir(here)
+    return CONTEXT
+
+
 class Warm:
     """A script that runs in a session of its own, with the interface of subprocess.Popen.
 
@@ -40,11 +51,7 @@ class Warm:
         here, environment = os.getcwd(), {**os.environ, **environment}
         arguments = script, [*map(str, words)], folder or here, environment, names
         self._process = CONTEXT.Process(target=_become, args=arguments)
-        os.chdir(ROOT)  # where the first start of all finds the scripts
-        try:
-            forkserver.ensure_running()
-        finally:
-            os.chdir(here)
+        context()
         self._process.start()
         self.pid = self._process.pid
 

@@ -17,7 +17,6 @@ The folder of a try with findings is kept. Findings end the run with exit status
 
 import argparse
 import contextlib
-import multiprocessing
 import os
 import shutil
 import signal
@@ -39,6 +38,7 @@ os.environ["PYTHONWARNINGS"] = "ignore:resource_tracker"  # about semaphores of 
 
 import small  # noqa: E402
 import strange  # noqa: E402
+import warm  # noqa: E402
 from pyproj import CRS  # noqa: E402
 from started import (  # noqa: E402
     HEEDED,
@@ -438,11 +438,10 @@ def soak(
         Counts of (trial, "tries" or the kind of a finding), and the findings.
     """
     counts, findings = Counter(), []
-    context = multiprocessing.get_context("spawn")
     base = Path(tempfile.mkdtemp(prefix="soak"))
     try:
         # Scripts are forks of the processes of this pool, which have no threads.
-        with ProcessPoolExecutor(processes, context) as pool:
+        with ProcessPoolExecutor(processes, warm.context()) as pool:
             try:
                 pool.submit(make_base, base, [*numbers]).result()
                 waiting = [

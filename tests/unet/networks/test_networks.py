@@ -230,7 +230,8 @@ def test_each_network_learns_four_windows_by_heart(name):
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0  # the batch is the whole data set
-    optimizer = torch.optim.AdamW(model.parameters(), 1e-3, weight_decay=1e-4)
+    # Fused: a step of all weights takes less than half the time.
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-3, weight_decay=1e-4, fused=True)
     cpu, dice = torch.device("cpu"), [0.0]
     precision = pick_precision("auto", cpu, training=True)
     while len(dice) < 11 and dice[-1] <= 0.95:

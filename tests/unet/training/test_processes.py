@@ -5,6 +5,7 @@ of two that torchrun starts on this file. All numbers are float64, so that equal
 digits.
 """
 
+import gc
 import os
 import re
 import socket
@@ -457,6 +458,7 @@ def test_a_lost_connection_is_one_line_and_other_errors_stay():
 
 
 if __name__ == "__main__":
+    gc.disable()  # torch imports a thousand modules below
     end_with_the_tests()
     device = pick_device(sys.argv[2])
     processes.start(device)
