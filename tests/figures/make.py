@@ -24,6 +24,7 @@ from figures.svg import Figure  # noqa: E402
 
 from data.files import replacing  # noqa: E402
 from data.sample.towns import Sample  # noqa: E402
+from data.terminal import one_line_errors  # noqa: E402
 from unet import checkpoint  # noqa: E402
 
 PICTURES = Path(__file__).with_name("pictures")
@@ -128,7 +129,7 @@ FIGURES = {
         lambda have: scores.curves(),
         "Cross-entropy, focal and Dice loss over the probability of the right class, and their "
         "slopes by the logit, for two equal classes and for one pixel of a rare class among 99 "
-        "others: there only Dice still pulls.",
+        "others, which Dice pulls most. There are no class weights.",
     ),
     "metrics": Entry(
         8,
@@ -189,7 +190,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("names", nargs="*", help="figures, by the start of a name (default: all)")
     default = ROOT / "runs/figures"
-    parser.add_argument("--trained", type=Path, default=default, help="folder of the checkpoints")
+    parser.add_argument("--trained", type=Path, default=default, help="checkpoints")
     args = parser.parse_args(arguments)
     chosen = [n for n in FIGURES if not args.names or n.startswith(tuple(args.names))]
     if not chosen:
@@ -209,4 +210,5 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors("make.py"):
+        main()

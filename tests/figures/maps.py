@@ -120,7 +120,7 @@ def areas_of(output: Path, number: int, image: Path, target: np.ndarray) -> list
 
 def epochs(town: Sample, measured: Measured) -> Figure:
     """Draw the image, the truth, and the map of a town after each of some epochs."""
-    figure = Figure(684, "The loop: the map of an unseen town while the network learns")
+    figure = Figure(692, "The loop: the map of an unseen town while the network learns")
     side, gap = 252, 22
     truth = on_image(town)
     drawn = [("image", preview.rgb(town.image[:, CROP, CROP], BANDS, 0), "")]
@@ -131,16 +131,16 @@ def epochs(town: Sample, measured: Measured) -> Figure:
         name = f"after epoch {epoch}"
         drawn.append((name, preview.colored(labels[CROP, CROP], ESM), words))
     for n, (name, picture, words) in enumerate(drawn):
-        x, y = 20 + n % 3 * (side + gap), 70 + n // 3 * (side + 46)
+        x, y = 20 + n % 3 * (side + gap), 70 + n // 3 * (side + 52)
         figure.text(x, y - 8, name, weight=600)
         figure.image(x, y, side, side, picture, photo=n == 0, data_name=name)
         figure.text(x, y + side + 16, words, size=12, fill=MUTED, data_score=name)
     x = 20
     for name, rgb in zip(ESM.names, ESM.colors):
-        figure.swatch(x, 666, color(rgb), name)
+        figure.swatch(x, 674, color(rgb), name)
         x += 50 + 7 * len(name)
     words = "scores of the whole town, of which this is the middle"
-    figure.text(820, 666, words, size=12, fill=MUTED, anchor="end")
+    figure.text(820, 674, words, size=12, fill=MUTED, anchor="end")
     return figure
 
 
@@ -187,13 +187,13 @@ def intervals(measured: Measured) -> Figure:
         values = [(row.truth, row.mapped, row.high) for row in rows.values()]
         most = float(np.ceil(np.nanmax(values) * 20) / 20)
         left = 110 + 380 * column
-        box = left, 84, left + 330, height - 20
+        box = left, 84, left + 320, height - 20
         x = {n * most / 5: f"{100 * n * most / 5:.0f} %" for n in range(6)}
         figure.text(left, 68, f"{ESM.names[label]}, share of the pixels", weight=600)
         plot = Plot(figure, ESM.names[label], box, x, {0: "", len(towns): ""})
         for line, town in enumerate(towns):
             row, y = rows[town], plot.to_y(len(towns) - line - 0.5)
-            figure.line(left, y, left + 330, y, stroke=GRID)
+            figure.line(left, y, left + 320, y, stroke=GRID)
             if not column:
                 figure.text(left - 10, y + 4, f"town {town}", anchor="end", size=12)
             _interval(figure, plot, row, y)

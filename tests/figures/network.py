@@ -92,7 +92,7 @@ def unet(town: Sample, loaded: Mapping) -> Figure:
     labels = found["logits"].argmax(0)
     drawn = preview.colored(cut(labels).numpy().astype(np.uint8), ESM)
     figure.image(820 - size, y, size, size, drawn, data_name="map")
-    figure.text(20, y - 7, f"input, {x.shape[1]} × H × W", size=12)
+    figure.text(20, y - 7, f"{x.shape[1]} × H × W", size=12)
     figure.text(820, y - 7, f"map, {len(found['logits'])} classes", size=12, anchor="end")
     for level, (name, count, size) in enumerate(zip(ENCODER, SHOWN, SIZES)):
         wide = count * (size + GAP) - GAP
@@ -210,21 +210,21 @@ def receptive_field(town: Sample, loaded: Mapping) -> Figure:
             left + (at + 0.5) * scale, top + (at + 0.5) * scale, 4, fill="#ffe14d", stroke=INK
         )
     figure.text(20, top - 14, f"the town, {SIDE} × {SIDE} pixels", weight=600)
-    figure.text(292, top - 14, "|d output / d input|, black: 10⁻⁶", weight=600)
+    figure.text(292, top - 14, "its gradients by the input", weight=600)
     figure.text(
         20,
         top + side + 26,
-        f"orange, by the formula: {radius} pixels to each side",
+        f"orange, by receptive_radius of unet/unet.py: {radius} pixels to each side",
         data_distance="formula",
     )
     figure.text(
         20,
         top + side + 46,
-        f"blue, farthest gradient measured: {far} pixels",
+        f"blue, farthest gradient of {NOISE} random inputs: {far} pixels",
         data_distance="measured",
     )
-    words = f"Yellow: the output pixel. Formula: unet/unet.py, receptive_radius. Measured: {NOISE} "
-    figure.text(20, top + side + 68, words + "random inputs.", size=12, fill=MUTED)
+    words = "Yellow: the output pixel. Grey: |d output / d input| of this town, on a log scale; "
+    figure.text(20, top + side + 68, words + "black is 10⁻⁶ of the largest.", size=12, fill=MUTED)
     _shares(figure, slopes, at, radius)
     return figure
 
@@ -243,5 +243,5 @@ def _shares(figure: Figure, slopes: np.ndarray, at: int, radius: int) -> None:
     edge = plot.to_x(radius)
     figure.line(edge, 106, edge, 290, stroke=ORANGE, stroke_width=2)
     half = int(np.argmax(within >= 0.5))
-    figure.text(plot.to_x(half) + 10, plot.to_y(0.5) + 16, f"half within {half}", size=12)
+    figure.text(plot.to_x(half) + 10, plot.to_y(0.5) + 16, f"half within {half} pixels", size=12)
     plot.dot("half", half, float(within[half]), BLUE, 4)

@@ -203,7 +203,8 @@ def pixel_area(town: Sample) -> Figure:
         area = true_area(latitude)
         plot.dot(name, latitude, area, ORANGE, 5)
         figure.text(548, 186 + 21 * line, f"{name}, {latitude:.1f}°:  {area:.1f} m²")
-        figure.text(plot.to_x(latitude) + 9, plot.to_y(area) - 5, name, size=12)
+        below = 18 if latitude < 5 else -5
+        figure.text(plot.to_x(latitude) + 9, plot.to_y(area) + below, name, size=12)
     return figure
 
 

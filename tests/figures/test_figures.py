@@ -21,6 +21,7 @@ import train
 import unet
 from data import bands, resample
 from data.classes import ClassTable
+from data.files import InputError
 from data.output import preview
 from data.sample.towns import BANDS
 from data.scaling import Scaling
@@ -266,9 +267,8 @@ def test_the_gradients_reach_as_far_as_the_formula_says(town, stand_in):
     read = drawn(network.receptive_field(town, loaded))
     model = checkpoint.build_model(loaded)
     for name in ("formula", "measured"):
-        assert read.one("text", data_distance=name).text.split(": ")[1].split()[0] == str(
-            model.receptive_radius
-        )
+        words = read.one("text", data_distance=name).text
+        assert f": {model.receptive_radius} pixels" in words
         for box in read.all("rect", data_box=name):
             pixels = float(box.get("width")) * network.SIDE / 250
             assert pixels == pytest.approx(2 * model.receptive_radius + 1, abs=0.02)
@@ -448,6 +448,13 @@ def test_the_checkpoints_of_some_epochs_are_kept(tmp_path):
     kept = sorted(tmp_path.glob("run/epoch_*"))
     assert [path.name for path in kept] == ["epoch_01.pt", "epoch_03.pt"]
     assert [checkpoint.load(path)["epoch"] for path in kept] == [1, 3]
+
+
+def test_a_folder_without_checkpoints_is_left_alone(tmp_path):
+    (tmp_path / "thesis.txt").touch()
+    with pytest.raises(InputError, match="has no epoch_01.pt, .*remove it or name another"):
+        trained.checkpoints(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
 def test_no_network_is_trained_if_the_checkpoints_are_there(tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import train
+from data.files import InputError
 from data.sample import towns
 from unet.training.run import Run
 
@@ -26,11 +27,17 @@ def file_of(epoch: int) -> str:
 
 
 def checkpoints(folder: Path) -> dict[int, Path]:
-    """Return {epoch: checkpoint}. A network is trained if the folder has not all of them."""
+    """Return {epoch: checkpoint}. A network is trained if the folder does not exist.
+
+    Raises:
+        InputError: The folder has not all checkpoints, as after a training that was interrupted.
+    """
     paths = {epoch: folder / file_of(epoch) for epoch in EPOCHS}
-    if not all(path.is_file() for path in paths.values()):
-        shutil.rmtree(folder, ignore_errors=True)
+    if not folder.exists():
         run(folder, EPOCHS, RECIPE)
+    missing = [path.name for path in paths.values() if not path.is_file()]
+    if missing:
+        raise InputError(f"{folder}: has no {', '.join(missing)}; remove it or name another folder")
     return paths
 
 
