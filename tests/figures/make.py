@@ -19,7 +19,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from figures import maps, network, rasters, scores, trained, values  # noqa: E402
+from figures import maps, network, rasters, scores, trained, values, votes  # noqa: E402
 from figures.svg import Figure  # noqa: E402
 
 from data.files import replacing  # noqa: E402
@@ -89,7 +89,7 @@ FIGURES = {
     ),
     "resample": Entry(
         2,
-        lambda have: rasters.votes(have.town),
+        lambda have: votes.target_pixel(have.town),
         "One target pixel over the source pixels of a mask: each source pixel whose centre lies "
         "inside votes for its class; mode takes the class with the most votes, nearest the class "
         "under the centre.",

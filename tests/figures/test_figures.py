@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import small
 import torch
-from figures import make, maps, network, rasters, scores, trained, values
+from figures import make, maps, network, rasters, scores, trained, values, votes
 from figures.reading import Drawn, decoded
 from figures.svg import Figure, Plot, grey, number, ticks
 from pyproj import Geod, Transformer
@@ -141,27 +141,27 @@ def test_the_area_of_a_pixel_is_that_of_its_polygon_on_the_ellipsoid(town):
 
 
 def test_the_votes_that_are_drawn_are_those_that_resample_counts(town):
-    read = drawn(rasters.votes(town))
-    target = rasters.coarse_grid(town)
-    row, col = rasters.contested(town, target)
+    read = drawn(votes.target_pixel(town))
+    target = votes.coarse_grid(town)
+    row, col = votes.contested(town, target)
     # Naively: the target pixel that holds the centre of each source pixel.
     rows, cols = (each.ravel() for each in np.indices(town.mask.shape) + 0.5)
     to_target = Transformer.from_crs(3035, 3857, always_xy=True)
     there = target.rowcol(*to_target.transform(*town.mask_grid.xy(rows, cols)))
     inside = (np.floor(there[0]) == row) & (np.floor(there[1]) == col)
-    votes = np.bincount(ESM.encode(town.mask).ravel()[inside], minlength=3)
-    assert len(set(votes)) > 1 and votes.min() > 1
+    counts = np.bincount(ESM.encode(town.mask).ravel()[inside], minlength=3)
+    assert len(set(counts)) > 1 and counts.min() > 1
     for label, name in enumerate(ESM.names):
-        assert len(read.all("circle", class_=f"voter {name}")) == votes[label]
+        assert len(read.all("circle", class_=f"voter {name}")) == counts[label]
         bar = read.one("rect", data_votes=name)
-        assert float(bar.get("width")) == 26 * votes[label]
-    assert [int(w.split()[0]) for w in read.words if w.endswith("votes")] == votes.tolist()
-    assert read.number(r"(\d+) source pixels") == votes.sum()
+        assert float(bar.get("width")) == 26 * counts[label]
+    assert [int(w.split()[0]) for w in read.words if w.endswith("votes")] == counts.tolist()
+    assert read.number(r"(\d+) source pixels") == counts.sum()
     given = town.mask, town.mask_grid, target
     for method in ("mode", "nearest"):
         code = resample.reproject(*given, method, 0)[row, col]
         assert f"{method}:  {ESM.names[ESM.codes.index(code)]}" in read.words
-    assert f"mode:  {ESM.names[votes.argmax()]}" in read.words
+    assert f"mode:  {ESM.names[counts.argmax()]}" in read.words
 
 
 # Stations 3 to 5.
