@@ -5,10 +5,11 @@
 # make test      run the tests
 # make lint      check style (ruff) and type hints (mypy)
 # make bench     run the benchmarks
+# make figures   draw the figures of the course; trains a network as `make train` does, once
 # make soak      damaged rasters, kills, full disks, pairs of runs, strange files: nothing is lost
 # make clean     remove what was generated: .venv and runs
 #
-# ARGS="..." is handed on to train.py, predict.py, pytest or the trials of soak.
+# ARGS="..." is handed on to train.py, predict.py, pytest, the figures or the trials of soak.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -22,7 +23,7 @@ DEMO = --size 150 --batch 4 --patience 99
 EPOCHS ?= 36
 endif
 
-.PHONY: help train predict test lint bench soak clean
+.PHONY: help train predict test lint bench figures soak clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -47,6 +48,9 @@ lint: .venv/ready-tests
 
 bench: .venv/ready-tests
 	set -e; for file in tests/bench/bench_*.py; do $(BIN)/python $$file; done
+
+figures: .venv/ready
+	$(BIN)/python tests/figures/make.py $(ARGS)
 
 soak: .venv/ready-tests
 	set -e; for file in tests/bench/soak_*.py; do $(BIN)/python $$file $(ARGS); done
