@@ -3,12 +3,13 @@
 # make train     train on synthetic scenes, or on yours: IMAGES=... MASKS=... CLASSES=... EPOCHS=...
 # make predict   map an image: IMAGE=img.tif
 # make test      run the tests
+# make exercises show which of the ten exercises are solved: tests/exercises, ARGS=3 for one of them
 # make lint      check style (ruff) and type hints (mypy)
 # make bench     run the benchmarks
 # make soak      damaged rasters, kills, full disks, pairs of runs, strange files: nothing is lost
 # make clean     remove what was generated: .venv and runs
 #
-# ARGS="..." is handed on to train.py, predict.py, pytest or the trials of soak.
+# ARGS="..." is handed on to train.py, predict.py, pytest, the exercises or the trials of soak.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -22,7 +23,7 @@ DEMO = --size 150 --batch 4 --patience 99
 EPOCHS ?= 36
 endif
 
-.PHONY: help train predict test lint bench soak clean
+.PHONY: help train predict test exercises lint bench soak clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -39,6 +40,10 @@ predict: .venv/ready
 # Two processes share the files of tests. Each computes on one core.
 test: .venv/ready-tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile $(ARGS)
+
+# Exercises that are not solved yet, or wrong, are no failure.
+exercises: .venv/ready
+	@OMP_NUM_THREADS=1 $(BIN)/python tests/exercises/show.py $(ARGS)
 
 lint: .venv/ready-tests
 	$(BIN)/ruff check .
