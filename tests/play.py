@@ -57,7 +57,9 @@ def show_image() -> Path:
 
 def show_labels() -> Path:
     """Write the labels in the colours of their classes, with a legend. Returns the path."""
-    drawn = preview.beside(preview.colored(labels, table), preview.legend(labels, table))
+    drawn = preview.beside(
+        preview.colored(labels, table), preview.legend(labels, table, len(labels))
+    )
     return _picture("labels", drawn)
 
 

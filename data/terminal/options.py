@@ -11,6 +11,11 @@ from typing import NoReturn
 from data.files import InputError, version
 from data.terminal.lines import say
 
+LEARN = (
+    "To learn by trying: make exercises; python tests/exercises/experiments.py --help; "
+    "python -i tests/play.py"
+)
+
 
 class _Help(argparse.HelpFormatter):
     """Help texts with the default value, unless it is none or the text names it itself."""
@@ -45,6 +50,8 @@ class Repeated(argparse.Action):
 class Parser(argparse.ArgumentParser):
     """argparse with errors in one line. argparse itself prints all options before an error.
 
+    The help ends with LEARN, which names what a reader can try.
+
     Args:
         manual: The docstring of the script, which `python -OO` leaves out. Its first paragraph
             becomes the description.
@@ -53,7 +60,7 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, manual: str | None, gone: Mapping[str, str] | None = None):
         about = (manual or "").split("\n\n")[0]
-        super().__init__(description=about, formatter_class=_Help)
+        super().__init__(description=about, formatter_class=_Help, epilog=LEARN)
         self.gone = gone or {}
         self.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
 

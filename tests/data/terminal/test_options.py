@@ -2,7 +2,9 @@
 
 import argparse
 import math
+import re
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,7 @@ from data.terminal import (
     Repeated,
     within,
 )
+from data.terminal.options import LEARN
 
 INTERRUPTIONS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 
@@ -81,3 +84,11 @@ def test_help_shows_a_default_where_there_is_one(capsys):
     assert "Do it." in shown and "Not shown" not in shown
     assert "side (default: 5)" in shown and "seed (default: 0)" in shown
     assert shown.count("default") == 2
+
+
+def test_the_help_ends_with_what_to_try_and_every_file_that_it_names_is_there():
+    root = Path(__file__).parents[3]
+    assert " ".join(Parser("Test.").format_help().split()).endswith(LEARN)
+    named = re.findall(r"tests/[\w/]+\.py", LEARN)
+    assert len(named) == 2 and all((root / name).is_file() for name in named)
+    assert re.search(r"^exercises:", (root / "Makefile").read_text(), re.MULTILINE)
