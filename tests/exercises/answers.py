@@ -109,9 +109,9 @@ def same(what: str, got: object, expected: object, within: float = 1e-6) -> None
     near = np.isclose(have, want, rtol=within, atol=within, equal_nan=True)
     if not near.all():
         place = tuple(int(n) for n in np.argwhere(~near)[0])
-        at = f" at {place if len(place) > 1 else place[0]}" if place else ""
+        at = f", at {place if len(place) > 1 else place[0]}" if place else ""
         values = f"{have[place]:.6g}, and should be {want[place]:.6g}"
-        raise AssertionError(f"{what}: is {values}{at}")
+        raise AssertionError(f"{what}{at}: is {values}")
 
 
 def raises(what: str, call: Callable, kind: type[Exception], pattern: str) -> None:

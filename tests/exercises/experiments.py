@@ -5,7 +5,7 @@
 
     skips     a U-Net whose skip connections carry zeros
     indices   without the spectral indices NDVI, NDTI, NDVIre and MNDWI
-    dropout   without dropout, and with 20 %
+    dropout   without dropout in the blocks, and with 20 %
     shift     the mask is left in its own CRS, and stretched to the size of the image
     losses    cross-entropy, Dice and the default loss on a rare class
     overfit   four windows learned by heart, and what the network then knows about others
@@ -135,6 +135,8 @@ def scores(folder: Path, trained: Path, run: Run, classes: str, seed: int) -> Sc
         learned = pipeline.load(train.parse(words(folder, run, classes, seed)), table, *quiet)
         known = {learned.training.place(n) for n in range(len(learned.training))}
         windows = windows.only([n for n in range(len(windows)) if windows.place(n) not in known])
+    if not len(windows):
+        raise InputError(f"{run.label}: no other window is left to validate on; give more towns")
     model = checkpoint.build_model(checkpoint.load(trained / "last.pt"))
     loader = torch.utils.data.DataLoader(windows, batch_size=args.batch)
     found = predict(model, loader, len(table.names), torch.device("cpu"), torch.float32)
@@ -182,8 +184,9 @@ def conduct(
             learned = checkpoint.load(output / "last.pt")["metrics"]["confusion"]
             four = Scores(ConfusionMatrix(len(learned), learned), found.rare)
             lines.append(line(f"{run.label}: on these", four, seconds))
-        others = ": on others" if "--overfit" in run.options else ""
-        lines.append(line(run.label + others, found, seconds))
+            lines.append(line(f"{run.label}: on others", found, seconds))
+        else:
+            lines.append(line(run.label, found, seconds))
     return lines
 
 

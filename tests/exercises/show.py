@@ -12,7 +12,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from answers import HERE, STATIONS, WRONG, Result, attempt  # noqa: E402
+from answers import HERE, SOLVED, STATIONS, WRONG, Result, attempt  # noqa: E402
+
+NEXT = "Read a file, write its functions, run this again. Answers: tests/exercises/solved"
 
 
 def line(number: int, name: str, result: Result, width: int = 110) -> str:
@@ -35,13 +37,17 @@ def main(arguments: list[str] | None = None) -> None:
     if wrong := set(args.numbers) - set(choices):
         parser.error(f"there is no exercise {min(wrong)}; they are 1 to {len(STATIONS)}")
     print("    station               state, checks passed")
+    solved = 0
     for number, name in enumerate(STATIONS, start=1):
         if args.numbers and number not in args.numbers:
             continue
         result = attempt(name, HERE / f"{name}.py")
+        solved += result.state == SOLVED
         print(line(number, name, result), flush=True)
         if args.numbers and result.details:
             print(f"\n{result.details}")
+    if not args.numbers:
+        print(f"{solved} of {len(STATIONS)} solved. {NEXT}")
 
 
 if __name__ == "__main__":

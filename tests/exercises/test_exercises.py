@@ -104,7 +104,8 @@ def test_the_table_has_a_line_for_each_exercise(capsys, monkeypatch, tmp_path):
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].split() == "1 the grid solved 1/2 tests/exercises/ex01_grid.py".split()
     assert lines[2].split()[:6] == "2 two grids meet not yet".split()
-    assert lines[4] == "      what differs" and len(lines) == 1 + 10 + 3
+    assert lines[4] == "      what differs" and len(lines) == 1 + 10 + 3 + 1
+    assert lines[-1].startswith("4 of 10 solved. Read a file, write its functions")
     show.main(["3"])
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 5 and lines[-1] == "Traceback ..."
