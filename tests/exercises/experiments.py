@@ -27,6 +27,7 @@ from unittest import mock
 
 import numpy as np
 import torch
+from pyproj import Transformer
 from torch import Tensor
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +37,7 @@ import train  # noqa: E402
 import unet  # noqa: E402
 from data.classes import ClassTable  # noqa: E402
 from data.files import InputError  # noqa: E402
+from data.grid import Grid  # noqa: E402
 from data.raster import Raster, cog  # noqa: E402
 from data.sample import towns  # noqa: E402
 from data.terminal import one_line_errors  # noqa: E402
@@ -97,14 +99,31 @@ def stretched(mask: np.ndarray, height: int, width: int) -> np.ndarray:
     return mask[rows[:, None], cols]
 
 
+def displacement(image: Grid, mask: Grid) -> np.ndarray:
+    """Compute how far from their place the labels of a stretched mask lie.
+
+    Returns:
+        (H, W) distances in pixels of the image.
+    """
+    row, col = np.indices((image.height, image.width)) + 0.5
+    x, y = mask.xy(row * mask.height / image.height, col * mask.width / image.width)
+    to_image = Transformer.from_crs(mask.crs, image.crs, always_xy=True)
+    true_row, true_col = image.rowcol(*to_image.transform(x, y))
+    return np.hypot(true_row - row, true_col - col)
+
+
 def write_shifted(images: Sequence[Path], masks: Sequence[Path], folder: Path) -> None:
     """Write masks that claim the grid of their image, although nothing was reprojected."""
     folder.mkdir(parents=True, exist_ok=True)
+    distances = []
     for image, mask in zip(images, masks):
         with Raster(image) as raster, Raster(mask) as codes:
             grid = raster.grid
             wrong = stretched(codes.read()[0], grid.height, grid.width)
+            distances.append(displacement(grid, codes.grid))
         cog.write(folder / mask.name, wrong, grid, nodata=0)
+    mean, most = np.mean([one.mean() for one in distances]), max(one.max() for one in distances)
+    print(f"{folder}: labels lie {mean:.1f} pixels beside their place, and up to {most:.1f}")
 
 
 def words(folder: Path, run: Run, classes: str, seed: int) -> list[str]:

@@ -115,3 +115,14 @@ def test_a_number_that_is_no_exercise_is_refused(capsys):
     with pytest.raises(SystemExit):
         show.main(["11"])
     assert "there is no exercise 11; they are 1 to 10" in capsys.readouterr().err
+
+
+def test_the_readme_names_each_exercise_beside_its_lesson():
+    rows = [
+        line.split("|")[1:-1]
+        for line in (HERE / "README.md").read_text(encoding="utf-8").splitlines()
+        if "`ex" in line
+    ]
+    assert [row[1].strip(" `") for row in rows] == [f"{name}.py" for name in STATIONS]
+    for number, row, (_, lesson) in zip(range(1, 11), rows, STATIONS.values()):
+        assert int(row[0]) == number and f"`{lesson}`" in row[2]
