@@ -3,13 +3,14 @@
 # make train     train on synthetic scenes, or on yours: IMAGES=... MASKS=... CLASSES=... EPOCHS=...
 # make predict   map an image: IMAGE=img.tif
 # make test      run the tests
+# make exercises show which of the ten exercises are solved: tests/exercises, ARGS=3 for one of them
 # make lint      check style (ruff) and type hints (mypy)
 # make bench     run the benchmarks
 # make figures   draw the figures of the course; trains a network as `make train` does, once
 # make soak      damaged rasters, kills, full disks, pairs of runs, strange files: nothing is lost
 # make clean     remove what was generated: .venv and runs
 #
-# ARGS="..." is handed on to train.py, predict.py, pytest, the figures or the trials of soak.
+# ARGS="..." is handed on to train.py, predict.py, pytest, the exercises, figures or trials of soak.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -23,7 +24,7 @@ DEMO = --size 150 --batch 4 --patience 99
 EPOCHS ?= 36
 endif
 
-.PHONY: help train predict test lint bench figures soak clean
+.PHONY: help train predict test exercises lint bench figures soak clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -40,6 +41,10 @@ predict: .venv/ready
 # Two processes share the files of tests. Each computes on one core.
 test: .venv/ready-tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile $(ARGS)
+
+# Exercises that are not solved yet, or wrong, are no failure.
+exercises: .venv/ready
+	@OMP_NUM_THREADS=1 $(BIN)/python tests/exercises/show.py $(ARGS)
 
 lint: .venv/ready-tests
 	$(BIN)/ruff check .

@@ -11,6 +11,11 @@ from typing import NoReturn
 from data.files import InputError, version
 from data.terminal.lines import say
 
+LEARN = """to learn by trying:
+    make exercises                                  ten exercises with checks
+    python tests/exercises/experiments.py --help    six experiments of a minute or two
+    python -i tests/play.py                         a town to play with"""
+
 
 class _Help(argparse.RawDescriptionHelpFormatter):
     """Help texts with the default value, unless it is none or the text names it itself."""
@@ -45,6 +50,8 @@ class Repeated(argparse.Action):
 class Parser(argparse.ArgumentParser):
     """argparse with errors in one line. argparse itself prints all options before an error.
 
+    The help ends with LEARN, which names what a reader can try.
+
     Args:
         manual: The docstring of the script, which `python -OO` leaves out. Its first paragraph
             becomes the description. The second, if it is indented, holds examples for the end.
@@ -53,7 +60,7 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, manual: str | None, gone: Mapping[str, str] | None = None):
         about, examples, *_ = [*(manual or "").split("\n\n"), ""]
-        end = f"examples:\n{examples}" if examples.startswith("    ") else None
+        end = f"examples:\n{examples}\n\n{LEARN}" if examples.startswith("    ") else LEARN
         super().__init__(description=about, epilog=end, formatter_class=_Help)
         self.gone = gone or {}
         self.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")

@@ -6,6 +6,7 @@ import math
 import re
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ from data.terminal import (
     Repeated,
     within,
 )
+from data.terminal.options import LEARN
 
 INTERRUPTIONS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 
@@ -90,7 +92,7 @@ def test_help_ends_with_the_examples_as_they_are_written(capsys):
     examples = "    python do.py a.tif            once\n    python do.py a.tif --twice    twice"
     with pytest.raises(SystemExit):
         Parser(f"Do it.\n\n{examples}\n\nMore.").parse_args(["--help"])
-    assert capsys.readouterr().out.endswith(f"\n\nexamples:\n{examples}\n")
+    assert capsys.readouterr().out.endswith(f"\n\nexamples:\n{examples}\n\n{LEARN}\n")
 
 
 @pytest.mark.parametrize("script", ["train", "predict", "reproject"])
@@ -113,3 +115,11 @@ def test_each_option_of_a_script_is_explained_and_examples_can_be_parsed(
         if "<date-time>" not in line:
             monkeypatch.setattr(sys, "argv", [script, *words])
             parse()
+
+
+def test_the_help_ends_with_what_to_try_and_every_file_that_it_names_is_there():
+    root = Path(__file__).parents[3]
+    assert Parser("Test.").format_help().endswith(f"\n\n{LEARN}\n")
+    named = re.findall(r"tests/[\w/]+\.py", LEARN)
+    assert len(named) == 2 and all((root / name).is_file() for name in named)
+    assert re.search(r"^exercises:", (root / "Makefile").read_text(), re.MULTILINE)
