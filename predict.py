@@ -47,7 +47,7 @@ from unet.evaluation import image_scores, report, scores
 from unet.evaluation.options import add_map_options
 from unet.evaluation.predictor import Predictor
 from unet.evaluation.unseen import MapConfusion
-from unet.training import processes
+from unet.training import memory, processes
 from unet.training.newest import choose
 from unet.training.processes import Messages
 
@@ -160,6 +160,7 @@ def write_tables(
 def main(arguments: list[str] | None = None) -> None:
     """Map every image that the options name."""
     args = parse(arguments)
+    memory.keep_memory()
     processes.start(torch.device("cpu"), processes.FOREVER)
     path, words, remarks = processes.gather(choose(args.checkpoint))[0]  # the same for all
     predictor = Predictor(path, args.device, args.precision, args.mc_dropout or 0, args.tta)
@@ -172,11 +173,10 @@ def main(arguments: list[str] | None = None) -> None:
         raise InputError(f"--overlap {args.overlap}: must be less than the window's {size} pixels")
     dates = Expected.of(loaded).dates
     todo = jobs.find(args.images, args.truth or [], args.output, dates, [predictor.path])
-    messages, rank = processes.messages(), processes.rank()
+    messages, rank, results = processes.messages(), processes.rank(), {}
     # Processes share a single image. Several images are divided among them, so that an error stops
     # the map of one image only.
-    several, results = len(todo) > 1, {}
-    shared = None if several else messages
+    shared = None if (several := len(todo) > 1) else messages
     for job in todo[rank :: processes.world()] if several else todo:
         try:
             results[job] = map_image(job, predictor, table, args, shared, notes)

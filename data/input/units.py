@@ -15,7 +15,9 @@ Read beside it: tests/data/input/test_units.py.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -32,6 +34,7 @@ APART = 50  # scenes of a training whose numbers differ by more than this factor
 COLOURS = 255  # largest number of 8-bit colours, which are in neither unit
 BRIGHT = COLOURS / FAR  # no reflectance is typically above it
 
+THREADS = min(4, os.cpu_count() or 1)  # that read the sample
 SIDE, ACROSS = 16, 8  # a sample is 8 x 8 windows of 16 x 16 pixels
 REPEATED, LEAST = 0.001, 8  # share and number of pixels that make a fill value
 FEW = 8  # numbers of so few different values have no spread to judge by
@@ -105,7 +108,9 @@ def take_sample(image, numbers: Sequence[int] | None, nodata: float | None) -> n
         strips = [image.read(Window(row, 0, height, grid.width), *more) for row in rows]
         parts = [strip[:, :, col : col + width] for strip in strips for col in cols]
     else:
-        parts = [image.read(Window(r, c, height, width), *more) for r in rows for c in cols]
+        windows = [Window(row, col, height, width) for row in rows for col in cols]
+        with ThreadPoolExecutor(THREADS) as pool:  # each decodes whole blocks, which takes longest
+            parts = list(pool.map(lambda window: image.read(window, *more), windows))
     pixels = np.concatenate([part.reshape(len(part), 1, -1) for part in parts], axis=2)
     names = [str(band) for band in range(len(pixels))]
     return sample_pixels([(lambda _: pixels, Window(0, 0, 1, pixels.shape[2]), nodata)], names, [])
