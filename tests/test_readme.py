@@ -79,10 +79,36 @@ def test_every_file_that_it_names_is_there():
     assert [name for name in sorted(found) if not (ROOT / name).exists()] == []
 
 
-def test_it_is_short_and_the_tour_comes_early():
+def test_it_is_short_and_the_course_comes_early():
     lines = README.splitlines()
-    assert len(lines) <= 250 and lines.index("## Reading tour") < 100
+    assert len(lines) < 220 and lines.index("## The course") < 50
     assert max(len(line) for line in lines if "|" not in line and "](" not in line) <= 105
+
+
+STATIONS = re.findall(r"^\*\*(\d+)\. .*?\*\* (.*?)(?=\n\*\*\d+\. |\nSix )", README, re.M | re.S)
+PICTURE = r"!\[(.+)\]\(tests/figures/pictures/(\w+\.svg)\)"
+
+
+@pytest.mark.parametrize("number, text", STATIONS)
+def test_a_station_has_a_lesson_a_test_an_exercise_a_formula_and_a_figure(number, text):
+    lesson, test, exercise = re.findall(r"\]\(((?:data|unet|tests)?[\w/]+\.py)\)", text)[-3:]
+    assert f"Read beside it: {test}" in read(lesson) or test in read(lesson)
+    assert exercise.startswith(f"tests/exercises/ex{int(number):02}_")
+    assert re.findall(r"`[^`]*[=-][^`]*`", text), "no formula"
+    ((told, name),) = re.findall(PICTURE, text)
+    assert name.startswith(f"{int(number):02}_") and len(told.split()) > 5
+
+
+def test_the_stations_are_the_open_lessons_and_the_scripts_in_order():
+    assert [number for number, _ in STATIONS] == [str(n) for n in range(1, 11)]
+    named = set(re.findall(r"\]\(((?:data|unet)/\w+\.py|train\.py|predict\.py)\)", README))
+    lessons = {f"data/{p.name}" for p in ROOT.glob("data/*.py") if p.stem != "__init__"}
+    lessons |= {"unet/unet.py", "unet/losses.py", "unet/metrics.py", "train.py", "predict.py"}
+    assert named == lessons
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
 
 
 def test_every_folder_of_the_packages_stands_in_the_tour():

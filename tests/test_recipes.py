@@ -1,4 +1,4 @@
-"""The three recipes of the README, on small data of the kind that their authors had.
+"""The three recipes of tests/bench/README.md, on small data of the kind that their authors had.
 
 Each command line runs as it stands. Only the number of epochs and the width of the network are
 smaller. Then predict.py maps one image.
@@ -21,34 +21,12 @@ from data.raster import Raster, cog
 from data.raster.targetgrid import target_grid_for
 from unet import checkpoint
 
-# For the README, until it has them.
-RECIPES = r"""
-    # Built-up areas: Sentinel-2 in EPSG:3857, town_7.tif; European Settlement Map, esm_7.tif
-    python train.py --images esm/images --masks esm/masks --classes esm --output runs/esm \
-        --bands B2 B3 B4 B5 B6 B7 B8 B8A B9 B11 B12 --indices NDVI NDTI NDVIre MNDWI \
-        --base 64 --dropout 0.2 --loss dice_focal --class-weights none --optimizer adamw --lr 5e-4 \
-        --weight-decay 1e-4 --schedule constant --batch 6 --monitor loss --patience 15 \
-        --scaling minmax --validation 0.1 --augment crop turn
-
-    # Catalonia: april_7.tif and august_7.tif, 10 m, and their mask of 1 m, mask_7.tif
-    python train.py --images catalonia/images --masks catalonia/masks --classes catalonia \
-        --output runs/catalonia --bands B2 B3 B4 B5 B6 B7 B8 B8A B11 B12 --indices --stack-dates \
-        --align mode --size 256 --base 64 --loss cross_entropy --class-weights inverse \
-        --optimizer adam --lr 1e-3 --weight-decay 0 --schedule plateau --monitor loss --batch 12 \
-        --epochs 100 --patience 100 --scaling standard --validation 0.2 --oversample 0.05 \
-        --augment flip turn
-
-    # DeepGlobe: 119_sat.jpg and 119_mask.png in one folder, as published
-    python train.py --images deepglobe/train --masks deepglobe/train --classes deepglobe \
-        --output runs/deepglobe --size 612 --base 64 --loss dice --class-weights none
-"""
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+README = (Path(__file__).parent / "bench/README.md").read_text(encoding="utf-8")
 
 
 def command(system: str) -> list[str]:
     """The options of train.py in the recipe of a system."""
-    text = README if "--output runs/esm" in README else RECIPES
-    lines = re.sub(r"\s*\\\n\s*", " ", text).splitlines()
+    lines = re.sub(r"\s*\\\n\s*", " ", README).splitlines()
     found = [line for line in lines if f"--output runs/{system} " in f"{line} "]
     assert len(found) == 1 and found[0].startswith("    python train.py ")
     return shlex.split(found[0])[2:]
