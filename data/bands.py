@@ -5,12 +5,13 @@ A normalised difference index contrasts two bands whose ratio is typical of a ma
     index = (a - b) / (a + b), 0 where a + b = 0
 
     NDVI    NIR, Red     vegetation     Rouse and others 1974
-    NDTI    SWIR1, SWIR2 bare soil      Van Deventer and others 1997
-    NDVIre  RE1, Red     vegetation     Gitelson and Merzlyak 1994
+    NDTI    SWIR1, SWIR2 tillage, soil  Van Deventer and others 1997
+    NDVIre  RE1, Red     vegetation     as Gitelson and Merzlyak 1994, who take 750 and 705 nm
     MNDWI   Green, SWIR1 open water     Xu 2006
 
-Convolutions approximate such ratios poorly, and a few hundred images are too few to learn them.
-NIR is the near infrared, SWIR the short-wave infrared, RE the red edge between Red and NIR.
+Convolutions can only approximate such ratios. Whether they help a network must be tried
+(tests/exercises/experiments.py). NIR is the near infrared, SWIR the short-wave infrared, RE the red
+edge between Red and NIR.
 
 Images of several dates of one place can be stacked (data/input/stack.py). The red band of the
 second date is then named `Red@2`. The index `NDVI@2` is computed from `NIR@2` and `Red@2`.

@@ -27,11 +27,14 @@ the overlap, the weight of one window falls and that of the next rises:
               |<---->|
               overlap
 
+The last window is moved back, so its overlap may be larger. All weights are divided by their sum.
+
 Here p_i are the probabilities predicted in window i. Let r be the radius of the network's receptive
-field. With an overlap of at least 2 * r + RAMP, the receptive field of every pixel with a weight
-above 0 lies in its window. The map then equals a prediction of the whole scene at once. This also
-requires that windows begin at multiples of STRIDE. A network reduces its input by a factor.
-If the input is shifted by a number of pixels that the factor does not divide, the values change.
+field: how far a pixel of the map sees (unet/unet.py). With an overlap of at least 2 * r + RAMP, the
+receptive field of every pixel with a weight above 0 lies in its window. The map then equals a
+prediction of the whole scene at once. This also requires that windows begin at multiples of STRIDE.
+A network reduces its input by a factor. If the input is shifted by a number of pixels that the
+factor does not divide, the values change.
 
 At the border of the scene, the outer windows extend beyond it, into its mirror image. So pixels at
 the border have a neighbourhood, too. (In training, windows do not extend beyond the raster.)

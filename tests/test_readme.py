@@ -91,9 +91,12 @@ PICTURE = r"!\[(.+)\]\(tests/figures/pictures/(\w+\.svg)\)"
 
 @pytest.mark.parametrize("number, text", STATIONS)
 def test_a_station_has_a_lesson_a_test_an_exercise_a_formula_and_a_figure(number, text):
-    lesson, test, exercise = re.findall(r"\]\(((?:data|unet|tests)?[\w/]+\.py)\)", text)[-3:]
-    assert f"Read beside it: {test}" in read(lesson) or test in read(lesson)
-    assert exercise.startswith(f"tests/exercises/ex{int(number):02}_")
+    linked = re.findall(r"\]\(((?:data|unet|tests)?[\w/]+\.py)\)", text)
+    tests = [name for name in linked if "/test_" in name]
+    exercises = [name for name in linked if name.startswith("tests/exercises/")]
+    lessons = [name for name in linked if not name.startswith("tests/")]
+    assert lessons and tests and all(any(test in read(name) for name in lessons) for test in tests)
+    assert len(exercises) == 1 and exercises[0].startswith(f"tests/exercises/ex{int(number):02}_")
     assert re.findall(r"`[^`]*[=-][^`]*`", text), "no formula"
     ((told, name),) = re.findall(PICTURE, text)
     assert name.startswith(f"{int(number):02}_") and len(told.split()) > 5

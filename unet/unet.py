@@ -3,8 +3,9 @@
 The encoder (left) halves the image and doubles the channels at each level. A deeper feature depends
 on a larger part of the image, but its position is less exact. The decoder (right) doubles the size
 again at each level. A skip connection appends the encoder's features of the same size to those of
-the decoder. This restores sharp borders. C is the number of channels of the image, K the number of
-classes, and b the option `base`.
+the decoder. This restores sharp borders. N images are computed at a time. C is the number of
+channels of the image, K the number of classes, and b the option `base`. A feature is a computed
+channel. The logits are K raw numbers for each pixel. The largest of them is that of the class.
 
     (N, C, H, W)                                                            (N, K, H, W)
          |                                                                        ^
@@ -23,7 +24,8 @@ classes, and b the option `base`.
 Ronneberger, Fischer, Brox: U-Net: Convolutional Networks for Biomedical Image Segmentation, 2015
 (https://arxiv.org/abs/1505.04597). Two things differ from the paper, as is usual today.
 Convolutions are padded, so that the map has the size of the image. Each convolution is followed by
-batch normalisation (Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167). Parameters have the
+batch normalisation: each channel minus its mean, divided by its standard deviation over the batch
+(Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167). Parameters have the
 names of milesial/Pytorch-UNet. Checkpoints of that project load with strict=True.
 
 Read beside it: tests/unet/test_unet.py.

@@ -56,7 +56,10 @@ def add_data_options(parser: Parser) -> None:
     add("--nodata", type=float, metavar="VALUE", help=text)
     text = "number added to each pixel; -1000 for Sentinel-2 from baseline 04.00 on"
     add("--offset", type=within(float), default=0, metavar="NUMBER", help=text)
-    text = "how bands become numbers near 0 to 1; image: by the statistics of each image"
+    text = (
+        "minmax: 1st and 99th percentile become 0 and 1; standard: mean 0, deviation 1; "
+        "image: minmax of each image by itself"
+    )
     add("--scaling", choices=scaling.METHODS, default="minmax", help=text)
     text = "how a mask gets on the grid of its image: by the nearest pixel, or by votes"
     add("--align", choices=("nearest", "mode"), default="nearest", help=text)
@@ -71,14 +74,14 @@ def add_data_options(parser: Parser) -> None:
     add("--skip-only", nargs="+", default=[], metavar="CLASS", help=text)
     text = (
         "keep training windows whose share of these classes (a,b) is from LOW to HIGH, 0 to 1; "
-        "scl:3,8,9,10 are clouds"
+        "scl:3,8,9,10 are clouds, by the band SCL of the image"
     )
     add_rule("--keep-share", metavar=("CLASSES", "LOW", "HIGH"), help=text)
     text = "draw windows more often if they hold classes with a share below T; 0: draw all alike"
     add("--oversample", type=share, default=0, metavar="T", help=text)
     text = "draw windows with more than SHARE of these classes TIMES as often as others"
     add_rule("--oversample-share", metavar=("CLASSES", "SHARE", "TIMES"), help=text)
-    text = "random changes of a window each time that it is trained"
+    text = "random changes of a window each time it is trained; jitter: brightness and contrast"
     add("--augment", nargs="*", choices=augment.STEPS, default=["flip", "turn"], help=text)
     text = "learn N windows by heart, to check that images and masks fit; 0: train"
     add("--overfit", type=number, default=0, metavar="N", help=text)

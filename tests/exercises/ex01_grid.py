@@ -39,7 +39,7 @@ def true_area(latitude):
     """Return the area in m2 of ground under a pixel of 10 x 10 map metres in Web Mercator.
 
     Mercator's map stretches the Earth by 1 / cos(latitude), along x and along y. Take the Earth for
-    a sphere. The check allows 1 % of difference from the product, which knows the ellipsoid.
+    a sphere. The check allows 1 % of difference from this package, which takes an ellipsoid.
 
     Args:
         latitude: of the pixel, in degrees. 0 is the equator.

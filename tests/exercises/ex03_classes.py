@@ -35,6 +35,7 @@ def encode(raster, table, nodata=None):
 def free_code(table):
     """Return the smallest code from 0 to 255 that a map can use for no-data.
 
-    If a map used the code of a class, pixels without data would be read back as that class.
+    If a map used the code of a class, pixels without data would be read back as that class. All
+    codes of the table here are those of classes.
     """
     raise NotImplementedError

@@ -42,6 +42,8 @@ def blend(predictions, starts, length, weights):
 def least_overlap(radius, ramp):
     """Return the smallest overlap with which no wrong prediction has a weight above 0.
 
+    One pixel more is accepted, too: data/tiling.py counts from the rim of a pixel.
+
     Args:
         radius: of the network, in pixels.
         ramp: pixels over which the weight rises, as in `weight`.

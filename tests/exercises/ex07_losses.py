@@ -16,7 +16,7 @@ https://arxiv.org/abs/1706.05721). With beta above alpha, a missed pixel costs m
 alarm, which helps a rare class. Pixels with the label 255 have no class and count nowhere.
 
 Task. Write both functions. Use torch operations only, no loop over pixels, so that torch can
-compute the gradient: in which direction each logit must change to make the loss smaller.
+compute the gradient: the slope of the loss over each logit. Training moves against it.
 """
 
 

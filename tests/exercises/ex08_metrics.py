@@ -44,14 +44,19 @@ def two_batchings(matrices):
         matrices: a list of matrices (2, 2), one for each window, an even number of windows.
 
     Returns:
-        (first, second): two lists of batches. A batch is a pair of numbers of windows. Each window
-        is in one batch. The means of the batches' macro Dice must differ by at least 0.05.
+        (first, second): two lists of batches. A batch is a pair (i, j) of positions in
+        `matrices`, from 0. Each window is in one batch. The means of the batches' macro Dice must
+        differ by at least 0.05.
     """
     raise NotImplementedError
 
 
 def adjusted_shares(matrix, mapped):
     """Correct the shares of the classes in a map for the errors that a sample has shown.
+
+    The sample must be random pixels of this map. Validation windows are not such a sample of a new
+    image; the program assumes that errors are as frequent there. Olofsson and others have the map
+    in rows and the truth in columns.
 
     If 20 % of the sampled pixels that the map shows as class i are truly class j, then so are 20 %
     of the map's area of class i. The share of class j is (Olofsson and others 2014, equation 9)

@@ -10,6 +10,8 @@ make one step of a large batch that does not fit in memory.
 *Validation* measures the network on windows that it was not trained on. Windows lie on the ground,
 and neighbours look alike. A random split puts a window's neighbours into the training: the network
 knows the place by heart, and the score flatters. The *leak* is closed by holding out whole places.
+train.py is less strict by default: it holds out blocks of windows, and leaves out training windows
+that overlap them, but not those that touch. `--places` holds out whole places.
 
 Task. Write the three functions.
 """
@@ -23,7 +25,8 @@ def step(model, optimizer, loss_function, batches):
 
     Args:
         model: a torch.nn.Module, called as model(images).
-        optimizer: a torch.optim.Optimizer of its weights. Slopes of earlier steps may be left.
+        optimizer: a torch.optim.Optimizer of its weights. The weights may still hold
+            the .grad of earlier steps.
         loss_function: (logits, targets) -> loss.
         batches: a list of pairs (images (n, C, H, W), targets (n, H, W)).
 

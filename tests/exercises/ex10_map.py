@@ -7,15 +7,16 @@ most maps are made for, and pixels differ in area (station 1). It can be *counte
 pixels that the map shows as the class. It can also be *expected*: each pixel gives each class the
 part of its area that is the probability of the class. If both differ much, the map is unsure.
 
-Neither tells the error. A *sample* of pixels with known truth does (station 8): n_i of its pixels
-lie where the map has class i, of which the share r_ij is truly class j. The corrected share
-c_j = sum over i of mapped_i r_ij has the standard error (Olofsson and others 2014, equation 10)
+Neither tells the error. A *sample* does: random pixels of this map with known truth (station 8):
+n_i of its pixels lie where the map has class i, of which the share r_ij is truly class j. The
+corrected share c_j = sum over i of mapped_i r_ij has the standard error (Olofsson and others 2014,
+equation 10)
 
     S_j = sqrt( sum over i of  mapped_i^2  r_ij (1 - r_ij) / (n_i - 1) )
 
-and in 95 of 100 samples the truth lies within c_j - 1.96 S_j and c_j + 1.96 S_j. This holds for
-pixels drawn one by one. Neighbours in a window share their errors, and the true error is larger:
-the product therefore resamples whole windows and places.
+and in about 95 of 100 large samples the truth lies within c_j - 1.96 S_j and c_j + 1.96 S_j. This
+holds for pixels drawn one by one. Neighbours in a window share their errors, and the true error is
+larger: this package therefore resamples whole windows and places.
 
 Task. Write the three functions.
 """
@@ -44,8 +45,10 @@ def areas(probabilities, valid, pixel_areas):
 def standard_error(matrix, mapped):
     """Return the standard errors S (K,) of the corrected shares.
 
+    Each class of the map has two pixels of the sample or more.
+
     Args:
         matrix: (K, K) of the sample, rows truth, columns prediction (the map).
-        mapped: (K,) share of each class in the whole map.
+        mapped: (K,) share of each class in the area of the whole map.
     """
     raise NotImplementedError

@@ -210,11 +210,11 @@ def receptive_field(town: Sample, loaded: Mapping) -> Figure:
             left + (at + 0.5) * scale, top + (at + 0.5) * scale, 4, fill="#ffe14d", stroke=INK
         )
     figure.text(20, top - 14, f"the town, {SIDE} × {SIDE} pixels", weight=600)
-    figure.text(292, top - 14, "its gradients by the input", weight=600)
+    figure.text(292, top - 14, "how much each input pixel counts", weight=600)
     figure.text(
         20,
         top + side + 26,
-        f"orange, by receptive_radius of unet/unet.py: {radius} pixels to each side",
+        f"orange, by receptive_radius of unet/unet.py: {radius} pixels to a side at most",
         data_distance="formula",
     )
     figure.text(
@@ -235,7 +235,7 @@ def _shares(figure: Figure, slopes: np.ndarray, at: int, radius: int) -> None:
     distance = np.maximum(abs(rows - at), abs(cols - at)).ravel()
     within = np.bincount(distance, slopes.ravel()).cumsum() / slopes.sum()
     x = ticks(range(0, SIDE // 2 + 1, 48))
-    names = "distance, pixels", "share within the distance"
+    names = "distance, pixels", "share of that, by distance"
     plot = Plot(
         figure, "share", (608, 106, 820, 290), x, {n / 4: f"{25 * n} %" for n in range(5)}, *names
     )

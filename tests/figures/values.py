@@ -131,7 +131,7 @@ def scaling(town: Sample) -> Figure:
                     stroke_dasharray="4 3",
                     data_mark=f"{name} {percentile}",
                 )
-    words = "dashed: 1st and 99th percentile of this town; they become 0 and 1"
+    words = "dashed: 1st and 99th percentile of the training, here this town; they become 0 and 1"
     figure.text(268, 556, words, size=12, fill=MUTED)
     return figure
 

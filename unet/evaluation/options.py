@@ -41,9 +41,9 @@ def add_map_options(parser: ArgumentParser, within: Callable, overlap: int) -> N
     add("--overlap", type=within(int, 0), default=overlap, metavar="PIXELS", help=text)
     text = "windows mapped at a time; fewer need less memory"
     add("--batch", type=within(int, 1, 2**24), default=4, metavar="N", help=text)
-    text = "average the probabilities of the eight flips and quarter turns of a window"
+    text = "average over the eight flips and quarter turns of a window (test-time augmentation)"
     add("--tta", action="store_true", help=text)
-    text = "average N passes with dropout on, which differ where the network is unsure"
+    text = "average N maps with dropout on, which differ where the network is unsure"
     add("--mc-dropout", type=within(int, 2), metavar="N", help=text)
     add("--device", default="auto", help="auto (a GPU if there is one), cpu, cuda, cuda:1 or mps")
     text = "numbers that the network computes with; auto: 16 bits on a GPU"
@@ -54,5 +54,5 @@ def add_map_options(parser: ArgumentParser, within: Callable, overlap: int) -> N
     text = "a raster with a band of probabilities for each class, as 0 to 254 or as 0.0 to 1.0"
     kinds = ("uint8", "float32")
     add("--probabilities", nargs="?", const="uint8", choices=kinds, help=text)
-    text = "a raster of entropy and, with --mc-dropout, mutual information of each pixel"
+    text = "a raster of how unsure pixels are: entropy and, with --mc-dropout, mutual information"
     add("--uncertainty", action="store_true", help=text)

@@ -46,7 +46,7 @@ def add_training_options(parser: ArgumentParser, within: Callable) -> None:
     add("--epochs", type=count, default=100, metavar="N", help=text)
     text = "windows in a batch, over all processes; fewer need less memory"
     add("--batch", type=count, default=12, metavar="N", help=text)
-    text = "batches whose gradients are summed for one step of the optimizer"
+    text = "batches that together change the weights once: like a larger batch in less memory"
     add("--accumulate", type=count, default=1, metavar="N", help=text)
     text = "what the training makes small; see unet/losses.py"
     add("--loss", choices=[*losses.LOSSES], default="dice_cross_entropy", help=text)
@@ -57,11 +57,11 @@ def add_training_options(parser: ArgumentParser, within: Callable) -> None:
     add("--lr", type=within(float, above=0), default=2e-3, metavar="RATE", help=text)
     text = "share of each weight, times --lr, that a step takes away"
     add("--weight-decay", type=within(float, 0), default=1e-4, metavar="SHARE", help=text)
-    text = "how the learning rate changes over the epochs"
+    text = "learning rate: falls in a curve, falls when the validation stands still, or constant"
     add("--schedule", choices=[*SCHEDULES], default="cosine", help=text)
     kind: dict[str, Any] = {"dest": "monitor", "choices": [*MONITORS], "default": "macro_dice"}
     # torchrun takes --monitor for an option of its own.
-    text = "measure of the validation that makes an epoch the best"
+    text = "the best epoch has the highest mean Dice of the classes, or the lowest loss"
     add("--best-by", "--monitor", **kind, help=text)
     text = "epochs without a better one after which the training stops"
     add("--patience", type=count, default=15, metavar="N", help=text)
@@ -70,13 +70,13 @@ def add_training_options(parser: ArgumentParser, within: Callable) -> None:
 
     add = parser.add_argument_group("machine").add_argument
     add("--device", default="auto", help="auto (a GPU if there is one), cpu, cuda, cuda:1 or mps")
-    text = "numbers that the network computes with; auto: 16 bits where they are fast"
+    text = "numbers that the network computes with; auto: of 16 bits where they are fast"
     add("--precision", choices=PRECISIONS, default="auto", help=text)
     text = "processes that load windows (default: 4 for a GPU, else 0)"
     add("--workers", type=number, metavar="N", help=text)
     text = "compile the network: minutes at the start, then faster on a GPU"
     add("--compile", action="store_true", help=text)
-    text = "compute activations again in the backward pass: less memory, more time"
+    text = "compute values twice in place of keeping them: less memory, a third more time"
     add("--recompute", action="store_true", help=text)
 
     add = parser.add_argument_group("run").add_argument
