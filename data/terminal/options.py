@@ -13,7 +13,8 @@ from data.terminal.lines import say
 
 LEARN = """to learn by trying:
     make exercises                                  ten exercises with checks
-    python tests/exercises/experiments.py --help    six experiments of a minute or two
+    python tests/exercises/experiments.py skips     a minute or two; also: indices, dropout, shift,
+                                                    losses, overfit
     python -i tests/play.py                         a town to play with"""
 
 

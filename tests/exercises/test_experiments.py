@@ -16,11 +16,16 @@ import unet
 from data.files import InputError
 from data.grid import Grid
 from data.raster import Raster, cog
+from data.terminal.options import LEARN
 from unet import checkpoint
 from unet.metrics import ConfusionMatrix
 
 README = Path(__file__).with_name("README.md").read_text(encoding="utf-8")
 RUNS = [run for runs in EXPERIMENTS.values() for run in runs]
+
+
+def test_the_help_of_every_command_names_all_experiments():
+    assert [name for name in EXPERIMENTS if name not in LEARN] == []
 
 
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: run.label)
