@@ -4,7 +4,8 @@
     python tests/figures/make.py resample tiling     only those whose names begin so
 
 The figures are drawn from a synthetic town by the functions of the product. Six of them need a
-trained network. It is trained as by `make train`, once: its checkpoints stay in runs/figures.
+trained network. It is trained as by `make train`, once: its checkpoints stay in runs/figures. These
+figures differ between machines and numbers of threads, because sums are rounded in another order.
 """
 
 import argparse
@@ -175,7 +176,8 @@ def page() -> str:
         "# Figures of the course",
         "`make figures` makes these figures again, from a synthetic town and with the functions of "
         "the\nproduct. `python tests/figures/make.py grid` makes one. "
-        "`tests/figures/test_figures.py` checks the\nnumbers that they draw.",
+        "`tests/figures/test_figures.py` checks the\nnumbers that they draw. Six come from "
+        "a training, and differ between machines.",
     ]
     for name, entry in FIGURES.items():
         file = path_of(name).relative_to(PAGE.parent)
