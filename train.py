@@ -117,6 +117,7 @@ def train(args: argparse.Namespace, run: Run) -> None:
     groups = layers.groups(model, args.lr, args.encoder_lr, args.weight_decay)
     optimizer = OPTIMIZERS[args.optimizer](groups, fused=True)
     scheduler = SCHEDULES[args.schedule](optimizer, args.epochs, args.monitor)
+    # float16 rounds small gradients to 0. So the loss is multiplied, and they are divided later.
     scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
 
     # The state that checkpoints keep, and that --resume restores.
@@ -160,6 +161,7 @@ def train(args: argparse.Namespace, run: Run) -> None:
                     scaler.step(optimizer)
                     scaler.update()
                     optimizer.zero_grad()
+                    # Losses are read now and then, because the program waits for the device then.
                     if running.read():  # raises NotFinite
                         after_step(batch / len(training), f"loss {running.mean:.4f}")
             speed = running.windows_read / (time.monotonic() - began)

@@ -68,6 +68,8 @@ def nearest(job: Job, tile: Window) -> np.ndarray | None:
     located = job.backward.patch(tile).locate(job.backward.extent)
     if located is None:
         return np.full((tile.height, tile.width), job.outside, job.dtype)
+    # The pixels of the source that the tile needs, and where each pixel of the tile finds its own
+    # among them and a rim of one pixel, which stands for all that lies outside.
     part, index = located
     if part.height * part.width > MOST_PIXELS and tile.height * tile.width > 1:
         return None
@@ -112,6 +114,7 @@ def constant(job: Job, tile: Window, window: Window) -> int | None:
     _, _, rows, cols = job.backward.extent
     bottom, right = window.row + window.height, window.col + window.width
     inside = window.row > 0 and window.col > 0 and bottom < rows and right < cols
+    # `known` are pixels whose coordinates are computed one by one, at the limit of a projection.
     if not inside or job.backward.patch(tile).known.size:
         return None
     value: int | None = None
