@@ -47,7 +47,7 @@ from unet.evaluation import image_scores, report, scores
 from unet.evaluation.options import add_map_options
 from unet.evaluation.predictor import Predictor
 from unet.evaluation.unseen import MapConfusion
-from unet.training import memory, processes
+from unet.training import processes
 from unet.training.newest import choose
 from unet.training.processes import Messages
 
@@ -160,7 +160,6 @@ def write_tables(
 def main(arguments: list[str] | None = None) -> None:
     """Map every image that the options name."""
     args = parse(arguments)
-    memory.keep_memory()
     processes.start(torch.device("cpu"), processes.FOREVER)
     path, words, remarks = processes.gather(choose(args.checkpoint))[0]  # the same for all
     predictor = Predictor(path, args.device, args.precision, args.mc_dropout or 0, args.tta)

@@ -12,7 +12,8 @@ windows, gets the network with the channels side by side. All run in turn in one
 figure is a median, and each ratio the median of the ratios of one round. The bare network and the
 others have the network as it was trained; predict.py folds its batch normalisation into the
 convolutions, and the row "folded" is the bare network after that. Random weights: time does not
-depend on them. Memory is kept for the next batch (`keep_memory`) for all rows, as in predict.py.
+depend on them. The process keeps freed memory (`keep_memory`) for all rows, for steadier
+figures; predict.py as a program does not.
 
 Neither peer is among the requirements: pip install monai geoai-py (heavy). The rows of one that
 cannot be imported are left out, and a line says so. OMP_WAIT_POLICY=passive gives steadier figures

@@ -34,7 +34,7 @@ except ImportError:  # Windows
 LIBRARIES = 1 << 28  # bytes that the convolution libraries allocate
 MEMORY = Path("/proc/meminfo")
 CONTAINER = Path("/sys/fs/cgroup")
-M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # constants of glibc's malloc.h
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # constants of glibc's malloc.h
 
 
 def keep_memory() -> None:
@@ -42,14 +42,12 @@ def keep_memory() -> None:
 
     By default glibc returns large blocks to the system at once. To get them back, the system must
     map each page and fill it with zeros, which takes up to a fifth of a training step on a CPU.
-    All threads share one store of memory, so that each can use what another has freed. Other C
-    libraries are not changed.
+    Other C libraries are not changed.
     """
     try:
         glibc = ctypes.CDLL("libc.so.6")
     except OSError:
         return
-    glibc.mallopt(M_ARENA_MAX, 1)
     glibc.mallopt(M_MMAP_MAX, 0)
     glibc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 

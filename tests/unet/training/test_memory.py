@@ -64,31 +64,6 @@ def test_memory_that_is_freed_is_kept_for_the_next_batch():
     assert kept < given_back / 10
 
 
-def test_memory_that_a_thread_frees_is_kept_too():
-    """predict.py runs its network in a thread. By default each batch maps some 20,000 pages."""
-    code = """if True:
-        import resource, threading, torch, unet
-        from unet.training.memory import keep_memory
-
-        network = unet.build("unet", 10, 12, base=16).eval()
-        images = torch.rand(4, 10, 256, 256)
-
-        @torch.inference_mode()
-        def faults():
-            for _ in range(4):  # until there is a place for each tensor
-                network(images)
-            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-            network(images)
-            print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-
-        keep_memory()
-        thread = threading.Thread(target=faults)
-        thread.start()
-        thread.join()
-    """
-    assert int(warm.run(code).stdout) < 2_000
-
-
 def test_another_c_library_is_left_as_it_is(monkeypatch):
     def missing(name):
         raise OSError(name)
