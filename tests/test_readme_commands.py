@@ -1,7 +1,7 @@
 """README.md: its shell commands run as they stand, on synthetic towns.
 
-Only the trainings are shortened: one epoch, small windows, a narrow network. `torchrun` is left
-out, because tests/unet/training/test_processes.py starts several processes.
+Only the trainings are shortened: one epoch, small windows, a narrow network. Lines of `torchrun`
+run in one process: tests/unet/training/test_processes.py starts several.
 """
 
 import importlib.util
