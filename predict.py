@@ -172,10 +172,11 @@ def main(arguments: list[str] | None = None) -> None:
         raise InputError(f"--overlap {args.overlap}: must be less than the window's {size} pixels")
     dates = Expected.of(loaded).dates
     todo = jobs.find(args.images, args.truth or [], args.output, dates, [predictor.path])
-    messages, rank, results = processes.messages(), processes.rank(), {}
+    messages, rank = processes.messages(), processes.rank()
     # Processes share a single image. Several images are divided among them, so that an error stops
     # the map of one image only.
-    shared = None if (several := len(todo) > 1) else messages
+    several, results = len(todo) > 1, {}
+    shared = None if several else messages
     for job in todo[rank :: processes.world()] if several else todo:
         try:
             results[job] = map_image(job, predictor, table, args, shared, notes)
