@@ -8,9 +8,11 @@ from argparse import Namespace
 import originals
 import pytest
 import seeded
+import small
 import torch
 from torch import nn
 
+import train
 import unet
 from data import bands
 from unet.checkpoint import CheckpointError
@@ -417,6 +419,31 @@ def test_a_file_for_sentinel_2_that_does_not_fit_is_an_error(
         load_weights(model, write(packed(encoder)), inputs)
     assert "\n" not in str(caught.value)
     assert not any(tensor.any() for tensor in model.state_dict().values())
+
+
+def test_the_training_script_gives_the_names_of_the_bands(encoder, write, tmp_path):
+    """Without a name in common the training does not begin."""
+    images, masks, table = small.write(tmp_path / "in")
+    options = [
+        "--images",
+        images,
+        "--masks",
+        masks,
+        "--classes",
+        table,
+        "--bands",
+        *"1 2 3 4".split(),
+    ]
+    options += [
+        "--model",
+        "resnet50-unet",
+        "--weights",
+        write(encoder),
+        "--output",
+        tmp_path / "run",
+    ]
+    with pytest.raises(CheckpointError, match=r"none of them \(1, 2, 3, 4\); name the bands"):
+        train.main([*map(str, options)])
 
 
 # Files that do not fit or are inconsistent. The network stays unchanged.
