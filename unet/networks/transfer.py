@@ -18,7 +18,7 @@ and classes (see layers.py). Published files and the networks that they fit:
                                               segformer of that size; b0 fits both hybrids
     milesial       unet_*.pth                 unet with base 64
 
-A published first layer takes red, green and blue. It is adapted to C bands: each band gets the mean
+Most published first layers take red, green and blue. Adapted to C bands, each band gets the mean
 of the three kernels times 3 / C. An image with equal bands then has the same features as the grey
 image had before. With C = 3 the layer is copied, and the bands must be red, green and blue.
 
