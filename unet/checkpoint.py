@@ -150,6 +150,6 @@ def _read(path: Path) -> object:
         return torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         what = "holds objects that are not plain values, and was not loaded"
-        raise CheckpointError(f"{path}: {what}; {ADVICE}") from error
+        raise ForeignFileError(f"{path}: {what}; {ADVICE}") from error
     except Exception as error:
         raise ForeignFileError(f"{path}: {FOREIGN}; {ADVICE}") from error

@@ -1,18 +1,34 @@
 """Reading of published weights: tensors by name, from .pth, .pt, .bin and .safetensors files.
 
-A file from a stranger runs no code. torch.load is called with weights_only=True. A .safetensors
-file holds only numbers (https://github.com/huggingface/safetensors):
+A file from a stranger runs no code. torch.load is called with weights_only=True. Beside tensors and
+plain values it then takes argparse.Namespace, which holds the options of a training script and has
+no code of its own. A .safetensors file holds only numbers
+(https://github.com/huggingface/safetensors):
 
     8 bytes    length of the header, little-endian
     header     JSON: {name: {"dtype": "F32", "shape": [...], "data_offsets": [begin, end]}}, offsets
                in bytes from the end of the header; and "__metadata__" with any text
     the rest   the numbers, row by row, little-endian
 
+Training scripts put words before the names of the layers (PREFIXES). The file of a self-supervised
+training can hold two encoders: one was trained, and the other is its running mean over the steps.
+The one that the authors evaluate is taken:
+
+    MoCo v2    encoder_q, not encoder_k           He and others 2019
+                                                  (https://arxiv.org/abs/1911.05722)
+    MoCo v3    base_encoder, not momentum_encoder Chen, Xie, He 2021
+                                                  (https://arxiv.org/abs/2104.02057)
+    DINO       teacher, not student               Caron and others 2021
+                                                  (https://arxiv.org/abs/2104.14294)
+
 Read beside it: tests/unet/networks/test_weight_files.py.
 """
 
+import argparse
 import json
 import math
+import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -33,6 +49,10 @@ DTYPES = {
     "BOOL": torch.bool,
 }
 
+TWINS = {"encoder_q": "encoder_k", "base_encoder": "momentum_encoder", "teacher": "student"}
+WORDS = ["module", "segformer", "encoder", "backbone", "resnet", *TWINS, *TWINS.values()]
+PREFIXES = re.compile(rf"^(({'|'.join(WORDS)})\.)*")
+
 
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Read the tensors of a file by name.
@@ -45,7 +65,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if path.suffix == ".safetensors":
         return read_safetensors(path)
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged bytes raise errors of many kinds
         raise CheckpointError(
             f"{path}: damaged, or holds more than tensors and plain values, and was not loaded; "
@@ -56,6 +77,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         if isinstance(state.get(key), dict):
             state = state[key]
             break
+    for key in ("student", "teacher"):  # in DINO's checkpoints: two networks, each under its name
+        if isinstance(state.get(key), dict):
+            state |= {f"{key}.{name}": value for name, value in state.pop(key).items()}
     tensors = {
         name: value
         for name, value in state.items()
@@ -64,6 +88,44 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if not tensors:
         raise CheckpointError(f"{path}: holds no weights by name; give the state_dict of a network")
     return tensors
+
+
+def plain(name: str) -> str:
+    """Remove the prefixes from the name of a tensor.
+
+    >>> plain("module.encoder_q.layer1.0.conv1.weight")
+    'layer1.0.conv1.weight'
+    """
+    return PREFIXES.sub("", name)
+
+
+def plain_names(path: str | Path, names: Iterable[str]) -> tuple[dict[str, str], list[str]]:
+    """Find the tensors of a network by their names without prefixes. Of TWINS one is taken.
+
+    Args:
+        path: path of the file, for the message.
+        names: names of the tensors in the file.
+
+    Returns:
+        {name without prefixes: name in the file}, and a line for each encoder that is not taken.
+
+    Raises:
+        CheckpointError: two tensors have the same name without prefixes.
+    """
+    words = {name: name.removesuffix(plain(name)).split(".") for name in names}
+    lines = []
+    for taken, left in TWINS.items():
+        if {taken, left} <= {word for before in words.values() for word in before}:
+            words = {name: before for name, before in words.items() if left not in before}
+            lines.append(f"the file has two encoders: {taken} is taken, {left} is not")
+    found: dict[str, str] = {}
+    for name in words:
+        other = found.setdefault(plain(name), name)
+        if other != name:
+            raise CheckpointError(
+                f"{path}: holds two networks ({other}, {name}); give a file with one of them"
+            )
+    return found, lines
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:

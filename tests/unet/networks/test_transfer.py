@@ -3,17 +3,23 @@
 The tests of fine-tuning are in test_fine_tune.py.
 """
 
+from argparse import Namespace
+
 import originals
 import pytest
 import seeded
+import small
 import torch
 from torch import nn
 
+import train
 import unet
+from data import bands
 from unet.checkpoint import CheckpointError
+from unet.networks import transfer
 from unet.networks.resnet import ResNet50
 from unet.networks.segformer import MixTransformer
-from unet.networks.transfer import load_weights
+from unet.networks.transfer import SENTINEL2, load_weights
 
 
 def state(build):
@@ -202,6 +208,242 @@ def test_files_that_torchvision_and_transformers_write_are_taken(tmp_path):
             all(name.startswith("decode_head") for name in loaded.initial)
             and bool(loaded.initial) != whole
         )
+
+
+# Encoders of Sentinel-2 images. In these files each tensor repeats one number, so they are small.
+
+INPUT = "NIR Red NDVI SWIR2 Blue VV RE1 Green RE4 SWIR1 RE2 MNDWI RE3".split()  # 13 channels, too
+TEN = [name for name in INPUT if name in bands.ALIASES]
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    """Make ResNet-50's tensors with the names of torchgeo's files. Band b of conv1 is b from 1."""
+    with torch.device("meta"):
+        shapes = {name: tensor.shape for name, tensor in ResNet50(13).state_dict().items()}
+    made = {
+        name: torch.tensor(float(number)).expand(shape)
+        for number, (name, shape) in enumerate(shapes.items(), start=1)
+    }
+    return made | {"conv1.weight": torch.arange(1.0, 14).view(1, 13, 1, 1).expand(64, 13, 7, 7)}
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Return a function that writes the content of a file, and returns its path."""
+
+    def written(content):
+        torch.save(content, tmp_path / "sentinel2.pth")
+        return tmp_path / "sentinel2.pth"
+
+    return written
+
+
+def before(words, tensors):
+    return {words + name: tensor for name, tensor in tensors.items()}
+
+
+def kernels(model, layer="encoder.conv1"):
+    """Return the number of each channel's kernel. All values of a kernel are equal."""
+    weight = model.state_dict()[layer + ".weight"]
+    numbers = weight[0, :, 0, 0]
+    assert weight.equal(numbers.view(1, -1, 1, 1).expand_as(weight))
+    return numbers.tolist()
+
+
+def test_the_order_is_that_of_the_bands_numbers():
+    numbers = "B1 B2 B3 B4 B5 B6 B7 B8 B8A B9 B10 B11 B12".split()
+    assert [bands.canonical(number) for number in numbers] == SENTINEL2
+
+
+@pytest.mark.parametrize(
+    "name, layer",
+    [
+        ("resnet50-unet", "encoder.conv1"),
+        ("deeplabv3", "backbone.conv1"),
+        ("segformer-resnet-unet", "resnet.conv1"),
+    ],
+)
+def test_bands_are_matched_by_name_also_if_the_input_has_thirteen(name, layer, encoder, write):
+    model = network(name, len(INPUT))
+    for first in model.first_layers:
+        model.get_submodule(first).weight.data.fill_(-1)
+    path = write({**encoder, "fc.weight": torch.zeros(10, 2048), "fc.bias": torch.zeros(10)})
+    loaded = load_weights(model, path, INPUT)
+    file = {band: float(number) for number, band in enumerate(SENTINEL2, start=1)}
+    assert kernels(model, layer) == [file.get(one, -1.0) for one in INPUT]
+    assert loaded.adapted == [layer + ".weight"] and loaded.unused == ["fc.weight", "fc.bias"]
+    assert len(loaded.copied) == len(encoder) - 1
+    assert all(
+        first + ".weight" in loaded.initial + [layer + ".weight"] for first in model.first_layers
+    )
+    for key in loaded.copied:
+        assert model.state_dict()[key].equal(encoder[key.removeprefix(layer.split(".")[0] + ".")])
+    assert str(loaded).splitlines()[1:] == [
+        f"of the file's 13 bands (SSL4EO-S12), by name: {', '.join(TEN)}",
+        "left out, not in the input: Coastal, WV, Cirrus",
+        "begun anew, not in the file (random with --encoder-lr 0): NDVI, VV, MNDWI",
+    ]
+
+
+def test_all_thirteen_bands_in_the_order_of_the_input(encoder, write):
+    model = network("resnet50-unet", 13)
+    loaded = load_weights(model, write(encoder), SENTINEL2[::-1])
+    assert kernels(model) == [*map(float, range(13, 0, -1))]
+    assert len(loaded.lines) == 1  # nothing is left out, and nothing begins anew
+
+
+def test_two_equal_dates_have_the_features_of_one_image(encoder, write):
+    model = network("resnet50-unet", 5)
+    names = ["Red", "NIR", "Red@2", "NIR@2", "NDVI@2"]
+    printed = transfer.load(model, write(encoder), names, [])
+    assert kernels(model) == [4 / 2, 8 / 2, 4 / 2, 8 / 2, 0]
+    assert "by name: Red, NIR, Red@2, NIR@2\n" in printed and "--encoder-lr 0): NDVI@2" in printed
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [
+        lambda encoder: encoder,
+        lambda encoder: before("module.", encoder),
+        lambda encoder: before("backbone.", encoder),
+        lambda encoder: before("encoder_q.", encoder),
+        lambda encoder: before("module.base_encoder.", encoder),
+        lambda encoder: {"state_dict": before("module.encoder_k.", encoder)},
+        lambda encoder: {"teacher": before("backbone.", encoder), "epoch": 100},
+        lambda encoder: {"student": before("module.backbone.", encoder)},
+    ],
+)
+def test_words_before_the_names_are_removed(packed, encoder, write):
+    model = network("resnet50-unet", 2)
+    loaded = load_weights(model, write(packed(encoder)), ["Red", "NDVI"])
+    assert kernels(model) == [4, 0] and loaded.unused == [] and len(loaded.lines) == 3
+    assert all(name.startswith(("decoder.", "head.")) for name in loaded.initial)
+
+
+def moco2(taken, left):
+    """The file of zhu-xlab/SSL4EO-S12, pretrain_moco_v2_s2c.py: with projection heads and queue."""
+    head = {"fc.0.weight": torch.zeros(4, 4), "fc.2.weight": torch.zeros(2, 4)}
+    both = before("module.encoder_q.", taken | head) | before("module.encoder_k.", left | head)
+    queue = {"module.queue": torch.zeros(2, 8), "module.queue_ptr": torch.zeros(1).long()}
+    return {
+        "epoch": 100,
+        "arch": "resnet50",
+        "state_dict": both | queue,
+        "optimizer": {"state": {}},
+    }
+
+
+def moco3(taken, left):
+    """The file of moco-v3 (its builder.py)."""
+    both = before("module.momentum_encoder.", left) | before("module.base_encoder.", taken)
+    return {"state_dict": both | {"module.predictor.0.weight": torch.zeros(2, 2)}}
+
+
+def dino(taken, left):
+    """The file of zhu-xlab/SSL4EO-S12, pretrain_dino_s2c.py: with heads, and options."""
+    head = {"module.head.mlp.0.weight": torch.zeros(2, 2)}
+    student = before("module.backbone.", left) | head
+    teacher = before("module.backbone.", taken) | head
+    return {"student": student, "teacher": teacher, "args": Namespace(arch="resnet50", lr=0.03)}
+
+
+@pytest.mark.parametrize(
+    "packed, taken, left",
+    [
+        (moco2, "encoder_q", "encoder_k"),
+        (moco3, "base_encoder", "momentum_encoder"),
+        (dino, "teacher", "student"),
+    ],
+)
+def test_of_two_encoders_the_one_that_the_authors_evaluate_is_taken(
+    packed, taken, left, encoder, write
+):
+    other = {name: -tensor for name, tensor in encoder.items()}
+    path, model = write(packed(encoder, other)), network("resnet50-unet", 1)
+    loaded = load_weights(model, path, ["Cirrus"])
+    assert kernels(model) == [11] and model.encoder.bn1.weight[0] == encoder["bn1.weight"][0]
+    assert len(loaded.copied) == len(encoder) - 1
+    assert sum(left in name for name in loaded.unused) >= len(other)
+    line = f"the file has two encoders: {taken} is taken, {left} is not"
+    assert loaded.lines[0] == line
+    printed = transfer.load(network("resnet50-unet", 1), path, ["Cirrus"], [])
+    assert printed == f"{path}: {loaded}" and line in printed.splitlines()
+
+
+def test_photographs_weights_do_not_look_at_the_names_of_the_bands(resnet_file):
+    model = network("resnet50-unet")
+    loaded = load_weights(model, resnet_file, ["Red", "Green", "Blue", "NIR"])
+    mean = torch.load(resnet_file)["conv1.weight"].mean(1, keepdim=True) * 3 / 4
+    torch.testing.assert_close(model.encoder.conv1.weight.data, mean.repeat(1, 4, 1, 1))
+    assert loaded.lines == []
+
+
+@pytest.mark.parametrize(
+    "packed, name, inputs, message",
+    [
+        (
+            dict,
+            "resnet50-unet",
+            ["1", "2"],
+            r"bands are Coastal, .* of them \(1, 2\); name the bands",
+        ),
+        (dict, "deeplabv3", ["VV", "VH"], "the input has none of them"),
+        (dict, "segformer-b0", ["Red"], "holds no encoder of this network; choose the network"),
+        (dict, "unet", ["Red"], "holds no encoder of this network; choose the network"),
+        (
+            lambda encoder: {n: t for n, t in encoder.items() if ".bn3." not in n},  # ResNet-18
+            "resnet50-unet",
+            ["Red"],
+            "another network: it lacks layer1.0.bn3.bias; choose the network",
+        ),
+        (
+            lambda encoder: encoder | before("module.", encoder),
+            "resnet50-unet",
+            ["Red"],
+            r"holds two networks \(conv1.weight, module.conv1.weight\); give a file with one",
+        ),
+        (
+            lambda encoder: encoder | {"conv1.weight": torch.zeros(64, 13, 3, 3)},
+            "resnet50-unet",
+            ["Red"],
+            r"another size: conv1.weight is \(64, 13, 3, 3\), the network's \(64, 1, 7, 7\)",
+        ),
+    ],
+)
+def test_a_file_for_sentinel_2_that_does_not_fit_is_an_error(
+    packed, name, inputs, message, encoder, write
+):
+    model = network(name, len(inputs))
+    with pytest.raises(CheckpointError, match=f"sentinel2.pth: .*{message}") as caught:
+        load_weights(model, write(packed(encoder)), inputs)
+    assert "\n" not in str(caught.value)
+    assert not any(tensor.any() for tensor in model.state_dict().values())
+
+
+def test_the_training_script_gives_the_names_of_the_bands(encoder, write, tmp_path):
+    """Without a name in common the training does not begin."""
+    images, masks, table = small.write(tmp_path / "in")
+    options = [
+        "--images",
+        images,
+        "--masks",
+        masks,
+        "--classes",
+        table,
+        "--bands",
+        *"1 2 3 4".split(),
+    ]
+    options += [
+        "--model",
+        "resnet50-unet",
+        "--weights",
+        write(encoder),
+        "--output",
+        tmp_path / "run",
+    ]
+    with pytest.raises(CheckpointError, match=r"none of them \(1, 2, 3, 4\); name the bands"):
+        train.main([*map(str, options)])
 
 
 # Files that do not fit or are inconsistent. The network stays unchanged.

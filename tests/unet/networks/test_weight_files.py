@@ -1,6 +1,7 @@
 """Files of weights: unet/networks/weight_files.py. Which files are read, and which are errors."""
 
 import struct
+from argparse import Namespace
 
 import originals
 import pytest
@@ -17,13 +18,29 @@ class Stranger:
 
 @pytest.mark.parametrize(
     "content",
-    [Stranger(), {"inc": Stranger()}, [1, 2], {"epoch": 3}, torch.zeros(2), {1: torch.zeros(2)}],
+    [
+        Stranger(),
+        {"inc": Stranger()},
+        {"inc": torch.zeros(2), "args": Namespace(lr=Stranger())},
+        [1, 2],
+        {"epoch": 3},
+        torch.zeros(2),
+        {1: torch.zeros(2)},
+    ],
 )
 def test_a_file_without_weights_is_an_error_and_runs_no_code(content, tmp_path, capsys):
     torch.save(content, tmp_path / "a.pth")
     with pytest.raises(CheckpointError, match="a.pth: (damaged|holds no weights by name)"):
         read_weights(tmp_path / "a.pth")
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_options_beside_the_weights_are_read_and_left(zipped, tmp_path):
+    content = {"inc": torch.ones(2), "args": Namespace(lr=0.03, mode=["s2c"])}
+    torch.save(content, tmp_path / "a.pth", _use_new_zipfile_serialization=zipped)
+    found = read_weights(tmp_path / "a.pth")
+    assert [*found] == ["inc"] and found["inc"].equal(torch.ones(2))
 
 
 def test_a_missing_or_damaged_file_is_an_error(tmp_path):
