@@ -66,7 +66,7 @@ def add_data_options(parser: Parser) -> None:
 
     add = parser.add_argument_group("windows").add_argument
     add_rule = partial(add, nargs=3, action=Repeated, default=[])
-    text = "side of a window in pixels (default: largest image side if <= 512, else 256)"
+    text = "side of a window in pixels (default: largest image side if <= 192, else 128)"
     add("--size", type=count, metavar="N", help=text)
     text = "pixels from one training window to the next (default: --size, without overlap)"
     add("--stride", type=count, metavar="N", help=text)

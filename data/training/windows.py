@@ -30,8 +30,10 @@ from data import tiling
 from data.grid import Window
 from data.training.scenes import Scene
 
-AUTOMATIC = 256  # pixels: side of all windows if a scene is larger than WHOLE
-WHOLE = 512  # pixels: scenes up to this side are one window each
+# Pixels. In the same time, many small steps teach more than few large ones, down to this side
+# (tests/bench/README.md, "What helps").
+AUTOMATIC = 128  # side of all windows if a scene is larger than WHOLE
+WHOLE = 192  # scenes up to this side are one window each
 
 
 class Item(NamedTuple):

@@ -10,8 +10,8 @@ from data.training.windows import all_windows, automatic_size, class_counts, use
 
 
 def test_scenes_up_to_512_pixels_are_one_window_and_larger_ones_are_cut():
-    assert automatic_size([scene(300, 512), scene(40, 60)]) == 512
-    assert automatic_size([scene(300, 512), scene(513, 60)]) == 256
+    assert automatic_size([scene(150, 192), scene(40, 60)]) == 192
+    assert automatic_size([scene(150, 192), scene(193, 60)]) == 128
 
 
 def test_windows_of_all_scenes_by_number():

@@ -1,0 +1,145 @@
+"""tests/bench/compare.py: folds share no ground, a change keeps labels right, seeds are pooled."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from small import UTM31, scene, write
+
+from data.files import IGNORE
+from unet.unet import DoubleConv, UNet
+
+sys.path.append(str(Path(__file__).with_name("bench")))
+
+import changes  # noqa: E402
+import compare  # noqa: E402
+import folds  # noqa: E402
+
+
+def at(east: float):
+    """Make a scene of 20 x 20 pixels, `east` pixels to the east of others."""
+    return scene(20, 20, crs=UTM31, transform=(10, 0, 4e5 + 10 * east, 0, -10, 4.6e6))
+
+
+def test_scenes_that_overlap_or_have_one_place_share_ground_also_through_a_chain():
+    scenes = [at(0), at(15), at(30), at(100), at(200)]
+    ground = folds.grounds(scenes, ["a", "b", "c", "d", "e"])
+    assert ground[0] == ground[1] == ground[2] and len(set(ground)) == 3
+    ground = folds.grounds(scenes, ["a", "b", "c", "d", "a"])
+    assert ground[0] == ground[4] and len(set(ground)) == 2
+
+
+def test_the_largest_ground_goes_to_the_smallest_fold():
+    ground = [7] * 5 + [1, 2, 3, 4, 5, 6]
+    fold_of = folds.deal(ground)
+    assert len(set(fold_of[:5])) == 1
+    assert sorted(map(fold_of.count, range(3))) == [3, 3, 5]
+    assert fold_of == folds.deal(ground)
+
+
+def line(fold: int, seed: int, matrix: list, row: str = "unet") -> dict:
+    """Make a line of the results with two classes, without doubt about any pixel."""
+    pixels, right = np.sum(matrix), np.trace(matrix)
+    bins = np.zeros((3, 15))
+    bins[:, -1] = pixels, pixels, right
+    figures = {"parameters": 2e6, "steps": 10, "peak_mb": 500, "confusion": matrix}
+    key = {"set": "hls", "minutes": 3, "row": row, "fold": fold, "seed": seed}
+    return key | figures | {"bins": bins.tolist()}
+
+
+def test_folds_of_a_seed_are_added_and_seeds_are_averaged():
+    lines = [
+        line(0, 0, [[8, 2], [0, 0]]),
+        line(1, 0, [[0, 0], [2, 8]]),
+        line(0, 1, [[10, 0], [0, 0]]),
+        line(1, 1, [[0, 0], [0, 10]]),
+        line(0, 2, [[0, 10], [0, 0]]),  # a seed whose folds are not complete
+    ]
+    *_, row = compare.table(lines)
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[:3] == ["hls", "3", "unet"]
+    assert cells[3] == cells[5] == "0.900 (0.800 to 1.000)"
+    assert cells[4] == "0.833 (0.667 to 1.000)"
+    assert cells[6] == "0.100 (0.000 to 0.200)"  # all probabilities are 1
+    assert cells[7:] == ["2.0", "10", "500", "2 x 2"]
+
+
+def data(folder: Path) -> Path:
+    """Write small scenes as the set hls, of four places."""
+    _, _, table = write(folder / "hls-worldcover", 4)
+    table.rename(folder / "worldcover.csv")
+    rows = "".join(f"s_{number},{number}\n" for number in range(4))
+    (folder / "hls-worldcover/places.csv").write_text(f"tile,place\n{rows}")
+    return folder
+
+
+def given(folder: Path, settings: str = "--base 2 --size 16") -> argparse.Namespace:
+    """Return options of compare.py."""
+    results = folder / "runs/results.jsonl"
+    return argparse.Namespace(data=data(folder), results=results, settings=settings)
+
+
+@pytest.mark.parametrize("row", ["unet", "copy-rare", "ema", "turns", "drop-path"])
+def test_a_row_trains_for_its_time_and_measures_each_pixel_of_its_fold_once(tmp_path, row):
+    key = {"set": "hls", "minutes": 0.01, "row": row, "fold": 0, "seed": 0}
+    found = compare.train_once(key, given(tmp_path))
+    scenes = found["windows"] / 9  # 9 windows of 16 x 16 in a scene of 48 x 48
+    assert np.sum(found["confusion"]) == (4 - scenes) * 48 * 48 == np.sum(found["bins"][0])
+    assert found["steps"] > 3 and 0.6 < found["seconds"] < 3
+    assert json.loads(json.dumps(found)) == found
+
+
+def batch() -> tuple[torch.Tensor, torch.Tensor]:
+    """Make four windows whose pixels tell their label and the window that they come from."""
+    targets = torch.randint(0, 3, (4, 8, 8), generator=torch.Generator().manual_seed(0))
+    targets[targets == 2] = torch.where(torch.rand((targets == 2).sum()) < 0.2, 2, 1)
+    window = torch.arange(4).view(4, 1, 1).expand_as(targets)
+    return torch.stack([targets, window], 1).float(), targets.to(torch.uint8)
+
+
+@pytest.mark.parametrize("change", [changes.cutmix, changes.copy_rare])
+def test_pasted_pixels_bring_their_labels(change):
+    images, targets = batch()
+    mixed, labels = change(images, targets, torch.Generator().manual_seed(1))
+    assert (mixed[:, 0] == labels).all()
+    assert (mixed[:, 1] != images[:, 1]).any()
+
+
+def test_the_rim_is_the_pixels_beside_another_label():
+    targets = torch.tensor([[[0, 0, 0, 1], [0, 0, 0, 0], [0, 0, 0, 0]]], dtype=torch.uint8)
+    _, left = changes.ignore_rim(torch.zeros(1, 1, 3, 4), targets, torch.Generator())
+    expected = [[0, 0, IGNORE, IGNORE], [0, 0, 0, IGNORE], [0, 0, 0, 0]]
+    assert left.tolist() == [expected]
+
+
+def test_rates_begin_low_where_they_warm_up_and_end_at_0():
+    assert changes.cosine(0) == 1 and changes.cosine(1) == 0
+    assert changes.warm_up(0) == 0 and changes.warm_up(0.1) == 1
+    assert changes.one_cycle(0) == pytest.approx(0.04) and changes.one_cycle(0.3) == 1
+    assert changes.one_cycle(1) == changes.warm_up(1) == 0
+
+
+def test_a_residual_block_adds_its_input():
+    model = changes.CHANGES["residual"].build(UNet(3, 2, base=2))
+    assert not any(isinstance(module, DoubleConv) for module in model.modules())
+    block = model.inc.eval()
+    block.body[4].weight.data.zero_()  # the last normalisation
+    x = torch.rand(1, 3, 8, 8)
+    assert torch.equal(block(x), torch.relu(block.skip(x)))
+    assert model.eval()(torch.rand(1, 3, 16, 16)).shape == (1, 2, 16, 16)
+
+
+def test_turns_give_the_probabilities_of_a_turned_image():
+    change, model = changes.Change(turns=True), UNet(3, 2, base=2).eval()
+    x = torch.rand(2, 3, 16, 16)
+    with torch.no_grad():
+        found, turned = (
+            change.probabilities(model, x),
+            change.probabilities(model, x.rot90(1, (2, 3))),
+        )
+    assert torch.allclose(found.rot90(1, (2, 3)), turned, atol=1e-6)
+    assert torch.allclose(found.sum(1), torch.ones(2, 16, 16))
