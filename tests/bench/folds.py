@@ -54,7 +54,7 @@ def grounds(scenes: Sequence[Scene], places: Sequence[Hashable]) -> list[int]:
 
     for place in set(places):
         join(np.array([name == place for name in places]))
-    for number, item in enumerate(items):
+    for number in range(len(items)):
         chosen = np.arange(len(items)) == number
         shared = chosen | sharing_ground(spots, items, *where, chosen)
         join(np.array([items[n].scene for n in np.flatnonzero(shared)]))
