@@ -180,11 +180,11 @@ def test_windows_that_overlap_count_a_pixel_once_in_validation_and_in_the_shares
     assert all((data.training[n][1] != IGNORE).all() for n in range(16))
 
 
-def test_big_images_are_cut_into_windows_of_256(tmp_path):
-    images, masks, table = small.write(tmp_path / "big", count=1, size=600)
+def test_big_images_are_cut_into_windows_of_128(tmp_path):
+    images, masks, table = small.write(tmp_path / "big", count=1, size=300)
     data, said = small.load(small.options(tmp_path, images=[images], masks=[masks], classes=table))
-    assert "1 scenes, 9 windows of 256 x 256" in said
-    assert data.training[0][0].shape == (6, 256, 256)
+    assert "1 scenes, 9 windows of 128 x 128" in said
+    assert data.training[0][0].shape == (6, 128, 128)
 
 
 def test_one_class_alone_is_told_and_the_training_goes_on(tmp_path):
