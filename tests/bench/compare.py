@@ -19,8 +19,8 @@ Rows:
     Unet-resnet34, ...          those of segmentation_models.pytorch, from scratch, with the recipe
                                 of this project: loss, class weights, indices, bfloat16,
                                 channels_last, the setting of malloc, fused AdamW
-    Unet-resnet34-usual, ...    the same with their usual recipe: windows of 256, cross-entropy,
-                                float32, AdamW, no indices
+    Unet-resnet34-usual, ...    the same with their usual recipe: cross-entropy, float32, AdamW, no
+                                indices
     others                      `unet` with one change, see changes.py
 """
 
@@ -133,7 +133,7 @@ def options_of_row(row: str) -> list[str]:
     if row in unet.MODELS:
         return ["--model", row]
     if row.endswith(USUAL):
-        return "--loss cross_entropy --class-weights none --indices --size 256 --lr 5e-4".split()
+        return "--loss cross_entropy --class-weights none --indices --lr 5e-4".split()
     return ["--lr", "1e-3"]
 
 
