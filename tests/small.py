@@ -79,6 +79,9 @@ def untrained(path: Path, base: int = 4, size: int = 256, dropout: float = 0) ->
         network.outc.conv.weight *= 2 / difference.std()
         network.outc.conv.bias *= 2 / difference.std()
         network.outc.conv.bias[0] += 2 * difference.median() / difference.std()
+        # What both logits share is large. It would take the digits of 16 bits.
+        network.outc.conv.weight -= network.outc.conv.weight.mean(0)
+        network.outc.conv.bias -= network.outc.conv.bias.mean()
     weights = network.state_dict()
     scaling = {"method": "minmax", "offset": [0.0] * 4, "scale": [4000.0] * 4}
     state = {

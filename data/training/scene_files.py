@@ -9,6 +9,7 @@ Read beside it: tests/data/training/test_scenes.py.
 import contextlib
 import hashlib
 import json
+import os
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -30,9 +31,10 @@ from data.training.mask import Mask, class_areas, labels_on, on_grid, row_window
 def cache_size(cache: Path) -> str:
     """Describe the size of all scenes in a cache, also of those that this run does not use."""
     total = 0
-    for file in cache.glob("*/*"):
-        with contextlib.suppress(FileNotFoundError):  # another process has removed it
-            total += file.stat().st_size
+    for folder, _, names in os.walk(cache):  # passes over folders that another process has removed
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):  # or a file
+                total += os.path.getsize(os.path.join(folder, name))
     return _size(total)
 
 

@@ -276,16 +276,17 @@ def test_a_step_whose_gradients_overflow_float16_on_a_gpu_is_left_out_and_the_sc
 @needs_gpu
 def test_evaluation_on_a_gpu_is_that_of_the_cpu():
     torch.manual_seed(0)
-    model = unet.build("unet", 3, 4, base=4)
-    images, targets = torch.randn(5, 3, 32, 32), torch.randint(0, 4, (5, 32, 32)).byte()
+    model = unet.build("unet", Windows.channels, 4, base=4)
+    images = torch.randn(5, Windows.channels, 32, 32)
+    targets = torch.randint(0, 4, (5, 32, 32)).byte()
     targets[0, :9] = 255
     batches = loader(images, targets, 2)
     options = cross_entropy, 4
-    loss, confusion = passes.evaluate(model, batches, *options, CPU, torch.float32)
-    labels, _ = passes.predict(model, batches, 4, CPU, torch.float32)
+    loss, confusion, *_ = passes.evaluate(model, batches, *options, CPU, torch.float32)
+    labels = passes.predict(model, batches, 4, CPU, torch.float32)[0]
     with exact():
         there = to_device(model, GPU)
-        found, counted = passes.evaluate(there, batches, *options, GPU, torch.float32)
+        found, counted, *_ = passes.evaluate(there, batches, *options, GPU, torch.float32)
         same = passes.predict(there, batches, 4, GPU, torch.float32)[0] == labels
     assert found == pytest.approx(loss, rel=1e-5) and same.double().mean() >= 0.999
     assert counted.matrix.sum() == confusion.matrix.sum() == 5 * 32 * 32 - 9 * 32
