@@ -3,11 +3,13 @@
 import argparse
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from gpu import exact, needs_gpu
 from small import UTM31, scene, write
 
 from data.files import IGNORE
@@ -17,6 +19,7 @@ sys.path.append(str(Path(__file__).with_name("bench")))
 
 import changes  # noqa: E402
 import compare  # noqa: E402
+import compare_gpu  # noqa: E402
 import folds  # noqa: E402
 
 
@@ -77,20 +80,109 @@ def data(folder: Path) -> Path:
     return folder
 
 
-def given(folder: Path, settings: str = "--base 2 --size 16") -> argparse.Namespace:
+def given(folder: Path) -> argparse.Namespace:
     """Return options of compare.py."""
-    results = folder / "runs/results.jsonl"
-    return argparse.Namespace(data=data(folder), results=results, settings=settings)
+    return argparse.Namespace(data=data(folder), results=folder / "runs/results.jsonl")
+
+
+KEY = {"set": "hls", "fold": 0, "seed": 0, "settings": "--base 2 --size 16"}
 
 
 @pytest.mark.parametrize("row", ["unet", "copy-rare", "ema", "turns", "drop-path"])
 def test_a_row_trains_for_its_time_and_measures_each_pixel_of_its_fold_once(tmp_path, row):
-    key = {"set": "hls", "minutes": 0.01, "row": row, "fold": 0, "seed": 0}
+    key = KEY | {"row": row, "minutes": 0.01}
     found = compare.train_once(key, given(tmp_path))
     scenes = found["windows"] / 9  # 9 windows of 16 x 16 in a scene of 48 x 48
     assert np.sum(found["confusion"]) == (4 - scenes) * 48 * 48 == np.sum(found["bins"][0])
     assert found["steps"] >= 1 and found["seconds"] >= 0.6
     assert json.loads(json.dumps(found)) == found
+
+
+def test_options_of_a_training_do_not_reach_the_next_one(tmp_path):
+    where = given(tmp_path)
+    first, second = (
+        compare.parse(KEY | {"row": row, "settings": settings}, where)
+        for row, settings in (("dropout", "--batch 48"), ("unet", ""))
+    )
+    assert (first.dropout, first.batch) == (0.1, 48)
+    assert (second.dropout, second.batch) == (0.0, 12)
+
+
+def test_maps_are_measured_in_windows_of_predict_py(tmp_path):
+    where = given(tmp_path)
+    data = compare.load(compare.parse(KEY | {"row": "unet"}, where), where)
+    assert (data.training.size, data.validation.size) == (16, 48)  # the whole image
+    assert len({item.scene for item in data.validation.items}) == len(data.validation)
+
+
+def test_the_steps_of_a_gpu_are_those_of_a_processor(tmp_path):
+    def line(name: str, row: str, steps: int, settings: str = "") -> dict:
+        key = {"set": name, "row": row, "settings": settings, "fold": 0, "seed": 0}
+        return key | {"steps": steps, "seconds": 30}
+
+    def steps(name: str, row: str, settings: str = "") -> int:
+        key = {"set": name, "row": row, "settings": settings, "minutes": 3}
+        return compare_gpu.steps_of(key, rates)
+
+    rates = [line("hls", "unet", 60), line("india", "unet", 30), line("hls", "residual", 20)]
+    rates += [line("hls", "unet", 90, "--size 32")]
+    assert steps("hls", "unet") == steps("hls", "dropout") == 360
+    assert steps("hls", "jitter", "--size 32") == 540 and steps("india", "dropout") == 180
+    assert steps("india", "residual") == 60
+    with pytest.raises(SystemExit, match="no rate of"):
+        steps("hls", "group-norm")
+
+
+def test_a_gpu_trains_the_networks_of_compare_py(tmp_path, capsys):
+    where = given(tmp_path)
+    where.results.parent.mkdir()
+    where.device, where.streams = "cpu", 2
+    keys = [KEY | {"row": row, "minutes": 3, "steps": 3} for row in ("unet", "dropout", "cutmix")]
+    compare_gpu.work(keys, where)
+    found = compare.read(where.results)
+    assert [line["row"] for line in found] == ["unet", "dropout", "cutmix"]
+    assert {line["parameters"] for line in found} == {found[0]["parameters"]}
+    assert {np.sum(line["confusion"]) for line in found} <= {48 * 48, 2 * 48 * 48, 3 * 48 * 48}
+    assert capsys.readouterr().out.count(" 3\n") == 3
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_gpu)])
+def test_windows_are_turned_with_their_labels(tmp_path, device):
+    where = given(tmp_path)
+    windows = compare.load(compare.parse(KEY | {"row": "unet"}, where), where).training
+    bank = compare_gpu.Bank(windows, torch.device(device), torch.float32)
+    numbers = torch.arange(8, device=device)
+    images, targets = bank.batch(torch.ones_like(numbers), numbers)
+    image, target, _ = windows.only([1])[0]
+    turned = [(image.rot90(k, (1, 2)), target.rot90(k)) for k in range(4)]
+    turned += [(image.flip(2).rot90(k, (1, 2)), target.flip(1).rot90(k)) for k in range(4)]
+    for number, (pixels, labels) in enumerate(turned):
+        assert torch.equal(images[number].cpu(), pixels)
+        assert torch.equal(targets[number].cpu(), labels)
+
+
+@needs_gpu
+def test_a_graph_repeats_the_step(tmp_path):
+    where = given(tmp_path)
+    key = KEY | {
+        "row": "unet",
+        "minutes": 3,
+        "steps": 4,
+        "settings": "--base 2 --size 16 --batch 4",
+    }
+    args = compare.parse(key, where)
+    data = compare.load(args, where)
+    still = changes.Change(build=lambda model: model.apply(lambda part: setattr(part, "p", 0.0)))
+    ready = compare.prepare("unet", args, data)._replace(usual=True, change=still)
+    found = []
+    for name in ("cpu", "cuda"):
+        device = torch.device(name)
+        bank = compare_gpu.Bank(data.training, device, torch.float32)
+        with exact():
+            training = compare_gpu.Training(key, ready, bank, device)
+            assert not training.go_on()
+        found.append([p.detach().cpu() for p in training.model.parameters()])
+    assert max((a - b).abs().max() for a, b in zip(*found)) < 0.02
 
 
 def batch() -> tuple[torch.Tensor, torch.Tensor]:
@@ -101,17 +193,20 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
     return torch.stack([targets, window], 1).float(), targets.to(torch.uint8)
 
 
-@pytest.mark.parametrize("change", [changes.cutmix, changes.copy_rare])
+@pytest.mark.parametrize(
+    "change", [changes.cutmix, changes.copy_rare, partial(changes.mosaic, parts=2)]
+)
 def test_pasted_pixels_bring_their_labels(change):
     images, targets = batch()
-    mixed, labels = change(images, targets, torch.Generator().manual_seed(1))
+    torch.manual_seed(1)
+    mixed, labels = change(images, targets)
     assert (mixed[:, 0] == labels).all()
     assert (mixed[:, 1] != images[:, 1]).any()
 
 
 def test_the_rim_is_the_pixels_beside_another_label():
     targets = torch.tensor([[[0, 0, 0, 1], [0, 0, 0, 0], [0, 0, 0, 0]]], dtype=torch.uint8)
-    _, left = changes.ignore_rim(torch.zeros(1, 1, 3, 4), targets, torch.Generator())
+    _, left = changes.ignore_rim(torch.zeros(1, 1, 3, 4), targets)
     expected = [[0, 0, IGNORE, IGNORE], [0, 0, 0, IGNORE], [0, 0, 0, 0]]
     assert left.tolist() == [expected]
 

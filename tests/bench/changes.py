@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from data.files import IGNORE
-from unet.unet import DoubleConv
+from unet import losses
+from unet.unet import DoubleConv, UNet
 
 Batch = tuple[Tensor, Tensor]  # images (N, C, S, S), targets (N, S, S)
 
@@ -37,12 +38,12 @@ def warm_up(share: float, warm: float = 0.1) -> float:
     return share / warm if share < warm else cosine((share - warm) / (1 - warm))
 
 
-def unchanged(images: Tensor, targets: Tensor, generator: torch.Generator) -> Batch:
+def unchanged(images: Tensor, targets: Tensor) -> Batch:
     """Return a batch as it is."""
     return images, targets
 
 
-def ignore_rim(images: Tensor, targets: Tensor, generator: torch.Generator) -> Batch:
+def ignore_rim(images: Tensor, targets: Tensor) -> Batch:
     """Ignore the pixels on both sides of a border between two labels."""
     down, right = targets[:, 1:] != targets[:, :-1], targets[..., 1:] != targets[..., :-1]
     rim = F.pad(down, (0, 0, 0, 1)) | F.pad(down, (0, 0, 1, 0))
@@ -50,34 +51,58 @@ def ignore_rim(images: Tensor, targets: Tensor, generator: torch.Generator) -> B
     return images, targets.masked_fill(rim, IGNORE)
 
 
-def cutmix(images: Tensor, targets: Tensor, generator: torch.Generator) -> Batch:
-    """Paste a rectangle of another window into every second one (French and others 2020)."""
-    count, size = len(images), images.shape[-1]
-    others = torch.randperm(count, generator=generator).tolist()
-    mixed, labels = images.clone(), targets.clone()
-    for number, other in enumerate(others):
-        if torch.rand((), generator=generator) < 0.5:
-            continue
-        side = int(size * math.sqrt(0.1 + 0.4 * torch.rand((), generator=generator).item()))
-        row, col = torch.randint(size - side + 1, (2,), generator=generator).tolist()
-        part = ..., slice(row, row + side), slice(col, col + side)
-        mixed[number][part], labels[number][part] = images[other][part], targets[other][part]
-    return mixed, labels
+def cutmix(images: Tensor, targets: Tensor) -> Batch:
+    """Paste a square of another window into every second one (French and others 2020)."""
+    count, size, device = len(images), images.shape[-1], images.device
+    chance, share, row, col = torch.rand(4, count, 1, 1, device=device)
+    side = (0.1 + 0.4 * share).sqrt() * (chance < 0.5)  # shares of the window's side
+    at = torch.arange(size, device=device) / size
+    row, col = at[:, None] - row * (1 - side), at - col * (1 - side)
+    pasted = (row >= 0) & (row < side) & (col >= 0) & (col < side)
+    mixed = torch.where(pasted[:, None], images.roll(1, 0), images)
+    return mixed, torch.where(pasted, targets.roll(1, 0), targets)
 
 
-def copy_rare(images: Tensor, targets: Tensor, generator: torch.Generator) -> Batch:
+def mosaic(images: Tensor, targets: Tensor, parts: int) -> Batch:
+    """Make each window of parts x parts squares that come from different windows of the batch."""
+    sizes = [size // parts for size in images.shape[2:]]
+    images, targets = images.clone(), targets.clone()
+    for number in range(1, parts**2):
+        row, col = number // parts, number % parts
+        part = (
+            ...,
+            slice(row * sizes[0], (row + 1) * sizes[0]),
+            slice(col * sizes[1], (col + 1) * sizes[1]),
+        )
+        images[part], targets[part] = images[part].roll(number, 0), targets[part].roll(number, 0)
+    return images, targets
+
+
+def jitter(images: Tensor, targets: Tensor, strength: float) -> Batch:
+    """Change each channel of every window by a random gain and offset."""
+    shape = 2, *images.shape[:2], 1, 1
+    gain, offset = (torch.rand(shape, device=images.device) * 2 - 1) * strength
+    valid = (images != 0).any(1, keepdim=True)
+    return torch.where(valid, images * (1 + gain) + offset / 2, images), targets
+
+
+def copy_rare(images: Tensor, targets: Tensor) -> Batch:
     """Paste the pixels of another window's rarer classes into every second one.
 
     Those are the classes with less than a tenth of the labelled pixels of the batch (Ghiasi and
     others 2021, Simple Copy-Paste, for instances).
     """
-    counts = targets.flatten().bincount(minlength=IGNORE + 1)[:IGNORE]
+    labels = torch.arange(IGNORE, device=targets.device)
+    flat = targets.flatten().long()
+    counts = torch.zeros(IGNORE + 1, device=labels.device).scatter_add_(
+        0, flat, torch.ones_like(flat, dtype=torch.float32)
+    )[labels]
     rare = F.pad((counts > 0) & (counts < 0.1 * counts.sum()), (0, 1))
-    others = torch.randperm(len(images), generator=generator)
-    chosen = torch.rand(len(images), 1, 1, generator=generator) < 0.5
-    pasted = rare[targets[others].long()] & chosen
-    mixed = torch.where(pasted[:, None], images[others], images)
-    return mixed, torch.where(pasted, targets[others], targets)
+    chosen = torch.rand(len(images), 1, 1, device=labels.device) < 0.5
+    others = targets.roll(1, 0)
+    pasted = rare[others.long()] & chosen
+    mixed = torch.where(pasted[:, None], images.roll(1, 0), images)
+    return mixed, torch.where(pasted, others, targets)
 
 
 class Residual(nn.Module):
@@ -97,7 +122,7 @@ class Residual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.body(x)
         if self.training and self.drop:
-            y = y * (torch.rand(len(y), 1, 1, 1) >= self.drop) / (1 - self.drop)
+            y = y * (torch.rand(len(y), 1, 1, 1, device=y.device) >= self.drop) / (1 - self.drop)
         return F.relu(self.skip(x) + y)
 
 
@@ -115,9 +140,91 @@ def group_norm(layer: nn.BatchNorm2d) -> nn.GroupNorm:
     return nn.GroupNorm(max(1, layer.num_features // 8), layer.num_features)
 
 
+class Shallow(nn.Module):
+    """A U-Net (unet/unet.py) without its lowest levels."""
+
+    def __init__(self, net: UNet, levels: int):
+        super().__init__()
+        kept = net.inc, *(getattr(net, f"down{n}") for n in range(1, levels))
+        self.downs = nn.ModuleList(kept)
+        self.ups = nn.ModuleList(getattr(net, f"up{n}") for n in range(6 - levels, 5))
+        self.head = nn.Sequential(net.head_dropout, net.outc)
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = []
+        for down in self.downs:
+            x = down(x)
+            features.append(x)
+        x = features.pop()
+        for up in self.ups:
+            x = up(x, features.pop())
+        return self.head(x)
+
+
+class Texture(nn.Module):
+    """Give a network the mean and the deviation of each channel around each pixel, too."""
+
+    def __init__(self, make: Callable[[int], nn.Module], channels: int, sides=(7, 31)):
+        super().__init__()
+        self.net, self.sides = make(channels * (1 + 2 * len(sides))), sides
+        self.norm = nn.BatchNorm2d(channels * (1 + 2 * len(sides)), affine=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            x = x.float()
+            found = [x]
+            for side in self.sides:
+                mean, square = box(x, side), box(x * x, side)
+                found += [mean, (square - mean * mean).clamp_min(0).sqrt()]
+            x = self.norm(torch.cat(found, 1))
+        return self.net(x.contiguous(memory_format=torch.channels_last))
+
+
+def box(x: Tensor, side: int) -> Tensor:
+    """Compute the mean of a square around each pixel, as far as it is in the window."""
+    x = F.avg_pool2d(x, (side, 1), 1, (side // 2, 0), count_include_pad=False)
+    return F.avg_pool2d(x, (1, side), 1, (0, side // 2), count_include_pad=False)
+
+
+def textured(net: UNet) -> nn.Module:
+    """Give a U-Net means and deviations as channels, too."""
+    layer = net.inc.double_conv[0]
+
+    def wider(channels: int) -> nn.Module:
+        net.inc = DoubleConv(channels, layer.out_channels)
+        return net
+
+    return Texture(wider, layer.in_channels)
+
+
+def pixels(net: UNet, hidden: int = 128, drop: float = 0.2) -> nn.Module:
+    """Replace a U-Net by a network of single pixels, their means and deviations."""
+
+    def layers(channels: int) -> nn.Module:
+        hide = [nn.ReLU(), nn.Dropout(drop)]
+        body = [nn.Conv2d(channels, hidden, 1), *hide, nn.Conv2d(hidden, hidden, 1), *hide]
+        return nn.Sequential(*body, nn.Conv2d(hidden, net.outc.conv.out_channels, 1))
+
+    return Texture(layers, net.inc.double_conv[0].in_channels)
+
+
 def same(model: nn.Module) -> nn.Module:
     """Return a model as it is."""
     return model
+
+
+def plain_dice(logits: Tensor, targets: Tensor, weight: Tensor | None) -> Tensor:
+    """Compute cross-entropy with the weights of the classes + Dice loss without them."""
+    return losses.cross_entropy(logits, targets, weight) + losses.dice(logits, targets)
+
+
+def dice_of_present(logits: Tensor, targets: Tensor, weight: Tensor | None) -> Tensor:
+    """Compute cross-entropy + Dice loss without weights over the classes of the batch."""
+    labels = torch.arange(logits.shape[1], device=targets.device)
+    present = (targets[None] == labels[:, None, None, None]).flatten(1).any(1)
+    return losses.cross_entropy(logits, targets, weight) + losses.dice(
+        logits, targets, present.float()
+    )
 
 
 @dataclass
@@ -131,15 +238,17 @@ class Change:
         rate: learning rate, relative to --lr, after a share of the training.
         ema: decay of a moving average of the weights, which is what is measured; 0 for none. The
             decay of step n is (1 + n) / (10 + n), at most.
+        loss: replaces that of --loss.
         turns: whether the probabilities are means over the eight flips and turns of a window.
     """
 
     options: str = ""
     build: Callable[[nn.Module], nn.Module] = same
-    batch: Callable[[Tensor, Tensor, torch.Generator], Batch] = unchanged
+    batch: Callable[[Tensor, Tensor], Batch] = unchanged
     rate: Callable[[float], float] = cosine
     ema: float = 0.0
     turns: bool = False
+    loss: Callable | None = None
     average: AveragedModel | None = None
 
     def after_step(self, model: nn.Module, step: int) -> None:
@@ -195,7 +304,17 @@ CHANGES = {
     "copy-rare": Change(batch=copy_rare),
     "residual": Change(build=partial(replaced, kind=DoubleConv, make=Residual)),
     "drop-path": Change(build=partial(replaced, kind=DoubleConv, make=partial(Residual, drop=0.1))),
+    "levels-3": Change(build=partial(Shallow, levels=3)),
+    "levels-4": Change(build=partial(Shallow, levels=4)),
+    "mosaic-4": Change(batch=partial(mosaic, parts=4)),
+    "mosaic-2": Change(batch=partial(mosaic, parts=2)),
+    "jitter-0.2": Change(batch=partial(jitter, strength=0.2)),
+    "jitter-0.4": Change(batch=partial(jitter, strength=0.4)),
+    "texture": Change(build=textured),
+    "pixels": Change(build=pixels),
     "group-norm": Change(build=partial(replaced, kind=nn.BatchNorm2d, make=group_norm)),
     "cross-entropy": Change("--loss cross_entropy"),
+    "dice-plain": Change(loss=plain_dice),
+    "dice-present": Change(loss=dice_of_present),
     "no-weights": Change("--class-weights none"),
 }

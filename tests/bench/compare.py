@@ -26,14 +26,16 @@ Rows:
 
 import argparse
 import csv
+import functools
 import json
 import statistics
 import subprocess
 import sys
 import time
 import types
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,11 +51,14 @@ import train  # noqa: E402
 import unet  # noqa: E402
 from data.classes import ClassTable  # noqa: E402
 from data.training import pipeline  # noqa: E402
+from data.training.dataset import Windows  # noqa: E402
+from data.training.windows import all_windows  # noqa: E402
 from unet import losses, metrics  # noqa: E402
 from unet.evaluation import calibration  # noqa: E402
 from unet.training import memory  # noqa: E402
 
 CPU = torch.device("cpu")
+MAPPED = 256  # side of the windows of predict.py if those of the training were smaller
 # Images of s2-india that overlap, by phase correlation: their peaks are above 39 standard
 # deviations of the correlation, those of all other pairs below 21.
 OVERLAPS = "056 087,077 088,004 005,041 042,080 085,050 063 064,049 059 083,058 074"
@@ -95,8 +100,10 @@ def open_set(name: str, data: Path) -> Set:
     return Set(images, masks, data / "dubai.csv", of_image)
 
 
-def options_of_fold(chosen: Set, fold: int, cache: Path) -> list[str]:
+@functools.cache
+def options_of_fold(name: str, root: Path, fold: int, cache: Path) -> list[str]:
     """Return options of train.py: the files of a set, of which a fold validates."""
+    chosen = open_set(name, root)
     files = ["--images", *map(str, chosen.images), "--masks", *map(str, chosen.masks)]
     files += ["--classes", str(chosen.classes)]
     scenes = folds.scenes_of(files, cache)
@@ -137,30 +144,75 @@ def options_of_row(row: str) -> list[str]:
     return ["--lr", "1e-3"]
 
 
+class Prepared(NamedTuple):
+    """All that a training needs but its network."""
+
+    args: argparse.Namespace  # the options of train.py
+    change: changes.Change
+    usual: bool
+    data: pipeline.Data
+    classes: int
+    weight: torch.Tensor | None  # of the classes
+
+
+def as_mapped(windows: Windows) -> Windows:
+    """Return the scenes of windows in windows of the side that predict.py takes by default."""
+    scenes = {item.scene for item in windows.items}
+    longest = max(max(windows.scenes[n].grid.height, windows.scenes[n].grid.width) for n in scenes)
+    whole = copy(windows)
+    whole.size = max(windows.size, min(MAPPED, longest))
+    items = all_windows(windows.scenes, whole.size)
+    whole.items = [item for item in items if item.scene in scenes]
+    return whole
+
+
+def parse(key: dict, given: argparse.Namespace) -> argparse.Namespace:
+    """Return the options of train.py of a training."""
+    files = options_of_fold(key["set"], given.data, key["fold"], given.results.parent / "cache")
+    chosen = [*options_of_row(key["row"]), *key["settings"].split(), "--seed", str(key["seed"])]
+    return train.parse([*files, *chosen])
+
+
+def load(args: argparse.Namespace, given: argparse.Namespace) -> pipeline.Data:
+    """Load the windows of a training, and those of its fold as predict.py takes them."""
+    table, cache = ClassTable.load(args.classes), given.results.parent / "cache"
+    data = pipeline.load(args, table, cache, lambda line: None, lambda line: None)
+    return data._replace(validation=as_mapped(data.validation))
+
+
+def prepare(row: str, args: argparse.Namespace, data: pipeline.Data) -> Prepared:
+    """Add what a row changes."""
+    weight = losses.class_weights(torch.from_numpy(data.counts.sum(0)), args.class_weights)
+    change = changes.CHANGES.get(row, changes.Change())
+    return Prepared(args, change, row.endswith(USUAL), data, data.counts.shape[1], weight)
+
+
+def network(row: str, ready: Prepared) -> tuple[torch.nn.Module, torch.memory_format]:
+    """Build the network of a row, in its layout."""
+    torch.manual_seed(ready.args.seed)
+    model = build(row, ready.args, ready.data.training.channels, ready.classes)
+    layout = torch.contiguous_format if ready.usual else torch.channels_last
+    return ready.change.build(model).to(memory_format=layout), layout
+
+
+def loss_of(ready: Prepared) -> Callable:
+    """Return the loss of a training."""
+    return ready.change.loss or losses.LOSSES[ready.args.loss]
+
+
 def train_once(key: dict, given: argparse.Namespace) -> dict:
     """Train and measure one network. Returns its line of the results."""
     torch.set_num_threads(1)
-    row, usual = key["row"], key["row"].endswith(USUAL)
-    change = changes.CHANGES.get(row, changes.Change())
-    cache = given.results.parent / "cache"
-    options = options_of_fold(open_set(key["set"], given.data), key["fold"], cache)
-    options += [*options_of_row(row), *given.settings.split(), "--seed", str(key["seed"])]
-    args = train.parse(options)
-    table = ClassTable.load(args.classes)
-    data = pipeline.load(args, table, cache, lambda line: None, lambda line: None)
+    args = parse(key, given)
+    data = load(args, given)
+    _, change, usual, _, classes, weight = ready = prepare(key["row"], args, data)
     order, training, validation = pipeline.loaders(args, data, False, 0, 1)
     if not usual:
         memory.keep_memory()
-    torch.manual_seed(args.seed)
-    model = build(row, args, data.training.channels, len(table.names))
-    model = change.build(model)
-    layout = torch.contiguous_format if usual else torch.channels_last
-    model = model.to(memory_format=layout)
-    weight = losses.class_weights(torch.from_numpy(data.counts.sum(0)), args.class_weights)
+    model, layout = network(key["row"], ready)
     optimizer = torch.optim.AdamW(
         model.parameters(), args.lr, weight_decay=args.weight_decay, fused=not usual
     )
-    generator = torch.Generator().manual_seed(args.seed)
     began, steps, share = time.process_time(), 0, 0.0
     while share < 1:
         order.epoch += 1
@@ -171,10 +223,10 @@ def train_once(key: dict, given: argparse.Namespace) -> dict:
                 break
             for group in optimizer.param_groups:
                 group["lr"] = args.lr * change.rate(share)
-            images, targets = change.batch(images, targets, generator)
+            images, targets = change.batch(images, targets)
             with torch.autocast("cpu", torch.bfloat16, enabled=not usual):
                 logits = model(images.contiguous(memory_format=layout))
-                loss = losses.LOSSES[args.loss](logits, targets, weight)
+                loss = loss_of(ready)(logits, targets, weight)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -182,7 +234,7 @@ def train_once(key: dict, given: argparse.Namespace) -> dict:
             steps += 1
     seconds = time.process_time() - began
     model = change.finished(model)
-    found = measure(change, model, validation, len(table.names), layout, not usual)
+    found = measure(change, model, validation, classes, layout, CPU, not usual)
     return key | {
         "windows": len(data.training),
         "steps": steps,
@@ -194,14 +246,14 @@ def train_once(key: dict, given: argparse.Namespace) -> dict:
 
 
 @torch.no_grad()
-def measure(change, model, loader, classes: int, layout, mixed: bool) -> dict:
+def measure(change, model, loader, classes: int, layout, device, mixed: bool) -> dict:
     """Return the confusion matrix and the bins of the calibration over all windows."""
     model.eval()
     confusion = metrics.ConfusionMatrix(classes)
     bins = torch.zeros(3, calibration.BINS, dtype=torch.float64)
     for images, targets, _ in loader:
-        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
-            images = images.contiguous(memory_format=layout)
+        images, targets = images.to(device, memory_format=layout), targets.to(device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
             probabilities = change.probabilities(model, images)
         confusion.update(probabilities.argmax(1), targets)
         bins += calibration.reliability(probabilities, targets)
@@ -272,6 +324,7 @@ def main() -> None:
     add("--data", type=Path, default=ROOT.parent / "shared" / "realdata", help="folder of the sets")
     add("--results", type=Path, default=Path("runs/compare/results.jsonl"), help="file of results")
     add("--jobs", type=int, default=1, help="trainings at a time, each on one thread")
+    add("--keys", action="store_true", help="list the trainings that are missing, and end")
     add("--one", help=argparse.SUPPRESS)  # the key of one training, as JSON
     args = parser.parse_args()
     if args.one:
@@ -287,6 +340,9 @@ def main() -> None:
                         key = {"set": name, "row": row, "minutes": minutes, "seed": seed}
                         todo.append(key | {"fold": fold, "settings": args.settings})
     missing = [key for key in todo if not any(key.items() <= line.items() for line in done)]
+    if args.keys:
+        print("\n".join(map(json.dumps, missing)))
+        return
 
     def run(key: dict) -> None:
         command = [sys.executable, *sys.argv, "--one", json.dumps(key)]
