@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import pickle
 from pathlib import Path
 
@@ -373,6 +374,23 @@ def test_the_size_of_a_cache_is_that_of_all_its_scenes(tmp_path):
     assert scene_files.cache_size(cache) == "1.5 MB"
     os.truncate(cache / "a/image.npy", 2_300_000_000)  # without blocks on the disk
     assert scene_files.cache_size(cache) == "2.3 GB"
+
+
+def test_the_size_of_a_cache_is_known_while_another_run_removes_a_scene(tmp_path, monkeypatch):
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "image.npy").write_bytes(bytes(1_500_000))
+    get_size, left = os.path.getsize, ["a", "b", "c"]
+
+    def removes_another(path):
+        for name in left[:]:
+            if name != Path(path).parent.name and len(left) > 1:
+                left.remove(name)
+                shutil.rmtree(tmp_path / name)
+        return get_size(path)
+
+    monkeypatch.setattr(scene_files.os.path, "getsize", removes_another)
+    assert scene_files.cache_size(tmp_path) == "1.5 MB"
 
 
 @pytest.mark.parametrize("name", ["image.tif.aux.xml", "image.tif.msk", "image.tfw", "mask.tfw"])
