@@ -41,7 +41,7 @@ from unet.networks import layers, transfer
 from unet.training import memory, processes
 from unet.training.device import autocast, pick_device, pick_precision, to_device
 from unet.training.optimizer import OPTIMIZERS, SCHEDULES, end_epoch
-from unet.training.options import add_training_options
+from unet.training.options import add_training_options, require_known_to_network
 from unet.training.passes import RunningLoss, evaluate, predict
 from unet.training.resume import GONE, plain, resumed_options
 from unet.training.run import Run
@@ -56,6 +56,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(arguments)
     if args.resume:
         args = resumed_options(parser, args.resume, arguments)
+    else:
+        require_known_to_network(args, parser)
     if bool(args.images) != bool(args.masks):
         parser.error("give both --images and --masks, or neither")
     if args.compile and args.recompute:

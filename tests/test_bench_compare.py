@@ -49,8 +49,9 @@ def line(fold: int, seed: int, matrix: list, row: str = "unet") -> dict:
     pixels, right = np.sum(matrix), np.trace(matrix)
     bins = np.zeros((3, 15))
     bins[:, -1] = pixels, pixels, right
-    figures = {"parameters": 2e6, "steps": 10, "peak_mb": 500, "confusion": matrix}
-    key = {"set": "hls", "minutes": 3, "row": row, "fold": fold, "seed": seed}
+    figures = {"parameters": 2e6, "steps": 10, "seconds": 180, "peak_mb": 500}
+    figures["confusion"] = matrix
+    key = {"set": "hls", "minutes": 3, "row": row, "settings": "", "fold": fold, "seed": seed}
     return key | figures | {"bins": bins.tolist()}
 
 
@@ -68,7 +69,10 @@ def test_folds_of_a_seed_are_added_and_seeds_are_averaged():
     assert cells[3] == cells[5] == "0.900 (0.800 to 1.000)"
     assert cells[4] == "0.833 (0.667 to 1.000)"
     assert cells[6] == "0.100 (0.000 to 0.200)"  # all probabilities are 1
-    assert cells[7:] == ["2.0", "10", "500", "2 x 2"]
+    assert cells[7:] == ["2.0", "10", "180", "500", "2 x 2"]
+    other = line(0, 0, [[8, 2], [0, 0]]) | {"settings": "--base 8"}
+    rows = [row.split("|")[3].strip() for row in compare.table([*lines, other])[2:]]
+    assert rows == ["unet", "unet --base 8"]
 
 
 def data(folder: Path) -> Path:

@@ -157,6 +157,13 @@ def test_options_go_together(tmp_path, options):
     assert np.isfinite(float(rows[0]["train_loss"])) and 0 <= float(rows[0]["macro_dice"]) <= 1
 
 
+def test_a_network_without_a_base_takes_no_other_one():
+    assert train.parse(["--model", "unet-3", "--base", "8"]).base == 8
+    train.parse(["--model", "deeplabv3", "--dropout", "0.2"])
+    with pytest.raises(InputError, match="--base: has no effect on deeplabv3; leave it out"):
+        train.parse(["--model", "deeplabv3", "--base", "8"])
+
+
 def test_accumulated_batches_step_as_one_batch_does(tmp_path, monkeypatch):
     """The network has no batch normalisation, and all batches have the same number of labels."""
 
@@ -284,6 +291,7 @@ def test_images_without_crs_and_with_no_data_train(tmp_path):
         (["--images", "in/images"], "give both --images and --masks"),
         (["--jitter", "0.5"], "--jitter is gone; use --augment"),
         (["--compile", "--recompute"], "--recompute: torch.compile cannot follow it; leave out"),
+        (["--model", "segformer-b0"], "--base: has no effect on segformer-b0; leave it out"),
         (["--lr", "nan"], "argument --lr: nan must be a number above 0"),
         (["--weight-decay", "-1"], "--weight-decay: -1 must be"),
         (["--dropout", "1.5"], "--dropout: 1.5 must be"),

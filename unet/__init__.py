@@ -2,7 +2,7 @@
 
 Read `unet.py` first, then `losses.py` and `metrics.py`. `checkpoint.py` is the file format that
 train.py writes and predict.py reads. The other networks, in the order in which to read them, are
-`networks/resnet.py`, `deeplab.py`, `attention.py`, `segformer.py` and `hybrids.py`.
+`networks/shallow.py`, `resnet.py`, `deeplab.py`, `attention.py`, `segformer.py` and `hybrids.py`.
 `networks/transfer.py` loads weights that were trained elsewhere.
 """
 
@@ -16,11 +16,13 @@ from unet.networks.hybrids import SegFormerResNetUNet, SegFormerUNet
 from unet.networks.layers import Network
 from unet.networks.resnet import Bottleneck, ResNetUNet
 from unet.networks.segformer import SIZES, SegFormer
+from unet.networks.shallow import ShallowUNet
 from unet.unet import DoubleConv, UNet
 
 # Each takes in_channels, num_classes and the options of its network.
 MODELS: dict[str, Callable[..., Network]] = {
     "unet": UNet,
+    "unet-3": ShallowUNet,
     "resnet50-unet": ResNetUNet,
     "deeplabv3": DeepLabV3,
     **{f"segformer-{size}": partial(SegFormer, size) for size in SIZES},
@@ -33,7 +35,8 @@ BLOCKS = (DoubleConv, Bottleneck, Block)  # the blocks that training/recompute.p
 def options(name: str) -> list[str]:
     """List the names of the options of a network.
 
-    All networks have `dropout` and `head_dropout`. `unet` also has `base` and `bilinear`.
+    All networks have `dropout` and `head_dropout`. `unet` also has `base` and `bilinear`, and
+    `unet-3` has `base`.
 
     Raises:
         ValueError: for an unknown name.

@@ -153,10 +153,10 @@ class UNet(Network):
             then has fewer parameters.
     """
 
-    stride = 16
+    stride, halvings = 16, 4
     first_layers = ("inc.double_conv.0",)
     last_layer = "outc.conv"
-    encoders = (("inc", "down1", "down2", "down3", "down4"),)
+    encoders: tuple[tuple[str, ...], ...] = (("inc", "down1", "down2", "down3", "down4"),)
 
     def __init__(
         self,
@@ -218,13 +218,13 @@ class UNet(Network):
         radius = 0
         for row in range(self.stride):
             low = high = row
-            for _ in range(4):  # up4 to up1, backwards: the double convolution, then the doubling
+            for _ in range(self.halvings):  # up4 to up1, backwards: convolutions, then doubling
                 low, high = low - 2, high + 2
                 if self.bilinear:
                     low, high = low - 1, high + 1
                 low, high = low // 2, high // 2
             low, high = low - 2, high + 2  # the double convolution of the deepest level
-            for _ in range(4):  # down4 to down1: the halving, then the double convolution before it
+            for _ in range(self.halvings):  # down4 to down1: halving, then convolutions before it
                 low, high = 2 * low - 2, 2 * high + 1 + 2
             radius = max(radius, row - low, high - row)
         return radius

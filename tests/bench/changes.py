@@ -140,27 +140,6 @@ def group_norm(layer: nn.BatchNorm2d) -> nn.GroupNorm:
     return nn.GroupNorm(max(1, layer.num_features // 8), layer.num_features)
 
 
-class Shallow(nn.Module):
-    """A U-Net (unet/unet.py) without its lowest levels."""
-
-    def __init__(self, net: UNet, levels: int):
-        super().__init__()
-        kept = net.inc, *(getattr(net, f"down{n}") for n in range(1, levels))
-        self.downs = nn.ModuleList(kept)
-        self.ups = nn.ModuleList(getattr(net, f"up{n}") for n in range(6 - levels, 5))
-        self.head = nn.Sequential(net.head_dropout, net.outc)
-
-    def forward(self, x: Tensor) -> Tensor:
-        features = []
-        for down in self.downs:
-            x = down(x)
-            features.append(x)
-        x = features.pop()
-        for up in self.ups:
-            x = up(x, features.pop())
-        return self.head(x)
-
-
 class Texture(nn.Module):
     """Give a network the mean and the deviation of each channel around each pixel, too."""
 
@@ -304,8 +283,6 @@ CHANGES = {
     "copy-rare": Change(batch=copy_rare),
     "residual": Change(build=partial(replaced, kind=DoubleConv, make=Residual)),
     "drop-path": Change(build=partial(replaced, kind=DoubleConv, make=partial(Residual, drop=0.1))),
-    "levels-3": Change(build=partial(Shallow, levels=3)),
-    "levels-4": Change(build=partial(Shallow, levels=4)),
     "mosaic-4": Change(batch=partial(mosaic, parts=4)),
     "mosaic-2": Change(batch=partial(mosaic, parts=2)),
     "jitter-0.2": Change(batch=partial(jitter, strength=0.2)),

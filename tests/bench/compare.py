@@ -28,6 +28,7 @@ import argparse
 import csv
 import functools
 import json
+import math
 import statistics
 import subprocess
 import sys
@@ -285,11 +286,13 @@ def cell(values: Sequence[float]) -> str:
 def table(lines: Sequence[dict]) -> list[str]:
     """Return the lines of a table of results: a row for each set, number of minutes and row."""
     names = ["macro Dice", "mean IoU", "accuracy", "ECE"]
-    told = ["set", "minutes", "row", *names, "millions", "steps", "MB", "seeds x folds"]
+    told = ["set", "minutes", "row", *names, "millions", "steps", "s", "MB", "seeds x folds"]
     printed = [f"| {' | '.join(told)} |", "|" + "---|" * len(told)]
-    keys = dict.fromkeys((line["set"], line["minutes"], line["row"]) for line in lines)
-    for key in sorted(keys, key=lambda key: (key[0], key[1])):
-        mine = [line for line in lines if (line["set"], line["minutes"], line["row"]) == key]
+    groups: dict[tuple, list[dict]] = {}
+    for line in lines:
+        key = line["set"], line["minutes"], f"{line['row']} {line['settings']}".strip()
+        groups.setdefault(key, []).append(line)
+    for (name, minutes, row), mine in sorted(groups.items(), key=lambda item: item[0][:2]):
         seeds: dict[int, list[dict]] = {}
         for line in mine:
             seeds.setdefault(line["seed"], []).append(line)
@@ -297,10 +300,10 @@ def table(lines: Sequence[dict]) -> list[str]:
         whole = [figures(one) for one in seeds.values() if len(one) == most]
         cells = [cell([one[name] for one in whole]) for name in names]
         cells += [f"{mine[0]['parameters'] / 1e6:.1f}"]
-        cells += [
-            f"{statistics.mean(line[name] for line in mine):.0f}" for name in ("steps", "peak_mb")
-        ]
-        where = [key[0], f"{key[1]:g}", key[2]]
+        for what in ("steps", "seconds", "peak_mb"):
+            known = [line[what] for line in mine if not math.isnan(line[what])]
+            cells.append(f"{statistics.mean(known):.0f}" if known else "")
+        where = [name, f"{minutes:g}", row]
         printed.append(f"| {' | '.join([*where, *cells, f'{len(whole)} x {most}'])} |")
     return printed
 

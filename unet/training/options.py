@@ -3,7 +3,7 @@
 Read beside it: tests/test_train.py.
 """
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -85,3 +85,9 @@ def add_training_options(parser: ArgumentParser, within: Callable) -> None:
     text = "continue a run: its folder, or its last.pt"
     add("--resume", type=Path, metavar="RUN", help=text)
     add("--tensorboard", action="store_true", help="also write the log for TensorBoard")
+
+
+def require_known_to_network(args: Namespace, parser: ArgumentParser) -> None:
+    """End the program if --base has no meaning for the chosen network."""
+    if args.base != parser.get_default("base") and "base" not in unet.options(args.model):
+        parser.error(f"--base: has no effect on {args.model}; leave it out")

@@ -3,8 +3,8 @@
 import hashlib
 import json
 import os
-import shutil
 import pickle
+import shutil
 from pathlib import Path
 
 import disks

@@ -11,6 +11,7 @@ from unet.networks.layers import first_weights, freeze_encoder, groups, last_wei
 
 PARTS = {
     "unet": {"inc", "down1", "down2", "down3", "down4"},
+    "unet-3": {"inc", "down1", "down2"},
     "resnet50-unet": {"encoder"},
     "deeplabv3": {"backbone"},
     "segformer-b0": {"segformer"},

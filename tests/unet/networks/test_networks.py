@@ -36,13 +36,14 @@ def network(name: str) -> nn.Module:
 def test_the_names_are_these():
     sizes = [f"segformer-b{i}" for i in range(6)]
     others = ["segformer-unet", "segformer-resnet-unet"]
-    assert list(unet.MODELS) == ["unet", "resnet50-unet", "deeplabv3", *sizes, *others]
+    assert list(unet.MODELS) == ["unet", "unet-3", "resnet50-unet", "deeplabv3", *sizes, *others]
 
 
 def test_each_network_says_which_options_it_takes():
     assert unet.options("unet") == ["base", "dropout", "head_dropout", "bilinear"]
     for name in unet.MODELS:
-        assert name == "unet" or unet.options(name) == ["dropout", "head_dropout"]
+        others = ["base"] if name == "unet-3" else []
+        assert name == "unet" or unet.options(name) == [*others, "dropout", "head_dropout"]
 
 
 @pytest.mark.parametrize(
@@ -75,7 +76,7 @@ def test_logits_have_the_size_of_the_input_whatever_it_is(name, size):
 @pytest.mark.parametrize("name", NAMES)
 def test_stride_and_receptive_radius_say_how_windows_must_lie(name):
     model = network(name)
-    assert model.stride in (8, 16, 32)
+    assert model.stride in (4, 8, 16, 32)
     # These networks have the mean of the image, or attention.
     assert (model.receptive_radius is None) == (name == "deeplabv3" or "segformer" in name)
 
