@@ -63,21 +63,6 @@ def cutmix(images: Tensor, targets: Tensor) -> Batch:
     return mixed, torch.where(pasted, targets.roll(1, 0), targets)
 
 
-def mosaic(images: Tensor, targets: Tensor, parts: int) -> Batch:
-    """Make each window of parts x parts squares that come from different windows of the batch."""
-    sizes = [size // parts for size in images.shape[2:]]
-    images, targets = images.clone(), targets.clone()
-    for number in range(1, parts**2):
-        row, col = number // parts, number % parts
-        part = (
-            ...,
-            slice(row * sizes[0], (row + 1) * sizes[0]),
-            slice(col * sizes[1], (col + 1) * sizes[1]),
-        )
-        images[part], targets[part] = images[part].roll(number, 0), targets[part].roll(number, 0)
-    return images, targets
-
-
 def jitter(images: Tensor, targets: Tensor, strength: float) -> Batch:
     """Change each channel of every window by a random gain and offset."""
     shape = 2, *images.shape[:2], 1, 1
@@ -176,17 +161,6 @@ def textured(net: UNet) -> nn.Module:
     return Texture(wider, layer.in_channels)
 
 
-def pixels(net: UNet, hidden: int = 128, drop: float = 0.2) -> nn.Module:
-    """Replace a U-Net by a network of single pixels, their means and deviations."""
-
-    def layers(channels: int) -> nn.Module:
-        hide = [nn.ReLU(), nn.Dropout(drop)]
-        body = [nn.Conv2d(channels, hidden, 1), *hide, nn.Conv2d(hidden, hidden, 1), *hide]
-        return nn.Sequential(*body, nn.Conv2d(hidden, net.outc.conv.out_channels, 1))
-
-    return Texture(layers, net.inc.double_conv[0].in_channels)
-
-
 def same(model: nn.Module) -> nn.Module:
     """Return a model as it is."""
     return model
@@ -195,15 +169,6 @@ def same(model: nn.Module) -> nn.Module:
 def plain_dice(logits: Tensor, targets: Tensor, weight: Tensor | None) -> Tensor:
     """Compute cross-entropy with the weights of the classes + Dice loss without them."""
     return losses.cross_entropy(logits, targets, weight) + losses.dice(logits, targets)
-
-
-def dice_of_present(logits: Tensor, targets: Tensor, weight: Tensor | None) -> Tensor:
-    """Compute cross-entropy + Dice loss without weights over the classes of the batch."""
-    labels = torch.arange(logits.shape[1], device=targets.device)
-    present = (targets[None] == labels[:, None, None, None]).flatten(1).any(1)
-    return losses.cross_entropy(logits, targets, weight) + losses.dice(
-        logits, targets, present.float()
-    )
 
 
 @dataclass
@@ -283,15 +248,11 @@ CHANGES = {
     "copy-rare": Change(batch=copy_rare),
     "residual": Change(build=partial(replaced, kind=DoubleConv, make=Residual)),
     "drop-path": Change(build=partial(replaced, kind=DoubleConv, make=partial(Residual, drop=0.1))),
-    "mosaic-4": Change(batch=partial(mosaic, parts=4)),
-    "mosaic-2": Change(batch=partial(mosaic, parts=2)),
     "jitter-0.2": Change(batch=partial(jitter, strength=0.2)),
     "jitter-0.4": Change(batch=partial(jitter, strength=0.4)),
     "texture": Change(build=textured),
-    "pixels": Change(build=pixels),
     "group-norm": Change(build=partial(replaced, kind=nn.BatchNorm2d, make=group_norm)),
     "cross-entropy": Change("--loss cross_entropy"),
     "dice-plain": Change(loss=plain_dice),
-    "dice-present": Change(loss=dice_of_present),
     "no-weights": Change("--class-weights none"),
 }

@@ -37,13 +37,7 @@ import compare  # noqa: E402
 
 from data.training.dataset import EpochSampler, Windows  # noqa: E402
 
-COSTLY = (
-    "--size",
-    "--batch",
-    "--base",
-    "--levels",
-    "--model",
-)  # options that change what a step costs
+COSTLY = ("--size", "--batch", "--base", "--model")  # options that change what a step costs
 OF_WINDOWS = ("size", "stride", "scaling", "indices", "oversample")  # and what windows depend on
 AHEAD = 25  # steps that are queued before another training has its turn
 

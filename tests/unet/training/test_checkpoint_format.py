@@ -127,7 +127,11 @@ ONES = torch.ones(2)
     "place, value, message",
     [
         (("model",), [1], "model is a list, expected a dict"),
-        (("model", "name"), "vnet", r"model\['name'\] is 'vnet', expected one of unet, resnet50-"),
+        (
+            ("model", "name"),
+            "vnet",
+            r"model\['name'\] is 'vnet', expected one of unet, unet-3, resnet50-",
+        ),
         (
             ("model", "in_channels"),
             True,
