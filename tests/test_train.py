@@ -167,7 +167,7 @@ def test_a_network_without_a_base_takes_no_other_one():
 def test_accumulated_batches_step_as_one_batch_does(tmp_path, monkeypatch):
     """The network has no batch normalisation, and all batches have the same number of labels."""
 
-    def convolution(in_channels, num_classes, dropout=0.0, head_dropout=0.0):
+    def convolution(in_channels, num_classes, base=16, dropout=0.0, head_dropout=0.0):
         return torch.nn.Conv2d(in_channels, num_classes, kernel_size=3, padding=1)
 
     def sgd(groups, fused):  # Adam's step does not change with the scale of the gradient
