@@ -2,8 +2,8 @@
 
 It is the upper part of the drawing in unet/unet.py: inc, down1, down2, up3, up4 and outc. A pixel
 of the map depends on 23 pixels to each side, in place of 107. The network has a sixteenth of the
-parameters. From few images the deep levels learn how these places look, which is no help on other
-places (tests/bench/README.md, "What helps").
+parameters. With small windows and large batches, it made better maps of other places than five
+levels did, from few small tiles (tests/bench/README.md, "What helps").
 
 Read beside it: tests/unet/networks/test_shallow.py.
 """
