@@ -18,6 +18,7 @@ Read beside it: tests/data/training/test_dataset.py.
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from copy import copy
 from functools import partial
 from pathlib import Path
@@ -196,8 +197,9 @@ class Windows(Dataset):
         generators = [torch.Generator().manual_seed(seed) for _, seed in pairs]
         augment = self.augment or Augment(flip=0, turn=0)
         turned = [(number, *augment.orientation(g)) for (number, _), g in zip(pairs, generators)]
-        with ThreadPoolExecutor(torch.get_num_threads()) as threads:
-            images = threads.map(self.image, *zip(*turned))
+        count = torch.get_num_threads()
+        with ThreadPoolExecutor(count) if count > 1 else nullcontext() as threads:
+            images = (threads.map if threads else map)(lambda which: self.image(*which), turned)
             return [
                 (*augment.after_turn(image, self.target(*which), generator), which[0])
                 for which, image, generator in zip(turned, images, generators)

@@ -7,8 +7,10 @@ report. A write to a map of a full disk ends the process by a signal (SIGBUS).
 Specification: numpy.lib.format. Read beside it: tests/data/training/test_npy.py.
 """
 
+import functools
 import io
 import math
+import mmap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,14 +24,25 @@ class MemoryMap:
     """The array in a .npy file, with its axes in the order `axes`. Indexing reads a part of it.
 
     The file is opened for each reading, because every map that stays open takes an open file. A
-    process may have about a thousand of them, too few for 700 images. A pickle holds the path only.
+    process may have about a thousand of them, too few for 700 images. Its header is read once,
+    which takes longer than a small window. A pickle holds the path only.
     """
 
     path: Path
     axes: tuple[int, ...]
 
     def __getitem__(self, where) -> np.ndarray:
-        return np.load(self.path, mmap_mode="r").transpose(self.axes)[where]
+        dtype, offset, shape = _layout(self.path)
+        with open(self.path, "rb") as file:
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return np.ndarray(shape, dtype, mapped, offset).transpose(self.axes)[where]
+
+
+@functools.lru_cache(1 << 16)
+def _layout(path: Path) -> tuple[np.dtype, int, tuple[int, ...]]:
+    """Return type, first byte and shape of the array in a file."""
+    stored = np.load(path, mmap_mode="r")
+    return stored.dtype, stored.offset, stored.shape
 
 
 def header(dtype: np.dtype, shape: tuple[int, ...]) -> bytes:
