@@ -50,8 +50,8 @@ def line(fold: int, seed: int, matrix: list, row: str = "unet") -> dict:
     bins[:, -1] = pixels, pixels, right
     figures = {"parameters": 2e6, "steps": 10, "seconds": 180, "peak_mb": 500}
     figures["confusion"] = matrix
-    key = {"set": "hls", "minutes": 3, "row": row, "settings": "", "fold": fold, "seed": seed}
-    return key | figures | {"bins": bins.tolist()}
+    key = {"set": "hls", "minutes": 3, "row": row, "settings": "", "every": 1}
+    return key | {"fold": fold, "seed": seed} | figures | {"bins": bins.tolist()}
 
 
 def test_folds_of_a_seed_are_added_and_seeds_are_averaged():
@@ -69,9 +69,10 @@ def test_folds_of_a_seed_are_added_and_seeds_are_averaged():
     assert cells[4] == "0.833 (0.667 to 1.000)"
     assert cells[6] == "0.100 (0.000 to 0.200)"  # all probabilities are 1
     assert cells[7:] == ["2.0", "10", "180", "500", "2 x 2"]
-    other = line(0, 0, [[8, 2], [0, 0]]) | {"settings": "--base 8"}
-    rows = [row.split("|")[3].strip() for row in compare.table([*lines, other])[2:]]
-    assert rows == ["unet", "unet --base 8"]
+    other = lines[0] | {"settings": "--base 8"}
+    fewer = lines[0] | {"every": 4}
+    rows = [row.split("|")[3].strip() for row in compare.table([*lines, other, fewer])[2:]]
+    assert rows == ["unet", "unet --base 8", "unet, 1/4 of the images"]
 
 
 def data(folder: Path) -> Path:
@@ -88,7 +89,7 @@ def given(folder: Path) -> argparse.Namespace:
     return argparse.Namespace(data=data(folder), results=folder / "runs/results.jsonl")
 
 
-KEY = {"set": "hls", "fold": 0, "seed": 0, "settings": "--base 2 --size 16"}
+KEY = {"set": "hls", "fold": 0, "seed": 0, "every": 1, "settings": "--base 2 --size 16"}
 
 
 @pytest.mark.parametrize("row", ["unet", "copy-rare", "ema", "turns", "drop-path"])
@@ -109,6 +110,20 @@ def test_options_of_a_training_do_not_reach_the_next_one(tmp_path):
     )
     assert (first.dropout, first.batch) == (0.1, 48)
     assert (second.dropout, second.batch) == (0.0, 12)
+
+
+def test_fewer_images_train_and_the_same_ones_measure(tmp_path):
+    where = given(tmp_path)
+    all_of_them, half = (
+        compare.load(compare.parse(KEY | {"row": "unet", "every": every}, where), where)
+        for every in (1, 2)
+    )
+
+    def measured(data) -> list[str]:
+        return [data.validation.scene_of(n).paths[0].name for n in range(len(data.validation))]
+
+    assert measured(half) == measured(all_of_them)
+    assert len(half.training) == -(-len(all_of_them.training) // 9 // 2) * 9
 
 
 def test_maps_are_measured_in_windows_of_predict_py(tmp_path):

@@ -102,16 +102,20 @@ def open_set(name: str, data: Path) -> Set:
 
 
 @functools.cache
-def options_of_fold(name: str, root: Path, fold: int, cache: Path) -> list[str]:
-    """Return options of train.py: the files of a set, of which a fold validates."""
+def options_of_fold(name: str, root: Path, fold: int, every: int, cache: Path) -> list[str]:
+    """Return options of train.py: a fold that validates, and each `every`-th other image."""
     chosen = open_set(name, root)
     files = ["--images", *map(str, chosen.images), "--masks", *map(str, chosen.masks)]
     files += ["--classes", str(chosen.classes)]
     scenes = folds.scenes_of(files, cache)
     place = dict(zip(chosen.images, chosen.places))
     fold_of = folds.deal(folds.grounds(scenes, [place[scene.image_path] for scene in scenes]))
-    held_out = [str(s.image_path) for s, number in zip(scenes, fold_of) if number == fold]
-    return [*files, "--validation", *held_out]
+    held_out = [scene for scene, number in zip(scenes, fold_of) if number == fold]
+    used = [scene for scene, number in zip(scenes, fold_of) if number != fold][::every] + held_out
+    files = ["--images", *(str(scene.image_path) for scene in used)]
+    files += ["--masks", *(str(scene.mask_path) for scene in used)]
+    files += ["--classes", str(chosen.classes)]
+    return [*files, "--validation", *(str(scene.image_path) for scene in held_out)]
 
 
 # One training, in a process of its own.
@@ -169,7 +173,8 @@ def as_mapped(windows: Windows) -> Windows:
 
 def parse(key: dict, given: argparse.Namespace) -> argparse.Namespace:
     """Return the options of train.py of a training."""
-    files = options_of_fold(key["set"], given.data, key["fold"], given.results.parent / "cache")
+    cache = given.results.parent / "cache"
+    files = options_of_fold(key["set"], given.data, key["fold"], key["every"], cache)
     chosen = [*options_of_row(key["row"]), *key["settings"].split(), "--seed", str(key["seed"])]
     return train.parse([*files, *chosen])
 
@@ -290,7 +295,10 @@ def table(lines: Sequence[dict]) -> list[str]:
     printed = [f"| {' | '.join(told)} |", "|" + "---|" * len(told)]
     groups: dict[tuple, list[dict]] = {}
     for line in lines:
-        key = line["set"], line["minutes"], f"{line['row']} {line['settings']}".strip()
+        row = f"{line['row']} {line['settings']}".strip()
+        if line["every"] > 1:
+            row += f", 1/{line['every']} of the images"
+        key = line["set"], line["minutes"], row
         groups.setdefault(key, []).append(line)
     for (name, minutes, row), mine in sorted(groups.items(), key=lambda item: item[0][:2]):
         seeds: dict[int, list[dict]] = {}
@@ -310,7 +318,8 @@ def table(lines: Sequence[dict]) -> list[str]:
 
 def read(path: Path) -> list[dict]:
     """Read the results so far."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [{"every": 1} | json.loads(line) for line in lines]
 
 
 def main() -> None:
@@ -323,6 +332,8 @@ def main() -> None:
     add("--minutes", type=float, nargs="+", default=[3], help="processor time of a training")
     add("--folds", type=int, nargs="+", default=[0, 1, 2], help="folds that are held out in turn")
     add("--seeds", type=int, nargs="+", default=[0, 1, 2], help="a training for each")
+    text = "train on each Nth image only, to see what fewer images need"
+    add("--every", type=int, default=1, metavar="N", help=text)
     add("--settings", default="", help="options of train.py for all rows")
     add("--data", type=Path, default=ROOT.parent / "shared" / "realdata", help="folder of the sets")
     add("--results", type=Path, default=Path("runs/compare/results.jsonl"), help="file of results")
@@ -341,7 +352,8 @@ def main() -> None:
                 for row in args.rows:
                     for fold in args.folds:
                         key = {"set": name, "row": row, "minutes": minutes, "seed": seed}
-                        todo.append(key | {"fold": fold, "settings": args.settings})
+                        key |= {"fold": fold, "settings": args.settings, "every": args.every}
+                        todo.append(key)
     missing = [key for key in todo if not any(key.items() <= line.items() for line in done)]
     if args.keys:
         print("\n".join(map(json.dumps, missing)))
