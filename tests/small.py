@@ -101,7 +101,8 @@ def options(folder: Path, **changes) -> Namespace:
     images, masks, table = folder / "in/images", folder / "in/masks", folder / "in/table.csv"
     if not images.exists():
         write(folder / "in")
-    given = {"images": [images], "masks": [masks], "classes": table, "validation": 0.25, "batch": 2}
+    given = {"images": [images], "masks": [masks], "classes": table, "validation": 0.25}
+    given |= {"model": "unet", "batch": 2}
     return Namespace(**{**vars(train.parse([])), **given, "output": folder / "run", **changes})
 
 

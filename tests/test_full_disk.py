@@ -71,7 +71,7 @@ def test_a_full_folder_for_temporary_files_is_named(tmp_path):
 def test_a_training_that_cannot_write_a_file_names_it(tmp_path, capsys, most):
     images, masks, table = small.write(tmp_path / "in")
     places = ["--images", images, "--masks", masks, "--classes", table]
-    options = "--overfit 2 --epochs 1 --base 1 --batch 2".split()
+    options = "--model unet --overfit 2 --epochs 1 --base 1 --batch 2".split()
     arguments = [*options, *map(str, places), "--output", str(tmp_path / "runs/a")]
     small.load(small.options(tmp_path, output=tmp_path / "runs/a"))  # prepares the scenes
     with disks.largest_file(most), pytest.raises(OSError, match="File too large") as error:

@@ -78,7 +78,9 @@ def test_tiles_of_seven_bands_with_codes_of_worldcover(tmp_path):
     )
     folder = run(tmp_path, images, masks, "worldcover.csv")
     text = (folder / "train.log").read_text()
-    assert "8 scenes, 8 windows of 128 x 128" in text
+    chosen = "--model unet-3 --size 32 --batch 48 --weight-decay 0.05"
+    assert f"no image is longer than 192 pixels: {chosen}" in text
+    assert "8 scenes, 128 windows of 32 x 32" in text
     assert "bands: Coastal, Blue, Green, Red, NIR, SWIR1, SWIR2; indices: NDVI, NDTI, MNDWI" in text
 
 

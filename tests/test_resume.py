@@ -42,7 +42,7 @@ def options(folder: Path, *more) -> list[str]:
         small.write(folder / "in", count=9, size=32)
     given = ["--images", folder / "in/images", "--masks", folder / "in/masks"]
     given += ["--classes", folder / "in/table.csv"]
-    given += "--base 2 --batch 2 --lr 0.01 --epochs 4 --patience 99".split()
+    given += "--model unet --base 2 --batch 2 --lr 0.01 --epochs 4 --patience 99".split()
     return [str(option) for option in (*given, *more)]
 
 

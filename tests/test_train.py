@@ -26,7 +26,7 @@ from unet.losses import LOSSES
 
 ROOT = Path(__file__).parents[1]
 PAIRS = ["--images", "in/images", "--masks", "in/masks"]
-LAKES = [*PAIRS, "--classes", "in/table.csv"]
+LAKES = [*PAIRS, "--classes", "in/table.csv", "--model", "unet"]
 
 
 def run(tmp_path: Path, *more, **scenes) -> Path:
@@ -36,7 +36,7 @@ def run(tmp_path: Path, *more, **scenes) -> Path:
         small.write(folder, **scenes)
     options = ["--images", folder / "images", "--masks", folder / "masks"]
     options += ["--classes", folder / "table.csv", "--output", tmp_path / "run"]
-    options += "--base 4 --epochs 3 --batch 2 --lr 0.01".split()
+    options += "--model unet --base 4 --epochs 3 --batch 2 --lr 0.01".split()
     return train.main([str(option) for option in (*options, *more)])
 
 

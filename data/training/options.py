@@ -58,15 +58,19 @@ def add_data_options(parser: Parser) -> None:
     add("--offset", type=within(float), default=0, metavar="NUMBER", help=text)
     text = (
         "minmax: 1st and 99th percentile become 0 and 1; standard: mean 0, deviation 1; "
-        "image: minmax of each image by itself"
+        "image: minmax of each image by itself; auto: image if that was done to the files "
+        "already, else minmax"
     )
-    add("--scaling", choices=scaling.METHODS, default="minmax", help=text)
+    add("--scaling", choices=("auto", *scaling.METHODS), default="auto", help=text)
     text = "how a mask gets on the grid of its image: by the nearest pixel, or by votes"
     add("--align", choices=("nearest", "mode"), default="nearest", help=text)
 
     add = parser.add_argument_group("windows").add_argument
     add_rule = partial(add, nargs=3, action=Repeated, default=[])
-    text = "side of a window in pixels (default: largest image side if <= 192, else 128)"
+    text = (
+        "side of a window in pixels (default: 32 for unet-3, else the largest image side if that "
+        "is <= 192, else 128)"
+    )
     add("--size", type=count, metavar="N", help=text)
     text = "pixels from one training window to the next (default: --size, without overlap)"
     add("--stride", type=count, metavar="N", help=text)

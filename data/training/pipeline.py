@@ -22,7 +22,7 @@ from data.files import InputError
 from data.grid import Grid
 from data.input import inputs
 from data.terminal import listed
-from data.training import held_out, share_rules
+from data.training import defaults, held_out, share_rules
 from data.training.augment import Augment
 from data.training.channels import chosen_indices, common_bands, described
 from data.training.dataset import Batches, EpochSampler, Windows, fit_scalings
@@ -55,7 +55,7 @@ def load(
     """Make the training and validation windows that the options name.
 
     Args:
-        args: The options of train.py.
+        args: The options of train.py. `defaults.complete` sets those that were not given.
         table: The class table of the masks.
         cache: Folder for prepared scenes.
         say: Prints a line.
@@ -71,6 +71,7 @@ def load(
     often = share_rules.rules("--oversample-share", args.oversample_share, table)
     scl = any(rule.scl for rule in keep + often)
     scenes = load_scenes(args, table, cache, say, progress, outputs, scl)
+    defaults.complete(args, scenes, say)
     scenes = in_one_unit(scenes, args.offset, args.scaling, say)
     names = common_bands(args.bands, scenes, say)
     indices = chosen_indices(args.indices, names)

@@ -15,6 +15,7 @@ repeated, so a stopped table continues. The confusion matrices of the folds are 
 seed covers every pixel of the set once. The table has the mean over the seeds, and the range.
 
 Rows:
+    default                     train.py without any option
     unet, segformer-b0, ...     networks of this project (--model), with its default recipe
     Unet-resnet34, ...          those of segmentation_models.pytorch, from scratch, with the recipe
                                 of this project: loss, class weights, indices, bfloat16,
@@ -140,13 +141,16 @@ def build(row: str, args: argparse.Namespace, channels: int, classes: int) -> to
 
 def options_of_row(row: str) -> list[str]:
     """Return the options of train.py of a row."""
-    if row in changes.CHANGES:
-        return changes.CHANGES[row].options.split()
+    if row == "default":
+        return []
     if row in unet.MODELS:
         return ["--model", row]
+    of_unet = ["--model", "unet"]  # its windows and batches
+    if row in changes.CHANGES:
+        return of_unet + changes.CHANGES[row].options.split()
     if row.endswith(USUAL):
-        return "--loss cross_entropy --class-weights none --indices --lr 5e-4".split()
-    return ["--lr", "1e-3"]
+        return of_unet + "--loss cross_entropy --class-weights none --indices --lr 5e-4".split()
+    return [*of_unet, "--lr", "1e-3"]
 
 
 class Prepared(NamedTuple):
@@ -327,8 +331,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     add = parser.add_argument
     add("sets", nargs="+", choices=("hls", "india", "dubai"), help="sets of images and masks")
-    rows = [*unet.MODELS, *PEERS, *(peer + USUAL for peer in PEERS), *changes.CHANGES]
-    add("--rows", nargs="+", choices=rows, default=["unet"], metavar="ROW", help=", ".join(rows))
+    rows = ["default", *unet.MODELS, *PEERS, *(peer + USUAL for peer in PEERS), *changes.CHANGES]
+    add("--rows", nargs="+", choices=rows, default=["default"], metavar="ROW", help=", ".join(rows))
     add("--minutes", type=float, nargs="+", default=[3], help="processor time of a training")
     add("--folds", type=int, nargs="+", default=[0, 1, 2], help="folds that are held out in turn")
     add("--seeds", type=int, nargs="+", default=[0, 1, 2], help="a training for each")

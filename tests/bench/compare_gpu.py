@@ -38,7 +38,8 @@ import compare  # noqa: E402
 from data.training.dataset import EpochSampler, Windows  # noqa: E402
 
 COSTLY = ("--size", "--batch", "--base", "--model")  # options that change what a step costs
-OF_WINDOWS = ("size", "stride", "scaling", "indices", "oversample")  # and what windows depend on
+# What windows depend on, and the defaults of other options.
+OF_WINDOWS = ("model", "size", "stride", "scaling", "indices", "oversample")
 AHEAD = 25  # steps that are queued before another training has its turn
 
 
@@ -213,8 +214,12 @@ def work(keys: list[dict], given: argparse.Namespace) -> None:
             data = compare.load(args, given)
             loader = DataLoader(data.validation, 16, collate_fn=data.validation.collate)
             validation = [(i.to(device), t.to(device), n) for i, t, n in loader]
-            loaded[name] = data, Bank(data.training, device, kind), validation
-        data, bank, validation = loaded[name]
+            loaded[name] = data, Bank(data.training, device, kind), validation, vars(args)
+        data, bank, validation, first = loaded[name]
+        # Loading chose the options that were not given. Later keys with the same windows get them.
+        for option, value in vars(args).items():
+            if value in (None, "auto"):
+                setattr(args, option, first[option])
         return Training(key, compare.prepare(key["row"], args, data), bank, device), validation
 
     began, waiting, running = time.monotonic(), list(keys), []

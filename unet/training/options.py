@@ -26,7 +26,8 @@ def add_training_options(parser: ArgumentParser, within: Callable) -> None:
     count, number, share = within(int, 1, 2**24), within(int, 0, 2**31), within(float, 0, below=1)
 
     add = parser.add_argument_group("network").add_argument
-    add("--model", choices=[*unet.MODELS], default="unet", help="network")
+    text = "network (default: unet-3 if no image is longer than 192 pixels, else unet)"
+    add("--model", choices=[*unet.MODELS], help=text)
     add(
         "--base",
         type=count,
@@ -44,8 +45,11 @@ def add_training_options(parser: ArgumentParser, within: Callable) -> None:
     add = parser.add_argument_group("training").add_argument
     text = "times that the training sees all windows, at most"
     add("--epochs", type=count, default=100, metavar="N", help=text)
-    text = "windows in a batch, over all processes; fewer need less memory"
-    add("--batch", type=count, default=12, metavar="N", help=text)
+    text = (
+        "windows in a batch, over all processes; fewer need less memory (default: 48 for unet-3, "
+        "else 12)"
+    )
+    add("--batch", type=count, metavar="N", help=text)
     text = "batches that together change the weights once: like a larger batch in less memory"
     add("--accumulate", type=count, default=1, metavar="N", help=text)
     text = "what the training makes small; see unet/losses.py"
@@ -55,8 +59,11 @@ def add_training_options(parser: ArgumentParser, within: Callable) -> None:
     add("--optimizer", choices=[*OPTIMIZERS], default="adamw", help="rule that changes the weights")
     text = "learning rate: the size of a step of the optimizer"
     add("--lr", type=within(float, above=0), default=2e-3, metavar="RATE", help=text)
-    text = "share of each weight, times --lr, that a step takes away"
-    add("--weight-decay", type=within(float, 0), default=1e-4, metavar="SHARE", help=text)
+    text = (
+        "share of each weight, times --lr, that a step takes away (default: 0.05 for unet-3, "
+        "else 1e-4)"
+    )
+    add("--weight-decay", type=within(float, 0), metavar="SHARE", help=text)
     text = "learning rate: falls in a curve, falls when the validation stands still, or constant"
     add("--schedule", choices=[*SCHEDULES], default="cosine", help=text)
     kind: dict[str, Any] = {"dest": "monitor", "choices": [*MONITORS], "default": "macro_dice"}
@@ -89,5 +96,7 @@ def add_training_options(parser: ArgumentParser, within: Callable) -> None:
 
 def require_known_to_network(args: Namespace, parser: ArgumentParser) -> None:
     """End the program if --base has no meaning for the chosen network."""
+    if not args.model:  # unet or unet-3, which both have it
+        return
     if args.base != parser.get_default("base") and "base" not in unet.options(args.model):
         parser.error(f"--base: has no effect on {args.model}; leave it out")

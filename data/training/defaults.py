@@ -1,0 +1,86 @@
+"""Options of a training that were not given, and that depend on the images.
+
+    --model         unet-3 if all images are small tiles, else unet
+    --size, --batch, --weight-decay
+                    small windows, large batches and a strong decay for unet-3
+    --scaling       image if the bands of the images were stretched one by one, else minmax
+
+What they are worth was measured on three sets of images: tests/bench/README.md, "What helps".
+
+Read beside it: tests/data/training/test_defaults.py.
+"""
+
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from data.grid import Window
+from data.scaling import valid_pixels
+from data.training.scenes import Scene
+from data.training.windows import WHOLE
+
+OF_NETWORK: dict[str, dict[str, Any]] = {
+    "unet-3": {"size": 32, "batch": 48, "weight_decay": 0.05},
+    "others": {"size": None, "batch": 12, "weight_decay": 1e-4},
+}
+
+# Images whose bands were stretched: at both ends, this share of the bands of all images reaches the
+# extreme of the set, in fewer pixels of its image than RARE. tests/bench/README.md, "What helps".
+REACHED, RARE = 0.25, 1e-3
+AT_LEAST, AT_MOST = 8, 32  # images that are looked at
+LARGEST = 1 << 22  # pixels of such an image
+
+
+def complete(args: Namespace, scenes: Sequence[Scene], say: Callable) -> None:
+    """Set the options of train.py that were not given, and say what is chosen by the images.
+
+    Args:
+        args: The options. Those that are None are set; --scaling if it is "auto".
+        scenes: All scenes of the training, with the numbers of their files.
+        say: Prints a line.
+    """
+    tiles = all(max(scene.grid.height, scene.grid.width) <= WHOLE for scene in scenes)
+    chosen = not args.model
+    args.model = args.model or ("unet-3" if tiles else "unet")
+    for name, value in OF_NETWORK.get(args.model, OF_NETWORK["others"]).items():
+        if getattr(args, name) is None:
+            setattr(args, name, value)
+    if chosen and tiles:
+        say(
+            f"no image is longer than {WHOLE} pixels: --model {args.model} --size {args.size} "
+            f"--batch {args.batch} --weight-decay {args.weight_decay:g}"
+        )
+    if args.scaling == "auto":
+        args.scaling = "image" if scaled_by_itself(scenes) else "minmax"
+        if args.scaling == "image":
+            say(
+                "the bands of the images seem to be stretched one by one, so equal numbers are not "
+                "equally bright: --scaling image (minmax scales all alike)"
+            )
+
+
+def scaled_by_itself(scenes: Sequence[Scene]) -> bool:
+    """Return whether the bands of the images seem to be stretched one by one to the same range.
+
+    The extremes of many bands are then those of the whole set, and few pixels have them. The
+    extremes of reflectances differ from image to image. Those of photographs may be the same, but
+    many pixels have them.
+    """
+    small = [s for s in scenes if s.grid.height * s.grid.width <= LARGEST]
+    ends: list[np.ndarray] = []
+    rare: list[list] = []
+    for scene in small[:: -(-len(small) // AT_MOST) or 1]:
+        image = scene.read(Window(0, 0, scene.grid.height, scene.grid.width))
+        pixels = image[:, valid_pixels(image, scene.nodata)]
+        if pixels.size and (not ends or len(pixels) == ends[0].shape[1]):
+            ends.append(np.stack([pixels.min(1), pixels.max(1)]))  # (2, C)
+            few = RARE * pixels.shape[1]
+            rare.append([np.count_nonzero(pixels == e[:, None], 1) < few for e in ends[-1]])
+    if len(ends) < AT_LEAST:
+        return False
+    each = np.stack(ends)  # (n, 2, C)
+    extremes = np.stack([each[:, 0].min(0), each[:, 1].max(0)])
+    reached = (each == extremes) & np.stack(rare)
+    return bool((reached.mean((0, 2)) >= REACHED).all())
