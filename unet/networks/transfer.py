@@ -245,7 +245,7 @@ def fine_tune(source: dict, model: Network, inputs: Sequence[str], classes: Sequ
         classes: names of the network's classes.
 
     Returns:
-        Lines to print: which tensors were copied, copied in part, and not copied.
+        Lines to print: which tensors were copied, copied in part, not copied, and not used.
 
     Raises:
         CheckpointError: no tensor fits.
@@ -273,10 +273,13 @@ def fine_tune(source: dict, model: Network, inputs: Sequence[str], classes: Sequ
         raise CheckpointError(
             "--weights: no tensor fits; give the --model and --base that the checkpoint has"
         )
+    unused = old.keys() - new.keys()
     lines = {
         "copied": f"{len(copied)} tensors of {len(new)}",
         "copied in part": "; ".join(part),
         "not copied": ", ".join(others),
+        "not used": f"{len(unused)} tensors of the checkpoint, a {source['model']['name']}"
+        * bool(unused),
     }
     return "\n".join(f"{what}: {which}" for what, which in lines.items() if which)
 

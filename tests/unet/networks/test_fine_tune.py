@@ -38,7 +38,8 @@ def source(**options) -> dict:
         for name in ("none", "water", "forest", "forest", "town")
     ]
     weights = network(7, **options).state_dict()
-    return {"weights": weights, "classes": records, "bands": BANDS[:3], "indices": BANDS[3:]}
+    about = {"model": {"name": "unet"}, "bands": BANDS[:3], "indices": BANDS[3:]}
+    return {"weights": weights, "classes": records, **about}
 
 
 def test_an_equal_network_takes_all():
@@ -47,6 +48,14 @@ def test_an_equal_network_takes_all():
     assert all(value.equal(old["weights"][name]) for name, value in model.state_dict().items())
     count = len(old["weights"])
     assert printed == f"copied: {count} tensors of {count}"
+
+
+def test_tensors_of_a_deeper_network_that_have_no_place_are_told():
+    old, model = source(), unet.build("unet-3", 4, 3, base=2)
+    first, second = fine_tune(old, model, BANDS, CLASSES).split("\n")
+    taken = len(model.state_dict())
+    assert first == f"copied: {taken} tensors of {taken}"
+    assert second == f"not used: {len(old['weights']) - taken} tensors of the checkpoint, a unet"
 
 
 def test_of_other_classes_those_of_the_same_name_take_their_rows():
