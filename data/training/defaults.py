@@ -44,7 +44,10 @@ def complete(args: Namespace, scenes: Sequence[Scene], say: Callable) -> None:
     tiles = all(max(scene.grid.height, scene.grid.width) <= WHOLE for scene in scenes)
     chosen = not args.model
     args.model = args.model or ("unet-3" if tiles else "unet")
-    for name, value in OF_NETWORK.get(args.model, OF_NETWORK["others"]).items():
+    defaults = dict(OF_NETWORK.get(args.model, OF_NETWORK["others"]))
+    if args.optimizer == "adam":  # it adds the decay to the gradient, where 0.05 is far too much
+        defaults["weight_decay"] = OF_NETWORK["others"]["weight_decay"]
+    for name, value in defaults.items():
         if getattr(args, name) is None:
             setattr(args, name, value)
     if chosen and tiles:

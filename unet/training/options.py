@@ -60,8 +60,8 @@ def add_training_options(parser: ArgumentParser, within: Callable) -> None:
     text = "learning rate: the size of a step of the optimizer"
     add("--lr", type=within(float, above=0), default=2e-3, metavar="RATE", help=text)
     text = (
-        "share of each weight, times --lr, that a step takes away (default: 0.05 for unet-3, "
-        "else 1e-4)"
+        "share of each weight, times --lr, that a step takes away (default: 0.05 for unet-3 and "
+        "adamw, else 1e-4)"
     )
     add("--weight-decay", type=within(float, 0), metavar="SHARE", help=text)
     text = "learning rate: falls in a curve, falls when the validation stands still, or constant"

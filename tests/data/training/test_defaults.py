@@ -36,6 +36,7 @@ def test_one_larger_image_gets_the_u_net():
 def test_a_chosen_network_has_its_own_defaults():
     assert of([(128, 128)], "--model", "unet") == (["unet", None, 12, 1e-4, "minmax"], [])
     assert of([(999, 128)], "--model", "unet-3") == (["unet-3", 32, 48, 0.05, "minmax"], [])
+    assert of([(128, 128)], "--optimizer", "adam")[0][1:4] == [32, 48, 1e-4]
     chosen, _ = of([(128, 128)], "--model", "segformer-b0", "--scaling", "standard")
     assert chosen == ["segformer-b0", None, 12, 1e-4, "standard"]
 
