@@ -2,7 +2,7 @@
 
     python tests/bench/folds.py ../shared/realdata/hls-worldcover folds/hls \
         --classes ../shared/realdata/worldcover.csv \
-        --places ../shared/realdata/hls-worldcover/places.csv --epochs 42
+        --places ../shared/realdata/hls-worldcover/places.csv --model unet --epochs 42
 
 The first folder holds images/ and masks/. Writes folds/hls/0, /1 and /2, each with dev/ and test/
 (links to the images and masks), and run/, a training on dev. bench_areas.py and
