@@ -6,7 +6,7 @@ memory. Roberts and others 2017 (Cross-validation strategies for data with tempo
 hierarchical, or phylogenetic structure) therefore hold out blocks:
 
     1. The ground is cut into square blocks, and whole blocks are drawn for validation. A place
-       that --places names is one block.
+       that --places names is one block. Small tiles are not cut: each is on one side as a whole.
     2. Other windows that share ground with a validation window are left out. They lie at the border
        of a block, on a shifted grid, or in another CRS. So do windows that --stride added. These
        are never drawn for validation.
@@ -28,13 +28,13 @@ import pyproj
 
 from data.files import InputError
 from data.grid import Grid, Window
+from data.training.overlap import overlapping
 from data.training.places import Spot, located, same_masks
 from data.training.scenes import Scene
-from data.training.windows import Item
+from data.training.windows import WHOLE, Item
 
 BEYOND, COMMON = -1, 0  # numbers of the planes with a CRS; sheets without a CRS have 1, 2, ...
 BLOCKS = 20  # smallest number of blocks, if there are enough windows
-ROUNDING = 1e-3  # in widths of a window; an overlap below this is a rounding error
 # Row and column of points around a window, as shares of it: the corners and the middles of the
 # sides. Between these points a side that is straight in one CRS bends by less than a pixel in
 # another CRS.
@@ -71,6 +71,24 @@ def split(
         InputError: No window remains for training.
     """
     spots = located(scenes, same_masks(scenes)) if spots is None else spots
+    tiles = sorted({item.scene for item in items})
+    whole = [Window(0, 0, scenes[n].grid.height, scenes[n].grid.width) for n in tiles]
+    if max(max(w.height, w.width) for w in whole) > WHOLE or fraction * len(tiles) < 1:
+        training, validation = split_windows(items, fraction, seed, spots)
+    else:
+        tile_items = [Item(number, window, window) for number, window in zip(tiles, whole)]
+        of_tiles = split_windows(tile_items, fraction, seed, spots)
+        scene_of = np.array([item.scene for item in items])
+        training, validation = (np.isin(scene_of, np.array(tiles)[side]) for side in of_tiles)
+        validation &= drawable(items)
+    left_out = int((~training & ~validation).sum())
+    return np.flatnonzero(training).tolist(), np.flatnonzero(validation).tolist(), left_out
+
+
+def split_windows(
+    items: Sequence[Item], fraction: float, seed: int, spots: Sequence[Spot]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Divide windows into training and validation: two masks (n,) bool. Arguments as in `split`."""
     planes, outlines = footprints(spots, items)
     ground = np.array([spots[item.scene].ground for item in items])
     place = np.array([spots[item.scene].place for item in items])
@@ -88,8 +106,7 @@ def split(
             "training beside the validation blocks; give more images, a lower --validation, or a "
             "smaller --size"
         )
-    left_out = int((~training & ~validation).sum())
-    return np.flatnonzero(training).tolist(), np.flatnonzero(validation).tolist(), left_out
+    return training, validation
 
 
 def drawable(items: Sequence[Item]) -> np.ndarray:
@@ -275,22 +292,3 @@ def touching_on_globe(
         level /= 2 * reach[i]  # in widths of the window
         touched[near] = overlapping(vectors[i] @ level, vectors[near] @ level)
     return touched
-
-
-def overlapping(one: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Find the outlines (n, 8, 2) that share ground with the outline (8, 2).
-
-    Two convex shapes are apart if their projections onto some line are apart. Only the lines at
-    right angles to a side must be tried (separating axis theorem). Bounding boxes are not enough:
-    windows in the CRS of another UTM zone are rotated, so the boxes of neighbours overlap.
-    """
-
-    def apart(outlines: np.ndarray) -> np.ndarray:
-        corners = outlines[:, ::2]
-        sides = np.roll(corners, -1, axis=1) - corners
-        across = sides[..., ::-1] * (1, -1) / np.linalg.norm(sides, axis=2, keepdims=True)
-        across = across.transpose(0, 2, 1)  # (n, 2, 4)
-        a, b = one @ across, others @ across  # (n, 8, 4)
-        return ((a.min(1) > b.max(1) - ROUNDING) | (a.max(1) < b.min(1) + ROUNDING)).any(1)
-
-    return ~(apart(one[None]) | apart(others))

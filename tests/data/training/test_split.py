@@ -6,13 +6,14 @@ from itertools import product
 import numpy as np
 import pyproj
 import pytest
-from small import random_scenes, scene, whole
+from small import UTM31, random_scenes, scene, whole
 
 from data.files import InputError
 from data.grid import IDENTITY, Window
+from data.training.overlap import overlapping
 from data.training.places import located, same_masks
 from data.training.scenes import Scene
-from data.training.split import blocks_of_ground, draw, footprints, on_globe, overlapping, split
+from data.training.split import blocks_of_ground, draw, footprints, on_globe, split
 from data.training.windows import all_windows
 
 # By hand.
@@ -35,6 +36,22 @@ def test_a_small_scene_stays_whole_wherever_it_lies_on_the_ground():
         items[i][0] for i in validation
     ) and left_out == 0
     assert len(validation) % 4 == 0
+
+
+@pytest.mark.parametrize("crs", [None, UTM31])
+@pytest.mark.parametrize(("count", "side"), [(5, 128), (15, 128), (30, 160), (60, 192)])
+def test_tiles_are_not_cut_by_small_windows(count, side, crs):
+    places = [(10, 0, 4e5 + 1e5 * (n % 6), 0, -10, 4.6e6 - 1e5 * (n // 6)) for n in range(count)]
+    tiles = [
+        scene(side, side, transform=place, crs=crs, mask=f"{n}") for n, place in enumerate(places)
+    ]
+    whole = split(tiles, all_windows(tiles, side), 0.2, 0)
+    items = all_windows(tiles, 32)
+    training, validation, left_out = split(tiles, items, 0.2, 0)
+    scene_of = [item.scene for item in items]
+    assert {scene_of[n] for n in training} == set(whole[0])
+    assert {scene_of[n] for n in validation} == set(whole[1]) and left_out == 0
+    assert len(whole[1]) == round(0.2 * count)
 
 
 def test_dates_of_one_place_stay_together():
