@@ -91,6 +91,8 @@ def train(args: argparse.Namespace, run: Run) -> None:
             run.log(*lines)
 
     # Data: files -> scenes -> windows -> batches.
+    if args.weights and not args.model:
+        args.model = transfer.network_of(args.weights)
     table = ClassTable.load(args.classes)
     with processes.first_alone():
         data = pipeline.load(args, table, run.cache, log, progress, run.files)

@@ -3,7 +3,7 @@ are in the thousands, indices between -1 and 1.
 
     x' = (x - offset) / scale, for each channel, clipped to LIMITS
 
-    minmax     The 1st to 99th percentile of the training pixels becomes 0 to 1 (the default).
+    minmax     The 1st to 99th percentile of the training pixels becomes 0 to 1.
                With minimum and maximum, a single very bright or dead pixel would set the range.
     standard   Mean and standard deviation of the pixels between those percentiles become 0 and 1.
     image      As minmax, but fitted to each image by itself. This removes differences of haze and

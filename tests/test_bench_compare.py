@@ -126,6 +126,35 @@ def test_fewer_images_train_and_the_same_ones_measure(tmp_path):
     assert len(half.training) == -(-len(all_of_them.training) // 9 // 2) * 9
 
 
+def test_options_of_a_training_on_a_gpu_do_not_reach_the_next_one(tmp_path, monkeypatch):
+    found = []
+
+    class Training:
+        stream = None
+
+        def __init__(self, key, ready, bank, device):
+            args = ready.args
+            found.append((args.model, args.batch, args.weight_decay, len(ready.data.training)))
+
+        def go_on(self) -> bool:
+            return False
+
+        def line(self, validation) -> dict:
+            return KEY | {"row": "", "steps": 0}
+
+    monkeypatch.setattr(compare_gpu, "Training", Training)
+    where = given(tmp_path)
+    where.results.parent.mkdir()
+    where.device, where.streams = "cpu", 4
+    keys = [("unet", "--batch 24 --weight-decay 0.05", 1), ("unet", "", 1), ("unet", "", 2)]
+    keys += [("default", "", 1), ("unet-3", "", 1)]
+    made = [KEY | {"row": row, "settings": words, "every": every} for row, words, every in keys]
+    compare_gpu.work(made, where)
+    small, large = ("unet-3", 48, 0.05), ("unet", 12, 1e-4)
+    assert [one[:3] for one in found] == [("unet", 24, 0.05), large, large, small, small]
+    assert found[2][3] < found[1][3] == found[0][3]
+
+
 def test_maps_are_measured_in_windows_of_predict_py(tmp_path):
     where = given(tmp_path)
     data = compare.load(compare.parse(KEY | {"row": "unet"}, where), where)

@@ -141,6 +141,19 @@ def test_a_cosine_that_is_prolonged_follows_the_longer_curve(tmp_path):
     assert rates[2:] == pytest.approx(expected)
 
 
+def test_a_run_whose_options_the_images_chose_is_resumed_with_them(tmp_path):
+    run, chosen = tmp_path / "run", options(tmp_path, "--epochs", 1)
+    for name in ("--model", "--batch"):
+        at = chosen.index(name)
+        del chosen[at : at + 2]
+    train.main([*chosen, "--output", str(run)])
+    train.main(["--resume", str(run), "--epochs", "2"])
+    rows, last, _ = result(run)
+    settings = last["settings"]
+    assert len(rows) == 2 and last["model"]["name"] == settings["model"] == "unet-3"
+    assert (settings["size"], settings["batch"], settings["scaling"]) == (32, 48, "minmax")
+
+
 @pytest.mark.parametrize(
     ("number", "status", "call"),
     [(signal.SIGINT, 130, 1), (signal.SIGTERM, 143, 4), (signal.SIGINT, 130, 8)],

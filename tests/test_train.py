@@ -164,6 +164,18 @@ def test_a_network_without_a_base_takes_no_other_one():
         train.parse(["--model", "deeplabv3", "--base", "8"])
 
 
+def test_a_run_begins_with_the_network_of_its_weights(tmp_path):
+    first = run(tmp_path, "--epochs", 1, "--model", "unet-3", "--output", tmp_path / "first")
+    small_tiles = ["--images", tmp_path / "in/images", "--masks", tmp_path / "in/masks"]
+    small_tiles += ["--classes", tmp_path / "in/table.csv", "--base", 4, "--epochs", 1]
+    names = []
+    for weights in ([], ["--weights", first], ["--weights", run(tmp_path, "--epochs", 1)]):
+        words = [*small_tiles, *weights, "--output", tmp_path / f"next{len(names)}"]
+        folder = train.main([str(word) for word in words])
+        names.append(checkpoint.load(folder / "last.pt")["model"]["name"])
+    assert names == ["unet-3", "unet-3", "unet"]
+
+
 def test_accumulated_batches_step_as_one_batch_does(tmp_path, monkeypatch):
     """The network has no batch normalisation, and all batches have the same number of labels."""
 

@@ -11,6 +11,7 @@ import functools
 import io
 import math
 import mmap
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,15 +33,15 @@ class MemoryMap:
     axes: tuple[int, ...]
 
     def __getitem__(self, where) -> np.ndarray:
-        dtype, offset, shape = _layout(self.path)
         with open(self.path, "rb") as file:
+            dtype, offset, shape = _layout(self.path, os.fstat(file.fileno()).st_mtime_ns)
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         return np.ndarray(shape, dtype, mapped, offset).transpose(self.axes)[where]
 
 
 @functools.lru_cache(1 << 16)
-def _layout(path: Path) -> tuple[np.dtype, int, tuple[int, ...]]:
-    """Return type, first byte and shape of the array in a file."""
+def _layout(path: Path, changed: int) -> tuple[np.dtype, int, tuple[int, ...]]:
+    """Return type, first byte and shape of the array in a file, which was changed at a time."""
     stored = np.load(path, mmap_mode="r")
     return stored.dtype, stored.offset, stored.shape
 

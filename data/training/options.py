@@ -58,8 +58,8 @@ def add_data_options(parser: Parser) -> None:
     add("--offset", type=within(float), default=0, metavar="NUMBER", help=text)
     text = (
         "minmax: 1st and 99th percentile become 0 and 1; standard: mean 0, deviation 1; "
-        "image: minmax of each image by itself; auto: image if that was done to the files "
-        "already, else minmax"
+        "image: minmax of each image by itself; auto: image if each band of each image seems to be "
+        "stretched from minimum to maximum, else minmax"
     )
     add("--scaling", choices=("auto", *scaling.METHODS), default="auto", help=text)
     text = "how a mask gets on the grid of its image: by the nearest pixel, or by votes"

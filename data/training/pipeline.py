@@ -77,7 +77,9 @@ def load(
     indices = chosen_indices(args.indices, names)
     size = args.size or automatic_size(scenes)
     if args.stride and args.stride > size:
-        raise InputError(f"--stride {args.stride}: is above the side of the windows, {size}")
+        raise InputError(
+            f"--stride {args.stride}: is above the side of the windows, {size}; give --size"
+        )
     stride = args.stride or 0
     if stride and args.overfit:
         say("--overfit: the windows of --stride are not added")

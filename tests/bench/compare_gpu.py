@@ -35,6 +35,7 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 import changes  # noqa: E402
 import compare  # noqa: E402
 
+from data.training import defaults  # noqa: E402
 from data.training.dataset import EpochSampler, Windows  # noqa: E402
 
 COSTLY = ("--size", "--batch", "--base", "--model")  # options that change what a step costs
@@ -71,7 +72,8 @@ def steps_of(key: dict, rates: Sequence[dict]) -> int:
     """
     change = changes.CHANGES.get(key["row"])
     rows = [key["row"], *["unet"] * bool(change and change.build is changes.same)]
-    for name in dict.fromkeys([key["set"], *(line["set"] for line in rates)]):
+    others = [line["set"] for line in rates if key["row"] != "default"]  # its network is another
+    for name in dict.fromkeys([key["set"], *others]):
         for row in rows:
             found = rate(rates, name, row, cost(key))
             here, there = (rate(rates, one, "unet", []) for one in (key["set"], name))
@@ -209,17 +211,15 @@ def work(keys: list[dict], given: argparse.Namespace) -> None:
         args = compare.parse(key, given)
         usual = key["row"].endswith(compare.USUAL)
         kind = torch.float32 if usual or device.type == "cpu" else torch.bfloat16
-        name = (*(str(getattr(args, option)) for option in OF_WINDOWS), kind)
+        name = (key["every"], *(str(getattr(args, option)) for option in OF_WINDOWS), kind)
         if name not in loaded:
             data = compare.load(args, given)
             loader = DataLoader(data.validation, 16, collate_fn=data.validation.collate)
             validation = [(i.to(device), t.to(device), n) for i, t, n in loader]
-            loaded[name] = data, Bank(data.training, device, kind), validation, vars(args)
-        data, bank, validation, first = loaded[name]
-        # Loading chose the options that were not given. Later keys with the same windows get them.
-        for option, value in vars(args).items():
-            if value in (None, "auto"):
-                setattr(args, option, first[option])
+            loaded[name] = data, Bank(data.training, device, kind), validation
+        data, bank, validation = loaded[name]
+        # Loading completes the options only of the first training with these windows.
+        defaults.complete(args, data.training.scenes, lambda line: None)
         return Training(key, compare.prepare(key["row"], args, data), bank, device), validation
 
     began, waiting, running = time.monotonic(), list(keys), []

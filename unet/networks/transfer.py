@@ -37,8 +37,8 @@ Without a common band the file is refused, because the deeper layers need the fi
 A last layer for another number of classes is not copied. Layers that our network does not have are
 not copied either, for example ImageNet's classifier. Encoders of photographs were trained on images
 with mean 0 and standard deviation 1. `--scaling standard` makes such images. Those of SSL4EO-S12
-were trained on reflectances, clipped to 0 to 1. `--scaling minmax`, the default, has nearly this
-range, but stretches each band to it. The normalisation adapts while the encoder learns.
+were trained on reflectances, clipped to 0 to 1. `--scaling minmax` has nearly this range, but
+stretches each band to it. The normalisation adapts while the encoder learns.
 
 Read beside it: tests/unet/networks/test_transfer.py and test_fine_tune.py.
 """
@@ -84,6 +84,20 @@ def load(model: Network, path: str | Path, inputs: Sequence[str], classes: Seque
     except checkpoint.ForeignFileError:
         return f"{printable(path)}: {load_weights(model, path, inputs)}"
     return f"{printable(path)}:\n{fine_tune(source, model, inputs, classes)}"
+
+
+def network_of(paths: Sequence[str | Path]) -> str:
+    """Return the name of the network of the first checkpoint of train.py among files, else unet.
+
+    Raises:
+        CheckpointError: a checkpoint of train.py is damaged.
+    """
+    for path in map(checkpoint.find, paths):
+        try:
+            return checkpoint.load(path)["model"]["name"]
+        except checkpoint.ForeignFileError:
+            continue
+    return "unet"
 
 
 # Published weights.

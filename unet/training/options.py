@@ -26,7 +26,10 @@ def add_training_options(parser: ArgumentParser, within: Callable) -> None:
     count, number, share = within(int, 1, 2**24), within(int, 0, 2**31), within(float, 0, below=1)
 
     add = parser.add_argument_group("network").add_argument
-    text = "network (default: unet-3 if no image is longer than 192 pixels, else unet)"
+    text = (
+        "network (default: that of --weights, or unet-3 if no image is longer than 192 pixels, "
+        "else unet)"
+    )
     add("--model", choices=[*unet.MODELS], help=text)
     add(
         "--base",

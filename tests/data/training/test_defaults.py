@@ -6,6 +6,7 @@ import small
 
 import train
 from data.raster import Raster, cog
+from data.training import defaults
 from data.training.defaults import complete, scaled_by_itself
 
 
@@ -31,6 +32,23 @@ def test_small_tiles_get_a_shallow_network_and_it_is_said():
 
 def test_one_larger_image_gets_the_u_net():
     assert of([(128, 128), (193, 50)]) == (["unet", None, 12, 1e-4, "minmax"], [])
+
+
+@pytest.mark.parametrize("large", [(193, 50), (50, 193)])
+def test_one_long_side_is_enough_for_the_u_net(large):
+    assert of([(128, 128), large])[0][0] == "unet"
+
+
+def test_windows_are_not_larger_than_the_largest_tile():
+    assert of([(20, 24), (20, 20)])[0][1] == 24
+    assert of([(20, 24)], "--size", "32")[0][1] == 32
+
+
+def test_a_resumed_run_keeps_options_without_a_value():
+    args = train.parse(["--model", "unet-3", "--batch", "4", "--weight-decay", "1e-4"])
+    args.resume = "run/last.pt"
+    complete(args, [small.scene(128, 128)], pytest.fail)
+    assert (args.size, args.batch, args.weight_decay) == (None, 4, 1e-4)
 
 
 def test_a_chosen_network_has_its_own_defaults():
@@ -62,34 +80,42 @@ def found_in(images: list[np.ndarray], **options) -> bool:
 
 @pytest.mark.parametrize("form", [(255, np.uint8), (65535, np.uint16), (1, np.float32)])
 def test_images_that_were_stretched_one_by_one_are_found(form):
-    images = [stretched(one, *form) for one in ground(12)]
-    assert found_in(images) and not found_in(images[:7])
+    images = [stretched(one, *form) for one in ground(24)]
+    assert found_in(images) and not found_in(images[:23])  # of few, many have an extreme by chance
     halves = [half for one in images for half in (one[:, :30], one[:, 30:])]
     assert found_in(halves)  # an extreme is in one half only
 
 
 def test_stretched_images_are_found_beside_a_frame_without_data():
-    framed = [np.pad(stretched(one, 200, np.uint8), ((0, 0), (9, 0), (0, 0))) for one in ground(9)]
+    framed = [np.pad(stretched(one, 200, np.uint8), ((0, 0), (9, 0), (0, 0))) for one in ground(24)]
     assert found_in([np.where(one == 0, 0, one + 20) for one in framed], nodata=0)
 
 
+def test_images_with_other_numbers_of_bands_and_large_images_are_passed_over():
+    images = [stretched(one, 255, np.uint8) for one in ground(24)]
+    assert found_in([*images, images[0][:2], images[1][:1]])
+    assert not found_in([*images[:23], images[0][:2]])
+    large = [np.pad(one, ((0, 0), (0, 1000), (0, 1000)), mode="wrap") for one in images[:1]]
+    assert large[0][0].size > defaults.LARGEST and not found_in(images[:23] + large)
+
+
 def test_reflectances_and_photographs_were_not_stretched():
-    assert not found_in(ground(12))
-    photographs = [np.clip(one / 2 - 150, 0, 255).astype(np.uint8) for one in ground(12)]
+    assert not found_in(ground(24))
+    photographs = [np.clip(one / 2 - 150, 0, 255).astype(np.uint8) for one in ground(24)]
     assert {(one.min(), one.max()) for one in photographs} == {(0, 255)}
     assert not found_in(photographs)
-    assert not found_in([np.full((3, 20, 20), 7, np.uint8)] * 12)
-    assert not found_in([np.zeros((3, 20, 20), np.uint8)] * 12, nodata=0)
+    assert not found_in([np.full((3, 60, 70), 7, np.uint8)] * 24)
+    assert not found_in([np.zeros((3, 60, 70), np.uint8)] * 24, nodata=0)
     assert not scaled_by_itself([])
     # Only the dark end is that of the set, as with dead pixels.
-    dead = ground(12)
+    dead = ground(24)
     for one in dead:
         one[:, 3, 3] = 0
     assert not found_in(dead)
 
 
 def test_images_that_were_stretched_are_scaled_by_themselves_and_it_is_said(tmp_path):
-    small.write(tmp_path / "in", 12)
+    small.write(tmp_path / "in", 24)
     args = small.options(tmp_path, validation=0.2)
     method, said = scaling_of(args)
     assert method == "minmax" and "stretched" not in said
