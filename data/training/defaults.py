@@ -27,8 +27,8 @@ OF_NETWORK: dict[str, dict[str, Any]] = {
 }
 
 # Images whose bands were stretched: at both ends, this share of the bands of all images reaches the
-# extreme of the set, in no larger share of its image than RARE, or in one pixel. 24 random images of
-# s2-india are found in 96 % of the draws, 24 of dubai-aerial in none.
+# extreme of the set, in no larger share of its image than RARE, or in one pixel. 24 random images
+# of s2-india are found in 96 % of the draws, 24 of dubai-aerial in none.
 REACHED, RARE = 0.25, 3e-4
 AT_LEAST, AT_MOST = 24, 48  # images that are looked at
 LARGEST = 1 << 20  # pixels of such an image
