@@ -10,6 +10,7 @@ Read beside it: tests/data/training/test_pipeline.py.
 
 from argparse import Namespace
 from collections.abc import Callable, Sequence
+from copy import copy
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ from torch.utils.data import DataLoader
 
 from data.classes import ClassTable
 from data.files import InputError
-from data.grid import Grid
+from data.grid import Grid, Window
 from data.input import inputs
 from data.terminal import listed
 from data.training import defaults, held_out, share_rules
@@ -30,7 +31,7 @@ from data.training.loading import content, load_scenes
 from data.training.one_unit import in_one_unit
 from data.training.places import find_spots, located, numbers, same_masks
 from data.training.scenes import Scene
-from data.training.windows import Item, all_windows, automatic_size, class_counts, useful
+from data.training.windows import WHOLE, Item, all_windows, automatic_size, class_counts, useful
 from data.training.workers import Loader, start_worker
 
 
@@ -100,6 +101,11 @@ def load(
         chosen = [items[number] for number in numbers]
         return Windows(scenes, chosen, names, indices, scalings, size, **options)
 
+    held = windows(validation, each_pixel_once=True, places=places)
+    if not (skip_only or keep):
+        held = in_whole_tiles(held, training, items)
+    if held.size > size:
+        say(f"the validation maps its {len(held)} tiles whole, as predict.py does")
     trained = held_out.others(scenes, args.validation)
     checkpoint = {
         "classes": table.records,
@@ -121,11 +127,28 @@ def load(
     }
     return Data(
         windows(training, augment=None if args.overfit else Augment.of(args.augment)),
-        windows(validation, each_pixel_once=True, places=places),
+        held,
         counts[training],
         factors,
         checkpoint,
     )
+
+
+def in_whole_tiles(held: Windows, training: Sequence[int], items: Sequence[Item]) -> Windows:
+    """Return validation windows as whole scenes, if these are small tiles in which none trains.
+
+    predict.py maps such a tile in one window. In smaller ones, the network sees less around pixels.
+    So scores would be too low, and the errors not those of the map.
+    """
+    grids = {item.scene: held.scenes[item.scene].grid for item in held.items}
+    whole = {number: Window(0, 0, grid.height, grid.width) for number, grid in grids.items()}
+    longest = max(max(window.height, window.width) for window in whole.values())
+    if longest > WHOLE or not {items[n].scene for n in training}.isdisjoint(whole):
+        return held
+    tiled = copy(held)
+    tiled.size = max(held.size, longest)
+    tiled.items = [Item(number, window, window) for number, window in sorted(whole.items())]
+    return tiled
 
 
 def dates_of(scene: Scene) -> int:
@@ -261,9 +284,10 @@ def loaders(
     generator = torch.Generator()
 
     def batches(windows: Windows, numbers: EpochSampler | range) -> DataLoader:
+        size = max(1, args.batch * data.training.size**2 // windows.size**2)  # as many pixels
         return Loader(
             windows,
-            batch_sampler=Batches(numbers, args.batch, rank, world),
+            batch_sampler=Batches(numbers, size, rank, world),
             collate_fn=windows.collate,
             num_workers=workers,
             worker_init_fn=start_worker,

@@ -308,3 +308,27 @@ def test_batches_for_a_gpu_lie_in_pinned_memory_in_channels_last(tmp_path, worke
         assert one[0].is_contiguous(memory_format=torch.channels_last)
         there = one[0].to(GPU, memory_format=torch.channels_last, non_blocking=True)
         assert torch.equal(there.cpu(), other[0]) and torch.equal(one[1], other[1])
+
+
+def test_small_tiles_validate_as_a_whole(tmp_path):
+    small.write(tmp_path / "in", 6)
+    data, said = small.load(small.options(tmp_path, model=None, batch=None))
+    assert data.training.size == 32 and data.validation.size == 48
+    number = len(data.validation)
+    assert f"the validation maps its {number} tiles whole, as predict.py does" in said
+    assert all(item.window == item.own == (0, 0, 48, 48) for item in data.validation.items)
+    held = {item.scene for item in data.validation.items}
+    assert len(held) == number and held.isdisjoint(item.scene for item in data.training.items)
+    args = small.options(tmp_path, model=None, batch=9)
+    _, training, validation = pipeline.loaders(args, data, False, 0, 1)
+    shapes = [tuple(next(iter(loader))[0].shape[2:]) for loader in (training, validation)]
+    assert shapes == [(32, 32), (48, 48)]
+    # 9 windows of 32 x 32 have the pixels of 4 windows of 48 x 48.
+    assert validation.batch_sampler.size == 4
+
+
+def test_windows_of_a_tile_that_also_trains_and_chosen_windows_stay_windows(tmp_path):
+    small.write(tmp_path / "in", 6)
+    for changes in ({"split": "random"}, {"overfit": 2}, {"skip_only": ["water"]}):
+        data, said = small.load(small.options(tmp_path, model=None, batch=None, **changes))
+        assert data.validation.size == 32 and "tiles whole" not in said
