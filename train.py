@@ -41,7 +41,7 @@ from unet.networks import layers, transfer
 from unet.training import memory, processes
 from unet.training.device import autocast, pick_device, pick_precision, to_device
 from unet.training.optimizer import OPTIMIZERS, SCHEDULES, end_epoch
-from unet.training.options import add_training_options, require_known_to_network
+from unet.training.options import add_training_options, network_of, require_known_to_network
 from unet.training.passes import RunningLoss, evaluate, predict
 from unet.training.resume import GONE, plain, resumed_options
 from unet.training.run import Run
@@ -92,7 +92,7 @@ def train(args: argparse.Namespace, run: Run) -> None:
 
     # Data: files -> scenes -> windows -> batches.
     if args.weights and not args.model:
-        args.model = transfer.network_of(args.weights)
+        args.model = network_of(args.weights)
     table = ClassTable.load(args.classes)
     with processes.first_alone():
         data = pipeline.load(args, table, run.cache, log, progress, run.files)

@@ -86,20 +86,6 @@ def load(model: Network, path: str | Path, inputs: Sequence[str], classes: Seque
     return f"{printable(path)}:\n{fine_tune(source, model, inputs, classes)}"
 
 
-def network_of(paths: Sequence[str | Path]) -> str:
-    """Return the name of the network of the first checkpoint of train.py among files, else unet.
-
-    Raises:
-        CheckpointError: a checkpoint of train.py is damaged.
-    """
-    for path in map(checkpoint.find, paths):
-        try:
-            return checkpoint.load(path)["model"]["name"]
-        except checkpoint.ForeignFileError:
-            continue
-    return "unet"
-
-
 # Published weights.
 
 

@@ -4,12 +4,12 @@ Read beside it: tests/test_train.py.
 """
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import unet
-from unet import losses
+from unet import checkpoint, losses
 from unet.training.device import PRECISIONS
 from unet.training.monitor import MONITORS
 from unet.training.optimizer import OPTIMIZERS, SCHEDULES
@@ -103,3 +103,17 @@ def require_known_to_network(args: Namespace, parser: ArgumentParser) -> None:
         return
     if args.base != parser.get_default("base") and "base" not in unet.options(args.model):
         parser.error(f"--base: has no effect on {args.model}; leave it out")
+
+
+def network_of(paths: Sequence[str | Path]) -> str:
+    """Return the name of the network of the first checkpoint of train.py among files, else unet.
+
+    Raises:
+        CheckpointError: a checkpoint of train.py is damaged.
+    """
+    for path in map(checkpoint.find, paths):
+        try:
+            return checkpoint.load(path)["model"]["name"]
+        except checkpoint.ForeignFileError:
+            continue
+    return "unet"
