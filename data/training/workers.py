@@ -10,11 +10,13 @@ import multiprocessing
 import os
 import shutil
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import connection, resource_tracker
 from multiprocessing.util import get_temp_dir
+from typing import Any
 
 from torch.utils.data import DataLoader
 
@@ -56,7 +58,17 @@ def start_worker(number: int) -> None:
     """
     for received in NUMBERS:
         signal.signal(received, signal.SIG_IGN)
+    sys.excepthook = tell_unless_left_alone
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def tell_unless_left_alone(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    """Print an uncaught error of a worker, but not that a connection broke.
+
+    The process of the training breaks it if another worker was killed, and tells that in one line.
+    """
+    if not issubclass(kind, (OSError, EOFError)):
+        sys.__excepthook__(kind, error, trace)
 
 
 def _end_with_parent() -> None:

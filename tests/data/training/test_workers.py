@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from warm import Warm
 
 from data.files import InputError
+from data.training import workers
 from data.training.workers import Loader, share_temporary_folder, start_worker, supervised
 
 
@@ -181,3 +182,11 @@ def test_workers_end_with_the_training_and_leave_no_folder_of_sockets(tmp_path, 
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_a_worker_is_silent_about_a_connection_that_another_process_broke(capsys):
+    for error in (ConnectionResetError(), BrokenPipeError(), EOFError()):
+        workers.tell_unless_left_alone(type(error), error, None)
+    assert capsys.readouterr().err == ""
+    workers.tell_unless_left_alone(ValueError, ValueError("wrong"), None)
+    assert capsys.readouterr().err == "ValueError: wrong\n"
