@@ -57,6 +57,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     if args.resume:
         args = resumed_options(parser, args.resume, arguments)
     else:
+        if args.weights and not args.model:
+            args.model = network_of(args.weights)
         require_known_to_network(args, parser)
     if bool(args.images) != bool(args.masks):
         parser.error("give both --images and --masks, or neither")
@@ -91,8 +93,6 @@ def train(args: argparse.Namespace, run: Run) -> None:
             run.log(*lines)
 
     # Data: files -> scenes -> windows -> batches.
-    if args.weights and not args.model:
-        args.model = network_of(args.weights)
     table = ClassTable.load(args.classes)
     with processes.first_alone():
         data = pipeline.load(args, table, run.cache, log, progress, run.files)

@@ -176,6 +176,14 @@ def test_a_run_begins_with_the_network_of_its_weights(tmp_path):
     assert names == ["unet-3", "unet-3", "unet"]
 
 
+def test_a_base_is_refused_for_the_network_of_the_weights_too(tmp_path):
+    options = ["--model", "segformer-b0", "--epochs", 1, "--base", 16]
+    folder = run(tmp_path, *options)
+    assert train.parse(["--weights", str(folder)]).model == "segformer-b0"
+    with pytest.raises(InputError, match="--base: has no effect on segformer-b0; leave it out"):
+        train.parse(["--weights", str(folder), "--base", "8"])
+
+
 def test_accumulated_batches_step_as_one_batch_does(tmp_path, monkeypatch):
     """The network has no batch normalisation, and all batches have the same number of labels."""
 

@@ -67,7 +67,7 @@ def tell_unless_left_alone(kind: type[BaseException], error: BaseException, trac
 
     The process of the training breaks it if another worker was killed, and tells that in one line.
     """
-    if not issubclass(kind, (OSError, EOFError)):
+    if not issubclass(kind, (ConnectionError, EOFError)):
         sys.__excepthook__(kind, error, trace)
 
 

@@ -188,5 +188,6 @@ def test_a_worker_is_silent_about_a_connection_that_another_process_broke(capsys
     for error in (ConnectionResetError(), BrokenPipeError(), EOFError()):
         workers.tell_unless_left_alone(type(error), error, None)
     assert capsys.readouterr().err == ""
-    workers.tell_unless_left_alone(ValueError, ValueError("wrong"), None)
-    assert capsys.readouterr().err == "ValueError: wrong\n"
+    for other in (ValueError("wrong"), OSError("disk")):
+        workers.tell_unless_left_alone(type(other), other, None)
+    assert capsys.readouterr().err == "ValueError: wrong\nOSError: disk\n"
