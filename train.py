@@ -60,6 +60,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         if args.weights and not args.model:
             args.model = network_of(args.weights)
         require_known_to_network(args, parser)
+        if args.encoder_lr is not None and not args.weights:
+            parser.error("--encoder-lr: no part is pretrained without --weights")
     if bool(args.images) != bool(args.masks):
         parser.error("give both --images and --masks, or neither")
     if args.compile and args.recompute:
@@ -196,7 +198,8 @@ def finish(args, run: Run, windows, table: ClassTable, device, precision, log) -
     best, path = run.load_best(), run.folder / "best.pt"
     model = to_device(checkpoint.build_model(best), device)
     measure = (len(table.names), device, precision, [1.0, checkpoint.temperature(best)])
-    found = predict(model, DataLoader(windows, args.batch), *measure)
+    batch = max(1, args.batch * best["size"] ** 2 // windows.size**2)  # as many pixels
+    found = predict(model, DataLoader(windows, batch), *measure)
     extremes = samples.of_extreme_windows(windows, found.labels.numpy())
     gallery = samples.gallery(image_scores.described(extremes, table.names), table)
     gallery |= alignment.report(windows, table, args.align, run.folder / "alignment.csv")

@@ -273,6 +273,40 @@ def test_a_residual_block_adds_its_input():
     assert model.eval()(torch.rand(1, 3, 16, 16)).shape == (1, 2, 16, 16)
 
 
+def test_mixed_styles_keep_the_pattern_and_change_mean_and_deviation():
+    torch.manual_seed(0)
+    layer = changes.MixStyle(torch.nn.Identity())
+    x = torch.rand(6, 3, 8, 8) * torch.arange(1, 7).view(6, 1, 1, 1)
+    assert layer.eval()(x) is x
+    found = next(y for y in (layer.train()(x) for _ in range(20)) if y is not x)
+    assert not torch.allclose(found.mean((2, 3)), x.mean((2, 3)))
+    assert found.mean() == pytest.approx(x.mean(), rel=0.5)  # between those of the images
+
+    def pattern(values):
+        deviation, mean = torch.std_mean(values, (2, 3), keepdim=True)
+        return (values - mean) / deviation
+
+    assert torch.allclose(pattern(found), pattern(x), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["two-levels", "half", "mix-style"])
+def test_a_changed_network_gives_logits_of_each_pixel_and_learns(name):
+    model = changes.CHANGES[name].build(UNet(3, 2, base=2))
+    logits = model(torch.rand(2, 3, 37, 34))
+    assert logits.shape == (2, 2, 37, 34)
+    logits.sum().backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+def test_half_of_the_resolution_sees_the_mean_of_four_pixels():
+    seen = []
+    model = changes.Half(torch.nn.Identity())
+    model.net.register_forward_hook(lambda module, args, out: seen.append(out))
+    x = torch.rand(1, 3, 8, 8)
+    assert model(x).shape == x.shape
+    assert torch.allclose(seen[0][0, 0, 0, 0], x[0, 0, :2, :2].mean())
+
+
 def test_turns_give_the_probabilities_of_a_turned_image():
     change, model = changes.Change(turns=True), UNet(3, 2, base=2).eval()
     x = torch.rand(2, 3, 16, 16)

@@ -127,6 +127,20 @@ def test_alignment_is_printed_and_reported_also_from_the_cache_and_without_masks
     assert "<h2>Alignment</h2>" in (second / "report.html").read_text()
 
 
+def test_the_report_maps_whole_tiles_in_batches_of_as_many_pixels_as_in_training(
+    tmp_path, monkeypatch
+):
+    seen, predict_all = [], train.predict
+
+    def record(model, loader, *more):
+        seen.append((loader.dataset.size, loader.batch_size))
+        return predict_all(model, loader, *more)
+
+    monkeypatch.setattr(train, "predict", record)
+    run(tmp_path, "--size", 16, "--batch", 20, "--validation", 0.5, "--epochs", 1)
+    assert seen == [(48, 2)]  # 20 windows of 16 x 16 have the pixels of 2.2 tiles of 48 x 48
+
+
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path):
     def rows(name: str, *more) -> list[dict[str, str]]:
         options = ["--augment", "crop", "jitter", "--output", tmp_path / name]
@@ -316,6 +330,7 @@ def test_images_without_crs_and_with_no_data_train(tmp_path):
         (["--weight-decay", "-1"], "--weight-decay: -1 must be"),
         (["--dropout", "1.5"], "--dropout: 1.5 must be"),
         (["--encoder-lr", "nan"], "--encoder-lr: nan must be"),
+        (["--encoder-lr", "0"], "--encoder-lr: no part is pretrained without --weights"),
         (["--oversample", "inf"], "--oversample: inf must be"),
         (["--validation", "1"], "--validation: 1 must be"),
         (["--epochs", "0"], "--epochs: 0 must be"),

@@ -23,7 +23,7 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         value, text = action.default, action.help or ""
-        if value is None or value == [] or action.nargs == 0 or "(default: " in text:
+        if value in (None, [], argparse.SUPPRESS) or action.nargs == 0 or "(default: " in text:
             return text
         words = " ".join(map(str, value)) if isinstance(value, list) else str(value)
         return f"{text} (default: {words.replace('%', '%%')})"

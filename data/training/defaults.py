@@ -76,8 +76,9 @@ def scaled_by_itself(scenes: Sequence[Scene]) -> bool:
 
     If they were stretched from minimum to maximum, the extremes of many bands are those of the
     whole set, and few pixels have them. The extremes of reflectances differ from image to image. In
-    photographs, many pixels have at least one of them. A stretch between percentiles, which cuts
-    off both ends, is not found, nor one in few or large images.
+    most photographs, many pixels are black or white. Photographs in which few are, but some in each
+    band, look stretched. A stretch between percentiles, which cuts off both ends, is not found, nor
+    one in few or large images.
     """
     small = [s for s in scenes if s.grid.height * s.grid.width <= LARGEST]
     ends: list[np.ndarray] = []

@@ -68,11 +68,11 @@ def choose(
         why = f"left out because they share ground with {images}"
     elif args.split == "random":
         training, validation, shared = at_random(items, args.validation, args.seed, spots)
-        drawn = f"{shared} of these {len(validation)} share ground with training windows"
         flattered = ", so scores are too high for other ground" if shared else ""
         line = (
             f"{len(training)} for training, {len(validation)} for validation, drawn at random; "
-            f"{drawn}{flattered}"
+            f"{shared} of these {len(validation)} share ground or an image with training windows"
+            f"{flattered}"
         )
         return training, validation, line
     else:
@@ -163,7 +163,7 @@ def at_random(
 
     Returns:
         The numbers of the training windows, those of the validation windows, and how many of these
-        share ground with a training window.
+        share ground or an image with a training window.
 
     Raises:
         InputError: There is only one window.
@@ -177,8 +177,10 @@ def at_random(
         )
     training = np.ones(len(items), bool)
     training[np.random.default_rng(seed).permutation(numbers)[:count]] = False
-    shared = int(sharing_ground(spots, items, *footprints(spots, items), training).sum())
-    return np.flatnonzero(training).tolist(), np.flatnonzero(~training).tolist(), shared
+    scene_of = np.array([item.scene for item in items])
+    shared = sharing_ground(spots, items, *footprints(spots, items), training)
+    shared |= ~training & np.isin(scene_of, scene_of[training])
+    return np.flatnonzero(training).tolist(), np.flatnonzero(~training).tolist(), int(shared.sum())
 
 
 def record(

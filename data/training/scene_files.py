@@ -165,7 +165,7 @@ def _labels_form(raster: Image | Stack) -> tuple[np.dtype, tuple[int, ...]]:
 
 
 def about(folder: Path, raster: Image | Stack) -> dict | None:
-    """Read scene.json. Return None if it or an array is missing or damaged."""
+    """Read scene.json. Return None if it is missing or damaged, or an array has another size."""
     whole = npy.is_whole(folder / "image.npy", *_image_form(raster))
     if not whole or not npy.is_whole(folder / "labels.npy", *_labels_form(raster)):
         return None

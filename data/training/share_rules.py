@@ -11,8 +11,8 @@ has a comma is given alone, or by its code. `scl:` stands for classes of the sce
 --keep-share, and the largest TIMES of --oversample-share counts.
 
 A share is that of all labelled pixels of a window, or of all its pixels with a scene class. With
-several dates, a pixel counts that is of these scene classes at any date. An image whose side is at
-most 512 pixels is one window. So these options choose images there.
+several dates, a pixel counts that is of these scene classes at any date. With a --size of the
+longest side of the images, each image is one window. So these options choose images there.
 
 Read beside it: tests/data/training/test_share_rules.py.
 """

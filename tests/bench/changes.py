@@ -161,6 +161,59 @@ def textured(net: UNet) -> nn.Module:
     return Texture(wider, layer.in_channels)
 
 
+class MixStyle(nn.Module):
+    """Mix mean and deviation of the features of two images (Zhou and others 2021).
+
+    In half of the batches, each image gets statistics between its own and those of another image,
+    as if it had that image's haze and light.
+    """
+
+    def __init__(self, block: nn.Module, alpha: float = 0.1):
+        super().__init__()
+        self.block, self.share = block, torch.distributions.Beta(alpha, alpha)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.block(x)
+        if not self.training or torch.rand(()) < 0.5:
+            return x
+        values, order = x.float(), torch.randperm(len(x), device=x.device)
+        deviation, mean = torch.std_mean(values.detach(), (2, 3), keepdim=True)
+        share = self.share.sample((len(x), 1, 1, 1)).to(x.device)
+        mixed = [share * own + (1 - share) * own[order] for own in (deviation + 1e-6, mean)]
+        return ((values - mean) / (deviation + 1e-6) * mixed[0] + mixed[1]).to(x.dtype)
+
+
+def mix_styles(net: UNet) -> nn.Module:
+    """Mix the statistics after the first two levels of a U-Net."""
+    net.inc, net.down1 = MixStyle(net.inc), MixStyle(net.down1)
+    return net
+
+
+class TwoLevels(nn.Module):
+    """The upper two levels of a U-Net."""
+
+    def __init__(self, net: UNet):
+        super().__init__()
+        self.inc, self.down1, self.up4 = net.inc, net.down1, net.up4
+        self.head = nn.Sequential(net.head_dropout, net.outc)
+
+    def forward(self, x: Tensor) -> Tensor:
+        fine = self.inc(x)
+        return self.head(self.up4(self.down1(fine), fine))
+
+
+class Half(nn.Module):
+    """A network at half of the resolution: four times the ground in as many pixels."""
+
+    def __init__(self, net: nn.Module):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Tensor) -> Tensor:
+        small = F.avg_pool2d(x, 2, ceil_mode=True).contiguous(memory_format=torch.channels_last)
+        return F.interpolate(self.net(small), size=x.shape[-2:], mode="bilinear")
+
+
 def same(model: nn.Module) -> nn.Module:
     """Return a model as it is."""
     return model
@@ -251,6 +304,9 @@ CHANGES = {
     "jitter-0.2": Change(batch=partial(jitter, strength=0.2)),
     "jitter-0.4": Change(batch=partial(jitter, strength=0.4)),
     "texture": Change(build=textured),
+    "mix-style": Change(build=mix_styles),
+    "two-levels": Change(build=TwoLevels),
+    "half": Change("--size 256", build=Half),
     "group-norm": Change(build=partial(replaced, kind=nn.BatchNorm2d, make=group_norm)),
     "cross-entropy": Change("--loss cross_entropy"),
     "dice-plain": Change(loss=plain_dice),

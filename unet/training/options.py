@@ -27,8 +27,8 @@ def add_training_options(parser: ArgumentParser, within: Callable) -> None:
 
     add = parser.add_argument_group("network").add_argument
     text = (
-        "network (default: that of --weights, or unet-3 if no image is longer than 192 pixels, "
-        "else unet)"
+        "network (default: that of a run in --weights; without --weights unet-3 if no image is "
+        "longer than 192 pixels; else unet)"
     )
     add("--model", choices=[*unet.MODELS], help=text)
     add(

@@ -88,6 +88,16 @@ def test_help_shows_a_default_where_there_is_one(capsys):
     assert shown.count("default") == 2
 
 
+def test_help_of_paths_between_options_shows_no_word_of_argparse(capsys):
+    parser = Parser("Do it.")
+    parser.add_argument("first", help="a map")
+    parser.add_argument("more", nargs="*", help="further maps")
+    with pytest.raises(SystemExit):
+        parser.parse_intermixed_args(["--help"])
+    shown = capsys.readouterr().out
+    assert "further maps\n" in shown and "SUPPRESS" not in shown
+
+
 def test_help_ends_with_the_examples_as_they_are_written(capsys):
     examples = "    python do.py a.tif            once\n    python do.py a.tif --twice    twice"
     with pytest.raises(SystemExit):

@@ -100,14 +100,19 @@ def test_an_error_says_when_no_window_is_left_for_one_side():
         at_random(items[:1], 0.2, 0, spots)
 
 
-def test_a_random_split_counts_the_validation_windows_on_the_ground_of_the_training():
-    scenes = three_scenes()
+def test_a_random_split_counts_the_validation_windows_on_ground_and_images_of_the_training():
+    far = [(10, 0, 800000 + 900 * n, 0, -10, 4700000) for n in range(6)]  # a window each
+    scenes = [*three_scenes(), *(scene(18, 18, transform=t, mask=f"{t}") for t in far)]
     items, spots = all_windows(scenes, 18), located(scenes, [])
     training, validation, shared = at_random(items, 0.7, 1, spots)
     assert sorted(training + validation) == [*range(len(items))]
     assert len(validation) == round(0.7 * len(items))
-    near = [any(shares_ground(scenes, items[t], items[v]) for t in training) for v in validation]
-    assert shared == sum(near) and 0 < shared < len(validation)
+
+    def near(one, other) -> bool:
+        return one.scene == other.scene or shares_ground(scenes, one, other)
+
+    beside = [any(near(items[t], items[v]) for t in training) for v in validation]
+    assert shared == sum(beside) and 0 < shared < len(validation)
     assert at_random(items, 0.7, 1, spots)[1] == validation != at_random(items, 0.7, 2, spots)[1]
 
 
@@ -185,10 +190,15 @@ def test_a_copy_of_a_validation_image_under_another_name_does_not_train(tmp_path
 def test_a_random_split_says_how_many_windows_share_ground(tmp_path):
     args = small.options(tmp_path, size=32, split="random")  # 4 windows an image, which overlap
     _, said = small.load(args)
-    line = "12 for training, 4 for validation, drawn at random; 4 of these 4 share ground with"
-    assert f"{line} training windows, so scores are too high for other ground" in said
+    line = (
+        "12 for training, 4 for validation, drawn at random; 4 of these 4 share ground or an image"
+    )
+    assert f"{line} with training windows, so scores are too high for other ground" in said
+    # Windows side by side share no ground, but one image. One window an image shares neither.
     _, said = small.load(small.options(tmp_path, size=24, split="random"))
-    assert "drawn at random; 0 of these 4 share ground with training windows\n" in said
+    assert "4 of these 4 share ground or an image with training windows, so" in said
+    _, said = small.load(small.options(tmp_path, size=48, split="random"))
+    assert "drawn at random; 0 of these 1 share ground or an image with training windows\n" in said
 
 
 def test_overfitting_is_recorded(tmp_path):

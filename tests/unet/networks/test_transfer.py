@@ -389,13 +389,13 @@ def test_photographs_weights_do_not_look_at_the_names_of_the_bands(resnet_file):
             r"bands are Coastal, .* of them \(1, 2\); name the bands",
         ),
         (dict, "deeplabv3", ["VV", "VH"], "the input has none of them"),
-        (dict, "segformer-b0", ["Red"], "holds no encoder of this network; choose the network"),
-        (dict, "unet", ["Red"], "holds no encoder of this network; choose the network"),
+        (dict, "segformer-b0", ["Red"], "holds no encoder of this network; choose the --model"),
+        (dict, "unet", ["Red"], "holds no encoder of this network; choose the --model"),
         (
             lambda encoder: {n: t for n, t in encoder.items() if ".bn3." not in n},  # ResNet-18
             "resnet50-unet",
             ["Red"],
-            "another network: it lacks layer1.0.bn3.bias; choose the network",
+            "another network: it lacks layer1.0.bn3.bias; choose the --model",
         ),
         (
             lambda encoder: encoder | before("module.", encoder),
@@ -418,6 +418,7 @@ def test_a_file_for_sentinel_2_that_does_not_fit_is_an_error(
     with pytest.raises(CheckpointError, match=f"sentinel2.pth: .*{message}") as caught:
         load_weights(model, write(packed(encoder)), inputs)
     assert "\n" not in str(caught.value)
+    assert str(caught.value).endswith(", and --base") == ("another size" in message)
     assert not any(tensor.any() for tensor in model.state_dict().values())
 
 
@@ -472,8 +473,9 @@ def test_weights_of_another_network_are_an_error_and_change_nothing(build, name,
     torch.save(state(build), tmp_path / "other.pth")
     model = network(name, 3, **({"base": 2} if name == "unet" else {}))
     with pytest.raises(
-        CheckpointError, match=f"other.pth: .*{message}.*; choose the network"
+        CheckpointError, match=f"other.pth: .*{message}.*; choose the --model"
     ) as caught:
         load_weights(model, tmp_path / "other.pth")
     assert "\n" not in str(caught.value)
+    assert str(caught.value).endswith(", and --base") == ("another size" in message)
     assert not any(tensor.any() for tensor in model.state_dict().values())
