@@ -1,8 +1,9 @@
-"""Options of a training that were not given, and that depend on the images.
+"""Options of a training that were not given, and that depend on the images or the network.
 
     --model         unet-3 if all images are small tiles, else unet
     --size, --batch, --weight-decay
                     small windows, large batches and a strong decay for unet-3
+    --lr            a lower one for the large networks
     --scaling       image if the bands of the images seem to be stretched one by one, else minmax
 
 What they are worth was measured on three sets of images: tests/bench/README.md, "What helps".
@@ -22,8 +23,9 @@ from data.training.scenes import Scene
 from data.training.windows import WHOLE
 
 OF_NETWORK: dict[str, dict[str, Any]] = {
-    "unet-3": {"size": 32, "batch": 48, "weight_decay": 0.05},
-    "others": {"size": None, "batch": 12, "weight_decay": 1e-4},
+    "unet-3": {"size": 32, "batch": 48, "weight_decay": 0.05, "lr": 2e-3},
+    "unet": {"size": None, "batch": 12, "weight_decay": 1e-4, "lr": 2e-3},
+    "others": {"size": None, "batch": 12, "weight_decay": 1e-4, "lr": 5e-4},
 }
 
 # Images whose bands were stretched: at both ends, this share of the bands of all images reaches the

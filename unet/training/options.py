@@ -60,8 +60,11 @@ def add_training_options(parser: ArgumentParser, within: Callable) -> None:
     text = "none: all 1; inverse or sqrt: larger for rare classes; or a number for each: 1,4,2"
     add("--class-weights", default="sqrt", metavar="WEIGHTS", help=text)
     add("--optimizer", choices=[*OPTIMIZERS], default="adamw", help="rule that changes the weights")
-    text = "learning rate: the size of a step of the optimizer"
-    add("--lr", type=within(float, above=0), default=2e-3, metavar="RATE", help=text)
+    text = (
+        "learning rate: the size of a step of the optimizer (default: 0.002 for unet and unet-3, "
+        "else 0.0005)"
+    )
+    add("--lr", type=within(float, above=0), metavar="RATE", help=text)
     text = (
         "share of each weight, times --lr, that a step takes away (default: 0.05 for unet-3 and "
         "adamw, else 1e-4)"

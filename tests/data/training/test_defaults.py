@@ -5,6 +5,7 @@ import pytest
 import small
 
 import train
+import unet
 from data.raster import Raster, cog
 from data.training import defaults
 from data.training.defaults import complete, scaled_by_itself
@@ -57,6 +58,18 @@ def test_a_chosen_network_has_its_own_defaults():
     assert of([(128, 128)], "--optimizer", "adam")[0][1:4] == [32, 48, 1e-4]
     chosen, _ = of([(128, 128)], "--model", "segformer-b0", "--scaling", "standard")
     assert chosen == ["segformer-b0", None, 12, 1e-4, "standard"]
+
+
+@pytest.mark.parametrize("side", [128, 999])
+def test_large_networks_have_a_lower_learning_rate(side):
+    def rate(*options: str) -> float:
+        args = train.parse([*options])
+        complete(args, [small.scene(side, side)], lambda line: None)
+        return args.lr
+
+    assert rate() == rate("--model", "unet") == rate("--model", "unet-3") == 2e-3
+    assert {rate("--model", name) for name in unet.MODELS if not name.startswith("unet")} == {5e-4}
+    assert rate("--model", "deeplabv3", "--lr", "1e-2") == 1e-2
 
 
 def ground(count: int, bands: int = 3) -> list[np.ndarray]:
