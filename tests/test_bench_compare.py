@@ -11,6 +11,7 @@ import torch
 from gpu import exact, needs_gpu
 from small import UTM31, scene, write
 
+import unet
 from data.files import IGNORE
 from unet.unet import DoubleConv, UNet
 
@@ -305,6 +306,15 @@ def test_half_of_the_resolution_sees_the_mean_of_four_pixels():
     x = torch.rand(1, 3, 8, 8)
     assert model(x).shape == x.shape
     assert torch.allclose(seen[0][0, 0, 0, 0], x[0, 0, :2, :2].mean())
+
+
+def test_rates_of_stochastic_depth_are_multiplied():
+    model = unet.build("segformer-b0", 3, 2)
+    before = [m.p for name, m in model.named_modules() if name.endswith("drop_path")]
+    assert max(before) == pytest.approx(0.1)
+    changes.CHANGES["drop-path-0.3"].build(model)
+    after = [m.p for name, m in model.named_modules() if name.endswith("drop_path")]
+    assert after == pytest.approx([3 * rate for rate in before])
 
 
 def test_turns_give_the_probabilities_of_a_turned_image():

@@ -16,6 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from data.files import IGNORE
 from unet import losses
+from unet.networks.attention import Block
 from unet.unet import DoubleConv, UNet
 
 Batch = tuple[Tensor, Tensor]  # images (N, C, S, S), targets (N, S, S)
@@ -214,6 +215,14 @@ class Half(nn.Module):
         return F.interpolate(self.net(small), size=x.shape[-2:], mode="bilinear")
 
 
+def drop_paths(model: nn.Module, factor: float) -> nn.Module:
+    """Multiply the rates of stochastic depth of a SegFormer, 0 to 0.1, by a factor."""
+    for module in model.modules():
+        if isinstance(module, Block):
+            module.drop_path.p *= factor
+    return model
+
+
 def same(model: nn.Module) -> nn.Module:
     """Return a model as it is."""
     return model
@@ -299,6 +308,8 @@ CHANGES = {
     "rim": Change(batch=ignore_rim),
     "cutmix": Change(batch=cutmix),
     "copy-rare": Change(batch=copy_rare),
+    "no-drop-path": Change(build=partial(drop_paths, factor=0.0)),
+    "drop-path-0.3": Change(build=partial(drop_paths, factor=3.0)),
     "residual": Change(build=partial(replaced, kind=DoubleConv, make=Residual)),
     "drop-path": Change(build=partial(replaced, kind=DoubleConv, make=partial(Residual, drop=0.1))),
     "jitter-0.2": Change(batch=partial(jitter, strength=0.2)),
