@@ -33,7 +33,7 @@ from data.training.scenes import Scene
 # Pixels. In the same time, many small steps teach more than few large ones, down to this side
 # (tests/bench/README.md, "What helps").
 AUTOMATIC = 128  # side of all windows if a scene is larger than WHOLE
-WHOLE = 192  # scenes up to this side are tiles: never cut in two sides, whole where they validate
+WHOLE = 192  # scenes up to this side are tiles: small images, each on one side of a split by blocks
 
 
 class Item(NamedTuple):

@@ -12,7 +12,8 @@ differ. All windows lie in the memory of the GPU, where they are flipped and tur
 on over the end of an epoch. A CUDA graph repeats the step, and each process trains a few networks
 side by side.
 
-Rows with a moving average are left out, as are the steps of --augment other than flip and turn.
+Do not list rows with a moving average or mixed styles, which draw or count outside of the graph,
+nor steps of --augment other than flip and turn.
 """
 
 import argparse

@@ -60,7 +60,7 @@ from unet.networks.weight_files import plain, plain_names, read_weights
 # _sentinel2_toa_bands in torchgeo/models/resnet.py. The names are those of data/bands.py.
 SENTINEL2 = "Coastal Blue Green Red RE1 RE2 RE3 NIR RE4 WV Cirrus SWIR1 SWIR2".split()
 COUNTER = "num_batches_tracked"  # missing in old files, and not needed
-CHOOSE = "choose the --model that the weights belong to"
+CHOOSE = "choose the --model that the weights belong to, and its --base if it has one"
 
 
 def load(model: Network, path: str | Path, inputs: Sequence[str], classes: Sequence[str]) -> str:
@@ -138,7 +138,7 @@ def load_weights(model: Network, path: str | Path, inputs: Sequence[str] = ()) -
         free = 1 if name in first else None
         if _sides(theirs, free) != _sides(tensor, free):
             sizes = f"{plain(name)} is {tuple(theirs.shape)}, the network's {tuple(tensor.shape)}"
-            raise CheckpointError(f"{path}: weights of another size: {sizes}; {CHOOSE}, and --base")
+            raise CheckpointError(f"{path}: weights of another size: {sizes}; {CHOOSE}")
         if name in first and theirs.shape[1] == len(SENTINEL2):
             theirs, told = _by_name(path, theirs, tensor, inputs)
             result.adapted.append(name)

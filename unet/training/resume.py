@@ -2,7 +2,7 @@
 
 Options that change the result are read from the checkpoint and cannot be changed. The options in
 CHANGEABLE can be changed: the number of epochs, the options about the machine, and paths of data
-that were moved. `Run.resume` compares the content of the data and the split with those of the run.
+that were moved, except of --places. `Run.resume` compares the content with that of the run.
 
 Read beside it: tests/test_resume.py.
 """
@@ -19,7 +19,7 @@ from unet.training import split_record
 # Options that may change when a run is resumed. They do not change the result of an epoch.
 CHANGEABLE = frozenset(
     "epochs patience device workers compile recompute tensorboard output resume "
-    "images masks classes places".split()
+    "images masks classes".split()
 )
 PATHS = "validation"  # may change if it is a list of paths; the windows must be the same
 

@@ -418,7 +418,6 @@ def test_a_file_for_sentinel_2_that_does_not_fit_is_an_error(
     with pytest.raises(CheckpointError, match=f"sentinel2.pth: .*{message}") as caught:
         load_weights(model, write(packed(encoder)), inputs)
     assert "\n" not in str(caught.value)
-    assert str(caught.value).endswith(", and --base") == ("another size" in message)
     assert not any(tensor.any() for tensor in model.state_dict().values())
 
 
@@ -473,9 +472,8 @@ def test_weights_of_another_network_are_an_error_and_change_nothing(build, name,
     torch.save(state(build), tmp_path / "other.pth")
     model = network(name, 3, **({"base": 2} if name == "unet" else {}))
     with pytest.raises(
-        CheckpointError, match=f"other.pth: .*{message}.*; choose the --model"
+        CheckpointError, match=f"other.pth: .*{message}.*; choose the --model .* and its --base"
     ) as caught:
         load_weights(model, tmp_path / "other.pth")
     assert "\n" not in str(caught.value)
-    assert str(caught.value).endswith(", and --base") == ("another size" in message)
     assert not any(tensor.any() for tensor in model.state_dict().values())
