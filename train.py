@@ -198,7 +198,7 @@ def finish(args, run: Run, windows, table: ClassTable, device, precision, log) -
     best, path = run.load_best(), run.folder / "best.pt"
     model = to_device(checkpoint.build_model(best), device)
     measure = (len(table.names), device, precision, [1.0, checkpoint.temperature(best)])
-    batch = max(1, args.batch * best["size"] ** 2 // windows.size**2)  # as many pixels
+    batch = max(1, args.batch * best["size"] ** 2 // windows.size**2)  # pixels as in training
     found = predict(model, DataLoader(windows, batch), *measure)
     extremes = samples.of_extreme_windows(windows, found.labels.numpy())
     gallery = samples.gallery(image_scores.described(extremes, table.names), table)

@@ -281,7 +281,8 @@ def test_mixed_styles_keep_the_pattern_and_change_mean_and_deviation():
     assert layer.eval()(x) is x
     found = next(y for y in (layer.train()(x) for _ in range(20)) if y is not x)
     assert not torch.allclose(found.mean((2, 3)), x.mean((2, 3)))
-    assert found.mean() == pytest.approx(x.mean(), rel=0.5)  # between those of the images
+    for before, after in zip(torch.std_mean(x, (2, 3)), torch.std_mean(found, (2, 3))):
+        assert (after > before.amin(0) - 1e-3).all() and (after < before.amax(0) + 1e-3).all()
 
     def pattern(values):
         deviation, mean = torch.std_mean(values, (2, 3), keepdim=True)
